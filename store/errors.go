@@ -1,0 +1,41 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"gorm.io/gorm"
+)
+
+// What a store method can answer besides success. Every other error is a fault of the database.
+var (
+	// ErrNotFound: no such session within the selection, whether it never existed or is somebody else's.
+	ErrNotFound = errors.New("not found")
+	// ErrTaken: the session id belongs to another user or tenant.
+	ErrTaken = errors.New("session id is taken")
+	// ErrEnded: the session has ended and does not come back to life.
+	ErrEnded = errors.New("session has ended")
+	// ErrOtherPartner: the tenant belongs to another partner.
+	ErrOtherPartner = errors.New("tenant belongs to another partner")
+	// ErrUnavailable: the database cannot be reached or did not answer in time.
+	ErrUnavailable = errors.New("database is unavailable")
+	// ErrSchema: the database's schema is older than this program.
+	ErrSchema = errors.New("database schema is not up to date")
+)
+
+// mapError gives a failure the operation's name and, where it is one of the store's own answers, its sentinel.
+func mapError(operation string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, gorm.ErrRecordNotFound):
+		return fmt.Errorf("%s: %w", operation, ErrNotFound)
+	case errors.Is(err, context.Canceled):
+		return fmt.Errorf("%s: %w", operation, err)
+	case errors.Is(err, context.DeadlineExceeded), unreachable(err):
+		return fmt.Errorf("%s: %w: %w", operation, ErrUnavailable, err)
+	default:
+		return fmt.Errorf("%s: %w", operation, err)
+	}
+}

@@ -1,0 +1,113 @@
+package store
+
+import (
+	"context"
+	"embed"
+	"fmt"
+	"io/fs"
+	"path"
+	"time"
+
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+	"gorm.io/gorm"
+)
+
+// migrations has the same numbers for both engines. A released migration is never edited.
+//
+//go:embed migrations/*/*.sql
+var migrations embed.FS
+
+// Migration is one step of the schema.
+type Migration struct {
+	Version int64
+	Name    string
+	// AppliedAt is zero when the step is pending.
+	AppliedAt time.Time
+}
+
+// Migrate brings the schema up to date and returns the steps it took. Several instances may call it at once.
+func (s *Store) Migrate(ctx context.Context) ([]Migration, error) {
+	provider, err := s.provider()
+	if err != nil {
+		return nil, err
+	}
+	results, err := provider.Up(ctx)
+	if err != nil {
+		return nil, mapError("bring the schema up to date", err)
+	}
+	steps := make([]Migration, len(results))
+	for i, result := range results {
+		steps[i] = Migration{Version: result.Source.Version, Name: path.Base(result.Source.Path), AppliedAt: s.clock()}
+	}
+	return steps, s.loosenIDs(ctx)
+}
+
+// loosenIDs replaces the unique index on session ids where tables are distributed by tenant and it cannot exist.
+func (s *Store) loosenIDs(ctx context.Context) error {
+	if !s.distributed {
+		return nil
+	}
+	return s.write(ctx, "replace the index on session ids", func(tx *gorm.DB) error {
+		if err := tx.Exec("DROP INDEX IF EXISTS sessions_id").Error; err != nil {
+			return err
+		}
+		return tx.Exec("CREATE INDEX IF NOT EXISTS sessions_id_any ON sessions (id)").Error
+	})
+}
+
+// MigrationStatus lists every step that this program knows, oldest first.
+func (s *Store) MigrationStatus(ctx context.Context) ([]Migration, error) {
+	provider, err := s.provider()
+	if err != nil {
+		return nil, err
+	}
+	statuses, err := provider.Status(ctx)
+	if err != nil {
+		return nil, mapError("read the schema's version", err)
+	}
+	steps := make([]Migration, len(statuses))
+	for i, status := range statuses {
+		steps[i] = Migration{Version: status.Source.Version, Name: path.Base(status.Source.Path), AppliedAt: status.AppliedAt}
+	}
+	return steps, nil
+}
+
+// CheckSchema answers ErrSchema when a step is pending. A schema newer than the program is no error: migrations only
+// add, so that the previous version keeps working beside the new one.
+func (s *Store) CheckSchema(ctx context.Context) error {
+	steps, err := s.MigrationStatus(ctx)
+	if err != nil {
+		return err
+	}
+	for _, step := range steps {
+		if step.AppliedAt.IsZero() {
+			return fmt.Errorf("%w: %s is pending", ErrSchema, step.Name)
+		}
+	}
+	return nil
+}
+
+func (s *Store) provider() (*goose.Provider, error) {
+	db, err := s.sqlDB()
+	if err != nil {
+		return nil, err
+	}
+	dialect, options := goose.DialectSQLite3, []goose.ProviderOption{goose.WithDisableGlobalRegistry(true)}
+	if s.engine.name == postgresName {
+		locker, err := lock.NewPostgresSessionLocker()
+		if err != nil {
+			return nil, fmt.Errorf("migration lock: %w", err)
+		}
+		dialect, options = goose.DialectPostgres, append(options, goose.WithSessionLocker(locker))
+	}
+	files, err := fs.Sub(migrations, "migrations/"+s.engine.name)
+	if err != nil {
+		return nil, fmt.Errorf("migrations: %w", err)
+	}
+	provider, err := goose.NewProvider(dialect, db, files, options...)
+	if err != nil {
+		return nil, fmt.Errorf("migrations: %w", err)
+	}
+	return provider, nil
+}

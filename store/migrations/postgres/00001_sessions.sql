@@ -1,0 +1,61 @@
+-- Tenants, sessions and the applications reached through them.
+--
+-- tenant_id leads every key, so the tables can be distributed by it (Citus). Identifiers compare byte by byte
+-- (COLLATE "C"), as they do on SQLite: the order of lists must not depend on the server's locale.
+
+-- +goose Up
+CREATE TABLE tenants (
+    tenant_id  text COLLATE "C" NOT NULL PRIMARY KEY CHECK (tenant_id <> ''),
+    partner_id text COLLATE "C" CHECK (partner_id <> ''),
+    created_at timestamptz NOT NULL
+);
+
+CREATE TABLE sessions (
+    tenant_id         text COLLATE "C" NOT NULL CHECK (tenant_id <> ''),
+    id                text COLLATE "C" NOT NULL CHECK (id <> ''),
+    user_id           text COLLATE "C" NOT NULL CHECK (user_id <> ''),
+    partner_id        text COLLATE "C",
+    user_email        text,
+    user_display_name text,
+    ip_address        text,
+    user_agent        text,
+    device_type       text,
+    location          text,
+    created_at        timestamptz NOT NULL,
+    last_activity_at  timestamptz,
+    expires_at        timestamptz NOT NULL,
+    revoked_at        timestamptz,
+    app_count         integer NOT NULL DEFAULT 0 CHECK (app_count >= 0),
+    PRIMARY KEY (tenant_id, id)
+);
+
+-- Session ids are unique service-wide. A distributed table cannot have this index: there it is replaced, and registration
+-- looks for the id itself.
+CREATE UNIQUE INDEX sessions_id ON sessions (id);
+
+-- Lists, newest first. expires_at rides along so that counting the active ones reads the index only.
+CREATE INDEX sessions_tenant_active ON sessions (tenant_id, created_at DESC, id DESC) INCLUDE (expires_at)
+    WHERE revoked_at IS NULL;
+CREATE INDEX sessions_tenant ON sessions (tenant_id, created_at DESC, id DESC);
+CREATE INDEX sessions_tenant_user ON sessions (tenant_id, user_id, created_at DESC, id DESC);
+CREATE INDEX sessions_user_active ON sessions (user_id, created_at DESC, id DESC) INCLUDE (expires_at)
+    WHERE revoked_at IS NULL;
+CREATE INDEX sessions_partner_active ON sessions (partner_id, created_at DESC, id DESC) INCLUDE (expires_at)
+    WHERE revoked_at IS NULL AND partner_id IS NOT NULL;
+CREATE INDEX sessions_active ON sessions (created_at DESC, id DESC) INCLUDE (expires_at)
+    WHERE revoked_at IS NULL;
+
+CREATE TABLE session_apps (
+    tenant_id        text COLLATE "C" NOT NULL,
+    session_id       text COLLATE "C" NOT NULL,
+    application_id   text COLLATE "C" NOT NULL CHECK (application_id <> ''),
+    application_name text NOT NULL,
+    accessed_at      timestamptz NOT NULL,
+    PRIMARY KEY (tenant_id, session_id, application_id),
+    FOREIGN KEY (tenant_id, session_id) REFERENCES sessions (tenant_id, id) ON DELETE CASCADE
+);
+
+-- +goose Down
+DROP TABLE session_apps;
+DROP TABLE sessions;
+DROP TABLE tenants;

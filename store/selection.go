@@ -1,0 +1,82 @@
+package store
+
+import (
+	"strings"
+
+	"gorm.io/gorm"
+)
+
+// Selection says whose sessions an operation may see or end. Conditions combine with AND, and an empty id is a value
+// that matches nothing. The zero Selection selects nothing, so a forgotten one cannot leak.
+type Selection struct {
+	all                   bool
+	tenant, partner, user *string
+}
+
+// Everywhere selects the sessions of all tenants.
+func Everywhere() Selection { return Selection{all: true} }
+
+// InTenant selects the sessions of one tenant.
+func InTenant(tenantID string) Selection { return Everywhere().InTenant(tenantID) }
+
+// InTenant narrows the selection to one tenant.
+func (s Selection) InTenant(tenantID string) Selection {
+	s.narrow(&s.tenant, tenantID)
+	return s
+}
+
+// OfPartner narrows the selection to the tenants of one partner.
+func (s Selection) OfPartner(partnerID string) Selection {
+	s.narrow(&s.partner, partnerID)
+	return s
+}
+
+// OfUser narrows the selection to one user.
+func (s Selection) OfUser(userID string) Selection {
+	s.narrow(&s.user, userID)
+	return s
+}
+
+// narrow adds a condition; two different values for the same column leave nothing.
+func (s *Selection) narrow(column **string, value string) {
+	if *column != nil && **column != value {
+		s.all = false
+	}
+	*column = &value
+}
+
+// empty reports whether nothing can match, so that no statement needs to be sent.
+func (s Selection) empty() bool {
+	for _, id := range []*string{s.tenant, s.partner, s.user} {
+		if id != nil && !storable(*id) {
+			return true
+		}
+	}
+	return !s.all
+}
+
+// where puts the conditions into a statement, the tenant first.
+func (s Selection) where(db *gorm.DB) *gorm.DB {
+	if s.tenant != nil {
+		db = db.Where("tenant_id = ?", *s.tenant)
+	}
+	if s.partner != nil {
+		db = db.Where("partner_id = ?", *s.partner)
+	}
+	if s.user != nil {
+		db = db.Where("user_id = ?", *s.user)
+	}
+	if !s.all {
+		db = db.Where("1 = 0")
+	}
+	return db
+}
+
+// storable reports whether an id can be in the database at all. PostgreSQL refuses text with NUL or invalid UTF-8 with
+// an error, SQLite does not; ids with either, and empty ones, are never registered, so they match nothing.
+func storable(id string) bool {
+	return id != "" && !strings.ContainsRune(id, 0) && strings.ToValidUTF8(id, "") == id
+}
+
+// active is the condition of Session.Active.
+const active = "revoked_at IS NULL AND expires_at > ?"

@@ -1,0 +1,190 @@
+// Package store keeps sessions, the applications reached through them and the tenants they belong to, in PostgreSQL or
+// in a SQLite file, with the same rules on both.
+//
+// What a caller may touch is always an argument, a Selection, and never read from the context: the zero Selection
+// selects nothing. Each exported method does one transaction. Times are UTC with microseconds, what both engines keep.
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+)
+
+// retries is how often a transaction that the database refused for reasons of its own (serialization, deadlock) runs
+// again before its error is the answer.
+const retries = 3
+
+// Options says how to open a store. The zero value of each member is a working default.
+type Options struct {
+	// Now is the clock; time.Now when nil.
+	Now func() time.Time
+	// Logger receives slow statements, without their values; nothing is logged when nil.
+	Logger *slog.Logger
+	// MaxConns bounds the connections to PostgreSQL; 16 when zero.
+	MaxConns int
+	// Distributed makes registration look for a taken session id itself, because no unique index over all tenants can
+	// exist where tables are distributed by tenant (Citus). It is on by itself where the citus extension is found.
+	Distributed bool
+}
+
+// Store is a database with the sessions in it. It is safe for concurrent use.
+type Store struct {
+	db          *gorm.DB
+	engine      engine
+	now         func() time.Time
+	distributed bool
+}
+
+// engine is what differs between the databases, and nothing else.
+type engine struct {
+	name string
+	// serial admits one writing transaction at a time; nil where the database orders writers itself.
+	serial chan struct{}
+	// retryable says whether the database refused a transaction that may succeed when it runs again.
+	retryable func(error) bool
+}
+
+// Open connects to the database that the URL names: sqlite://path for a file (made when missing), postgres://... for a
+// server. It does not touch the schema; see Migrate and CheckSchema. The error says in one sentence what to do.
+func Open(ctx context.Context, url string, options Options) (*Store, error) {
+	if options.Now == nil {
+		options.Now = time.Now //nolint:forbidigo // the one default of the clock that is handed in everywhere else
+	}
+	var dialect gorm.Dialector
+	var eng engine
+	var err error
+	switch scheme, rest, _ := strings.Cut(url, "://"); scheme {
+	case "sqlite":
+		dialect, eng, err = openSQLite(rest)
+	case "postgres", "postgresql":
+		dialect, eng, err = openPostgres(url, options.MaxConns)
+	default:
+		err = fmt.Errorf("database URL %q: use sqlite://FILE or postgres://USER@HOST/NAME", redact(url))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return connect(ctx, dialect, eng, options)
+}
+
+func connect(ctx context.Context, dialect gorm.Dialector, eng engine, options Options) (*Store, error) {
+	db, err := gorm.Open(dialect, &gorm.Config{
+		TranslateError:         true,
+		SkipDefaultTransaction: true,
+		// The connection is tried below, with the caller's deadline.
+		DisableAutomaticPing: true,
+		PrepareStmt:          eng.name == sqliteName,
+		Logger:               queryLogger(options.Logger),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	s := &Store{db: db, engine: eng, now: options.Now, distributed: options.Distributed}
+	if err := s.Ping(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	if !s.distributed && eng.name == postgresName {
+		s.distributed, err = hasCitus(db.WithContext(ctx))
+	}
+	return s, err
+}
+
+// queryLogger logs statements that take long. Parameterized keeps addresses, agents and e-mails out of it.
+func queryLogger(l *slog.Logger) logger.Interface {
+	if l == nil {
+		return logger.Discard
+	}
+	return logger.NewSlogLogger(l, logger.Config{
+		LogLevel: logger.Warn, SlowThreshold: time.Second, IgnoreRecordNotFoundError: true, ParameterizedQueries: true,
+	})
+}
+
+// Ping reports whether the database answers.
+func (s *Store) Ping(ctx context.Context) error {
+	db, err := s.sqlDB()
+	if err != nil {
+		return err
+	}
+	return mapError("ping", db.PingContext(ctx))
+}
+
+// Close ends all connections.
+func (s *Store) Close() error {
+	db, err := s.sqlDB()
+	if err != nil {
+		return err
+	}
+	return db.Close()
+}
+
+// Engine names the database: "postgres" or "sqlite".
+func (s *Store) Engine() string { return s.engine.name }
+
+func (s *Store) sqlDB() (*sql.DB, error) {
+	db, err := s.db.DB()
+	if err != nil {
+		return nil, fmt.Errorf("database handle: %w", err)
+	}
+	return db, nil
+}
+
+// clock is the time as both engines keep it.
+func (s *Store) clock() time.Time { return timestamp(s.now()) }
+
+// timestamp cuts a time to what both engines keep: UTC, microseconds.
+func timestamp(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
+
+func timestampOrNil(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	cut := timestamp(*t)
+	return &cut
+}
+
+// read is a handle for statements that change nothing.
+func (s *Store) read(ctx context.Context) *gorm.DB { return s.db.WithContext(ctx) }
+
+// write runs do in one transaction, all or nothing, and again when the database asks for it.
+func (s *Store) write(ctx context.Context, operation string, do func(tx *gorm.DB) error) error {
+	var err error
+	for range 1 + retries {
+		err = s.writeOnce(ctx, do)
+		if err == nil || !s.engine.retryable(err) {
+			break
+		}
+	}
+	return mapError(operation, err)
+}
+
+func (s *Store) writeOnce(ctx context.Context, do func(tx *gorm.DB) error) error {
+	if s.engine.serial != nil {
+		select {
+		case s.engine.serial <- struct{}{}:
+			defer func() { <-s.engine.serial }()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return s.db.WithContext(ctx).Transaction(do)
+}
+
+// redact leaves the password out of a URL that goes into an error.
+func redact(url string) string {
+	scheme, rest, found := strings.Cut(url, "://")
+	if !found {
+		return url
+	}
+	if _, host, found := strings.Cut(rest, "@"); found {
+		rest = "…@" + host
+	}
+	return scheme + "://" + rest
+}

@@ -1,0 +1,14 @@
+package store_test
+
+import (
+	"os"
+	"testing"
+
+	"github.com/sessiond/sessiond/store/storetest"
+)
+
+func TestMain(m *testing.M) { os.Exit(storetest.Main(m)) }
+
+func TestSQLite(t *testing.T) { storetest.Run(t, storetest.SQLite) }
+
+func TestPostgres(t *testing.T) { storetest.Run(t, storetest.Postgres) }

@@ -1,0 +1,285 @@
+package storetest
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sessiond/sessiond/store"
+)
+
+func testRevoke(t *testing.T, newStore Factory) {
+	t.Helper()
+	t.Run("one, once", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		f.register(session("acme", "u1", "s1"))
+		f.clock.Advance(time.Minute)
+		f.revoke("s1")
+		assert.Equal(t, ptr(Epoch.Add(time.Minute)), f.get("s1").RevokedAt)
+		f.clock.Advance(time.Minute)
+		revoked, err := f.RevokeSession(f.ctx, store.Everywhere(), "s1")
+		require.NoError(t, err)
+		assert.False(t, revoked, "it had already ended")
+		assert.Equal(t, ptr(Epoch.Add(time.Minute)), f.get("s1").RevokedAt, "the first ending stays")
+	})
+	t.Run("an expired one is not revoked", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		f.register(session("acme", "u1", "s1"))
+		f.clock.Advance(time.Hour)
+		revoked, err := f.RevokeSession(f.ctx, store.Everywhere(), "s1")
+		require.NoError(t, err)
+		assert.False(t, revoked)
+		assert.Nil(t, f.get("s1").RevokedAt)
+	})
+	t.Run("foreign and absent are the same", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		f.register(session("acme", "u1", "s1"))
+		for _, sel := range []store.Selection{store.InTenant("other"), store.InTenant("acme").OfUser("u2"), {}} {
+			_, foreign := f.RevokeSession(f.ctx, sel, "s1")
+			_, absent := f.RevokeSession(f.ctx, sel, "nothing")
+			require.ErrorIs(t, foreign, store.ErrNotFound)
+			assert.Equal(t, absent.Error(), foreign.Error())
+		}
+		assert.True(t, f.get("s1").Active(f.clock.Now()))
+	})
+	t.Run("all of a selection, but one", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		for i := range 4 {
+			f.register(session("acme", "u1", fmt.Sprint("s", i)))
+		}
+		f.register(session("acme", "u2", "u2"))
+		f.register(session("other", "u1", "other"))
+		short := session("acme", "u1", "expired")
+		short.ExpiresAt = Epoch
+		f.register(short)
+		f.revoke("s3")
+		revoked, err := f.RevokeAllSessions(f.ctx, store.InTenant("acme").OfUser("u1"), "s1")
+		require.NoError(t, err)
+		assert.Equal(t, []string{"s0", "s2"}, revoked)
+		revoked, err = f.RevokeAllSessions(f.ctx, store.InTenant("acme").OfUser("u1"), "s1")
+		require.NoError(t, err)
+		assert.Equal(t, []string{}, revoked)
+		ids, _ := f.ids(store.Everywhere(), store.Page{ActiveOnly: true})
+		assert.ElementsMatch(t, []string{"s1", "u2", "other"}, ids)
+	})
+	t.Run("named ones, the rest in silence", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		for i := range 4 {
+			f.register(session("acme", "u1", fmt.Sprint("s", i)))
+		}
+		f.register(session("acme", "u2", "u2"))
+		f.register(session("other", "u1", "other"))
+		f.revoke("s3")
+		revoked, err := f.RevokeSessions(f.ctx, store.InTenant("acme").OfUser("u1"),
+			[]string{"s1", "s0", "s1", "s3", "u2", "other", "unknown", "", "\x00"})
+		require.NoError(t, err)
+		assert.Equal(t, []string{"s0", "s1"}, revoked)
+		ids, _ := f.ids(store.Everywhere(), store.Page{ActiveOnly: true})
+		assert.ElementsMatch(t, []string{"s2", "u2", "other"}, ids)
+	})
+	t.Run("ten thousand names in one call", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		names := make([]string, 10_000)
+		for i := range names {
+			names[i] = fmt.Sprintf("s%05d", i)
+		}
+		for _, i := range []int{0, 999, 1000, 9999} {
+			f.register(session("acme", "u1", names[i]))
+		}
+		revoked, err := f.RevokeSessions(f.ctx, store.InTenant("acme"), names)
+		require.NoError(t, err)
+		assert.Equal(t, []string{"s00000", "s00999", "s01000", "s09999"}, revoked)
+	})
+	t.Run("8 revoke-alls at once report each session exactly once", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		var all []string
+		for i := range 200 {
+			all = append(all, f.register(session("acme", fmt.Sprint("u", i%3), fmt.Sprintf("s%03d", i))).ID)
+		}
+		parts := concurrently(8, func(i int) []string {
+			sel := store.InTenant("acme")
+			if i%2 == 1 {
+				sel = sel.OfUser(fmt.Sprint("u", i%3))
+			}
+			revoked, err := f.RevokeAllSessions(f.ctx, sel, "")
+			assert.NoError(t, err)
+			return revoked
+		})
+		reported := slices.Concat(parts...)
+		slices.Sort(reported)
+		assert.Equal(t, all, reported)
+	})
+	t.Run("names in opposite orders at once do not wait for each other", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		for round := range 5 {
+			var names []string
+			for i := range 100 {
+				names = append(names, f.register(session("acme", "u1", fmt.Sprintf("%d-%03d", round, i))).ID)
+			}
+			total := concurrently(4, func(i int) int {
+				order := slices.Clone(names)
+				if i%2 == 1 {
+					slices.Reverse(order)
+				}
+				revoked, err := f.RevokeSessions(f.ctx, store.Everywhere(), order)
+				assert.NoError(t, err)
+				return len(revoked)
+			})
+			assert.Equal(t, 100, total[0]+total[1]+total[2]+total[3])
+		}
+	})
+}
+
+func testActivity(t *testing.T, newStore Factory) {
+	t.Helper()
+	t.Run("changes what is given and keeps the rest", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		s := session("acme", "u1", "s1")
+		s.IPAddress, s.UserAgent = ptr("192.0.2.1"), ptr("old")
+		f.register(s)
+		f.clock.Advance(time.Minute)
+		require.NoError(t, f.RecordActivity(f.ctx, store.InTenant("acme"), "s1", store.Activity{}))
+		got := f.get("s1")
+		assert.Equal(t, ptr(Epoch.Add(time.Minute)), got.LastActivityAt)
+		assert.Equal(t, []*string{ptr("192.0.2.1"), ptr("old")}, []*string{got.IPAddress, got.UserAgent})
+
+		end := Epoch.Add(3*time.Hour + 999*time.Nanosecond)
+		require.NoError(t, f.RecordActivity(f.ctx, store.Everywhere(), "s1", store.Activity{
+			IPAddress: ptr("192.0.2.2"), UserAgent: ptr("new"), DeviceType: ptr("mobile"), Location: ptr("x"), ExpiresAt: &end,
+		}))
+		got = f.get("s1")
+		assert.Equal(t, []*string{ptr("192.0.2.2"), ptr("new"), ptr("mobile"), ptr("x")}, []*string{got.IPAddress, got.UserAgent, got.DeviceType, got.Location})
+		assert.Equal(t, Epoch.Add(3*time.Hour), got.ExpiresAt)
+	})
+	t.Run("the latest use stays when clocks differ", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		f.register(session("acme", "u1", "s1"))
+		f.clock.Advance(time.Minute)
+		require.NoError(t, f.RecordActivity(f.ctx, store.Everywhere(), "s1", store.Activity{}))
+		f.clock.Advance(-time.Second)
+		require.NoError(t, f.RecordActivity(f.ctx, store.Everywhere(), "s1", store.Activity{}))
+		assert.Equal(t, ptr(Epoch.Add(time.Minute)), f.get("s1").LastActivityAt)
+	})
+	t.Run("never revives", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		f.register(session("acme", "u1", "revoked"))
+		f.register(session("acme", "u1", "expired"))
+		f.revoke("revoked")
+		f.clock.Advance(time.Hour)
+		later := Epoch.Add(9 * time.Hour)
+		for _, id := range []string{"revoked", "expired"} {
+			require.ErrorIs(t, f.RecordActivity(f.ctx, store.Everywhere(), id, store.Activity{ExpiresAt: &later}), store.ErrEnded)
+			assert.Nil(t, f.get(id).LastActivityAt)
+			assert.False(t, f.get(id).Active(f.clock.Now()))
+		}
+	})
+	t.Run("outside the selection it is not found", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		f.register(session("acme", "u1", "s1"))
+		require.ErrorIs(t, f.RecordActivity(f.ctx, store.InTenant("other"), "s1", store.Activity{}), store.ErrNotFound)
+		require.ErrorIs(t, f.RecordActivity(f.ctx, store.InTenant("acme"), "s2", store.Activity{}), store.ErrNotFound)
+		assert.Nil(t, f.get("s1").LastActivityAt)
+	})
+	t.Run("activity and revocation at once end revoked", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		f.register(session("acme", "u1", "s1"))
+		later := Epoch.Add(9 * time.Hour)
+		concurrently(17, func(i int) bool {
+			if i == 8 {
+				_, err := f.RevokeSession(f.ctx, store.Everywhere(), "s1")
+				return assert.NoError(t, err)
+			}
+			err := f.RecordActivity(f.ctx, store.Everywhere(), "s1", store.Activity{ExpiresAt: &later})
+			if err != nil {
+				assert.ErrorIs(t, err, store.ErrEnded)
+			}
+			return true
+		})
+		assert.NotNil(t, f.get("s1").RevokedAt)
+	})
+}
+
+func testApps(t *testing.T, newStore Factory) {
+	t.Helper()
+	app := func(id, name string, at time.Time) store.App {
+		return store.App{SessionID: "s1", ApplicationID: id, ApplicationName: name, AccessedAt: at}
+	}
+	t.Run("newest first, each application once", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		f.register(session("acme", "u1", "s1"))
+		f.clock.Advance(time.Minute)
+		for _, a := range []store.App{
+			app("b", "B", Epoch), app("a", "A", Epoch), app("c", "C", Epoch.Add(time.Second)),
+			app("b", "B renamed", Epoch.Add(2*time.Second)), app("c", "C renamed", Epoch.Add(-time.Second)),
+		} {
+			require.NoError(t, f.RecordApp(f.ctx, store.InTenant("acme"), a))
+		}
+		s, apps, err := f.GetSessionWithApps(f.ctx, store.InTenant("acme"), "s1")
+		require.NoError(t, err)
+		want := []store.App{
+			app("b", "B renamed", Epoch.Add(2*time.Second)), app("c", "C renamed", Epoch.Add(time.Second)), app("a", "A", Epoch),
+		}
+		for i := range want {
+			want[i].TenantID = "acme"
+		}
+		assert.Equal(t, want, apps)
+		assert.Equal(t, 3, s.AppCount)
+		assert.Equal(t, ptr(Epoch.Add(time.Minute)), s.LastActivityAt, "single sign-on is a use of the session")
+	})
+	t.Run("now, when no time is given", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		f.register(session("acme", "u1", "s1"))
+		require.NoError(t, f.RecordApp(f.ctx, store.Everywhere(), app("a", "A", time.Time{})))
+		_, apps, err := f.GetSessionWithApps(f.ctx, store.Everywhere(), "s1")
+		require.NoError(t, err)
+		assert.Equal(t, Epoch, apps[0].AccessedAt)
+	})
+	t.Run("none is an empty list", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		f.register(session("acme", "u1", "s1"))
+		_, apps, err := f.GetSessionWithApps(f.ctx, store.Everywhere(), "s1")
+		require.NoError(t, err)
+		assert.Equal(t, []store.App{}, apps)
+	})
+	t.Run("not on an ended or foreign session", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		f.register(session("acme", "u1", "s1"))
+		require.ErrorIs(t, f.RecordApp(f.ctx, store.InTenant("other"), app("a", "A", Epoch)), store.ErrNotFound)
+		f.revoke("s1")
+		require.ErrorIs(t, f.RecordApp(f.ctx, store.InTenant("acme"), app("a", "A", Epoch)), store.ErrEnded)
+		assert.Zero(t, f.get("s1").AppCount)
+	})
+	t.Run("the count is exact when they come at once", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		f.register(session("acme", "u1", "s1"))
+		concurrently(24, func(i int) bool {
+			return assert.NoError(t, f.RecordApp(f.ctx, store.Everywhere(), app(fmt.Sprint(i%6), "x", Epoch)))
+		})
+		s, apps, err := f.GetSessionWithApps(f.ctx, store.Everywhere(), "s1")
+		require.NoError(t, err)
+		assert.Equal(t, 6, s.AppCount)
+		assert.Len(t, apps, 6)
+	})
+}
+
+func testSchema(t *testing.T, newStore Factory) {
+	t.Helper()
+	t.Run("is up to date, and stays so when several bring it up", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		require.NoError(t, f.CheckSchema(f.ctx))
+		concurrently(4, func(int) bool {
+			steps, err := f.Migrate(f.ctx)
+			return assert.NoError(t, err) && assert.Empty(t, steps)
+		})
+		steps, err := f.MigrationStatus(f.ctx)
+		require.NoError(t, err)
+		require.NotEmpty(t, steps)
+		for _, step := range steps {
+			assert.False(t, step.AppliedAt.IsZero(), step.Name)
+		}
+	})
+}

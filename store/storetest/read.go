@@ -1,0 +1,255 @@
+package storetest
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sessiond/sessiond/store"
+)
+
+// impossible are ids that are never registered; PostgreSQL refuses some of them with an error, SQLite none.
+func impossible() []string {
+	return []string{"", "\x00", "a\x00b", "\xff", "a\xc3(", strings.Repeat("x", 100_000)}
+}
+
+func testGet(t *testing.T, newStore Factory) {
+	t.Helper()
+	t.Run("only within the selection", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		s := session("acme", "u1", "s1")
+		s.PartnerID = ptr("north")
+		f.register(s)
+		all := store.Everywhere()
+		for name, sel := range map[string]store.Selection{
+			"all": all, "tenant": store.InTenant("acme"), "partner": all.OfPartner("north"), "user": all.OfUser("u1"),
+			"each": store.InTenant("acme").OfPartner("north").OfUser("u1"), "twice": store.InTenant("acme").InTenant("acme"),
+		} {
+			got, err := f.GetSession(f.ctx, sel, "s1")
+			require.NoError(t, err, name)
+			assert.Equal(t, "s1", got.ID)
+		}
+		for name, sel := range map[string]store.Selection{
+			"zero": {}, "other tenant": store.InTenant("other"), "other partner": all.OfPartner("south"),
+			"other user": all.OfUser("u2"), "right tenant, other user": store.InTenant("acme").OfUser("u2"),
+			"two tenants": store.InTenant("acme").InTenant("other"), "case": store.InTenant("ACME"),
+			"narrowed zero": store.Selection{}.InTenant("acme"),
+		} {
+			_, err := f.GetSession(f.ctx, sel, "s1")
+			require.ErrorIs(t, err, store.ErrNotFound, name)
+		}
+	})
+	t.Run("identifiers are compared byte by byte", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		for _, id := range []string{"a", "A", "ä", "a\u0308", "a ", " a", "a%", "a_"} {
+			f.register(session("acme", "u1", id))
+			assert.Equal(t, id, f.get(id).ID)
+		}
+		_, total := f.ids(store.Everywhere(), store.Page{})
+		assert.Equal(t, 8, total)
+	})
+	t.Run("ids that cannot be match nothing, in every method", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		f.register(session("acme", "u1", "s1"))
+		for _, id := range impossible() {
+			for _, sel := range []store.Selection{store.InTenant(id), store.Everywhere().OfUser(id), store.Everywhere().OfPartner(id)} {
+				_, err := f.GetSession(f.ctx, sel, "s1")
+				require.ErrorIs(t, err, store.ErrNotFound)
+				ids, total := f.ids(sel, store.Page{ActiveOnly: true, Limit: 10})
+				assert.Empty(t, ids)
+				assert.Zero(t, total)
+				revoked, err := f.RevokeAllSessions(f.ctx, sel, "")
+				require.NoError(t, err)
+				assert.Empty(t, revoked)
+			}
+			_, err := f.GetSession(f.ctx, store.Everywhere(), id)
+			require.ErrorIs(t, err, store.ErrNotFound)
+			_, err = f.RevokeSession(f.ctx, store.Everywhere(), id)
+			require.ErrorIs(t, err, store.ErrNotFound)
+			require.ErrorIs(t, f.RecordActivity(f.ctx, store.Everywhere(), id, store.Activity{}), store.ErrNotFound)
+			revoked, err := f.RevokeSessions(f.ctx, store.Everywhere(), []string{id})
+			require.NoError(t, err)
+			assert.Empty(t, revoked)
+			ended, err := f.SessionEnded(f.ctx, "acme", id)
+			require.NoError(t, err)
+			assert.False(t, ended)
+			stats, err := f.TenantStats(f.ctx, id)
+			require.NoError(t, err)
+			assert.Zero(t, stats.Total)
+		}
+		assert.True(t, f.get("s1").Active(f.clock.Now()))
+	})
+	t.Run("ended at the exact instant of expires_at", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		f.register(session("acme", "u1", "s1"))
+		end := Epoch.Add(time.Hour)
+		for at, want := range map[time.Time]bool{end.Add(-time.Microsecond): false, end: true, end.Add(time.Microsecond): true} {
+			f.clock.Set(at)
+			for _, tenantID := range []string{"acme", ""} {
+				ended, err := f.SessionEnded(f.ctx, tenantID, "s1")
+				require.NoError(t, err)
+				assert.Equal(t, want, ended, at)
+			}
+			_, total := f.ids(store.InTenant("acme"), store.Page{ActiveOnly: true})
+			assert.Equal(t, want, total == 0, at)
+			assert.Equal(t, want, !f.get("s1").Active(at))
+		}
+	})
+	t.Run("has it ended", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		f.register(session("acme", "u1", "s1"))
+		f.revoke("s1")
+		for tenantID, want := range map[string]bool{"acme": true, "": true, "other": false} {
+			ended, err := f.SessionEnded(f.ctx, tenantID, "s1")
+			require.NoError(t, err)
+			assert.Equal(t, want, ended, "tenant %q", tenantID)
+		}
+		ended, err := f.SessionEnded(f.ctx, "acme", "unknown")
+		require.NoError(t, err)
+		assert.False(t, ended)
+	})
+}
+
+func testList(t *testing.T, newStore Factory) {
+	t.Helper()
+	t.Run("newest first, ties by id descending, byte by byte", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		for i, id := range []string{"b", "B", "a", "_", "ä", "Z"} {
+			s := session("acme", "u1", id)
+			s.CreatedAt = Epoch.Add(time.Duration(i/4) * time.Microsecond)
+			f.register(s)
+		}
+		ids, total := f.ids(store.InTenant("acme"), store.Page{Limit: 10})
+		assert.Equal(t, []string{"ä", "Z", "b", "a", "_", "B"}, ids)
+		assert.Equal(t, 6, total)
+	})
+	t.Run("pages and their ends", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		for i := range 5 {
+			f.register(session("acme", "u1", fmt.Sprint("s", i)))
+		}
+		for _, c := range []struct {
+			page store.Page
+			want []string
+		}{
+			{store.Page{}, []string{"s4", "s3", "s2", "s1", "s0"}},
+			{store.Page{Limit: 2}, []string{"s4", "s3"}},
+			{store.Page{Offset: 2, Limit: 2}, []string{"s2", "s1"}},
+			{store.Page{Offset: 4, Limit: 2}, []string{"s0"}},
+			{store.Page{Offset: 5, Limit: 2}, []string{}},
+			{store.Page{Offset: 1 << 62, Limit: 100}, []string{}},
+		} {
+			ids, total := f.ids(store.InTenant("acme"), c.page)
+			assert.Equal(t, c.want, ids, "%+v", c.page)
+			assert.Equal(t, 5, total)
+		}
+	})
+	t.Run("filters combine, ended ones only on request", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		for i, s := range []store.Session{session("acme", "u1", "1"), session("acme", "u2", "2"), session("other", "u1", "3"), session("acme", "u1", "4"), session("acme", "u1", "5")} {
+			if i < 3 {
+				s.PartnerID = ptr("p-" + s.TenantID)
+			}
+			if s.ID == "5" {
+				s.ExpiresAt = Epoch.Add(time.Minute)
+			}
+			f.register(s)
+		}
+		f.revoke("4")
+		f.clock.Advance(time.Minute)
+		all := store.Everywhere()
+		for _, c := range []struct {
+			sel    store.Selection
+			active bool
+			want   []string
+		}{
+			{all, true, []string{"3", "2", "1"}},
+			{all, false, []string{"5", "4", "3", "2", "1"}},
+			{store.InTenant("acme"), true, []string{"2", "1"}},
+			{store.InTenant("acme").OfUser("u1"), true, []string{"1"}},
+			{store.InTenant("acme").OfUser("u1"), false, []string{"5", "4", "1"}},
+			{all.OfUser("u1"), true, []string{"3", "1"}},
+			{all.OfPartner("p-acme"), true, []string{"2", "1"}},
+			{all.OfPartner("p-acme").InTenant("other"), true, []string{}},
+			{store.Selection{}, false, []string{}},
+		} {
+			ids, total := f.ids(c.sel, store.Page{ActiveOnly: c.active, Limit: 10})
+			assert.ElementsMatch(t, c.want, ids)
+			assert.Equal(t, len(c.want), total)
+		}
+	})
+	t.Run("an unknown tenant is an empty list", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		ids, total := f.ids(store.InTenant("nobody"), store.Page{Limit: 10})
+		assert.Empty(t, ids)
+		assert.Zero(t, total)
+	})
+}
+
+func testStats(t *testing.T, newStore Factory) {
+	t.Helper()
+	t.Run("counts", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		at := func(id, user string, created, expires time.Duration, device *string) store.Session {
+			s := session("acme", user, id)
+			s.CreatedAt, s.ExpiresAt, s.DeviceType = Epoch.Add(created), Epoch.Add(expires), device
+			return f.register(s)
+		}
+		at("active-1", "u1", -time.Hour, time.Hour, ptr("desktop"))
+		at("active-2", "u1", -48*time.Hour, time.Hour, ptr("mobile"))
+		at("active-3", "u2", -time.Hour, time.Hour, nil)
+		at("expired", "u3", -48*time.Hour, 0, ptr("desktop"))
+		at("revoked", "u4", -24*time.Hour, time.Hour, ptr("desktop"))
+		at("revoked-then-expired", "u4", -24*time.Hour+time.Microsecond, time.Hour, ptr("desktop"))
+		other := f.register(session("other", "u1", "foreign"))
+		f.revoke("revoked")
+		f.revoke("revoked-then-expired")
+		for i, id := range []string{"active-1", "active-2", "revoked", other.ID} {
+			if id != "revoked" {
+				require.NoError(t, f.RecordApp(f.ctx, store.Everywhere(), store.App{SessionID: id, ApplicationID: "wiki", ApplicationName: "Wiki"}))
+			}
+			if i == 0 {
+				require.NoError(t, f.RecordApp(f.ctx, store.Everywhere(), store.App{SessionID: id, ApplicationID: "mail", ApplicationName: "Mail"}))
+			}
+		}
+		stats, err := f.TenantStats(f.ctx, "acme")
+		require.NoError(t, err)
+		assert.Equal(t, store.Stats{
+			Total: 6, Active: 3, Expired: 1, Revoked: 2, UniqueUsers: 2,
+			ByDeviceType: map[string]int{"desktop": 1, "mobile": 1, "": 1},
+			TopApplications: []store.ApplicationStats{
+				{ApplicationID: "wiki", ApplicationName: "Wiki", Sessions: 2},
+				{ApplicationID: "mail", ApplicationName: "Mail", Sessions: 1},
+			},
+			CreatedLast24h: 3, RevokedLast24h: 2, AsOf: Epoch,
+		}, stats)
+	})
+	t.Run("the ten most used applications", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		f.register(session("acme", "u1", "s1"))
+		f.register(session("acme", "u1", "s2"))
+		for i := range 12 {
+			app := store.App{SessionID: "s1", ApplicationID: fmt.Sprintf("app-%02d", i), ApplicationName: "x"}
+			require.NoError(t, f.RecordApp(f.ctx, store.Everywhere(), app))
+			if i == 11 {
+				app.SessionID = "s2"
+				require.NoError(t, f.RecordApp(f.ctx, store.Everywhere(), app))
+			}
+		}
+		stats, err := f.TenantStats(f.ctx, "acme")
+		require.NoError(t, err)
+		require.Len(t, stats.TopApplications, 10)
+		assert.Equal(t, "app-11", stats.TopApplications[0].ApplicationID)
+		assert.Equal(t, "app-00", stats.TopApplications[1].ApplicationID)
+	})
+	t.Run("an unknown tenant has zeros", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		stats, err := f.TenantStats(f.ctx, "nobody")
+		require.NoError(t, err)
+		assert.Equal(t, store.Stats{ByDeviceType: map[string]int{}, TopApplications: []store.ApplicationStats{}, AsOf: Epoch}, stats)
+	})
+}

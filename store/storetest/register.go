@@ -1,0 +1,195 @@
+package storetest
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sessiond/sessiond/store"
+)
+
+func testRegister(t *testing.T, newStore Factory) {
+	t.Helper()
+	t.Run("every member comes back, times as UTC microseconds", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		zone := time.FixedZone("east", 5*3600)
+		in := store.Session{
+			TenantID: "acme", ID: "s1", UserID: "u1", PartnerID: ptr("north"), UserEmail: ptr("ä@example.com"),
+			UserDisplayName: ptr("Ada 🚀"), IPAddress: ptr("2001:db8::1"), UserAgent: ptr(""), DeviceType: ptr("desktop"),
+			Location: ptr("Bern, Switzerland"), CreatedAt: time.Date(2026, 1, 15, 16, 0, 0, 999999999, zone),
+			ExpiresAt: time.Date(2026, 1, 16, 16, 0, 0, 1999, zone),
+		}
+		registered := f.register(in)
+		want := in
+		want.CreatedAt = time.Date(2026, 1, 15, 11, 0, 0, 999999000, time.UTC)
+		want.ExpiresAt = time.Date(2026, 1, 16, 11, 0, 0, 1000, time.UTC)
+		assert.Equal(t, want, registered)
+		assert.Equal(t, want, f.get("s1"))
+	})
+	t.Run("absent members stay nil", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		f.register(session("acme", "u1", "s1"))
+		assert.Equal(t, store.Session{
+			TenantID: "acme", UserID: "u1", ID: "s1", CreatedAt: Epoch, ExpiresAt: Epoch.Add(time.Hour),
+		}, f.get("s1"))
+	})
+	t.Run("an id is made when there is none", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		one, two := f.register(session("acme", "u1", "")), f.register(session("acme", "u1", ""))
+		assert.NotEmpty(t, one.ID)
+		assert.NotEqual(t, one.ID, two.ID)
+	})
+	t.Run("the same id with the same owner again changes nothing", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		first := f.register(session("acme", "u1", "s1"))
+		f.clock.Advance(time.Minute)
+		again := session("acme", "u1", "s1")
+		again.ExpiresAt, again.UserEmail = Epoch.Add(9*time.Hour), ptr("other@example.com")
+		got, created, err := f.RegisterSession(f.ctx, again)
+		require.NoError(t, err)
+		assert.False(t, created)
+		assert.Equal(t, first, got)
+		_, total := f.ids(store.Everywhere(), store.Page{})
+		assert.Equal(t, 1, total)
+	})
+	t.Run("the same id with another owner is refused", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		f.register(session("acme", "u1", "s1"))
+		for _, other := range []store.Session{session("acme", "u2", "s1"), session("other", "u1", "s1")} {
+			_, _, err := f.RegisterSession(f.ctx, other)
+			require.ErrorIs(t, err, store.ErrTaken)
+		}
+		assert.Equal(t, "acme", f.get("s1").TenantID)
+	})
+	t.Run("an ended id does not come back to life", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		f.register(session("acme", "u1", "revoked"))
+		f.register(session("acme", "u1", "expired"))
+		f.revoke("revoked")
+		f.clock.Advance(time.Hour)
+		for _, id := range []string{"revoked", "expired"} {
+			again := session("acme", "u1", id)
+			again.ExpiresAt = Epoch.Add(9 * time.Hour)
+			_, _, err := f.RegisterSession(f.ctx, again)
+			require.ErrorIs(t, err, store.ErrEnded)
+			assert.False(t, f.get(id).Active(f.clock.Now()))
+		}
+	})
+	t.Run("50 at once with the same id make one session", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		made := concurrently(50, func(int) bool {
+			_, created, err := f.RegisterSession(f.ctx, session("acme", "u1", "s1"))
+			return assert.NoError(t, err) && created
+		})
+		assert.Equal(t, 1, count(made, true))
+		_, total := f.ids(store.Everywhere(), store.Page{})
+		assert.Equal(t, 1, total)
+	})
+	t.Run("50 at once with the same id and different owners: one wins", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		outcome := concurrently(50, func(i int) string {
+			_, created, err := f.RegisterSession(f.ctx, session(fmt.Sprint("tenant-", i), "u1", "s1"))
+			if created {
+				return "created"
+			}
+			return fmt.Sprint(strings.HasSuffix(err.Error(), store.ErrTaken.Error()))
+		})
+		assert.Equal(t, 1, count(outcome, "created"))
+		assert.Equal(t, 49, count(outcome, "true"))
+	})
+	t.Run("identifiers at their longest", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		wide := func(n int) string { return strings.Repeat("🚀", n) }
+		s := session(wide(128), wide(255), wide(255))
+		s.PartnerID = ptr(wide(128))
+		f.register(s)
+		assert.Equal(t, s.UserID, f.get(s.ID).UserID)
+		require.NoError(t, f.RecordApp(f.ctx, store.Everywhere(), store.App{
+			SessionID: s.ID, ApplicationID: wide(255), ApplicationName: "x",
+		}))
+	})
+	t.Run("without the unique index, a taken id is still refused", func(t *testing.T) {
+		s := newStore(t, store.Options{Now: NewClock().Now, Distributed: true})
+		_, created, err := s.RegisterSession(t.Context(), session("acme", "u1", "s1"))
+		require.NoError(t, err)
+		assert.True(t, created)
+		_, _, err = s.RegisterSession(t.Context(), session("other", "u1", "s1"))
+		require.ErrorIs(t, err, store.ErrTaken)
+		_, created, err = s.RegisterSession(t.Context(), session("acme", "u1", "s1"))
+		require.NoError(t, err)
+		assert.False(t, created)
+	})
+}
+
+func testPartners(t *testing.T, newStore Factory) {
+	t.Helper()
+	named := func(tenantID, id string, partnerID *string) store.Session {
+		s := session(tenantID, "u1", id)
+		s.PartnerID = partnerID
+		return s
+	}
+	t.Run("the first registration that names one decides", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		assert.Nil(t, f.register(named("acme", "s1", nil)).PartnerID)
+		f.register(named("acme", "s2", ptr("north")))
+		assert.Equal(t, ptr("north"), f.register(named("acme", "s3", nil)).PartnerID, "later ones may leave it out")
+		assert.Equal(t, ptr("north"), f.get("s1").PartnerID, "earlier sessions belong to it too")
+		_, _, err := f.RegisterSession(f.ctx, named("acme", "s4", ptr("south")))
+		require.ErrorIs(t, err, store.ErrOtherPartner)
+		_, err = f.GetSession(f.ctx, store.Everywhere(), "s4")
+		require.ErrorIs(t, err, store.ErrNotFound, "nothing is left of a refused registration")
+	})
+	t.Run("the partner of a tenant", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		f.register(named("acme", "s1", ptr("north")))
+		f.register(named("free", "s2", nil))
+		for tenantID, want := range map[string]string{"acme": "north", "free": "", "unknown": "", "": "", "a\x00b": ""} {
+			got, err := f.TenantPartner(f.ctx, tenantID)
+			require.NoError(t, err)
+			assert.Equal(t, want, got, "tenant %q", tenantID)
+		}
+	})
+	t.Run("registrations that race with the decision all belong to the partner", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		f.register(named("acme", "first", nil))
+		concurrently(24, func(i int) bool {
+			partnerID := ptr("north")
+			if i%3 > 0 {
+				partnerID = nil
+			}
+			_, _, err := f.RegisterSession(f.ctx, named("acme", fmt.Sprint("s", i), partnerID))
+			return assert.NoError(t, err)
+		})
+		_, total := f.ids(store.Everywhere().OfPartner("north"), store.Page{})
+		assert.Equal(t, 25, total)
+	})
+	t.Run("two partners at once: one wins", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		won := concurrently(16, func(i int) bool {
+			_, created, err := f.RegisterSession(f.ctx, named("acme", fmt.Sprint("s", i), ptr(fmt.Sprint("p", i%2))))
+			if err != nil {
+				assert.ErrorIs(t, err, store.ErrOtherPartner)
+			}
+			return created
+		})
+		partnerID, err := f.TenantPartner(f.ctx, "acme")
+		require.NoError(t, err)
+		_, total := f.ids(store.Everywhere().OfPartner(partnerID), store.Page{})
+		assert.Equal(t, count(won, true), total)
+		assert.Equal(t, 8, total)
+	})
+}
+
+func count[T comparable](all []T, wanted T) int {
+	n := 0
+	for _, one := range all {
+		if one == wanted {
+			n++
+		}
+	}
+	return n
+}
