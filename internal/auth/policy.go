@@ -1,0 +1,156 @@
+package auth
+
+import "fmt"
+
+// Audience is whom an operation is for.
+type Audience string
+
+// The audiences, after the groups of paths.
+const (
+	Platform Audience = "platform" // /admin: the platform, and partners confined to what is theirs
+	Me       Audience = "me"       // /me: the signed-in user
+	Tenant   Audience = "tenant"   // /tenants/{tenant_id}: its administrators, its partner, the platform
+	Service  Audience = "service"  // lifecycle and introspection: the services that sign users in or ask
+)
+
+// Rule says who may call one operation.
+type Rule struct {
+	Audience Audience
+	// Scopes are those of which one is needed, the narrowest first. For Platform and Tenant the place tells how far a scope
+	// reaches: own tenant, own partner, everything. A user needs none for what is their own.
+	Scopes []string
+}
+
+// Rules is a policy: the rule of each operation under its generated name. What is not in it is allowed to nobody.
+type Rules map[string]Rule
+
+// Policy returns who may do what. It is the only place that says so: Authorize obeys it and the tests are made from it.
+func Policy() Rules {
+	return Rules{
+		"ListSessions":      platformRule("read"),
+		"GetSession":        platformRule("read"),
+		"RevokeAllSessions": platformRule("write"),
+		"RevokeSession":     platformRule("write"),
+
+		"ListMySessions":        {Audience: Me},
+		"RevokeMyOtherSessions": {Audience: Me},
+		"RevokeMySession":       {Audience: Me},
+
+		"ListTenantSessions":      tenantRule("read"),
+		"ListUserSessions":        tenantRule("read"),
+		"GetTenantSession":        tenantRule("read"),
+		"GetTenantSessionStats":   tenantRule("read"),
+		"RevokeAllTenantSessions": tenantRule("write"),
+		"RevokeUserSessions":      tenantRule("write"),
+		"RevokeTenantSession":     tenantRule("write"),
+
+		"RegisterSession":       {Audience: Service, Scopes: []string{"sessions:ingest"}},
+		"RecordSessionActivity": {Audience: Service, Scopes: []string{"sessions:ingest"}},
+		"RecordSessionApp":      {Audience: Service, Scopes: []string{"sessions:ingest"}},
+		"IntrospectToken":       {Audience: Service, Scopes: []string{"sessions:introspect", "sessions:ingest"}},
+	}
+}
+
+func platformRule(action string) Rule {
+	return Rule{Audience: Platform, Scopes: []string{"partner:sessions:" + action, "admin:sessions:" + action}}
+}
+
+func tenantRule(action string) Rule {
+	return Rule{Audience: Tenant, Scopes: []string{
+		"sessions:" + action, "partner:sessions:" + action, "admin:sessions:" + action,
+	}}
+}
+
+// Decide says whether the caller may call the operation and what it may touch then. tenantID is the path's and counts for
+// the tenant operations only; partnerOf returns the partner that a tenant belongs to, empty when none is known, and is
+// asked only where the answer depends on it. The error is an *Error for a refusal, wraps ErrNotInPolicy for an operation
+// without a rule, and is partnerOf's own otherwise.
+func (r Rules) Decide(
+	operationID string, caller Caller, tenantID string, partnerOf func(tenantID string) (string, error),
+) (Reach, error) {
+	rule, ok := r[operationID]
+	if !ok {
+		return Reach{}, fmt.Errorf("%w: %s", ErrNotInPolicy, operationID)
+	}
+	switch rule.Audience {
+	case Platform:
+		return rule.decidePlatform(caller)
+	case Me:
+		return rule.decideMe(caller)
+	case Tenant:
+		return rule.decideTenant(caller, tenantID, partnerOf)
+	case Service:
+		return rule.decideService(caller)
+	default:
+		return Reach{}, fmt.Errorf("%w: %s has no audience", ErrNotInPolicy, operationID)
+	}
+}
+
+func (r Rule) decidePlatform(caller Caller) (Reach, error) {
+	partner, admin := r.Scopes[0], r.Scopes[1]
+	switch {
+	case caller.HasScope(admin):
+		return Reach{}, nil
+	case caller.HasScope(partner) && caller.PartnerID != "":
+		return Reach{PartnerID: caller.PartnerID}, nil
+	case caller.HasScope(partner):
+		// Without a partner to be confined to, the empty reach would be the platform's.
+		return Reach{}, errForbidden("The token names no partner.")
+	case caller.PartnerID != "":
+		return Reach{}, errScope(partner)
+	default:
+		return Reach{}, errScope(admin) // the partner's scope would not help this caller
+	}
+}
+
+func (r Rule) decideMe(caller Caller) (Reach, error) {
+	if caller.IsClient() {
+		return Reach{}, errForbidden("A client's token cannot act as a user.")
+	}
+	return Reach{TenantID: caller.TenantID}, nil
+}
+
+func (r Rule) decideTenant(
+	caller Caller, tenantID string, partnerOf func(tenantID string) (string, error),
+) (Reach, error) {
+	own, partner, admin := r.Scopes[0], r.Scopes[1], r.Scopes[2]
+	reach := Reach{TenantID: tenantID}
+	switch {
+	case !caller.HasScope(own) && !caller.HasScope(partner) && !caller.HasScope(admin):
+		return Reach{}, errScope(own)
+	case tenantID == "":
+		// Nobody has the nameless tenant: it would equal a token without a tenant, and confine nothing.
+		return Reach{}, NotYourTenant()
+	case caller.HasScope(admin), caller.HasScope(own) && caller.TenantID == tenantID:
+		return reach, nil
+	case !caller.HasScope(partner) || caller.PartnerID == "":
+		return Reach{}, NotYourTenant()
+	}
+	switch owner, err := partnerOf(tenantID); {
+	case err != nil:
+		return Reach{}, err
+	case owner != caller.PartnerID:
+		return Reach{}, NotYourTenant()
+	default:
+		return reach, nil
+	}
+}
+
+// NotYourTenant refuses (403) a caller who asks about a tenant that is not theirs. It is the same for a tenant of somebody else and for one that does not exist.
+func NotYourTenant() *Error {
+	return errForbidden("The token does not reach this tenant.")
+}
+
+// decideService confines the service of one tenant or partner to it; the platform's own services name neither.
+func (r Rule) decideService(caller Caller) (Reach, error) {
+	for _, scope := range r.Scopes {
+		if !caller.HasScope(scope) {
+			continue
+		}
+		if caller.TenantID != "" {
+			return Reach{TenantID: caller.TenantID}, nil
+		}
+		return Reach{PartnerID: caller.PartnerID}, nil
+	}
+	return Reach{}, errScope(r.Scopes[0])
+}
