@@ -24,7 +24,7 @@ func openPostgres(url string, maxConns int) (gorm.Dialector, engine, error) {
 	config, err := pgx.ParseConfig(url)
 	if err != nil {
 		// pgx hides the password in its own message, but not the rest of what may be secret.
-		return nil, engine{}, fmt.Errorf("database URL %q cannot be read: use postgres://USER:PASSWORD@HOST:PORT/NAME", redact(url))
+		return nil, engine{}, fmt.Errorf("database URL %q cannot be read: use postgres://USER:PASSWORD@HOST:PORT/NAME", Redact(url))
 	}
 	config.RuntimeParams["timezone"] = "UTC"
 	if config.RuntimeParams["application_name"] == "" {

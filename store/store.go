@@ -67,7 +67,7 @@ func Open(ctx context.Context, url string, options Options) (*Store, error) {
 	case "postgres", "postgresql":
 		dialect, eng, err = openPostgres(url, options.MaxConns)
 	default:
-		err = fmt.Errorf("database URL %q: use sqlite://FILE or postgres://USER@HOST/NAME", redact(url))
+		err = fmt.Errorf("database URL %q: use sqlite://FILE or postgres://USER@HOST/NAME", Redact(url))
 	}
 	if err != nil {
 		return nil, err
@@ -177,8 +177,8 @@ func (s *Store) writeOnce(ctx context.Context, do func(tx *gorm.DB) error) error
 	return s.db.WithContext(ctx).Transaction(do)
 }
 
-// redact leaves the password out of a URL that goes into an error.
-func redact(url string) string {
+// Redact leaves the password out of a URL that goes into an error.
+func Redact(url string) string {
 	scheme, rest, found := strings.Cut(url, "://")
 	if !found {
 		return url
