@@ -20,6 +20,8 @@ var (
 	ErrOtherPartner = errors.New("tenant belongs to another partner")
 	// ErrUnavailable: the database cannot be reached or did not answer in time.
 	ErrUnavailable = errors.New("database is unavailable")
+	// ErrConnect: the database could not be opened at first, whatever the reason.
+	ErrConnect = errors.New("cannot connect")
 	// ErrSchema: the database's schema is older than this program.
 	ErrSchema = errors.New("database schema is not up to date")
 )

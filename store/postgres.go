@@ -49,8 +49,7 @@ func pgRetryable(err error) bool {
 // unreachable reports whether the server was not there, went away, or is not taking statements, as opposed to refusing
 // one: SQLSTATE classes 08 (connection), 53 (resources) and 57P (operator intervention).
 func unreachable(err error) bool {
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return strings.HasPrefix(pg.Code, "08") || strings.HasPrefix(pg.Code, "53") || strings.HasPrefix(pg.Code, "57P")
 	}
 	var connect *pgconn.ConnectError

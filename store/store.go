@@ -89,7 +89,7 @@ func connect(ctx context.Context, dialect gorm.Dialector, eng engine, options Op
 	}
 	s := &Store{db: db, engine: eng, now: options.Now, distributed: options.Distributed}
 	if err := s.Ping(ctx); err != nil {
-		return nil, errors.Join(err, s.Close())
+		return nil, fmt.Errorf("%w: %w", ErrConnect, errors.Join(err, s.Close()))
 	}
 	if !s.distributed && eng.name == postgresName {
 		s.distributed, err = hasCitus(db.WithContext(ctx))

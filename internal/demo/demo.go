@@ -50,8 +50,14 @@ type tenant struct {
 
 func tenants() []tenant {
 	return []tenant{
-		{"acme", "northwind", 40}, {"globex", "northwind", 20}, {"initech", "northwind", 10},
-		{"umbrella", "southgate", 12}, {"hooli", "southgate", 8}, {"stark", "", 6}, {"wayne", "", 3}, {"wonka", "", 1},
+		{"acme", "northwind", 40},
+		{"globex", "northwind", 20},
+		{"initech", "northwind", 10},
+		{"umbrella", "southgate", 12},
+		{"hooli", "southgate", 8},
+		{"stark", "", 6},
+		{"wayne", "", 3},
+		{"wonka", "", 1},
 	}
 }
 
@@ -75,8 +81,17 @@ func names() ([]string, []string) {
 
 func applications() [][2]string {
 	return [][2]string{
-		{"mail", "Mail"}, {"wiki", "Team Wiki"}, {"crm", "Customer Desk"}, {"payroll", "Payroll"}, {"git", "Code"},
-		{"chat", "Chat"}, {"bi", "Reports"}, {"hr", "People"}, {"status", "Status Page"}, {"files", "Files"}, {"calendar", "Calendar"},
+		{"mail", "Mail"},
+		{"wiki", "Team Wiki"},
+		{"crm", "Customer Desk"},
+		{"payroll", "Payroll"},
+		{"git", "Code"},
+		{"chat", "Chat"},
+		{"bi", "Reports"},
+		{"hr", "People"},
+		{"status", "Status Page"},
+		{"files", "Files"},
+		{"calendar", "Calendar"},
 	}
 }
 
@@ -150,7 +165,7 @@ func (m *maker) tenant() tenant {
 
 // address is one of those reserved for documentation (RFC 5737, RFC 3849).
 func (m *maker) address() string {
-	last := byte(m.random.IntN(254) + 1)
+	last := byte(m.random.IntN(254) + 1) //nolint:gosec // 1 to 254
 	switch m.random.IntN(4) {
 	case 0:
 		return netip.AddrFrom4([4]byte{192, 0, 2, last}).String()

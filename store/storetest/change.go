@@ -19,12 +19,12 @@ func testRevoke(t *testing.T, newStore Factory) {
 		f.register(session("acme", "u1", "s1"))
 		f.clock.Advance(time.Minute)
 		f.revoke("s1")
-		assert.Equal(t, ptr(Epoch.Add(time.Minute)), f.get("s1").RevokedAt)
+		assert.Equal(t, new(Epoch.Add(time.Minute)), f.get("s1").RevokedAt)
 		f.clock.Advance(time.Minute)
 		revoked, err := f.RevokeSession(f.ctx, store.Everywhere(), "s1")
 		require.NoError(t, err)
 		assert.False(t, revoked, "it had already ended")
-		assert.Equal(t, ptr(Epoch.Add(time.Minute)), f.get("s1").RevokedAt, "the first ending stays")
+		assert.Equal(t, new(Epoch.Add(time.Minute)), f.get("s1").RevokedAt, "the first ending stays")
 	})
 	t.Run("an expired one is not revoked", func(t *testing.T) {
 		f := newFixture(t, newStore)
@@ -126,7 +126,9 @@ func testRevoke(t *testing.T, newStore Factory) {
 					slices.Reverse(order)
 				}
 				revoked, err := f.RevokeSessions(f.ctx, store.Everywhere(), order)
-				assert.NoError(t, err)
+				if err != nil {
+					return -1000 // the sum below cannot come out then
+				}
 				return len(revoked)
 			})
 			assert.Equal(t, 100, total[0]+total[1]+total[2]+total[3])
@@ -139,20 +141,20 @@ func testActivity(t *testing.T, newStore Factory) {
 	t.Run("changes what is given and keeps the rest", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		s := session("acme", "u1", "s1")
-		s.IPAddress, s.UserAgent = ptr("192.0.2.1"), ptr("old")
+		s.IPAddress, s.UserAgent = new("192.0.2.1"), new("old")
 		f.register(s)
 		f.clock.Advance(time.Minute)
 		require.NoError(t, f.RecordActivity(f.ctx, store.InTenant("acme"), "s1", store.Activity{}))
 		got := f.get("s1")
-		assert.Equal(t, ptr(Epoch.Add(time.Minute)), got.LastActivityAt)
-		assert.Equal(t, []*string{ptr("192.0.2.1"), ptr("old")}, []*string{got.IPAddress, got.UserAgent})
+		assert.Equal(t, new(Epoch.Add(time.Minute)), got.LastActivityAt)
+		assert.Equal(t, []*string{new("192.0.2.1"), new("old")}, []*string{got.IPAddress, got.UserAgent})
 
 		end := Epoch.Add(3*time.Hour + 999*time.Nanosecond)
 		require.NoError(t, f.RecordActivity(f.ctx, store.Everywhere(), "s1", store.Activity{
-			IPAddress: ptr("192.0.2.2"), UserAgent: ptr("new"), DeviceType: ptr("mobile"), Location: ptr("x"), ExpiresAt: &end,
+			IPAddress: new("192.0.2.2"), UserAgent: new("new"), DeviceType: new("mobile"), Location: new("x"), ExpiresAt: &end,
 		}))
 		got = f.get("s1")
-		assert.Equal(t, []*string{ptr("192.0.2.2"), ptr("new"), ptr("mobile"), ptr("x")}, []*string{got.IPAddress, got.UserAgent, got.DeviceType, got.Location})
+		assert.Equal(t, []*string{new("192.0.2.2"), new("new"), new("mobile"), new("x")}, []*string{got.IPAddress, got.UserAgent, got.DeviceType, got.Location})
 		assert.Equal(t, Epoch.Add(3*time.Hour), got.ExpiresAt)
 	})
 	t.Run("the latest use stays when clocks differ", func(t *testing.T) {
@@ -162,7 +164,7 @@ func testActivity(t *testing.T, newStore Factory) {
 		require.NoError(t, f.RecordActivity(f.ctx, store.Everywhere(), "s1", store.Activity{}))
 		f.clock.Advance(-time.Second)
 		require.NoError(t, f.RecordActivity(f.ctx, store.Everywhere(), "s1", store.Activity{}))
-		assert.Equal(t, ptr(Epoch.Add(time.Minute)), f.get("s1").LastActivityAt)
+		assert.Equal(t, new(Epoch.Add(time.Minute)), f.get("s1").LastActivityAt)
 	})
 	t.Run("never revives", func(t *testing.T) {
 		f := newFixture(t, newStore)
@@ -228,7 +230,7 @@ func testApps(t *testing.T, newStore Factory) {
 		}
 		assert.Equal(t, want, apps)
 		assert.Equal(t, 3, s.AppCount)
-		assert.Equal(t, ptr(Epoch.Add(time.Minute)), s.LastActivityAt, "single sign-on is a use of the session")
+		assert.Equal(t, new(Epoch.Add(time.Minute)), s.LastActivityAt, "single sign-on is a use of the session")
 	})
 	t.Run("now, when no time is given", func(t *testing.T) {
 		f := newFixture(t, newStore)

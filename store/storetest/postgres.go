@@ -80,7 +80,7 @@ func StartPostgres(settings ...string) (serverURL *url.URL, stop func() error, e
 	if err != nil {
 		return nil, nil, err
 	}
-	dir, err := os.MkdirTemp("", "sessiond-pg-") //nolint:usetesting // it outlives the test that starts it
+	dir, err := os.MkdirTemp("", "sessiond-pg-")
 	if err != nil {
 		return nil, nil, err
 	}
@@ -158,7 +158,7 @@ func unprivileged(dir string) (*syscall.SysProcAttr, error) {
 	}
 	uid, uidErr := strconv.ParseUint(account.Uid, 10, 32)
 	gid, gidErr := strconv.ParseUint(account.Gid, 10, 32)
-	if err := errors.Join(uidErr, gidErr, os.Chown(dir, int(uid), int(gid))); err != nil { //nolint:gosec // an id fits
+	if err := errors.Join(uidErr, gidErr, os.Chown(dir, int(uid), int(gid))); err != nil {
 		return nil, err
 	}
 	attributes.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}

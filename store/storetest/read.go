@@ -22,7 +22,7 @@ func testGet(t *testing.T, newStore Factory) {
 	t.Run("only within the selection", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		s := session("acme", "u1", "s1")
-		s.PartnerID = ptr("north")
+		s.PartnerID = new("north")
 		f.register(s)
 		all := store.Everywhere()
 		for name, sel := range map[string]store.Selection{
@@ -152,7 +152,7 @@ func testList(t *testing.T, newStore Factory) {
 		f := newFixture(t, newStore)
 		for i, s := range []store.Session{session("acme", "u1", "1"), session("acme", "u2", "2"), session("other", "u1", "3"), session("acme", "u1", "4"), session("acme", "u1", "5")} {
 			if i < 3 {
-				s.PartnerID = ptr("p-" + s.TenantID)
+				s.PartnerID = new("p-" + s.TenantID)
 			}
 			if s.ID == "5" {
 				s.ExpiresAt = Epoch.Add(time.Minute)
@@ -194,17 +194,17 @@ func testStats(t *testing.T, newStore Factory) {
 	t.Helper()
 	t.Run("counts", func(t *testing.T) {
 		f := newFixture(t, newStore)
-		at := func(id, user string, created, expires time.Duration, device *string) store.Session {
+		at := func(id, user string, created, expires time.Duration, device *string) {
 			s := session("acme", user, id)
 			s.CreatedAt, s.ExpiresAt, s.DeviceType = Epoch.Add(created), Epoch.Add(expires), device
-			return f.register(s)
+			f.register(s)
 		}
-		at("active-1", "u1", -time.Hour, time.Hour, ptr("desktop"))
-		at("active-2", "u1", -48*time.Hour, time.Hour, ptr("mobile"))
+		at("active-1", "u1", -time.Hour, time.Hour, new("desktop"))
+		at("active-2", "u1", -48*time.Hour, time.Hour, new("mobile"))
 		at("active-3", "u2", -time.Hour, time.Hour, nil)
-		at("expired", "u3", -48*time.Hour, 0, ptr("desktop"))
-		at("revoked", "u4", -24*time.Hour, time.Hour, ptr("desktop"))
-		at("revoked-then-expired", "u4", -24*time.Hour+time.Microsecond, time.Hour, ptr("desktop"))
+		at("expired", "u3", -48*time.Hour, 0, new("desktop"))
+		at("revoked", "u4", -24*time.Hour, time.Hour, new("desktop"))
+		at("revoked-then-expired", "u4", -24*time.Hour+time.Microsecond, time.Hour, new("desktop"))
 		other := f.register(session("other", "u1", "foreign"))
 		f.revoke("revoked")
 		f.revoke("revoked-then-expired")

@@ -18,9 +18,9 @@ func testRegister(t *testing.T, newStore Factory) {
 		f := newFixture(t, newStore)
 		zone := time.FixedZone("east", 5*3600)
 		in := store.Session{
-			TenantID: "acme", ID: "s1", UserID: "u1", PartnerID: ptr("north"), UserEmail: ptr("ä@example.com"),
-			UserDisplayName: ptr("Ada 🚀"), IPAddress: ptr("2001:db8::1"), UserAgent: ptr(""), DeviceType: ptr("desktop"),
-			Location: ptr("Bern, Switzerland"), CreatedAt: time.Date(2026, 1, 15, 16, 0, 0, 999999999, zone),
+			TenantID: "acme", ID: "s1", UserID: "u1", PartnerID: new("north"), UserEmail: new("ä@example.com"),
+			UserDisplayName: new("Ada 🚀"), IPAddress: new("2001:db8::1"), UserAgent: new(""), DeviceType: new("desktop"),
+			Location: new("Bern, Switzerland"), CreatedAt: time.Date(2026, 1, 15, 16, 0, 0, 999999999, zone),
 			ExpiresAt: time.Date(2026, 1, 16, 16, 0, 0, 1999, zone),
 		}
 		registered := f.register(in)
@@ -48,7 +48,7 @@ func testRegister(t *testing.T, newStore Factory) {
 		first := f.register(session("acme", "u1", "s1"))
 		f.clock.Advance(time.Minute)
 		again := session("acme", "u1", "s1")
-		again.ExpiresAt, again.UserEmail = Epoch.Add(9*time.Hour), ptr("other@example.com")
+		again.ExpiresAt, again.UserEmail = Epoch.Add(9*time.Hour), new("other@example.com")
 		got, created, err := f.RegisterSession(f.ctx, again)
 		require.NoError(t, err)
 		assert.False(t, created)
@@ -105,7 +105,7 @@ func testRegister(t *testing.T, newStore Factory) {
 		f := newFixture(t, newStore)
 		wide := func(n int) string { return strings.Repeat("🚀", n) }
 		s := session(wide(128), wide(255), wide(255))
-		s.PartnerID = ptr(wide(128))
+		s.PartnerID = new(wide(128))
 		f.register(s)
 		assert.Equal(t, s.UserID, f.get(s.ID).UserID)
 		require.NoError(t, f.RecordApp(f.ctx, store.Everywhere(), store.App{
@@ -135,17 +135,17 @@ func testPartners(t *testing.T, newStore Factory) {
 	t.Run("the first registration that names one decides", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		assert.Nil(t, f.register(named("acme", "s1", nil)).PartnerID)
-		f.register(named("acme", "s2", ptr("north")))
-		assert.Equal(t, ptr("north"), f.register(named("acme", "s3", nil)).PartnerID, "later ones may leave it out")
-		assert.Equal(t, ptr("north"), f.get("s1").PartnerID, "earlier sessions belong to it too")
-		_, _, err := f.RegisterSession(f.ctx, named("acme", "s4", ptr("south")))
+		f.register(named("acme", "s2", new("north")))
+		assert.Equal(t, new("north"), f.register(named("acme", "s3", nil)).PartnerID, "later ones may leave it out")
+		assert.Equal(t, new("north"), f.get("s1").PartnerID, "earlier sessions belong to it too")
+		_, _, err := f.RegisterSession(f.ctx, named("acme", "s4", new("south")))
 		require.ErrorIs(t, err, store.ErrOtherPartner)
 		_, err = f.GetSession(f.ctx, store.Everywhere(), "s4")
 		require.ErrorIs(t, err, store.ErrNotFound, "nothing is left of a refused registration")
 	})
 	t.Run("the partner of a tenant", func(t *testing.T) {
 		f := newFixture(t, newStore)
-		f.register(named("acme", "s1", ptr("north")))
+		f.register(named("acme", "s1", new("north")))
 		f.register(named("free", "s2", nil))
 		for tenantID, want := range map[string]string{"acme": "north", "free": "", "unknown": "", "": "", "a\x00b": ""} {
 			got, err := f.TenantPartner(f.ctx, tenantID)
@@ -157,7 +157,7 @@ func testPartners(t *testing.T, newStore Factory) {
 		f := newFixture(t, newStore)
 		f.register(named("acme", "first", nil))
 		concurrently(24, func(i int) bool {
-			partnerID := ptr("north")
+			partnerID := new("north")
 			if i%3 > 0 {
 				partnerID = nil
 			}
@@ -170,7 +170,7 @@ func testPartners(t *testing.T, newStore Factory) {
 	t.Run("two partners at once: one wins", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		won := concurrently(16, func(i int) bool {
-			_, created, err := f.RegisterSession(f.ctx, named("acme", fmt.Sprint("s", i), ptr(fmt.Sprint("p", i%2))))
+			_, created, err := f.RegisterSession(f.ctx, named("acme", fmt.Sprint("s", i), new(fmt.Sprint("p", i%2))))
 			if err != nil {
 				assert.ErrorIs(t, err, store.ErrOtherPartner)
 			}

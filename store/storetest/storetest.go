@@ -126,4 +126,4 @@ func concurrently[T any](n int, do func(i int) T) []T {
 	return results
 }
 
-func ptr[T any](v T) *T { return &v }
+//go:fix inline

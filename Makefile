@@ -1,0 +1,70 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+# Tools that are not in go.mod, by exact version.
+GOLANGCI_LINT_VERSION := v2.15.0
+BIN := $(CURDIR)/.bin
+LINT := $(BIN)/golangci-lint-$(GOLANGCI_LINT_VERSION)
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: build ## Serve on SQLite with 5,000 demo sessions and print a tour with curl
+	./sessiond serve --dev --demo-sessions 5000
+
+.PHONY: build
+build: go ## Build ./sessiond
+	CGO_ENABLED=0 go build -o sessiond ./cmd/sessiond
+
+.PHONY: test
+test: go gcc postgres ## Run every test on both engines, with the race detector
+	go test -race -shuffle=on ./...
+
+.PHONY: bench
+bench: go ## Run the Go benchmarks
+	go test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: cover
+cover: go postgres ## Run the tests and show what they reach
+	go test -coverpkg=./... -coverprofile=coverage.out ./...
+	go tool cover -func=coverage.out | tail -1
+
+.PHONY: check
+check: generate-check tidy-check lint ## Everything that is checked without running it
+
+.PHONY: generate
+generate: go ## Generate gen/ from openapi.yaml
+	go tool oapi-codegen -config oapi-codegen.yaml openapi.yaml
+
+.PHONY: generate-check
+generate-check: generate ## Fail when gen/ is not what openapi.yaml gives
+	@git add --intent-to-add gen && git diff --exit-code -- gen \
+		|| { echo "gen/ is not current: run 'make generate' and commit the result"; exit 1; }
+
+.PHONY: tidy-check
+tidy-check: go ## Fail when go.mod or go.sum is not tidy
+	go mod tidy -diff
+
+.PHONY: fmt
+fmt: $(LINT) ## Format the code
+	$(LINT) fmt
+
+.PHONY: lint
+lint: $(LINT) ## Run the linters
+	$(LINT) run
+
+$(LINT): | go gcc
+	GOBIN=$(BIN) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+	mv $(BIN)/golangci-lint $@
+
+# What the targets need of the machine. Debian's packages are installed when this user may.
+.PHONY: go gcc postgres
+go:
+	@command -v go >/dev/null || { echo "Go is missing: install the version that go.mod names from https://go.dev/dl/"; exit 1; }
+gcc:
+	@command -v gcc >/dev/null || scripts/install-package gcc libc6-dev
+postgres:
+	@[ -n "$$TEST_POSTGRES_URL" ] || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null \
+		|| scripts/install-package postgresql

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sessiond/sessiond/internal/demo"
+	"github.com/sessiond/sessiond/store"
+)
+
+func demoCommand() *cobra.Command {
+	var db database
+	var sessions int
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Fill a database with realistic partners, tenants, users and sessions",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if sessions <= 0 {
+				return usageError{errors.New("--sessions must be at least 1")}
+			}
+			return withStore(cmd, &db, func(ctx context.Context, cmd *cobra.Command, s *store.Store) error {
+				if err := requireSchema(ctx, s, db.url); err != nil {
+					return err
+				}
+				if err := demo.Fill(ctx, s, sessions, time.Now()); err != nil {
+					return err
+				}
+				_, err := fmt.Fprintf(cmd.OutOrStdout(), "stored %d demo sessions\n", sessions)
+				return err
+			})
+		},
+	}
+	cmd.Flags().IntVar(&sessions, "sessions", 5000, "how many sessions")
+	db.flags(cmd.Flags())
+	return cmd
+}
+
+// requireSchema says which command to run on a database whose schema is older than the program.
+func requireSchema(ctx context.Context, s *store.Store, url string) error {
+	err := s.CheckSchema(ctx)
+	if errors.Is(err, store.ErrSchema) {
+		return fmt.Errorf("%w: run `sessiond migrate up --database-url %s`", err, store.Redact(url))
+	}
+	return err
+}

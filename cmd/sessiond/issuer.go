@@ -1,0 +1,61 @@
+package main
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/sessiond/sessiond/internal/auth"
+)
+
+// issuer is the identity provider whose access tokens are trusted.
+type issuer struct {
+	config  auth.Config
+	jwksURL string
+	file    string
+}
+
+func (i *issuer) flags(flags *pflag.FlagSet) {
+	flags.StringVar(&i.config.Issuer, "issuer", "", "issuer of the access tokens, exactly as in their iss claim")
+	flags.StringVar(&i.config.Audience, "audience", "", "this service's name in the aud claim")
+	flags.StringVar(&i.jwksURL, "jwks-url", "", "where the issuer's keys are; found by OpenID Connect discovery when not given")
+	flags.StringVar(&i.file, "jwks-file", "", "file with the issuer's keys, instead of a URL")
+	flags.StringSliceVar(&i.config.TokenTypes, "token-types", []string{"at+jwt"}, "accepted typ headers of access tokens (RFC 9068)")
+	flags.StringVar(&i.config.Claims.Tenant, "claim-tenant", "tenant_id", "claim with the tenant")
+	flags.StringVar(&i.config.Claims.Partner, "claim-partner", "partner_id", "claim with the partner")
+	flags.StringVar(&i.config.Claims.Session, "claim-session", "sid", "claim with the session")
+	flags.StringVar(&i.config.Claims.Scope, "claim-scope", "scope", "claim with the scopes")
+	flags.StringVar(&i.config.Claims.Client, "claim-client", "client_id", "claim with the client")
+}
+
+// given reports whether any of it was set.
+func (i *issuer) given() bool {
+	return i.config.Issuer != "" || i.config.Audience != "" || i.jwksURL != "" || i.file != ""
+}
+
+func (i *issuer) check() error {
+	switch {
+	case i.config.Issuer == "":
+		return usageError{errors.New("--issuer is missing: set it to the iss claim of the access tokens")}
+	case i.config.Audience == "":
+		return usageError{errors.New("--audience is missing: set it to this service's name in the aud claim")}
+	case i.jwksURL != "" && i.file != "":
+		return usageError{errors.New("--jwks-url and --jwks-file exclude each other: set one")}
+	default:
+		return nil
+	}
+}
+
+func (i *issuer) trust() (auth.Config, auth.KeySource, error) {
+	switch {
+	case i.file != "":
+		keys, err := auth.LoadKeyFile(i.file)
+		return i.config, keys, err
+	case i.jwksURL != "":
+		return i.config, auth.NewRemoteKeys(i.jwksURL, http.DefaultClient, time.Now, auth.Timing{}), nil
+	default:
+		return i.config, auth.NewDiscoveredKeys(i.config.Issuer, http.DefaultClient, time.Now, auth.Timing{}), nil
+	}
+}

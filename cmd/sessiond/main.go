@@ -1,0 +1,63 @@
+// Command sessiond is a session management service: see who is signed in, from where and on which device, and end any
+// session at once and for good.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	os.Exit(start())
+}
+
+func start() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// A second signal ends the process at once: the first one has given the default behaviour back.
+	context.AfterFunc(ctx, stop)
+	if err := run(ctx, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintf(os.Stderr, "sessiond: %v\n", err)
+		if errors.As(err, new(usageError)) {
+			return 2
+		}
+		return 1
+	}
+	return 0
+}
+
+// usageError is a mistake in the command line or the environment.
+type usageError struct{ error }
+
+// Unwrap returns the mistake.
+func (e usageError) Unwrap() error { return e.error }
+
+// run is the whole program, for main and for tests: it ends when the command does or the context is done.
+func run(ctx context.Context, args []string, getenv func(string) (string, bool), stdout, stderr io.Writer) error {
+	root := &cobra.Command{
+		Use:           "sessiond",
+		Short:         "Sessions: who is signed in, from where, on which device, and an end to any of them",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		// A mistake is answered in one sentence.
+		DisableSuggestions: true,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			return fromEnvironment(cmd.Flags(), getenv)
+		},
+	}
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
+	})
+	root.AddCommand(serveCommand(), migrateCommand(), tokenCommand(), demoCommand(), versionCommand()) //nolint:contextcheck // cobra hands the context on
+	return root.ExecuteContext(ctx)
+}

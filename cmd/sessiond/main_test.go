@@ -1,0 +1,205 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sessiond/sessiond/store/storetest"
+)
+
+func TestMain(m *testing.M) { os.Exit(storetest.Main(m)) }
+
+// output is a buffer that a command writes to while the test reads it.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+func noEnvironment(string) (string, bool) { return "", false }
+
+// command runs sessiond with arguments and returns what it printed.
+func command(t *testing.T, getenv func(string) (string, bool), args ...string) (string, error) {
+	t.Helper()
+	var out output
+	err := run(t.Context(), args, getenv, &out, io.Discard)
+	return out.String(), err
+}
+
+func TestMistakesAreOneSentence(t *testing.T) {
+	busy, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer busy.Close()
+	dir := t.TempDir()
+	garbage := filepath.Join(dir, "garbage.json")
+	require.NoError(t, os.WriteFile(garbage, []byte("{"), 0o600))
+	fresh := "sqlite://" + filepath.Join(dir, "fresh.db")
+	trusted := []string{"serve", "--addr", "127.0.0.1:0", "--issuer", "https://id.example.com", "--audience", "x"}
+	for name, c := range map[string]struct {
+		args []string
+		want string
+	}{
+		"no issuer":             {[]string{"serve"}, "set --issuer and --audience, or --dev"},
+		"issuer, no audience":   {[]string{"serve", "--issuer", "https://id.example.com"}, "--audience is missing"},
+		"audience, no issuer":   {[]string{"serve", "--audience", "x"}, "--issuer is missing"},
+		"dev and issuer":        {[]string{"serve", "--dev", "--issuer", "x"}, "exclude each other"},
+		"two key sources":       {append(trusted, "--jwks-url", "x", "--jwks-file", "y"), "exclude each other"},
+		"no key file":           {append(trusted, "--jwks-file", filepath.Join(dir, "none.json")), "none.json"},
+		"a broken key file":     {append(trusted, "--jwks-file", garbage), "garbage.json"},
+		"dev for everybody":     {[]string{"serve", "--dev", "--addr", ":8080"}, "loopback addresses only"},
+		"dev on an address":     {[]string{"serve", "--dev", "--addr", "192.0.2.1:8080"}, "loopback addresses only"},
+		"demo without dev":      {append(trusted, "--demo-sessions", "5"), "--demo-sessions needs --dev"},
+		"a busy port":           {[]string{"serve", "--dev", "--addr", busy.Addr().String(), "--data-dir", dir}, "is in use"},
+		"an odd address":        {append(trusted, "--addr", "nonsense"), "use HOST:PORT"},
+		"an unknown engine":     {append(trusted, "--database-url", "mysql://x"), "use sqlite://FILE or postgres://"},
+		"an unreadable URL":     {append(trusted, "--database-url", "postgres://u:secret@h:port/x"), "cannot be read"},
+		"no database":           {append(trusted, "--database-url", "postgres://u:secret@127.0.0.1:1/x"), "cannot be reached: check that it runs"},
+		"not a database":        {append(trusted, "--database-url", "sqlite://"+garbage+"/x"), "directory cannot be made"},
+		"no such database":      {append(trusted, "--database-url", strings.Replace(storetest.PostgresURL(t), "/test_", "/other_", 1)), "does not exist"},
+		"no directory":          {append(trusted, "--database-url", "sqlite:///dev/null/x.db"), "directory cannot be made"},
+		"an old schema":         {append(trusted, "--database-url", fresh), "run `sessiond migrate up --database-url " + fresh + "`"},
+		"demo on an old schema": {[]string{"demo", "--database-url", fresh}, "sessiond migrate up"},
+		"demo of nothing":       {[]string{"demo", "--sessions", "0"}, "at least 1"},
+		"token of nobody":       {[]string{"token", "--data-dir", dir}, "--sub"},
+		"token of no length":    {[]string{"token", "--sub", "x", "--ttl", "0s", "--data-dir", dir}, "--ttl"},
+		"a bad flag":            {[]string{"serve", "--prot", "1"}, "unknown flag: --prot"},
+		"a bad value":           {[]string{"serve", "--dev=maybe"}, "invalid argument"},
+		"a bad log level":       {[]string{"serve", "--dev", "--log-level", "loud"}, "log-level"},
+		"an unknown command":    {[]string{"sevre"}, "unknown command"},
+		"migrate alone":         {[]string{"migrate"}, "migrate needs up or status"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := command(t, noEnvironment, c.args...)
+			require.ErrorContains(t, err, c.want)
+			assert.NotContains(t, err.Error(), "\n", "one sentence")
+			assert.NotContains(t, err.Error(), "secret", "no password")
+		})
+	}
+}
+
+func TestEnvironment(t *testing.T) {
+	getenv := func(name string) (string, bool) {
+		values := map[string]string{"SESSIOND_DEV": "true", "SESSIOND_ADDR": "192.0.2.1:1"}
+		value, found := values[name]
+		return value, found
+	}
+	_, err := command(t, getenv, "serve")
+	require.ErrorContains(t, err, `"192.0.2.1:1" is none`)
+	_, err = command(t, getenv, "serve", "--addr", "192.0.2.2:2")
+	require.ErrorContains(t, err, `"192.0.2.2:2" is none`, "a flag wins")
+	_, err = command(t, func(name string) (string, bool) { return "maybe", name == "SESSIOND_DEV" }, "serve")
+	require.ErrorContains(t, err, "SESSIOND_DEV")
+}
+
+func TestMigrate(t *testing.T) {
+	for name, url := range map[string]string{"sqlite": storetest.SQLiteURL(t), "postgres": storetest.PostgresURL(t)} {
+		t.Run(name, func(t *testing.T) {
+			status, err := command(t, noEnvironment, "migrate", "status", "--database-url", url)
+			require.NoError(t, err)
+			assert.Regexp(t, `00001_sessions.sql +pending`, status)
+			up, err := command(t, noEnvironment, "migrate", "up", "--database-url", url)
+			require.NoError(t, err)
+			assert.Contains(t, up, "applied 00001_sessions.sql")
+			up, err = command(t, noEnvironment, "migrate", "up", "--database-url", url)
+			require.NoError(t, err)
+			assert.Equal(t, "the schema is up to date\n", up)
+			status, err = command(t, noEnvironment, "migrate", "status", "--database-url", url)
+			require.NoError(t, err)
+			assert.Regexp(t, `00001_sessions.sql +applied 20\d\d-`, status)
+			filled, err := command(t, noEnvironment, "demo", "--sessions", "20", "--database-url", url)
+			require.NoError(t, err)
+			assert.Equal(t, "stored 20 demo sessions\n", filled)
+		})
+	}
+}
+
+func TestVersion(t *testing.T) {
+	out, err := command(t, noEnvironment, "version")
+	require.NoError(t, err)
+	assert.Regexp(t, `^sessiond \S+ \(go1\.\d+`, out)
+}
+
+// TestServe is the tour that serve prints, on both engines: start, ask, shut down.
+func TestServe(t *testing.T) {
+	for name, url := range map[string]string{"sqlite": storetest.SQLiteURL(t), "postgres": storetest.PostgresURL(t)} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			var out output
+			ctx, stop := context.WithCancel(t.Context())
+			ended := make(chan error, 1)
+			go func() {
+				ended <- run(ctx, []string{
+					"serve", "--dev", "--addr", "127.0.0.1:0", "--data-dir", dir, "--database-url", url, "--demo-sessions", "50",
+				}, noEnvironment, &out, io.Discard)
+			}()
+			require.Eventually(t, func() bool { return strings.Contains(out.String(), "identity provider") }, 30*time.Second, 20*time.Millisecond)
+			base := regexp.MustCompile(`http://127\.0\.0\.1:\d+`).FindString(out.String())
+
+			for who, path := range map[string]string{
+				"ADMIN": "/api/v1/admin/sessions/?per_page=2", "TENANT": "/api/v1/tenants/" + tenantOf(t, out.String()) + "/sessions/stats", "ME": "/api/v1/me/sessions",
+			} {
+				assert.Equal(t, http.StatusOK, get(t, base+path, tokenOf(t, out.String(), who)), who)
+			}
+			minted, err := command(t, noEnvironment, "token", "--sub", "x", "--scope", "admin:sessions:read", "--data-dir", dir)
+			require.NoError(t, err)
+			assert.Equal(t, http.StatusOK, get(t, base+"/api/v1/admin/sessions/", strings.TrimSpace(minted)))
+			assert.Equal(t, http.StatusUnauthorized, get(t, base+"/api/v1/admin/sessions/", "x"))
+
+			stop()
+			require.NoError(t, <-ended)
+		})
+	}
+}
+
+func tokenOf(t *testing.T, tour, who string) string {
+	t.Helper()
+	found := regexp.MustCompile(`(?m)^  ` + who + `='(.+)'$`).FindStringSubmatch(tour)
+	require.Len(t, found, 2, tour)
+	return found[1]
+}
+
+func tenantOf(t *testing.T, tour string) string {
+	t.Helper()
+	found := regexp.MustCompile(`administrator of the tenant (\w+):`).FindStringSubmatch(tour)
+	require.Len(t, found, 2)
+	return found[1]
+}
+
+func get(t *testing.T, url, token string) int {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	require.NoError(t, err)
+	request.Header.Set("Authorization", "Bearer "+token)
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	defer response.Body.Close()
+	var body map[string]any
+	require.NoError(t, json.NewDecoder(response.Body).Decode(&body), fmt.Sprint(response.Status))
+	return response.StatusCode
+}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sessiond/sessiond/store"
+)
+
+func migrateCommand() *cobra.Command {
+	var db database
+	cmd := &cobra.Command{
+		Use:   "migrate",
+		Short: "Bring the database's schema up to date, or show its state",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return usageError{errors.New("migrate needs up or status; see sessiond migrate --help")}
+		},
+	}
+	db.flags(cmd.PersistentFlags())
+	cmd.AddCommand(
+		&cobra.Command{
+			Use: "up", Short: "Apply every pending migration", Args: cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error { return withStore(cmd, &db, migrateUp) },
+		},
+		&cobra.Command{
+			Use: "status", Short: "List the migrations and whether they are applied", Args: cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error { return withStore(cmd, &db, migrateStatus) },
+		},
+	)
+	return cmd
+}
+
+// withStore opens the database for the length of a command.
+func withStore(cmd *cobra.Command, db *database, do func(context.Context, *cobra.Command, *store.Store) error) error {
+	s, err := db.open(cmd.Context(), nil)
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(cmd.Context(), cmd, s), s.Close())
+}
+
+func migrateUp(ctx context.Context, cmd *cobra.Command, s *store.Store) error {
+	steps, err := s.Migrate(ctx)
+	if err != nil {
+		return err
+	}
+	for _, step := range steps {
+		fmt.Fprintf(cmd.OutOrStdout(), "applied %s\n", step.Name)
+	}
+	if len(steps) == 0 {
+		fmt.Fprintln(cmd.OutOrStdout(), "the schema is up to date")
+	}
+	return nil
+}
+
+func migrateStatus(ctx context.Context, cmd *cobra.Command, s *store.Store) error {
+	steps, err := s.MigrationStatus(ctx)
+	if err != nil {
+		return err
+	}
+	table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+	for _, step := range steps {
+		state := "pending"
+		if !step.AppliedAt.IsZero() {
+			state = "applied " + step.AppliedAt.UTC().Format("2006-01-02 15:04:05")
+		}
+		fmt.Fprintf(table, "%s\t%s\n", step.Name, state)
+	}
+	return table.Flush()
+}

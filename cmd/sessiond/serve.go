@@ -1,0 +1,220 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/sessiond/sessiond"
+	"github.com/sessiond/sessiond/handlers"
+	"github.com/sessiond/sessiond/internal/auth"
+	"github.com/sessiond/sessiond/internal/demo"
+	"github.com/sessiond/sessiond/store"
+)
+
+// Limits of a connection. A body is at most 1 MiB, so ten seconds suffice for a slow client and end a stalling one.
+const (
+	readHeaderTimeout = 5 * time.Second
+	readTimeout       = 10 * time.Second
+	writeTimeout      = 60 * time.Second
+	idleTimeout       = 2 * time.Minute
+	maxHeaderBytes    = 16 << 10
+	shutdownTimeout   = 15 * time.Second
+)
+
+// serving is the configuration of serve.
+type serving struct {
+	addr         string
+	dataDir      string
+	dev          bool
+	demoSessions int
+	logLevel     slog.Level
+	db           database
+	issuer       issuer
+}
+
+func serveCommand() *cobra.Command {
+	var s serving
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Serve the API",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return s.run(cmd.Context(), cmd)
+		},
+	}
+	s.flags(cmd.Flags())
+	return cmd
+}
+
+func (s *serving) flags(flags *pflag.FlagSet) {
+	flags.StringVar(&s.addr, "addr", "127.0.0.1:8080", "address to listen on")
+	flags.BoolVar(&s.dev, "dev", false, "development: trust tokens of `sessiond token`, bring the schema up to date; loopback only")
+	flags.IntVar(&s.demoSessions, "demo-sessions", 0, "with --dev: fill an empty database with so many sessions")
+	flags.TextVar(&s.logLevel, "log-level", slog.LevelInfo, "debug, info, warn or error")
+	dataDirFlag(flags, &s.dataDir)
+	s.db.flags(flags)
+	s.issuer.flags(flags)
+}
+
+// check refuses what cannot work before anything is opened.
+func (s *serving) check() error {
+	switch {
+	case s.dev && s.issuer.given():
+		return usageError{errors.New("--dev and --issuer exclude each other: leave --dev away to trust a real issuer")}
+	case !s.dev && !s.issuer.given():
+		return usageError{errors.New("serve needs to know whose tokens to trust: set --issuer and --audience, or --dev to try it out")}
+	case s.dev && !loopback(s.addr):
+		return usageError{fmt.Errorf("--dev trusts tokens that anybody with the data directory can make, so it serves "+
+			"loopback addresses only, and %q is none: use 127.0.0.1:8080, or --issuer", s.addr)}
+	case s.demoSessions < 0:
+		return usageError{errors.New("--demo-sessions must not be negative")}
+	case s.demoSessions > 0 && !s.dev:
+		return usageError{errors.New("--demo-sessions needs --dev; sessiond demo fills any database")}
+	case s.dev:
+		return nil
+	default:
+		return s.issuer.check()
+	}
+}
+
+// loopback reports whether an address is reached from this machine only.
+func loopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+func (s *serving) run(ctx context.Context, cmd *cobra.Command) error {
+	if err := s.check(); err != nil {
+		return err
+	}
+	logger := slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: s.logLevel}))
+	config, keys, dev, err := s.trust()
+	if err != nil {
+		return err
+	}
+	verifier, err := auth.NewVerifier(config, keys, time.Now)
+	if err != nil {
+		return usageError{err}
+	}
+	// The address is taken first: a second server must not touch the database of the one that runs.
+	listener, err := listen(ctx, s.addr)
+	if err != nil {
+		return err
+	}
+	db, err := s.database(ctx, logger)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	handler, err := handlers.NewHandler(handlers.Config{ //nolint:contextcheck // requests bring their own
+		Store: db, Verifier: verifier, Now: time.Now, Logger: logger, OpenAPI: sessiond.OpenAPI,
+	})
+	if err != nil {
+		return errors.Join(err, listener.Close(), db.Close())
+	}
+	if dev != nil {
+		if err := welcome(ctx, cmd.OutOrStdout(), db, dev, "http://"+listener.Addr().String()); err != nil {
+			return errors.Join(err, listener.Close(), db.Close())
+		}
+	}
+	logger.InfoContext(ctx, "serving", "addr", listener.Addr().String(), "engine", db.Engine(), "version", version())
+	return errors.Join(serveUntilDone(ctx, listener, handler, logger), db.Close())
+}
+
+// trust is whose tokens are good: the configured issuer's or, in development, our own.
+func (s *serving) trust() (auth.Config, auth.KeySource, *auth.DevIssuer, error) {
+	if !s.dev {
+		config, keys, err := s.issuer.trust()
+		return config, keys, nil, err
+	}
+	dev, err := auth.OpenDevIssuer(s.dataDir)
+	if err != nil {
+		return auth.Config{}, nil, nil, err
+	}
+	return dev.Config(), dev.Keys(), dev, nil
+}
+
+func listen(ctx context.Context, addr string) (net.Listener, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("address %s is in use: end the program that listens there, or choose another with --addr", addr)
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("address %s needs more rights than this user has: choose a port above 1023 with --addr", addr)
+	case err != nil:
+		return nil, fmt.Errorf("address %q cannot be listened on: use HOST:PORT, as in 127.0.0.1:8080 (%w)", addr, err)
+	}
+	return listener, nil
+}
+
+// database opens the store with an up-to-date schema.
+func (s *serving) database(ctx context.Context, logger *slog.Logger) (*store.Store, error) {
+	db, err := s.db.open(ctx, logger)
+	if err != nil {
+		return nil, err
+	}
+	if s.dev {
+		err = prepareDev(ctx, db, s.demoSessions)
+	} else {
+		err = requireSchema(ctx, db, s.db.url)
+	}
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+func prepareDev(ctx context.Context, db *store.Store, demoSessions int) error {
+	if _, err := db.Migrate(ctx); err != nil {
+		return err
+	}
+	if demoSessions == 0 {
+		return nil
+	}
+	_, known, err := db.ListSessions(ctx, store.Everywhere(), store.Page{Limit: 1})
+	if err != nil || known > 0 {
+		return err
+	}
+	return demo.Fill(ctx, db, demoSessions, time.Now())
+}
+
+// serveUntilDone serves until the context is done, and then lets the requests that are under way finish.
+func serveUntilDone(ctx context.Context, listener net.Listener, handler http.Handler, logger *slog.Logger) error {
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
+		// OPTIONS * is no path of ours either.
+		DisableGeneralOptionsHandler: true,
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serve: %w", err)
+	case <-ctx.Done():
+	}
+	logger.InfoContext(ctx, "shutting down")
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	defer cancel()
+	if err := server.Shutdown(ending); err != nil {
+		return fmt.Errorf("shut down: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"text/template"
+	"time"
+
+	"github.com/sessiond/sessiond/internal/auth"
+	"github.com/sessiond/sessiond/store"
+)
+
+// welcomeTTL is how long the tokens of the tour are valid: a working day.
+const welcomeTTL = 12 * time.Hour
+
+// tour is the lines that a newcomer pastes into another terminal.
+const tour = `
+sessiond serves {{.Base}} for development; the API explorer is {{.Base}}/docs/
+
+As the platform's administrator:
+  ADMIN='{{.Admin}}'
+  curl -s -H "Authorization: Bearer $ADMIN" '{{.Base}}/api/v1/admin/sessions/?per_page=2'
+
+As the administrator of the tenant {{.Tenant}}:
+  TENANT='{{.TenantAdmin}}'
+  curl -s -H "Authorization: Bearer $TENANT" '{{.Base}}/api/v1/tenants/{{.Tenant}}/sessions?per_page=2'
+  curl -s -H "Authorization: Bearer $TENANT" {{.Base}}/api/v1/tenants/{{.Tenant}}/sessions/stats
+
+As the user {{.User}}, signed in with the session {{.Session}}:
+  ME='{{.Me}}'
+  curl -s -H "Authorization: Bearer $ME" {{.Base}}/api/v1/me/sessions
+  curl -s -H "Authorization: Bearer $ME" -X DELETE {{.Base}}/api/v1/me/sessions/{{.Session}}
+
+As the identity provider that registers sessions:
+  IDP='{{.Provider}}'
+  curl -s -H "Authorization: Bearer $IDP" -H 'Content-Type: application/json' {{.Base}}/api/v1/lifecycle/sessions \
+    -d '{"id": "my-first-session", "tenant_id": "{{.Tenant}}", "user_id": "{{.User}}", "expires_at": "{{.Tomorrow}}"}'
+
+`
+
+// welcome prints the tour, with tokens for somebody of each kind.
+func welcome(ctx context.Context, out io.Writer, db *store.Store, issuer *auth.DevIssuer, base string) error {
+	tenantID, userID, sessionID := "acme", "acme-u001", "my-first-session"
+	newest, _, err := db.ListSessions(ctx, store.Everywhere(), store.Page{ActiveOnly: true, Limit: 1})
+	if err != nil {
+		return err
+	}
+	if len(newest) == 1 {
+		tenantID, userID, sessionID = newest[0].TenantID, newest[0].UserID, newest[0].ID
+	}
+	words := map[string]string{
+		"Base": base, "Tenant": tenantID, "User": userID, "Session": sessionID,
+		"Tomorrow": time.Now().Add(24 * time.Hour).UTC().Format(time.RFC3339),
+	}
+	for name, request := range map[string]auth.TokenRequest{
+		"Admin":       {Subject: "operator", Scope: "admin:sessions:read admin:sessions:write"},
+		"TenantAdmin": {Subject: tenantID + "-admin", TenantID: tenantID, Scope: "sessions:read sessions:write"},
+		"Me":          {Subject: userID, TenantID: tenantID, SessionID: sessionID},
+		"Provider":    {Subject: "idp", ClientID: "idp", Scope: "sessions:ingest"},
+	} {
+		request.TTL = welcomeTTL
+		if words[name], err = issuer.Mint(request, time.Now()); err != nil {
+			return fmt.Errorf("mint a token: %w", err)
+		}
+	}
+	return template.Must(template.New("tour").Parse(tour)).Execute(out, words)
+}

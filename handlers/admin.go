@@ -1,0 +1,92 @@
+package handlers
+
+import (
+	"context"
+
+	"github.com/sessiond/sessiond/gen"
+	"github.com/sessiond/sessiond/internal/validation"
+	"github.com/sessiond/sessiond/store"
+)
+
+// ListSessions serves GET /api/v1/admin/sessions/.
+func (s *Server) ListSessions(ctx context.Context, request gen.ListSessionsRequestObject) (gen.ListSessionsResponseObject, error) {
+	params := request.Params
+	selection := reach(ctx)
+	if params.UserId != nil {
+		selection = selection.OfUser(*params.UserId)
+	}
+	if params.TenantId != nil {
+		selection = selection.InTenant(*params.TenantId)
+	}
+	if params.PartnerId != nil {
+		selection = selection.OfPartner(*params.PartnerId)
+	}
+	page, err := s.page(ctx, selection, true, *params.Page, *params.PerPage)
+	if err != nil {
+		return nil, err
+	}
+	return gen.ListSessions200JSONResponse{Body: page}, nil
+}
+
+// RevokeAllSessions serves POST /api/v1/admin/sessions/revoke-all.
+func (s *Server) RevokeAllSessions(ctx context.Context, request gen.RevokeAllSessionsRequestObject) (gen.RevokeAllSessionsResponseObject, error) {
+	selection, err := chosen(reach(ctx), *request.Body)
+	if err != nil {
+		return nil, err
+	}
+	revoked, err := s.store.RevokeAllSessions(ctx, selection, "")
+	if err != nil {
+		return nil, err
+	}
+	return gen.RevokeAllSessions200JSONResponse{Body: s.revocation(ctx, revoked)}, nil
+}
+
+// chosen narrows a selection to the user and the tenant that a free-form body names. A member that is there but empty is
+// refused: taken for an absent one, it would end far more sessions than were meant.
+func chosen(selection store.Selection, body map[string]any) (store.Selection, error) {
+	misfits := &validation.Error{}
+	named := 0
+	for _, member := range []struct {
+		name   string
+		narrow func(store.Selection, string) store.Selection
+	}{{"user_id", store.Selection.OfUser}, {"tenant_id", store.Selection.InTenant}} {
+		switch value := body[member.name].(type) {
+		case nil:
+		case string:
+			if value == "" {
+				misfits.Entries = append(misfits.Entries, validation.ValueError(member.name+" must not be empty", "body", member.name).Entries...)
+				continue
+			}
+			selection = member.narrow(selection, value)
+			named++
+		default:
+			misfits.Entries = append(misfits.Entries, validation.StringType("body", member.name).Entries...)
+			named++
+		}
+	}
+	switch {
+	case named == 0:
+		return store.Selection{}, validation.ValueError("user_id or tenant_id is required", "body")
+	case len(misfits.Entries) > 0:
+		return store.Selection{}, misfits
+	default:
+		return selection, nil
+	}
+}
+
+// RevokeSession serves DELETE /api/v1/admin/sessions/{session_id}.
+func (s *Server) RevokeSession(ctx context.Context, request gen.RevokeSessionRequestObject) (gen.RevokeSessionResponseObject, error) {
+	if _, err := s.store.RevokeSession(ctx, reach(ctx), request.SessionId); err != nil {
+		return nil, err
+	}
+	return gen.RevokeSession204Response{}, nil
+}
+
+// GetSession serves GET /api/v1/admin/sessions/{session_id}.
+func (s *Server) GetSession(ctx context.Context, request gen.GetSessionRequestObject) (gen.GetSessionResponseObject, error) {
+	session, err := s.session(ctx, request.SessionId)
+	if err != nil {
+		return nil, err
+	}
+	return gen.GetSession200JSONResponse{Body: session}, nil
+}

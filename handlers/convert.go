@@ -1,0 +1,143 @@
+package handlers
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"github.com/sessiond/sessiond/gen"
+	"github.com/sessiond/sessiond/internal/device"
+	"github.com/sessiond/sessiond/store"
+)
+
+// meta says which request this is the answer to, and when.
+func (s *Server) meta(ctx context.Context) gen.MetaResponse {
+	id := requestID(ctx)
+	return gen.MetaResponse{RequestId: &id, Timestamp: s.now().UTC().Truncate(time.Microsecond)}
+}
+
+// page lists a page of the selected sessions.
+func (s *Server) page(ctx context.Context, selection store.Selection, activeOnly bool, page, perPage int) (gen.PaginatedResponseSessionListItem, error) {
+	sessions, total, err := s.store.ListSessions(ctx, selection, store.Page{
+		ActiveOnly: activeOnly, Offset: offset(page, perPage), Limit: perPage,
+	})
+	if err != nil {
+		return gen.PaginatedResponseSessionListItem{}, err
+	}
+	return gen.PaginatedResponseSessionListItem{
+		Data: ToAPIListItems(sessions, caller(ctx).SessionID),
+		Pagination: gen.PaginationMeta{
+			Page: page, PerPage: perPage, TotalItems: total, TotalPages: (total + perPage - 1) / perPage,
+		},
+		Meta: s.meta(ctx),
+	}, nil
+}
+
+// offset is how many sessions precede a page. The contract has no last page, so the product may not fit.
+func offset(page, perPage int) int {
+	if page-1 > math.MaxInt/perPage {
+		return math.MaxInt
+	}
+	return (page - 1) * perPage
+}
+
+// session gets one session within reach, as the answer's envelope.
+func (s *Server) session(ctx context.Context, id string) (gen.ApiResponseSessionResponse, error) {
+	session, apps, err := s.store.GetSessionWithApps(ctx, reach(ctx), id)
+	if err != nil {
+		return gen.ApiResponseSessionResponse{}, err
+	}
+	return gen.ApiResponseSessionResponse{
+		Data: ToAPISession(session, apps, caller(ctx).SessionID), Meta: s.meta(ctx),
+	}, nil
+}
+
+// revocation is the answer that names the sessions a call ended.
+func (s *Server) revocation(ctx context.Context, ids []string) gen.ApiResponseSessionRevokeResponse {
+	return gen.ApiResponseSessionRevokeResponse{
+		Data: gen.SessionRevokeResponse{RevokedCount: len(ids), SessionIds: ids}, Meta: s.meta(ctx),
+	}
+}
+
+// ToAPIListItems converts a list; currentID is the caller's own session.
+func ToAPIListItems(sessions []store.Session, currentID string) []gen.SessionListItem {
+	items := make([]gen.SessionListItem, len(sessions))
+	for i, session := range sessions {
+		items[i] = gen.SessionListItem{
+			Id: session.ID, UserId: session.UserID, UserEmail: session.UserEmail,
+			IpAddress: session.IPAddress, UserAgent: session.UserAgent, DeviceType: session.DeviceType,
+			IsCurrent: session.ID == currentID, CreatedAt: session.CreatedAt, LastActivityAt: session.LastActivityAt,
+			ExpiresAt: session.ExpiresAt, AppCount: session.AppCount,
+		}
+	}
+	return items
+}
+
+// ToAPISession converts a session with its applications; currentID is the caller's own session.
+func ToAPISession(session store.Session, apps []store.App, currentID string) gen.SessionResponse {
+	accessed := make([]gen.SessionAppInfo, len(apps))
+	for i, app := range apps {
+		accessed[i] = gen.SessionAppInfo{
+			ApplicationId: app.ApplicationID, ApplicationName: app.ApplicationName, AccessedAt: app.AccessedAt,
+		}
+	}
+	return gen.SessionResponse{
+		Id: session.ID, UserId: session.UserID, UserEmail: session.UserEmail, UserDisplayName: session.UserDisplayName,
+		IpAddress: session.IPAddress, UserAgent: session.UserAgent, DeviceType: session.DeviceType,
+		Location: session.Location, IsCurrent: session.ID == currentID, CreatedAt: session.CreatedAt,
+		LastActivityAt: session.LastActivityAt, ExpiresAt: session.ExpiresAt, SsoApps: accessed,
+	}
+}
+
+// ToAPIStats converts a tenant's statistics. A session without a device type counts as another one.
+func ToAPIStats(stats store.Stats) map[string]any {
+	devices := map[string]int{}
+	for _, kind := range device.Types() {
+		devices[kind] = stats.ByDeviceType[kind]
+	}
+	devices[device.Other] += stats.ByDeviceType[""]
+	top := make([]map[string]any, len(stats.TopApplications))
+	for i, app := range stats.TopApplications {
+		top[i] = map[string]any{
+			"application_id": app.ApplicationID, "application_name": app.ApplicationName, "sessions": app.Sessions,
+		}
+	}
+	return map[string]any{
+		"total_sessions": stats.Total, "active_sessions": stats.Active, "expired_sessions": stats.Expired,
+		"revoked_sessions": stats.Revoked, "unique_users": stats.UniqueUsers, "sessions_by_device_type": devices,
+		"top_applications": top, "created_last_24h": stats.CreatedLast24h, "revoked_last_24h": stats.RevokedLast24h,
+		"as_of": stats.AsOf,
+	}
+}
+
+// FromAPIRegistration converts a registration; what the device is comes from the agent.
+func (s *Server) FromAPIRegistration(body gen.SessionRegistration) store.Session {
+	session := store.Session{
+		UserID: body.UserId, TenantID: body.TenantId, PartnerID: body.PartnerId, UserEmail: body.UserEmail,
+		UserDisplayName: body.UserDisplayName, IPAddress: body.IpAddress, UserAgent: body.UserAgent,
+		DeviceType: s.deviceType(body.UserAgent), ExpiresAt: body.ExpiresAt,
+	}
+	if body.Id != nil {
+		session.ID = *body.Id
+	}
+	if body.CreatedAt != nil {
+		session.CreatedAt = *body.CreatedAt
+	}
+	return session
+}
+
+// FromAPIActivity converts a use of a session.
+func (s *Server) FromAPIActivity(body gen.SessionActivity) store.Activity {
+	return store.Activity{
+		IPAddress: body.IpAddress, UserAgent: body.UserAgent, DeviceType: s.deviceType(body.UserAgent),
+		ExpiresAt: body.ExpiresAt,
+	}
+}
+
+func (s *Server) deviceType(userAgent *string) *string {
+	if userAgent == nil {
+		return nil
+	}
+	kind := s.devices.Type(*userAgent)
+	return &kind
+}

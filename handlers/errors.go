@@ -1,0 +1,99 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strconv"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/sessiond/sessiond/gen"
+	"github.com/sessiond/sessiond/internal/auth"
+	"github.com/sessiond/sessiond/internal/validation"
+	"github.com/sessiond/sessiond/store"
+)
+
+// retryAfter is how many seconds a client should wait when the database or the issuer's keys cannot be reached.
+const retryAfter = 2
+
+// errorHandler writes every answer that is not a success, in the contract's forms.
+type errorHandler struct{ logger *slog.Logger }
+
+func (h errorHandler) handle(err error, c echo.Context) {
+	if c.Response().Committed {
+		// Part of an answer is on its way; nothing may follow it.
+		h.logger.ErrorContext(c.Request().Context(), "the answer broke off", "error", err, "request_id", requestID(c.Request().Context()))
+		return
+	}
+	if err := h.write(err, c); err != nil {
+		h.logger.WarnContext(c.Request().Context(), "the answer could not be written", "error", err, "request_id", requestID(c.Request().Context()))
+	}
+}
+
+func (h errorHandler) write(err error, c echo.Context) error {
+	if misfit, ok := errors.AsType[*validation.Error](err); ok {
+		return c.JSON(http.StatusUnprocessableEntity, misfit)
+	}
+	if elsewhere, ok := errors.AsType[*redirectError](err); ok {
+		c.Response().Header().Set(echo.HeaderLocation, elsewhere.location)
+		return c.NoContent(http.StatusTemporaryRedirect)
+	}
+	status, detail := h.status(err, c)
+	return c.JSON(status, gen.Error{Detail: detail})
+}
+
+// status is the one table from an error to its status and sentence; a header that belongs to it is set on the way.
+func (h errorHandler) status(err error, c echo.Context) (int, string) {
+	header := c.Response().Header()
+	var (
+		refused  *auth.Error
+		method   *methodError
+		tooLarge *http.MaxBytesError
+		echoed   *echo.HTTPError
+	)
+	switch {
+	case errors.Is(err, validation.ErrUndecodable):
+		return http.StatusBadRequest, "There was an error parsing the body"
+	case errors.As(err, &refused):
+		if challenge := refused.Challenge(); challenge != "" {
+			header.Set(echo.HeaderWWWAuthenticate, challenge)
+		}
+		if refused.Forbidden() {
+			return http.StatusForbidden, refused.Detail()
+		}
+		return http.StatusUnauthorized, refused.Detail()
+	case errors.Is(err, errNoPath):
+		return http.StatusNotFound, "Not Found"
+	case errors.Is(err, store.ErrNotFound):
+		return http.StatusNotFound, "Session not found."
+	case errors.As(err, &method):
+		header.Set(echo.HeaderAllow, method.allow)
+		return http.StatusMethodNotAllowed, "Method Not Allowed"
+	case errors.Is(err, store.ErrTaken):
+		return http.StatusConflict, "The session id belongs to another user or tenant."
+	case errors.Is(err, store.ErrEnded):
+		return http.StatusConflict, "The session has ended."
+	case errors.Is(err, store.ErrOtherPartner):
+		return http.StatusConflict, "The tenant belongs to another partner."
+	case errors.As(err, &tooLarge):
+		return http.StatusRequestEntityTooLarge, fmt.Sprintf("The body is larger than %d bytes.", tooLarge.Limit)
+	case errors.Is(err, store.ErrUnavailable), errors.Is(err, auth.ErrKeysUnavailable), errors.Is(err, context.Canceled):
+		h.log(err, c, slog.LevelWarn, "unavailable")
+		header.Set(echo.HeaderRetryAfter, strconv.Itoa(retryAfter))
+		return http.StatusServiceUnavailable, "The service is temporarily unavailable."
+	case errors.As(err, &echoed) && echoed.Code < http.StatusInternalServerError:
+		return echoed.Code, http.StatusText(echoed.Code)
+	default:
+		h.log(err, c, slog.LevelError, "unexpected error")
+		return http.StatusInternalServerError, http.StatusText(http.StatusInternalServerError)
+	}
+}
+
+// log tells the operator what the client is not told.
+func (h errorHandler) log(err error, c echo.Context, level slog.Level, message string) {
+	ctx := c.Request().Context()
+	h.logger.Log(ctx, level, message, "error", err, "request_id", requestID(ctx), "route", c.Path())
+}

@@ -1,0 +1,51 @@
+package handlers
+
+import (
+	"context"
+
+	"github.com/sessiond/sessiond/gen"
+	"github.com/sessiond/sessiond/store"
+)
+
+// mine selects the sessions of the user that the token speaks for.
+func mine(ctx context.Context) store.Selection {
+	return reach(ctx).OfUser(caller(ctx).Subject)
+}
+
+// ListMySessions serves GET /api/v1/me/sessions.
+func (s *Server) ListMySessions(ctx context.Context, _ gen.ListMySessionsRequestObject) (gen.ListMySessionsResponseObject, error) {
+	sessions, _, err := s.store.ListSessions(ctx, mine(ctx), store.Page{ActiveOnly: true})
+	if err != nil {
+		return nil, err
+	}
+	return gen.ListMySessions200JSONResponse{Body: map[string]any{
+		"data": ToAPIListItems(sessions, caller(ctx).SessionID), "meta": s.meta(ctx),
+	}}, nil
+}
+
+// RevokeMyOtherSessions serves POST /api/v1/me/sessions/revoke-all.
+func (s *Server) RevokeMyOtherSessions(ctx context.Context, _ gen.RevokeMyOtherSessionsRequestObject) (gen.RevokeMyOtherSessionsResponseObject, error) {
+	revoked, err := s.store.RevokeAllSessions(ctx, mine(ctx), caller(ctx).SessionID)
+	if err != nil {
+		return nil, err
+	}
+	return gen.RevokeMyOtherSessions200JSONResponse{Body: object(s.revocation(ctx, revoked))}, nil
+}
+
+// RevokeMySession serves DELETE /api/v1/me/sessions/{session_id}.
+func (s *Server) RevokeMySession(ctx context.Context, request gen.RevokeMySessionRequestObject) (gen.RevokeMySessionResponseObject, error) {
+	ended, err := s.store.RevokeSession(ctx, mine(ctx), request.SessionId)
+	if err != nil {
+		return nil, err
+	}
+	revoked := []string{}
+	if ended {
+		revoked = append(revoked, request.SessionId)
+	}
+	return gen.RevokeMySession200JSONResponse{Body: object(s.revocation(ctx, revoked))}, nil
+}
+
+// object is an envelope where the contract declares just an object.
+func object(envelope gen.ApiResponseSessionRevokeResponse) map[string]any {
+	return map[string]any{"data": envelope.Data, "meta": envelope.Meta}
+}

@@ -1,0 +1,55 @@
+package handlers
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/sessiond/sessiond/gen"
+	"github.com/sessiond/sessiond/internal/auth"
+	"github.com/sessiond/sessiond/internal/validation"
+)
+
+// errPanic stands for a panic that has been logged.
+var errPanic = errors.New("panic")
+
+// NewHandler serves the contract, and beside it /healthz, /readyz, the contract itself and its explorer.
+//
+// The chain of an operation, each step with one answer: observe (request id, log, panics), routing (404, 405, 307),
+// authentication (401), contract (422), policy (403), the operation itself (404, 409, 200).
+func NewHandler(config Config) (http.Handler, error) {
+	validator, err := validation.New(config.OpenAPI)
+	if err != nil {
+		return nil, err
+	}
+	around, err := newSurroundings(config)
+	if err != nil {
+		return nil, fmt.Errorf("contract: %w", err)
+	}
+	e := echo.New()
+	e.HideBanner, e.HidePort = true, true
+	e.HTTPErrorHandler = errorHandler{logger: config.Logger}.handle
+	// The address of a client is the one that connected: a header can say anything.
+	e.IPExtractor = echo.ExtractIPDirect()
+
+	operations := gen.NewStrictHandler(newServer(config), []gen.StrictMiddlewareFunc{auth.Authorize(config.Store)})
+	gen.RegisterHandlers(e, operations)
+	table := newRouteTable(e.Routes())
+	around.register(e)
+
+	e.Pre(observe(config.Logger, config.Now), table.routing(around.owns))
+	e.Use(
+		auth.Authenticate(config.Verifier, config.Store, func(c echo.Context) bool { return around.owns(c.Request().URL.Path) }),
+		validator.Middleware(),
+	)
+	return e, nil
+}
+
+// owns reports whether a path is one beside the contract.
+func (s *surroundings) owns(path string) bool {
+	_, exact := s.exact[path]
+	return exact || path == "/docs" || strings.HasPrefix(path, "/docs/")
+}

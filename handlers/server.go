@@ -1,0 +1,82 @@
+// Package handlers serves the contract over HTTP: one method per operation, named after its operationId, and the chain
+// of middleware around them.
+//
+// A handler takes the caller and what the policy lets it reach from the context, calls the store once and converts what
+// comes back. It answers an expected result as a typed response and everything else as an error: errors.go alone knows
+// statuses, and is the only file that writes an error.
+package handlers
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/sessiond/sessiond/gen"
+	"github.com/sessiond/sessiond/internal/auth"
+	"github.com/sessiond/sessiond/internal/device"
+	"github.com/sessiond/sessiond/store"
+)
+
+// Store is what the handlers need of store.Store; its contract stands there.
+type Store interface {
+	auth.SessionChecker
+	auth.TenantPartners
+	Ping(ctx context.Context) error
+	GetSession(ctx context.Context, sel store.Selection, id string) (store.Session, error)
+	GetSessionWithApps(ctx context.Context, sel store.Selection, id string) (store.Session, []store.App, error)
+	ListSessions(ctx context.Context, sel store.Selection, page store.Page) ([]store.Session, int, error)
+	TenantStats(ctx context.Context, tenantID string) (store.Stats, error)
+	RevokeSession(ctx context.Context, sel store.Selection, id string) (bool, error)
+	RevokeSessions(ctx context.Context, sel store.Selection, ids []string) ([]string, error)
+	RevokeAllSessions(ctx context.Context, sel store.Selection, except string) ([]string, error)
+	RegisterSession(ctx context.Context, session store.Session) (store.Session, bool, error)
+	RecordActivity(ctx context.Context, sel store.Selection, id string, activity store.Activity) error
+	RecordApp(ctx context.Context, sel store.Selection, app store.App) error
+}
+
+// Config is what a server is made of.
+type Config struct {
+	Store    Store
+	Verifier *auth.Verifier
+	Now      func() time.Time
+	Logger   *slog.Logger
+	// OpenAPI is the contract as YAML.
+	OpenAPI []byte
+}
+
+// Server has one method for each operation.
+type Server struct {
+	store    Store
+	verifier *auth.Verifier
+	devices  *device.Parser
+	now      func() time.Time
+}
+
+var _ gen.StrictServerInterface = (*Server)(nil)
+
+// newServer makes the operations' server; see NewHandler.
+func newServer(config Config) *Server {
+	return &Server{store: config.Store, verifier: config.Verifier, devices: device.NewParser(), now: config.Now}
+}
+
+// reach is what the policy lets this request touch: nothing where nothing was decided.
+func reach(ctx context.Context) store.Selection {
+	granted, ok := auth.ReachFromContext(ctx)
+	if !ok {
+		return store.Selection{}
+	}
+	selection := store.Everywhere()
+	if granted.TenantID != "" {
+		selection = selection.InTenant(granted.TenantID)
+	}
+	if granted.PartnerID != "" {
+		selection = selection.OfPartner(granted.PartnerID)
+	}
+	return selection
+}
+
+// caller is who asks; nobody where nobody was authenticated, and nobody reaches nothing.
+func caller(ctx context.Context) auth.Caller {
+	who, _ := auth.FromContext(ctx)
+	return who
+}

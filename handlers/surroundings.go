@@ -1,0 +1,76 @@
+package handlers
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/labstack/echo/v4"
+	swagger "github.com/swaggest/swgui/v5emb"
+
+	"github.com/sessiond/sessiond/internal/auth"
+)
+
+// surroundings is what is served beside the contract, without a token: probes, the contract and its explorer.
+type surroundings struct {
+	store    Store
+	verifier *auth.Verifier
+	explorer http.Handler
+	exact    map[string]echo.HandlerFunc
+}
+
+func newSurroundings(config Config) (*surroundings, error) {
+	document, err := openapi3.NewLoader().LoadFromData(config.OpenAPI)
+	if err != nil {
+		return nil, fmt.Errorf("load: %w", err)
+	}
+	asJSON, err := document.MarshalJSON()
+	if err != nil {
+		return nil, fmt.Errorf("convert to JSON: %w", err)
+	}
+	s := &surroundings{store: config.Store, verifier: config.Verifier}
+	s.explorer = swagger.New(document.Info.Title, "/openapi.yaml", "/docs/")
+	s.exact = map[string]echo.HandlerFunc{
+		"/healthz":      s.healthz,
+		"/readyz":       s.readyz,
+		"/openapi.yaml": func(c echo.Context) error { return c.Blob(http.StatusOK, "application/yaml", config.OpenAPI) },
+		"/openapi.json": func(c echo.Context) error { return c.JSONBlob(http.StatusOK, asJSON) },
+		"/":             func(c echo.Context) error { return c.Redirect(http.StatusFound, "/docs/") },
+		"/docs":         func(c echo.Context) error { return c.Redirect(http.StatusFound, "/docs/") },
+	}
+	return s, nil
+}
+
+func (s *surroundings) register(e *echo.Echo) {
+	for path, handler := range s.exact {
+		e.Match(methodsOf(), path, handler)
+	}
+	e.Match(methodsOf(), "/docs/*", s.docs)
+}
+
+// healthz: the process is alive, whatever the database does.
+func (s *surroundings) healthz(c echo.Context) error {
+	return c.JSON(http.StatusOK, map[string]string{"status": "ok"})
+}
+
+// readyz: the database answers and tokens can be verified.
+func (s *surroundings) readyz(c echo.Context) error {
+	ctx := c.Request().Context()
+	if err := s.store.Ping(ctx); err != nil {
+		return err
+	}
+	if err := s.verifier.Ready(ctx); err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, map[string]string{"status": "ready"})
+}
+
+// docs is the API explorer. Its page has a script and styles in it, all from this server.
+func (s *surroundings) docs(c echo.Context) error {
+	header := c.Response().Header()
+	header.Set(echo.HeaderContentSecurityPolicy, "default-src 'self'; script-src 'self' 'unsafe-inline'; "+
+		"style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'")
+	header.Del(echo.HeaderCacheControl)
+	s.explorer.ServeHTTP(c.Response(), c.Request())
+	return nil
+}
