@@ -35,7 +35,6 @@ func newSurroundings(config Config) (*surroundings, error) {
 		"/readyz":       s.readyz,
 		"/openapi.yaml": func(c echo.Context) error { return c.Blob(http.StatusOK, "application/yaml", config.OpenAPI) },
 		"/openapi.json": func(c echo.Context) error { return c.JSONBlob(http.StatusOK, asJSON) },
-		"/":             func(c echo.Context) error { return c.Redirect(http.StatusFound, "/docs/") },
 		"/docs":         func(c echo.Context) error { return c.Redirect(http.StatusFound, "/docs/") },
 	}
 	return s, nil
