@@ -54,7 +54,7 @@ func TestTransactionsRunAgainWhenTheDatabaseAsksForIt(t *testing.T) {
 
 func TestRedact(t *testing.T) {
 	for url, want := range map[string]string{
-		"postgres://me:secret@host/db": "postgres://…@host/db", "postgres://host/db": "postgres://host/db",
+		"postgres://me:hidden@host/db": "postgres://…@host/db", "postgres://host/db": "postgres://host/db",
 		"sqlite://data/x.db": "sqlite://data/x.db", "nonsense": "nonsense",
 	} {
 		assert.Equal(t, want, Redact(url))
