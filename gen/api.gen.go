@@ -49,6 +49,12 @@ type ApiResponseDictStrAny struct {
 	Meta MetaResponse `json:"meta"`
 }
 
+// BackchannelLogoutRequest OpenID Connect Back-Channel Logout 1.0, section 2.5.
+type BackchannelLogoutRequest struct {
+	// LogoutToken The logout token, a JWT signed by the identity provider.
+	LogoutToken string `json:"logout_token"`
+}
+
 // Error The body of every error but 422.
 type Error struct {
 	// Detail What went wrong, as a sentence.
@@ -331,6 +337,9 @@ type RecordSessionAppJSONRequestBody = SessionAppAccess
 
 // RevokeUserSessionsJSONRequestBody defines body for RevokeUserSessions for application/json ContentType.
 type RevokeUserSessionsJSONRequestBody = SessionRevokeRequest
+
+// BackchannelLogoutFormdataRequestBody defines body for BackchannelLogout for application/x-www-form-urlencoded ContentType.
+type BackchannelLogoutFormdataRequestBody = BackchannelLogoutRequest
 
 // IntrospectTokenFormdataRequestBody defines body for IntrospectToken for application/x-www-form-urlencoded ContentType.
 type IntrospectTokenFormdataRequestBody = IntrospectionRequest
@@ -754,6 +763,32 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /api/v1/tenants/{tenant_id}/sessions/{session_id} (the `GetTenantSession` operationId).
 	GetTenantSession(ctx context.Context, tenantId string, sessionId string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// BackchannelLogoutWithBody Back-Channel Logout
+	//
+	// The identity provider tells of a logout (OpenID Connect Back-Channel Logout 1.0).
+	//
+	// Needs no access token: the logout token is the proof. With `sid` that session ends, when `sub` is there too only if it
+	// is that user's; with `sub` alone all sessions of that user end. `tenant_id` confines either to that tenant. A session
+	// that is not known or has ended is a success. A token is taken once, and within two minutes of its `iat`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /oauth2/backchannel-logout (the `BackchannelLogout` operationId).
+	BackchannelLogoutWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// BackchannelLogoutWithFormdataBody Back-Channel Logout
+	//
+	// The identity provider tells of a logout (OpenID Connect Back-Channel Logout 1.0).
+	//
+	// Needs no access token: the logout token is the proof. With `sid` that session ends, when `sub` is there too only if it
+	// is that user's; with `sub` alone all sessions of that user end. `tenant_id` confines either to that tenant. A session
+	// that is not known or has ended is a success. A token is taken once, and within two minutes of its `iat`.
+	//
+	// Takes a body of the `application/x-www-form-urlencoded` content type.
+	//
+	// Corresponds with POST /oauth2/backchannel-logout (the `BackchannelLogout` operationId).
+	BackchannelLogoutWithFormdataBody(ctx context.Context, body BackchannelLogoutFormdataRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// IntrospectTokenWithBody Introspect Token
 	//
@@ -1274,6 +1309,52 @@ func (c *Client) RevokeTenantSession(ctx context.Context, tenantId string, sessi
 // Corresponds with GET /api/v1/tenants/{tenant_id}/sessions/{session_id} (the `GetTenantSession` operationId).
 func (c *Client) GetTenantSession(ctx context.Context, tenantId string, sessionId string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetTenantSessionRequest(c.Server, tenantId, sessionId)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// BackchannelLogoutWithBody Back-Channel Logout
+//
+// The identity provider tells of a logout (OpenID Connect Back-Channel Logout 1.0).
+//
+// Needs no access token: the logout token is the proof. With `sid` that session ends, when `sub` is there too only if it
+// is that user's; with `sub` alone all sessions of that user end. `tenant_id` confines either to that tenant. A session
+// that is not known or has ended is a success. A token is taken once, and within two minutes of its `iat`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /oauth2/backchannel-logout (the `BackchannelLogout` operationId).
+func (c *Client) BackchannelLogoutWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewBackchannelLogoutRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// BackchannelLogoutWithFormdataBody Back-Channel Logout
+//
+// The identity provider tells of a logout (OpenID Connect Back-Channel Logout 1.0).
+//
+// Needs no access token: the logout token is the proof. With `sid` that session ends, when `sub` is there too only if it
+// is that user's; with `sub` alone all sessions of that user end. `tenant_id` confines either to that tenant. A session
+// that is not known or has ended is a success. A token is taken once, and within two minutes of its `iat`.
+//
+// Takes a body of the `application/x-www-form-urlencoded` content type.
+//
+// Corresponds with POST /oauth2/backchannel-logout (the `BackchannelLogout` operationId).
+func (c *Client) BackchannelLogoutWithFormdataBody(ctx context.Context, body BackchannelLogoutFormdataRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewBackchannelLogoutRequestWithFormdataBody(c.Server, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2265,6 +2346,46 @@ func NewGetTenantSessionRequest(server string, tenantId string, sessionId string
 	return req, nil
 }
 
+// NewBackchannelLogoutRequestWithFormdataBody calls the generic BackchannelLogout builder with application/x-www-form-urlencoded body
+func NewBackchannelLogoutRequestWithFormdataBody(server string, body BackchannelLogoutFormdataRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	bodyStr, err := runtime.MarshalForm(body, nil)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = strings.NewReader(bodyStr.Encode())
+	return NewBackchannelLogoutRequestWithBody(server, "application/x-www-form-urlencoded", bodyReader)
+}
+
+// NewBackchannelLogoutRequestWithBody constructs an http.Request for the BackchannelLogout method, with any body, and a specified content type
+func NewBackchannelLogoutRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/oauth2/backchannel-logout")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewIntrospectTokenRequestWithFormdataBody calls the generic IntrospectToken builder with application/x-www-form-urlencoded body
 func NewIntrospectTokenRequestWithFormdataBody(server string, body IntrospectTokenFormdataRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -2656,6 +2777,32 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /api/v1/tenants/{tenant_id}/sessions/{session_id} (the `GetTenantSession` operationId).
 	GetTenantSessionWithResponse(ctx context.Context, tenantId string, sessionId string, reqEditors ...RequestEditorFn) (*GetTenantSessionResponse, error)
+
+	// BackchannelLogoutWithBodyWithResponse Back-Channel Logout
+	//
+	// The identity provider tells of a logout (OpenID Connect Back-Channel Logout 1.0).
+	//
+	// Needs no access token: the logout token is the proof. With `sid` that session ends, when `sub` is there too only if it
+	// is that user's; with `sub` alone all sessions of that user end. `tenant_id` confines either to that tenant. A session
+	// that is not known or has ended is a success. A token is taken once, and within two minutes of its `iat`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /oauth2/backchannel-logout (the `BackchannelLogout` operationId).
+	BackchannelLogoutWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*BackchannelLogoutResponse, error)
+
+	// BackchannelLogoutWithFormdataBodyWithResponse Back-Channel Logout
+	//
+	// The identity provider tells of a logout (OpenID Connect Back-Channel Logout 1.0).
+	//
+	// Needs no access token: the logout token is the proof. With `sid` that session ends, when `sub` is there too only if it
+	// is that user's; with `sub` alone all sessions of that user end. `tenant_id` confines either to that tenant. A session
+	// that is not known or has ended is a success. A token is taken once, and within two minutes of its `iat`.
+	//
+	// Takes a body of the `application/x-www-form-urlencoded` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /oauth2/backchannel-logout (the `BackchannelLogout` operationId).
+	BackchannelLogoutWithFormdataBodyWithResponse(ctx context.Context, body BackchannelLogoutFormdataRequestBody, reqEditors ...RequestEditorFn) (*BackchannelLogoutResponse, error)
 
 	// IntrospectTokenWithBodyWithResponse Introspect Token
 	//
@@ -5005,6 +5152,118 @@ func (r GetTenantSessionResponse) ContentType() string {
 	return ""
 }
 
+// BackchannelLogoutResponse200Headers the declared response headers of an HTTP 200 response for BackchannelLogout
+type BackchannelLogoutResponse200Headers struct {
+	XRequestID *string
+}
+
+// BackchannelLogoutResponse400Headers the declared response headers of an HTTP 400 response for BackchannelLogout
+type BackchannelLogoutResponse400Headers struct {
+	XRequestID *string
+}
+
+// BackchannelLogoutResponse413Headers the declared response headers of an HTTP 413 response for BackchannelLogout
+type BackchannelLogoutResponse413Headers struct {
+	XRequestID *string
+}
+
+// BackchannelLogoutResponse422Headers the declared response headers of an HTTP 422 response for BackchannelLogout
+type BackchannelLogoutResponse422Headers struct {
+	XRequestID *string
+}
+
+// BackchannelLogoutResponse500Headers the declared response headers of an HTTP 500 response for BackchannelLogout
+type BackchannelLogoutResponse500Headers struct {
+	XRequestID *string
+}
+
+// BackchannelLogoutResponse503Headers the declared response headers of an HTTP 503 response for BackchannelLogout
+type BackchannelLogoutResponse503Headers struct {
+	RetryAfter *int
+	XRequestID *string
+}
+
+type BackchannelLogoutResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSON413 the response for an HTTP 413 `application/json` response
+	JSON413 *PayloadTooLarge
+	// JSON422 the response for an HTTP 422 `application/json` response
+	JSON422 *HTTPValidationError
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *InternalServerError
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *ServiceUnavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *BackchannelLogoutResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *BackchannelLogoutResponse400Headers
+	// Headers413 the parsed response headers for an HTTP 413 response
+	Headers413 *BackchannelLogoutResponse413Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *BackchannelLogoutResponse422Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *BackchannelLogoutResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *BackchannelLogoutResponse503Headers
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r BackchannelLogoutResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSON413 returns the response for an HTTP 413 `application/json` response
+func (r BackchannelLogoutResponse) GetJSON413() *PayloadTooLarge {
+	return r.JSON413
+}
+
+// GetJSON422 returns the response for an HTTP 422 `application/json` response
+func (r BackchannelLogoutResponse) GetJSON422() *HTTPValidationError {
+	return r.JSON422
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r BackchannelLogoutResponse) GetJSON500() *InternalServerError {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r BackchannelLogoutResponse) GetJSON503() *ServiceUnavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r BackchannelLogoutResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r BackchannelLogoutResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r BackchannelLogoutResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r BackchannelLogoutResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // IntrospectTokenResponse200Headers the declared response headers of an HTTP 200 response for IntrospectToken
 type IntrospectTokenResponse200Headers struct {
 	XRequestID *string
@@ -5592,6 +5851,44 @@ func (c *ClientWithResponses) GetTenantSessionWithResponse(ctx context.Context, 
 		return nil, err
 	}
 	return ParseGetTenantSessionResponse(rsp)
+}
+
+// BackchannelLogoutWithBodyWithResponse Back-Channel Logout
+//
+// The identity provider tells of a logout (OpenID Connect Back-Channel Logout 1.0).
+//
+// Needs no access token: the logout token is the proof. With `sid` that session ends, when `sub` is there too only if it
+// is that user's; with `sub` alone all sessions of that user end. `tenant_id` confines either to that tenant. A session
+// that is not known or has ended is a success. A token is taken once, and within two minutes of its `iat`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /oauth2/backchannel-logout (the `BackchannelLogout` operationId).
+func (c *ClientWithResponses) BackchannelLogoutWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*BackchannelLogoutResponse, error) {
+	rsp, err := c.BackchannelLogoutWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseBackchannelLogoutResponse(rsp)
+}
+
+// BackchannelLogoutWithFormdataBodyWithResponse Back-Channel Logout
+//
+// The identity provider tells of a logout (OpenID Connect Back-Channel Logout 1.0).
+//
+// Needs no access token: the logout token is the proof. With `sid` that session ends, when `sub` is there too only if it
+// is that user's; with `sub` alone all sessions of that user end. `tenant_id` confines either to that tenant. A session
+// that is not known or has ended is a success. A token is taken once, and within two minutes of its `iat`.
+//
+// Takes a body of the `application/x-www-form-urlencoded` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /oauth2/backchannel-logout (the `BackchannelLogout` operationId).
+func (c *ClientWithResponses) BackchannelLogoutWithFormdataBodyWithResponse(ctx context.Context, body BackchannelLogoutFormdataRequestBody, reqEditors ...RequestEditorFn) (*BackchannelLogoutResponse, error) {
+	rsp, err := c.BackchannelLogoutWithFormdataBody(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseBackchannelLogoutResponse(rsp)
 }
 
 // IntrospectTokenWithBodyWithResponse Introspect Token
@@ -8436,6 +8733,133 @@ func ParseGetTenantSessionResponse(rsp *http.Response) (*GetTenantSessionRespons
 	return response, nil
 }
 
+// ParseBackchannelLogoutResponse parses an HTTP response from a BackchannelLogoutWithResponse call
+func ParseBackchannelLogoutResponse(rsp *http.Response) (*BackchannelLogoutResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &BackchannelLogoutResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest HTTPValidationError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalServerError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers BackchannelLogoutResponse200Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers BackchannelLogoutResponse400Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 413:
+		var headers BackchannelLogoutResponse413Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers413 = &headers
+	case rsp.StatusCode == 422:
+		var headers BackchannelLogoutResponse422Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 500:
+		var headers BackchannelLogoutResponse500Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers BackchannelLogoutResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseIntrospectTokenResponse parses an HTTP response from a IntrospectTokenWithResponse call
 func ParseIntrospectTokenResponse(rsp *http.Response) (*IntrospectTokenResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -8668,6 +9092,9 @@ type ServerInterface interface {
 	// GetTenantSession Get Session
 	// (GET /api/v1/tenants/{tenant_id}/sessions/{session_id})
 	GetTenantSession(ctx echo.Context, tenantId string, sessionId string) error
+	// BackchannelLogout Back-Channel Logout
+	// (POST /oauth2/backchannel-logout)
+	BackchannelLogout(ctx echo.Context) error
 	// IntrospectToken Introspect Token
 	// (POST /oauth2/introspect)
 	IntrospectToken(ctx echo.Context) error
@@ -9182,6 +9609,15 @@ func (w *ServerInterfaceWrapper) GetTenantSession(ctx echo.Context) error {
 	return err
 }
 
+// BackchannelLogout converts echo context to params.
+func (w *ServerInterfaceWrapper) BackchannelLogout(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.BackchannelLogout(ctx)
+	return err
+}
+
 // IntrospectToken converts echo context to params.
 func (w *ServerInterfaceWrapper) IntrospectToken(ctx echo.Context) error {
 	var err error
@@ -9255,6 +9691,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/api/v1/tenants/:tenant_id/sessions/stats", wrapper.GetTenantSessionStats, options.OperationMiddlewares["getTenantSessionStats"]...)
 	router.GET(options.BaseURL+"/api/v1/tenants/:tenant_id/sessions/users/:user_id", wrapper.ListUserSessions, options.OperationMiddlewares["listUserSessions"]...)
 	router.POST(options.BaseURL+"/api/v1/tenants/:tenant_id/sessions/users/:user_id/revoke", wrapper.RevokeUserSessions, options.OperationMiddlewares["revokeUserSessions"]...)
+	router.POST(options.BaseURL+"/oauth2/backchannel-logout", wrapper.BackchannelLogout, options.OperationMiddlewares["backchannelLogout"]...)
 	router.POST(options.BaseURL+"/oauth2/introspect", wrapper.IntrospectToken, options.OperationMiddlewares["introspectToken"]...)
 
 }
@@ -11975,6 +12412,134 @@ func (response GetTenantSession503JSONResponse) VisitGetTenantSessionResponse(w 
 	return err
 }
 
+type BackchannelLogoutRequestObject struct {
+	Body *BackchannelLogoutFormdataRequestBody
+}
+
+type BackchannelLogoutResponseObject interface {
+	VisitBackchannelLogoutResponse(w http.ResponseWriter) error
+}
+
+type BackchannelLogout200ResponseHeaders struct {
+	XRequestID *string
+}
+
+type BackchannelLogout200Response struct {
+	Headers BackchannelLogout200ResponseHeaders
+}
+
+func (response BackchannelLogout200Response) VisitBackchannelLogoutResponse(w http.ResponseWriter) error {
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	return nil
+}
+
+type BackchannelLogout400ResponseHeaders struct {
+	XRequestID *string
+}
+
+type BackchannelLogout400JSONResponse struct {
+	Body    Error
+	Headers BackchannelLogout400ResponseHeaders
+}
+
+func (response BackchannelLogout400JSONResponse) VisitBackchannelLogoutResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BackchannelLogout413JSONResponse struct{ PayloadTooLargeJSONResponse }
+
+func (response BackchannelLogout413JSONResponse) VisitBackchannelLogoutResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BackchannelLogout422ResponseHeaders struct {
+	XRequestID *string
+}
+
+type BackchannelLogout422JSONResponse struct {
+	Body    HTTPValidationError
+	Headers BackchannelLogout422ResponseHeaders
+}
+
+func (response BackchannelLogout422JSONResponse) VisitBackchannelLogoutResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BackchannelLogout500JSONResponse struct {
+	InternalServerErrorJSONResponse
+}
+
+func (response BackchannelLogout500JSONResponse) VisitBackchannelLogoutResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BackchannelLogout503JSONResponse struct{ ServiceUnavailableJSONResponse }
+
+func (response BackchannelLogout503JSONResponse) VisitBackchannelLogoutResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type IntrospectTokenRequestObject struct {
 	Body *IntrospectTokenFormdataRequestBody
 }
@@ -12197,6 +12762,9 @@ type StrictServerInterface interface {
 	// GetTenantSession Get Session
 	// (GET /api/v1/tenants/{tenant_id}/sessions/{session_id})
 	GetTenantSession(ctx context.Context, request GetTenantSessionRequestObject) (GetTenantSessionResponseObject, error)
+	// BackchannelLogout Back-Channel Logout
+	// (POST /oauth2/backchannel-logout)
+	BackchannelLogout(ctx context.Context, request BackchannelLogoutRequestObject) (BackchannelLogoutResponseObject, error)
 	// IntrospectToken Introspect Token
 	// (POST /oauth2/introspect)
 	IntrospectToken(ctx context.Context, request IntrospectTokenRequestObject) (IntrospectTokenResponseObject, error)
@@ -12765,6 +13333,39 @@ func (sh *strictHandler) GetTenantSession(ctx echo.Context, tenantId string, ses
 	return nil
 }
 
+// BackchannelLogout operation middleware
+func (sh *strictHandler) BackchannelLogout(ctx echo.Context) error {
+	var request BackchannelLogoutRequestObject
+
+	if form, err := ctx.FormParams(); err == nil {
+		var body BackchannelLogoutFormdataRequestBody
+		if err := runtime.BindForm(&body, form, nil, nil); err != nil {
+			return err
+		}
+		request.Body = &body
+	} else {
+		return err
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.BackchannelLogout(ctx.Request().Context(), request.(BackchannelLogoutRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "BackchannelLogout")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(BackchannelLogoutResponseObject); ok {
+		return validResponse.VisitBackchannelLogoutResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // IntrospectToken operation middleware
 func (sh *strictHandler) IntrospectToken(ctx echo.Context) error {
 	var request IntrospectTokenRequestObject
@@ -12803,120 +13404,127 @@ func (sh *strictHandler) IntrospectToken(ctx echo.Context) error {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7F17c9s4kv8qXbytGsdFy5Ls2In8x502mcz6LplJTTybrYm8EkS2JGwogAuAlrUpf/crPPgUKcuSk0ky",
-	"+ssWSbwaQD9+6G588gI+jzlDpqTX++TNkIQozL+/4r8TlOrypf4RogwEjRXlzOt5VzMEYV//IIGGPaBK",
-	"wugfR67M0eXLESxmyEDNiAIqoQOKQ6f7DG6opOMIof/uxeUlBDMiSKBQSB8ITATKGXCGwNUMxYJKbHm+",
-	"J4MZzonuhVrG6PU8qQRlU+/uzvd+RSWW/YlCsdrLdxhwFkrd8oJQBWOccIGgZggMbxUosaytnjKFUxSm",
-	"/vfv3/cTNUOmaEAUrjby66sXcHb+tO2DxEA/g5P1fb7zPYEy5kyiIfNfSeiopn8FnClk5l8Sx5FulHJ2",
-	"/C+pG/vk4S2Zx5HrhiI0spMhEBZEAmGAQnABMRGSsqkZ6piHS++u2KO/CJx4Pe+/jvOpP7Zv5fGPurzt",
-	"5eqU66ogIIxxTUwIMeAhhp5fXDXFNdDUmPv8OF9hpsEXnE0iGuxAB5AopZ6DGZGALMSw9UhDl4ooBD4x",
-	"JE1b4QIUMsIUhBwlaLKQKOILoOrRiPKKizENQ2Q7UEXxj8ggIsFHafsf8Bhhors/oxJ4jMJU9FjEMu39",
-	"IG07skSmNUR6//79UXWvrSNUdWve+bvQ+ZIpFIxE71DcoLDD247iaU1gqwJHqp0p22eQMLyNMVAYwoQk",
-	"kbow0xnxqVnwmgcHJJEICQtRmHeOSwN9vG36M1eveMLCLcnzzm0evRAmup7HWHU/c5BJMMt2Zra2AxJF",
-	"KB5t7G/JMuIkvOL8NRFT3GFPGl5KJUS6Ht1ZwqDTPn329PwMxkuFsvWYTLvaELyhf300ouh1TgP8jZEb",
-	"QiMyjnAnDm4q0z1WOI+5IIJGS0jyyh+LMCFRZEwkFiSaQBLMMATKQNE5lilkVI2jTNdYT6BMK9mNK/3G",
-	"SKJmXND/4Lb7rQ83JKIhjJEIPf9GFlBpOAMV+FjbzzZiavc1x9fMaEUafz0MPxuz6Uk/pr86nWzo+FP2",
-	"W7+PhZaRilqNTS+c+0hVqUX3dY73F3uDimRlfO/2aMqPtAJ5JD/S+IgbepPoKOZaRxVeT4kE9Wd8TvVu",
-	"UUuvNyGRRKtl2gn2eh9sl699T1Gll0dxwB8qXb32/FRn5eN/YaB032sJdMM/4mORqVjXN0GsYofvJVlI",
-	"AzWUSgyHfbYcrqFV2uRL/bum0q+VLHqAH6QSPvTZ8rqWHplK1SCi+ATwBsXSmTDjRMFpt6ttqQqpHGOr",
-	"VvReW5oLZAoWgrOpD9ogAomaYQbGjsyIa2vwa8zJ0njtZ4UR2yHUjO1vV1dv/64ZoGHH2UibOq7pLO+b",
-	"xmp9d80DIEKQ5a5TnVZeN5aaIV8yJbiMrc1bMGBXrePzs7Nubh13W53VOTVio35tkCBAKZ3YUhwizj8C",
-	"UcX5vDKlV6bTt9UO9ePhjDqpyZa/TLzehxW73M+esCSKvLvrFfU7CDDWmjdhoVFeGWKIYQ84i5albkog",
-	"AuEj4wsG2jZf6StcLWOEv+kuVRedpURhzdXS+f75cNt/ownptuAVF0BSIjvIRo9xynkI1PwcfRp4JFD0",
-	"BgdeD+yyGaXEmFE2BYwsXlOeW1umbr+imjkrJVNKrBahK63qD7o3zqIvsCBbd0aOMecRErbpVrjzPZKE",
-	"pR25uobSppJwyw1353tBRJGpIQ2LPP6FeQiX4crS3bxivI2bcS9JWYDQeX7e1jSbcDEnysJbZ6cFIv54",
-	"G+c9SLGvzbtAidq5C5dE7dQFKYuEvZRyB5LGRCiGojJZb+3T3WbL4CHFWt+ZBztUWO7kO7pT75JxqbJk",
-	"vENlFvCpEPHKokA70TDn6aWaM7a6ddUVRuzYVjMnzhSsFVZcUsBWtoZ+q1UpoCyIktBam/23l5Chwqs8",
-	"1KE4jpwPkWFp553ksLSvUQD0l3OUiswNQ8l2akgUHjlbOCN29uWWtL5PBalosCsEfkumlBGFYdUmeU2l",
-	"ulQ4X6Nhb6R7Vaor6V4lzdwKgi+tmGsmZShArdm/rtG32Ze6ea9WqS/VV1g0K3T+UCHM9ZrZSVtc2QD5",
-	"e5i7vbC64mMyxTL/neKqiNCUQDFc+RgFNBZQXJFomAv8jIMoEsGledxcTLdUU+yteezXHSAViR3bPmVd",
-	"Lnem3MbqNKQErSG5mxajDlG9Tqo070MizfEFSZWqFvTH2jiCOc7HKCRESG4QFk75s9prwoIZYVOrdJUn",
-	"CG9jKlAOSUWtruccD9S1r8wR3UIrfJUzl1ZZcdFdgL6hAY2HJAwFWl2gpkM0viFsmX7z8E69N+dsxfMf",
-	"KjVZQ5gIPgfGF8XOXcbQd03d+V4iUQzJFKtGyJzcvkY2VTOv122fPtMbUSkUurl/fvjnYHDbbl8f/mVL",
-	"Cpr2rDqfSJRaj6908jeJAvqmW0X+W11Oa1ZcHPeN5VOjAlI2jRAknbIjTSumOBAGBdiyzlbQdWH4eVbV",
-	"e3sgjcU+mHNTB/teaPLYY2ti9kbZ1LBdc6utUMWQkblhP8XJfPrU9+aUpb87a2Y2g1PyTv1M6gZY1VCq",
-	"XbhencFsetZO4SWb8BqeUehQOjFaVyHFvbh2/tZqEUWC1tjuxdGVtchiv2pUyYbJeRQyG/16pXa/NO7a",
-	"WTAUbp6DTNGoMaQsq4moVKDlRA3R43gY8IQ5M8wcDHq9dmllwQvzwbY2VoMWEgjU2sEms/3Cftow2SHe",
-	"0AAzrX4bBfelqcKaANYwLointV0riJGarpXXXv16axI9m/e+LC2oHAaJEFiZUkP2QhkJL9xX2wIgDfMa",
-	"EamGxHH/x+LFabdfE6kgFS2OmzaJx81rLUoyVx/OHdy6dX0/zi3MWksk00Z5dZhCdUukwlIMG0nLl5ZP",
-	"iRTlfVHabjVzVFrzq0woYzHNXOhXnFKpRGZWVFXIVO1RHIT5FAUQBRGf0hpZUGYOn0uUa3IZHcPIprUS",
-	"vMCCVhhEQ+3piJGFEsZLoEpiNClBWdtylHod8AFqwxYKYSz4DQ1R/CBBa/eZGhvCwUjScPTEh4TRfyfZ",
-	"KfzRgoZ4AXMSoh6+KpzPNxD5MvxMung9pyyDdbU07XSffVaaOmDQqNkGy7Yg1xgjzqYSFG+B/m5ChVRu",
-	"39gtZotoDUIan8cQAxpa9KcGdaxialuO8F4k7o8yVjTvPDIMHOyBfWr4GfZyAaMCLxxBwDXVjN1FVZNF",
-	"40YSUhlHZJlpgs07b/vxlJp/aRu06uUaaVRo/qTbfrTmrdQqS6hVeuuX5ozUHVlp6mh6z7WKP5LJeKTJ",
-	"uptJs6k8zEVhvsTvEWclWbVOpDXBsKlibU9lZYa+3ifI9lruXsvdUsuNeJDpVtuQ73Va/s73pORDEsey",
-	"RLoP1/6D8O3UMC1CP5JDX9f7iM4Fn0m/b+bru/DrdSP47iyKbEXuaFysO6ypeEw1OYq48yljW+gvU+1U",
-	"1kHPAcaqlnnYNZjzPP1hM/8wRNSNDUkUrWNCtvPQj6LaSlxXhzSssMZmt4I5ubVnDb1Ou91urxwoNa+j",
-	"VHBdhrIOtC3T+f75aHQUcW+MK3VqKWhqNWG3lpJhDkWViRc2QVCr9LvfGaNIgyrpKjuj3K1yW9eN1Gte",
-	"zve6eUU8KA1iA16RkeL6robb1xw2ymmRwG9QytJpV4FglXNy0+f6c/Iq4fQ4bFPuywK17vUPM5MaJIKq",
-	"5TstcyxprAtyP9HqY/rrVSpn//f9lVcT8lDy/3ImQcDZhE4ToW1+KRMUcPDrqxfwvH327EkLXkSEzmXP",
-	"KrE+jDKdUv/IDUb9S7o/AY9xlIVtmd1tOpcPbKZUbD2faT1YDoeu6kPjrnRoW5WHPpDUJDTPNTe2Tw10",
-	"YZ6lrO7wIgfXzRs92MMC3iwPMxd1NRM8mc4GjCptmsvyacvBKFUQRk9a0C+eWB0eWteGw0NYzGiEQFXm",
-	"YDVGZI7/Wi+sUc72R7owNbjIgE0SlQi8yOP0nJPY4aHx0To8tEbvoePRh3nI1ARIHpRiR6iNX+t0pmQW",
-	"O2TmBgI9l9ZGbg3YgP1oPERTXR0CIgTFauRhC4yHgvHC++3qhQ96cZycnDyHBVUzGP0+8oEomHOpYE4D",
-	"waX1VtKEKnQtmGHw0cBKA2bjpERobCYWmm5bi35O5YRmQyFMLlD0ICZqBgen7dMnPsxRzXiofz194oMS",
-	"hEaUTUFGRM7g4KR9rp+a5X1w2u488fXyVoIEasAOTrvdJz7EKObU0u/gtH3yxM/IaZpoQd+AOBZPwBsU",
-	"gLdUpr6KGXlzSAIkn6PxusVIIkzRQheSzHHA7BhacNrtOnTC+uWmI2XaFtdG0+jCvTGrwPntOk9B+8XA",
-	"68HAGyTt9kmQeuKaXzjw7katgWZuMpnPiVgaHoywmHFdRYbo+dbIX5izVzsavWyDGVhNxk4HMj3UZUYW",
-	"ooCzwBbQ8mvKeclv0HF7Cf23l57v3aCQdhu3W51WWzNOHiMjMfV63ol5ZIzdmeFixySmxzedYxLOKTtO",
-	"9+6xfjXFGtXmNZUK7J7LlBq7Eic0UqiZr1nbV9n60RQgMLrfzWXkA8OFXq92MR6McjVu5Os5ZTAyPE53",
-	"CVlI2fRJC16ZduWABXw+pgxtb/o/v7wwIaRaKwUrFWxPbkiUuDU0JyqY2VjHme44jAouDIZF4C0JlJ0W",
-	"AjGZIsTaFtLrS08TlXqFuUYiKpUZ+8+IoYSRIWkvJVJPIAlHF27XOvZaeev4jpEIesUoXgDhZCowUqbi",
-	"6rALLwt7vAy9nqe7ki4LM9uCzFGZSBWtyOmJ/HeCQltC1uBIvTny0JlMe+wYoITOk7n5/x4fFq0I1Naf",
-	"u4nUtNFtGyXSNaI1yNommz1hmprNrYi81a3tncuwuaEi1rNbUzmaaRorbz+72LWMTKHaAxJF2QqhLH3+",
-	"RBtOtfOcYczbdnSHHtVBwRlFLVKadzUNFksVx93I2i/VdqdflSLXu+32A2PSjA/eh9KRdad8jOx1292z",
-	"o3bnqPP0qv2s12732u3fK3ZrT9Pzo+Jx2SzNy3a7pbLapPbanefPx+dB9+hpZ9I+Oicn46NnkzM86o6f",
-	"h2enQZt0zrFsOev6TlrtVqdz0jr3yniVtTNXEaRS95/3us97p51W9+nvZTO8573h/6FRRI6fttpw8I9O",
-	"5wJeU5bcwu2zs+HZ6QWIm17ntN1qP4GfMPjIj7vtTrvdaXfgFRU44bfH5q1XxiU8EpL/ceRuBXxegAR6",
-	"XnJ0et7pmPlNfRWLXqWOPnh6dBZ0wqPz4CkePSdPz4/a4Sk5CTqTZ9jteCUv0cpYTyy5V5wTrXNep+ip",
-	"p3lXyQ2vU/Gv69wVYxJrAg7fJcYsmCQRFIy1xwlnPW13mkpky/+4FJhpCp3cXyiP5dclut0Nds9mgZl1",
-	"MTs1VMs/gdRuexySPbWcYP3o6yLsTdkNKFcTYmyWSKY7GiWrIL8VmWrJ7b2NiJpwMc80L+9aF2zQ4azp",
-	"c+TQoJjXI1UGC9IcO9PmJiZ8xhh0+r8oMv9bc8lwdaPkjNxutFEzBbvUmVUuv8aMc1nyM5QXMOZqBopP",
-	"bcjMHAnL/PqELU2Ua8qpXgoiJFINmFb/i+G+8Iurw7p9aiOJThk3r7QKaiPmq0fE1j6UMcm+K6iqemz3",
-	"R4iObC+1opWaFJlHQRqqb0N8fENCLjIts1lFXAiqsFlHtK8fTUm066MfRfdoin+AXDb78a88XD5MJBfO",
-	"lD0SGPx7VWaU0tmsjVAtg0guZOMxlIYVfLFTgQ0/bCbhr+8+t/z7QyXXBmy4kG/oCwq7zgYlqsk19kLy",
-	"kYVkfoyxu6j8lO++OyskI6zNj2XbPLDvnxS8hzVT7xshIqHbPgUSSZ4mDStmcgqBRNrWX6bCQXKDISph",
-	"8ppIMsGvTEA44jYIh5ioWS4acjJ6VdZZx3bzk486AP8rMQtPa9wtvgOF3Y5rfYksOdKeeX0e5pXvrXV8",
-	"y6+HYn9CVThhGS/h8mUd9MpgtC4jzOjCcqJc/9dKtMllBQlTNNLcYmkexomYYviVQJxTVH92zrSl7vnn",
-	"QKhy/yTvNWchZz78xqjCEP6PsmloAKXc7+hDJdynSpdOr9P93VsN5PEW9COtC6PpeVdI5vBev9ZT9xkB",
-	"s7LrkNcPCbzmNxiRALfB1L5rk2IvW79/2arl4maCtWAQRHSCwTKIMDMK1oFmabxI8YzWRo6kAliSOZrT",
-	"SisN0wNp4AumC04JZU5Ia3uhbWAuG56cHUc6QUqYPZE2JX2HzuVYEzEODwPmzAkuyqUKHv2sIGl/kL6W",
-	"xGkPTtvPi2I9E9lU90eNLrJ0Ola0F8G+qizPoLt6i8JSLp+erbGeLyiJinEZHuPC6BVNWNM3wuM3YyZ1",
-	"/umfExbbqyZ71eQrUU3W7ou1KTabkm47lm1j9C0fxNDlcX808du1Ks5+6+233n7rVbceLe68P8NBRfv5",
-	"/SWyiwr2JxtfDTjo7ItVKybPoOHMlfusmNLRxjEp5FSqt21+5so5R5KSxEqkQ/5czJs9lzcRrnOyhBm5",
-	"QWe/hP6qs7X+ZM5vsOi9nZouDn7MLp0I+BxhTIKPJkEqnWBvwLR9AllyXV3bGCHCiQKeqC9kuQRchKu5",
-	"hL4s8rjL4XijUH2oNZCN/m71/pfa4xIXoev8Lv4knPehENCeVX+brFqzhZRRQzHJ2CNx7DiWx5/KCqY5",
-	"oo6TJu4t789VZhi5waDs3SIOnCp80rM3S5mnLDQXSJgzoLEJ1FGQxJpphkRhC35hNYiUZeu9LwgtFRl0",
-	"HP9hp0LlFlYSbjW3snEChw1Th+0kLdabLg+VGFnmto3Ao9O1ydP3UmQvRb5zKWK414YCZF4+sVgTtBVF",
-	"K4FbKfd3kIrxwK3xITAxcESRgdeDatZcH1qt1rUPAwMQ6C+KmYHvKkFdLRjlCI62C0R6i5utdcDy1EOl",
-	"2EkbNQlWiljv5B9cfOUaESIRZVFwmOsNmgKm3iy/PkfYfYDKPkBlc9wsT1LgQopLgQTQjyn8vQNvMH/0",
-	"E6p6v+d9hMpeYm0RofJm2XC+XhBTWwem2FQpJYHFmXWX7RckAE+UExo2E0D2savI+txGkXM2m2tLZdso",
-	"kHqJ1OxM+2ZpAla+R0HzbQY1rPLMGr/yOs5Z+Owtl3suuueijx3CsBEvfWDkAgEZY0AnNChFLmzoMlyJ",
-	"gLPqdmnXj6BjfJCsQ1MpNcJKNMSArYRDPJyd7n2A96w6t5tXuDTkkwjw0u6NPwmn3juhfpUBHo1c3YVA",
-	"HH/K8Iu7DZGdSuR2IUj7BWEwRpeaB0MYL8HZqCZv0owvqoUz8ZBBQT9vn5MHtk7JM2A75OSBxpQ8lViU",
-	"smtubW61avhKJsRWMmPXBa4YWVgbJdMEQtnsL/fYB2WxVkw9c79UW5Mse126GRObf/myIavMrml27m+1",
-	"NhFPudgvLFqCQJUIVgU6G7ptvxpyFi3r8xJZIj6kmfJlnvCLrbqaZbMxS9I3noVpj1nuMcs/IqnOJpcG",
-	"rrtgcW+s7zW6bSFPJ1AfrtQ9FAetO7wraXtXMyqtQhWiVCKx32c6hlWwFjSKIOJT4InKk/uY8pdp7lTr",
-	"ZmcurjbJdMyVHhcWeK1LqGNulFGctwyUUZ/qppqk4EG6V1pmd+XL1rQ2Hc4fqoL9uS38Bzt+lxCpPRvf",
-	"s/GHYK5uHz4qT5eKqGZz/SfMKgX9JZWKBjWcfKR3sT2/cuZv2oBmj85sKT6ySm5YepZygOIzeyPW0PD8",
-	"ERy4UFEnWgbMffrEz/n1cLwclm4rOrAf+y7rmX4IsUCJTOlyisfDYpLvERzwSVV2+c5/sNN+4g9YhikY",
-	"bbl7Oiv2PntmvcqJHPLJ6Nux6adYNunfmfXxjcqUysLzeiedtu+ZKWni77ntlk6k13t+llplYaGuc21w",
-	"Vmfd63W6+dP84+5JOxNo1SVq0vFzbc/6mRnY6zzT5iwfUz2iTrvjeyY+Wv+vt/040tu1c27uxi4v4NQc",
-	"fXiEV95Dc8eYAfZLm1mP7rTte8VdaZw/v06pG9JADaUSw2GfLYd7cbsXtw9KxgAp79tdypqdcvzJYRd3",
-	"D4LHVxHuX0Ro0HEtYGIy1f/JUq6EbxBH/k3e62XyGVHkmvpziPj+2tdcFLUHffeg7x703YO+e9B3r758",
-	"KdDXiKNHRQkq+otDgu9FgWtStGfH/OlFgxX3LmkTQ/ppKveV0I+sklF+e2APNCMbWVw395RNnbKqQDQt",
-	"ajK+yatO2bQMFxccdu1NXQM2Kl99aM72dbutTL8a0lC6XphD/2gJasaljUsM/aonMCjOL4CGLuSDCISE",
-	"fWR8wXwXZM7FgJVui/rBpruMiZT69Y1NQC9phCzAFvzoWtWVp6kpFxwoc/C6Hv08kVp9gym9QfYdIODf",
-	"qeZ4vVOusfIdnbb14m2bLpDxgVm1ipdb7rPNf+NnAfts9XtF4t5jh8dXJR7HAfwzpK7/RsRdCZ3/KuTd",
-	"oyeM2aez33s7/0Hezqt8bU0ye3vN6gpOW+RTP26dqv7bOib8EzCifYrYfZ7KfZ7KvRDeC+HPmve+3rLg",
-	"eq67x5QpwbWgVc3Y46W0Nxq69EupmMvdmGgUmTvJ/xsOfn31As7PzrpPDKD4aeAO2wZeDyYkknhnvXgc",
-	"OGbva3fOTyZ8316cL2FOogkXBuNzjiK+yQ1prk/XwpZKmTgZuzCIYG6mpLnw01jSlZRjRjAXHqYkGD0g",
-	"kUwamiobM8rk9V7pDzdOdX97tFgsjvTojxIRIQt4qIXuptvgMmvWMJzPhy3ZmU2FG0lCvdgcVUPv2veC",
-	"iGKaIH+BYyt+vV7n/OzZ6flJu932PUqUe3D2/NQ8MJJ0plQse8fHNGyV2b0MuA3cjJHZaKOHSGuZjHNB",
-	"UZPAf2PWXqGxY9ZNuYcVUVi612iPOe0xpy8iEPJ1CikPWptUTBfGIBEmQfCHT94YiUDRT9TM63241nqg",
-	"NN20Gmddmm391rJJ87+THCEPkrmeT99LhFbkjm2Qu+3LSsyhO5iK3YUtP0gXwsCFtFGflcvDqMiuD9Oy",
-	"xNlfspUbMqt3v9SEOqaJMOmUYXhEmT0ZyyspBu7WFye5cDB2n70zg5e6UhXHazpip9eJHd2t/B5mk5Jz",
-	"Zm9WJgqI/KitU3PhCylmO8+Fc6ELq3N/d333/wEAAP//",
+	"7H17c9u4ku9X6eLdqtguSpZkx07kP+71OJNZ701mUolnszWRjwSRLQnHFMADgLZ1Uv7uW3jwKVKWbeU5",
+	"+ssWSbwaQD9+6G589gI+jzlDpqTX/+zNkIQozL/v8V8JSnX+Sv8IUQaCxopy5vW9ixmCsK+fSaBhH6iS",
+	"MPqflivTOn81gpsZMlAzooBK6ILi0O29gGsq6ThCOP1wdn4OwYwIEigU0gcCE4FyBpwhcDVDcUMltj3f",
+	"k8EM50T3Qi1i9PqeVIKyqXd353vvUYnF6UShWO7lBww4C6Vu+YZQBWOccIGgZggMbxUosaitnjKFUxSm",
+	"/o8fP54maoZM0YAoXG7k/eszODp+3vFBYqCfwcHqPt/5nkAZcybRkPkXEjqq6V8BZwqZ+ZfEcaQbpZzt",
+	"/1Pqxj57eEvmceS6oQiN7GQIhBsigTBAIbiAmAhJ2dQMdczDhXdX7NF/CJx4fe//7OdTv2/fyv1fdXnb",
+	"y+Up11VBQBjjmpgQYsBDDD2/uGqKa6CpMff5fr7CTINnnE0iGjyBDiBRSj0HMyIBWYhhe0NDl4ooBD4x",
+	"JE1b4QIUMsIUhBwlaLKQKOI3QNXGiPKaizENQ2RPoIriV8ggIsGVtP0PeIww0d2fUQk8RmEq2hSxTHvP",
+	"pG1Hlsi0gkgfP35sVffaKkJVt+ad/xQ6nzOFgpHoA4prFHZ4j6N4WhPYqsCR6smUPWWQMLyNMVAYwoQk",
+	"kTox0xnxqVnwmgcHJJEICQtRmHeOSwPd3Db9navXPGHhI8nzwW0evRAmup5NrLrfOcgkmGU7M1vbAYki",
+	"FBsb+zuyiDgJLzh/Q8QUn7AnDS+lEiJdj+4sYdDtHL54fnwE44VC2d4k0642BG/pLxsjil7nNMA/Gbkm",
+	"NCLjCJ/EwU1luscK5zEXRNBoAUle+aYIExJFxkRiQaIJJMEMQ6AMFJ1jmUJG1WhlusZqAmVaydO40p+M",
+	"JGrGBf03Pna/ncI1iWgIYyRCz7+RBVQazkAFbmr72UZM7b7m+JoZLUnj74fhZ2M2PTmN6Xunkw0df8p+",
+	"6/ex0DJSUaux6YVzH6kqtei+zvH+Ym9RkayM7922prylFciWvKJxixt6k6gVc62jCq+vRIL6Mz6nereo",
+	"hdefkEii1TLtBHv9T7bLl76nqNLLozjgT5WuXnp+qrPy8T8xULrvtQS65le4KTIV6/ohiFXs8L0kC2mg",
+	"hlKJ4fCULYYraJU2+Ur/rqn0eyWLHuAnqYQPp2xxWUuPX0hwFcwIYxi94VOeqILVU+Ymf8TIzl/BGWcM",
+	"AwW6YOvMlgRbFLrtgsHVaz/XJleZopH5cGgYUr0Ba79IWRaB//p4AZJOGYYwXhjliYaa16gFxIJf0xCF",
+	"biYdvuvJhWnArzFNi7Qr9aZAw0ai1BAw00kbZDyfAF6jWDgbcJwoOOz1limTSoZqRR+1qX6DTMGN4Gzq",
+	"g7YoQaKWOAEWh/7K1nDfoF1DheHaIdSM7T8vLt79t5YgRp5lI23quF6o8r59UK3vrnkARAiyeOpeSSuv",
+	"G0vNkM+ZElzGdg037oX3r8/g+OioV1zt3eU5XbHMSRCglE7uKw4R51dAVHE+G9awb6sd6sfDGXVqB1v8",
+	"MfH6n5aADT97wpIo8u4ul+yXIMBYmy6EhUb7Z4ghhn3gLFqUuimBCIQrxm8YzFDgUl/hYhEj/KfuUnXR",
+	"LW2xWjrfPx+Of641Ib02vOYCSEpkh3npMU45D4Gan6PPA48Eil7jwOuDXTajlBgzyqaAkQW8ynNry9Tt",
+	"V1QzZ+ZlWp1Vw3SlVQVM98ZBIgUebuvOyDHmPELC1t0Kd75HkrC0I5fXUNpUEj5yw935XhBRZGpIw6KQ",
+	"PDMP4TxcWrrrV4y3cTNwKCkLELovjzuaZhMu5kRZfPDosEDEX2/jvAcpeLh+FyhRT+7COVFP6oKURcKe",
+	"S/kEksZEKIaiMlnv7NOnzZYBlIq1fjAPnlBhuZMf6JN6l4xLlSXjJ1RmEbMKES8sjPYkGuY8vVRzxlYf",
+	"XXWFETu21cyJMw11iRWXNNilraHfal0UKAuiJLTm+um7c8hg9WUe6mAwR86HyLC0805yWNrXKAD6yzlK",
+	"ReaGoWQ7NSQKWw5MyIidfflIWt+nglRMgCUCvyNTyojCsGrUvaFSnSucrzBR1tK9KtWVdK+SaWMFwde2",
+	"bDSTMhSgFjdZ1ei77EvdvFdrFZXqKyyaJTp/qhDmcsXspC0ubYD8PczdXlhe8TGZYpn/TnFZRGhKoBgu",
+	"fYwCGgsorkg0zAV+xkEUieDcPG4upluqKfbOPPbrTuCKxI5tn7IulztTbmN5GlKC1pDcTYtRh6heJ1Wa",
+	"n0IizfkPSZWqNpyOtXEEc5yPUUiIkFwj3Djlz2qvCdPW3dQqXeUJwtuYCpRDUlGr6znHA3XtC3PGeaMV",
+	"vsqhVbusuOguwKmhAY2HJAwFWl2gpkM0viZskX7z8E59NAeVxQM0KjVZQ5gIPgfGb4qdO4/h1DV153uJ",
+	"RDEkU6waIXNy+wbZVM28fq9z+EJvRKVQ6Ob+8ekfg8Ftp3O59x+PpKBpz6rziUSp9fhKJ/+UKODUdKvI",
+	"f6vLacWKi+NTY/nUqICUTSM0kERL04opDoRBAfetsxV0XRh+mVX10Z7oY7EP5uDZ4eYnmjz23J+YvVE2",
+	"NWzX3GorVDFkZG7YT3Eynz/3vTll6e/uipnN8Ki8U7+TugFWNZRqFy6XZzCbnpVTeM4mvIZnFDqUTozW",
+	"VUhxL66cv5VaRJGgNbZ7cXRlLbLYrxpVsmFyNkJmo18v1e6Xxl07C4bCzXOQKRo1hpRlNRGVCrScqCF6",
+	"HA8DnjBnhpmTVa/fKa0sODMfPNbGatBCAoFaO1hnts/spw2THeI1DTDT6h+j4L4yVVgTwBrGBfG0smsF",
+	"MVLTtfLaq19vTaJn/d6XpQWVwyARAitTasheKCPhzH31WACkYV4jItWQOO6/KV6cAc9EKkhFi+OmTeJx",
+	"/VqLkszVh3MHtz66vl/nFmatJZJpo7w6TKG6JVJhKYaNpOVLy6dEivK+KG23mjkqrfllJpSxmGYu9B6n",
+	"VCqRmRVVFTJVexQHYT5FAURBxKe0RhaUmcOXEuWaXOmxB2UrJXiBBS0xiIba0xEjCyWMF0CVxGhSgrIe",
+	"y1HqdcAHqA2PUAjTc6BnErR2n6mxIeyMJA1Huz4kjP4rydwYWjc0xBOYkxDTQ6XUwaGByOfhF9LF6zll",
+	"GayrpWm39+KL0tQBg0bNNli2BbnGGHE2laB4G/R3EyqkcvvGbjFbRGsQ0jiNhhjQ0KI/NahjFVN75Ajv",
+	"ReK+lbGieWfLMHCwHg+p4WfYywmMCrxwBAHXVDN2F1VNFo0bSUhlHJFFpgk277zHj6fU/CvboFUvV0ij",
+	"QvMHvc7GmrdSqyyhlumtX5ozUndkpamj6T3XKv5IJuORJuvTTJp15WEuCvMlfo84K8mqVSKtCYZNFWt7",
+	"Kisz9PU+QbbVcrda7iO13IgHmW71GPK9Scvf+Z6UfEjiWJZI9+nSfxC+nRqmRehHcjjV9W7QueAL6ffN",
+	"fP0p/HrVCH46iyJbkU80LlYd1lRczpocRdz5lLEt9JepdirroOcAY1XLPOwazHme/rCZfxgi6saGJIpW",
+	"MSHbeTiNotpKXFeHNKywxma3gjm5tWcN/W6n0+ksHSg1r6NUcJ2Hsg60LdP5/vlodBRxb4wvemopaGo1",
+	"YbeWkmEORZWJFzZBUMv0u98Zo0iDKukqO6PcrXJbl43Ua17O97p5RTwoDWINXpGR4vKuhtvXHDbKaZHA",
+	"b1HK0mlXgWCVc3LT5/pz8mWfv8CzTbkvC9S61z/MTGqQCKoWH7TMsaSxPtyniVYf01+vUzn7Xx8vvJqY",
+	"kZL/lzMJAs4mdJoIbfNLmaCAnfevz+Bl5+jFbhvOIkLnsm+VWB9GmU6pf+QGo/4l3Z+AxzjK4t7M7jad",
+	"ywc2Uyq2ruO0HiyHPVf1nnFX2rOtyj0fSGoSmueaG9unBrowz1JWt3eSg+vmjR7sXgFvlnuZj7+aCZ5M",
+	"ZwNGlTbNZfm0ZWeUKgij3TacFk+s9vasa8PeHtzMaIRAVeZgNUZkjv9aL6xRzvZHujA1uMiATRKVCDzJ",
+	"Ax2dk9jenvHR2tuzRu+e49F7eczZBEge1WNHqI1f63SmZBZ8ZeYGAj2X1kZuD9iA/Wo8RFNdHQIiBMVq",
+	"6GYbjIeC8cL78+LMB704Dg4OXsINVTMY/TXygSiYc6lgTgPBpfVW0oQqdC2YYXBlYKUBs4FmIjQ2EwtN",
+	"t61FP6dyQrOhECZvUPQhJmoGO4edw10f5qhmPNS/nu/6oAShEWVTkBGRM9g56Bzrp2Z57xx2uru+Xt5K",
+	"kEAN2M5hr7frQ4xiTi39dg47B7t+Rk7TRBtODYhj8QS8RgF4S2Xqq5iRN4ckQPI5Gq9bjCTCFC10Ickc",
+	"B8yOoQ2HvZ5DJ6xfbjpSpm1xbTSNTtwbswqc367zFLRfDLw+DLxB0ukcBKknrvmFA+9u1B5o5iaT+ZyI",
+	"heHBCDczrqvIED3fGvk35uzVjkYv22AGVpOx04FMD3WRkYUo4CywBbT8mnJe8ht03F7C6btzz/euUUi7",
+	"jTvtbrujGSePkZGYen3vwDwyxu7McLF9EtP96+4+CeeU7ad7d1+/mmKNavOGSgV2z2VKjV2JExop1MzX",
+	"rO2LbP1oChAY3e/mMvKB4Y1er3Yx7oxyNW7k6zllMDI8TncJWUjZdLcNr027csACPh9ThrY3p7+/OjEx",
+	"uForBSsVbE+uSZS4NTQnKpjZYNGZ7jiMCi4MhkXgLQmUnRYCMZkixNoW0utLTxOVeoW5RiIqlRn774ih",
+	"hJEhaT8lUl8gCUcnbtc69lp56/iOkQh6xSheAOFkKjBSpuLqsAsvixs9D72+p7uSLgsz24LMUZlQH63I",
+	"6Yn8V4JCW0LW4Ei9OfLYo0x77BqghM6Tufn/Hh8WrQjU1p+7idS00esYJdI1ojXI2iabPWGams2tiLzV",
+	"R9s752FzQ0Ws52lN5Wimaay8/exi1zIyhWp3SBRlK4Sy9PmuNpxq5znDmB/b0Sf0qA4KzihqkdK8q2m0",
+	"Xao4Po2sp6Xa7vSrUuh/r9N5YFCf8cH7VDqy7paPkb1ep3fU6nRb3ecXnRf9Tqff6fxVsVv7mp5Xisdl",
+	"szQv2+uVymqT2ut0X74cHwe91vPupNM6Jgfj1ovJEbZ645fh0WHQId1jLFvOur6Ddqfd7R60j70yXmXt",
+	"zGUEqdT9l/3ey/5ht917/lfZDO97b/m/aRSR/eftDuz8T7d7Am8oS27h9sXR8OjwBMR1v3vYaXd24TcM",
+	"rvh+r9PtdLqdLrymAif8dt+89cq4hEdC8v8cudsBnxcggb6XtA6Pu10zv6mvYtGr1NEHD1tHQTdsHQfP",
+	"sfWSPD9udcJDchB0Jy+w1/VKXqKVsR5Yci85J1rnvG7RU0/zrpIbXrfiX9e9KwZ11kRsfkiMWTBJIigY",
+	"a5uJBz7sdJtKZMt/vxTZagod3F8oT4agS/R6a+ye9SJb62J2aqiWfwKp3bYZkj23nGD16OtSFJiya1Cu",
+	"JkbbLJFMdzRKVkF+KzLVktt7FxE14WKeaV7epS7YoMNZ06fl0KCY1yNVBgvSHDvT5iYmfMYYdPq/KDL/",
+	"W3PJcHWj5IzcbrRRMwW71JlVLkHJjHNZ8jOUJzDmagaKT23IzBwJy/z6hC1NlGvKqV4KIiRSDZhW/4vx",
+	"0vCHq8O6fWojiU4ZN6+0CmpTDlSPiK19KGOSfVdQVfXY7g+xHdleakUrNSkyj4I014EN8fENCbnItMxm",
+	"FfFGUIXNOqJ9vTEl0a6P0yi6R1P8BnLZ7MdfeLh4mEgunCl7JDD497LMKOUDWhniWwaRXMjGJpSGJXyx",
+	"W4ENP60n4S/vvrT8+6aSaw02XEjY9BWFXXeNEtXsJFshuWEhmR9jPF1Ufs53350VkhHWJhizbe7Y97sF",
+	"72HN1E+NEJHQ6xwCiSRPs64VU2GFQCJt6y9S4SC5wRCVMIlhJJngdyYgHHEbhENM1CwXDTkZvSrrrGO7",
+	"+clHHYD/nZiFhzXuFj+Bwm7HtbpEll1qy7y+DPPK99YqvuXXQ7G/oSqcsIwXcP6qDnplMFqVUmd0YjlR",
+	"rv9rJdokA4OEKRppbrEwD+NETDH8TiDOKaq/O2d6pO7590Cocv8k7w1nIWc+/MmowhD+P2XT0ABKud/R",
+	"p0q4T5Uu3X6395e3HMjj3dArWhdG0/cukMzho36tp+4LAmZl1yHvNCTwhl9jRAJ8DKb2U5sUW9n688tW",
+	"LRfXE6wFgyCiEwwWQYSZUbAKNEvjRYpntDZyJBXAkszRnFZaaZgeSAO/YbrglFDmhLS2FzoG5rLhydlx",
+	"pBOkhNkTaVPSd+hcjjUR4/AwYM6c4KJcquDRzwqS9pn0tSROe3DYeVkU65nIpro/anSSpdOxor0I9lVl",
+	"eQbd1VsUlnL59Dwa6/mKkqgYl+ExLoxe0YQ1/SA8fj1mUuef/iVhsa1qslVNvhPVZOW+WJmjtClruWPZ",
+	"Nkbf8kEMXSL8jYnfnlVxtltvu/W2W6+69Whx5/0dDio6L+8vkd30sD3Z+G7AQWdfLFsxeQYNZ67cZ8WU",
+	"jjb2SSGnUr1t8ztXzjmSlCRWIh3y52Le7Lm8iXCdkwXMyDU6+yX0l52t9Sdzfo1F7+3UdHHwY3ZrR8Dn",
+	"CGMSXJkEqXSC/QHT9glkyXV1bWOECCcKeKK+kuUScBEu5xL6usjjUw7HG4XqQ62BbPR3yxfo1B6XuAhd",
+	"53fxN+G8D4WAtqz6x2TVmi2kjBqKScY2xLHjWO5/LiuY5og6Tpq4t7w/V5lh5AaDspezOHCq8EnfXs1l",
+	"nrLQ3MBhzoDGJlBHQRJrphkShW34g9UgUpat978itFRk0HH8zU6Fyi0sJdxqbmXtBA5rpg57krRYbbo8",
+	"VGJkmdvWAo8OVyZP30qRrRT5yaWI4V5rCpB5+cRiRdBWFC0FbqXc30EqxgO3xofAxMARRQZeH6pZc31o",
+	"t9uXPgwMQKC/KGYGvqsEdbVhlCM42i4Q6TV4ttYBy1MPlWInbdQkWClivZOfufjKFSJEIsqi4DDXGzQF",
+	"TL1dfH+OsNsAlW2Ayvq4WZ6kwIUUlwIJ4DSm8N9deIv5o99Q1fs9byNUthLrEREqbxcN5+sFMfXowBSb",
+	"KqUksDiz7rKnBQnAE+WEhs0EkH3sKrI+t1HknM3m2lJ5bBRIvURqdqZ9uzABKz+joPkxgxqWeWaNX3kd",
+	"5yx89o7LLRfdctFNhzCsxUsfGLlAQMYY0AkNSpELa7oMVyLgrLpd2vUj6BofJOvQVEqNsBQNMWBL4RAP",
+	"Z6dbH+Atq87t5iUuDfkkAryye+Nvwqm3TqjfZYBHI1d3IRD7nzP84m5NZKcSuV0I0j4jDMboUvPYu1Sd",
+	"jWryJs34TbVwJh4yKOj3x+fkgUen5BmwJ+TkgcaUPJVYlLJrbm1utWr4SibEljJj1wWuGFlYGyXTBELZ",
+	"7C/32AdlsVZMPXO/VFuRLHtVuhkTm3/+qiGrzFPT7Nzfam0inspVxSxagECVCFYFOhu6bb8achYt6vMS",
+	"WSI+pJnyZZ7wh626mmWzMUvSD56FaYtZbjHLb5FUZ51LA1ddsLg11rca3WMhTydQH67UPRQHrTu8K2l7",
+	"FzMqrUIVolQisd9nOoZVsG5oFEHEp8ATlSf3MeXP09yp1s3OXFxtkumYKz1OLPBal1DH3CijOG8bKKM+",
+	"1U01ScGDdK+0zNOVL1vTynQ431QF+3tb+A92/C4hUls2vmXjD8Fc3T7cKE+Xiqhmc/03zCoF/SWVigY1",
+	"nHykd7E9v3Lmb9qAZo/ObCk+skpuWHqWcoDiM3sj1tDw/BHsuFBRJ1oGzH266+f8ejheDEu3Fe3Yj32X",
+	"9Uw/hFigRKZ0OcXjYTHJ9wh2+KQqu3znP9jt7PoDlmEKRlvuHc6Kvc+eWa9yIod8MvpxbPoplk36D2Z9",
+	"/KAypbLwvP5Bt+N7Zkqa+Htuu6UT6fVfHqVWWVio61gbnNVZ9/rdXv40/7h30MkEWnWJmnT8XNuzfmYG",
+	"9rsvtDnLx1SPqNvp+p6Jj9b/620/jvR27R6bu7HLCzg1Rx8e4ZX30NwxZoD90mbWozvs+F5xVxrnz+9T",
+	"6oY0UEOpxHB4yhbDrbjditsHJWOAlPc9XcqanbL/2WEXdw+Cx5cR7j9EaNBxLWBiMtX/yVKuhB8QR/5T",
+	"3utl8gVR5Jr6c4j4/tpXXBS1BX23oO8W9N2CvlvQd6u+fC3Q14ijjaIEFf3FIcH3osA1KdqzY/70osGK",
+	"e5e0iSH9NJX7UuhHVskovz2wD5qRjSyum3vKpk5ZVSCaFjUZ3+RVp2xahosLDrv2pq4BG5WvPjRn+7rd",
+	"dqZfDWkoXS/MoX+0ADXj0sYlhn7VExgU5ydAQxfyQQRCwq4Yv2G+CzLnYsBKt0U9s+kuYyKlfn1tE9BL",
+	"GiELsA2/ulZ15WlqyhsOlDl4XY9+nkitvsGUXiP7CRDwn1RzvHxSrrHyHZ229eJtmy6Q8YFZtYqXW26z",
+	"zf/gZwHbbPVbReLeY4fNqxKbcQD/AqnrfxBxV0Lnvwt5t/GEMdt09ltv52/k7bzM11Yks7fXrC7htEU+",
+	"9eujU9X/WMeEfwNGtE0Ru81Tuc1TuRXCWyH8RfPe11sWXM91b39MgqtgRhjDqBXxKbc5xeoxyIsZAg2R",
+	"KaoWEAt+TUMUoDCKpL0I31YAO3/EyM5fwRlnDAMFv5DgqnVmG4E39ptuu7NbEM6Mp8mdjBC1ucdcdTau",
+	"391IHwvOJ234aAJPTYi/QfqKfqi+ldMjmYxHrpgwyKDJ/QJ0AlQNGJX5lZPPZHpljSlDIs4qiQcM9Jde",
+	"UGmyBRSTzLgkZRKQmpT7lVxlecpLl9zGXT9pgEmtJOQ5MI3vrrSMQJfLx070P5ylV8Tr7lJmsMg5ZYlC",
+	"00eqJIwoUbUaRmGq7SSsnXz/tnVzc9OacDFvJSJCFvBQqwHrbsxfqg0/HPFqzOgrbeJRQ71NQzkPUE2M",
+	"3up6Vl22eqqvNdOxqxqvddMQRITO85ynkizsmrG3I3GG7fWTrDXyupXdMfppfk8rYfrNGCFEO78bo+YW",
+	"fvp2sgGDRJh0v58ui5KihiWvkXDMyQzKlODaOFshK86lvQW3yNWfyYLrK40imHIe/l/Yef/6DI6Pjnq7",
+	"5hDq88A5aAy8PkxIJPHOen66AxVzapM6zJpFnfLUOYk0j8LQB+dc6JvVPhF8bhY6lTJxdtmNOUXKoa30",
+	"/pQ0/8BSmkpjzBUepiQYPSD5WJrOQDZmIcvrvdAffi0OfZ41a5TUL3ceYWc2NYhIEurl5qgaepe+F0QU",
+	"00tVbnBsTTav3z0+enF4fNDpdHyPEuUeHL08NA+M9TVTKpb9/X0atssmggy4DfaPkdkI1YdYeDIZ58ZF",
+	"zaUvazPpCo2dgt+Ur14RhaW78LbnFFtB8VWMiHydQsqDVsqFspT57I2RCBSniZppoXOnxY7ppkUp6hQ5",
+	"/TZV48U1OskR8iCZ6/n0vURo3WrfJkaxfVmKU3e6TOwu+XomXdgbF9JqzJULJ6nIrpzUssRhdrKdg1/L",
+	"94XVhMenyZPplGHYosx6U+SVFJM91BcnuXAwWKG9Z4mXulI14VZ0xE6vEzu6W/nd/SaN88zexk8UEHml",
+	"LSVjsZDiDRm5cC50YXnu7y7v/jcAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -34,7 +34,11 @@ func (s *Server) RevokeAllSessions(ctx context.Context, request gen.RevokeAllSes
 	if err != nil {
 		return nil, err
 	}
-	revoked, err := s.store.RevokeAllSessions(ctx, selection, "")
+	by := actor(ctx)
+	if reason, ok := (*request.Body)["reason"].(string); ok {
+		by.Reason = plainReason(reason)
+	}
+	revoked, err := s.store.RevokeAllSessions(ctx, selection, "", by)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +80,7 @@ func chosen(selection store.Selection, body map[string]any) (store.Selection, er
 
 // RevokeSession serves DELETE /api/v1/admin/sessions/{session_id}.
 func (s *Server) RevokeSession(ctx context.Context, request gen.RevokeSessionRequestObject) (gen.RevokeSessionResponseObject, error) {
-	if _, err := s.store.RevokeSession(ctx, reach(ctx), request.SessionId); err != nil {
+	if _, err := s.store.RevokeSession(ctx, reach(ctx), request.SessionId, actor(ctx)); err != nil {
 		return nil, err
 	}
 	return gen.RevokeSession204Response{}, nil

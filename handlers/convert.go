@@ -115,7 +115,7 @@ func (s *Server) FromAPIRegistration(body gen.SessionRegistration) store.Session
 	session := store.Session{
 		UserID: body.UserId, TenantID: body.TenantId, PartnerID: body.PartnerId, UserEmail: body.UserEmail,
 		UserDisplayName: body.UserDisplayName, IPAddress: body.IpAddress, UserAgent: body.UserAgent,
-		DeviceType: s.deviceType(body.UserAgent), ExpiresAt: body.ExpiresAt,
+		DeviceType: s.deviceType(body.UserAgent), Location: s.location(body.IpAddress), ExpiresAt: body.ExpiresAt,
 	}
 	if body.Id != nil {
 		session.ID = *body.Id
@@ -130,7 +130,7 @@ func (s *Server) FromAPIRegistration(body gen.SessionRegistration) store.Session
 func (s *Server) FromAPIActivity(body gen.SessionActivity) store.Activity {
 	return store.Activity{
 		IPAddress: body.IpAddress, UserAgent: body.UserAgent, DeviceType: s.deviceType(body.UserAgent),
-		ExpiresAt: body.ExpiresAt,
+		Location: s.location(body.IpAddress), ExpiresAt: body.ExpiresAt,
 	}
 }
 
@@ -140,4 +140,14 @@ func (s *Server) deviceType(userAgent *string) *string {
 	}
 	kind := s.devices.Type(*userAgent)
 	return &kind
+}
+
+func (s *Server) location(address *string) *string {
+	if address == nil {
+		return nil
+	}
+	if place := s.locate(*address); place != "" {
+		return &place
+	}
+	return nil
 }

@@ -76,6 +76,10 @@ func (h errorHandler) status(err error, c echo.Context) (int, string) {
 		return http.StatusConflict, "The session id belongs to another user or tenant."
 	case errors.Is(err, store.ErrEnded):
 		return http.StatusConflict, "The session has ended."
+	case errors.Is(err, store.ErrTooOld):
+		return http.StatusConflict, "The login is older than a revocation of all sessions of its user or tenant."
+	case errors.Is(err, store.ErrTooMany):
+		return http.StatusConflict, "The user has as many sessions as the tenant allows."
 	case errors.Is(err, store.ErrOtherPartner):
 		return http.StatusConflict, "The tenant belongs to another partner."
 	case errors.As(err, &tooLarge):

@@ -70,8 +70,14 @@ func (l *logs) String() string {
 
 func newFixture(t *testing.T, open storetest.Factory) *fixture {
 	t.Helper()
+	return newFixtureWith(t, open, store.Options{})
+}
+
+func newFixtureWith(t *testing.T, open storetest.Factory, options store.Options) *fixture {
+	t.Helper()
 	clock := storetest.NewClock()
-	s := open(t, store.Options{Now: clock.Now})
+	options.Now = clock.Now
+	s := open(t, options)
 	f := &fixture{t: t, store: s, clock: clock, logs: &logs{}}
 	f.serve(s)
 	return f
@@ -94,6 +100,7 @@ func (f *fixture) serve(s handlers.Store) {
 	handler, err := handlers.NewHandler(handlers.Config{
 		Store: s, Verifier: verifier, Now: f.clock.Now, OpenAPI: sessiond.OpenAPI,
 		Logger: slog.New(slog.NewTextHandler(f.logs, nil)),
+		Locate: func(address string) string { return map[string]string{"203.0.113.1": "Bern, Switzerland"}[address] },
 	})
 	require.NoError(f.t, err)
 	f.server = httptest.NewServer(handler)

@@ -22,7 +22,7 @@ func (s *Server) RegisterSession(ctx context.Context, request gen.RegisterSessio
 	if err := confine(ctx, &session); err != nil {
 		return nil, err
 	}
-	registered, created, err := s.store.RegisterSession(ctx, session)
+	registered, created, err := s.store.RegisterSession(ctx, session, actor(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +80,7 @@ func (s *Server) RecordSessionActivity(ctx context.Context, request gen.RecordSe
 	if request.Body != nil {
 		activity = s.FromAPIActivity(*request.Body)
 	}
-	if err := s.store.RecordActivity(ctx, reach(ctx), request.SessionId, activity); err != nil {
+	if err := s.store.RecordActivity(ctx, reach(ctx), request.SessionId, activity, actor(ctx)); err != nil {
 		return nil, err
 	}
 	return gen.RecordSessionActivity204Response{}, nil
@@ -94,7 +94,7 @@ func (s *Server) RecordSessionApp(ctx context.Context, request gen.RecordSession
 	if request.Body.AccessedAt != nil {
 		app.AccessedAt = *request.Body.AccessedAt
 	}
-	if err := s.store.RecordApp(ctx, reach(ctx), app); err != nil {
+	if err := s.store.RecordApp(ctx, reach(ctx), app, actor(ctx)); err != nil {
 		return nil, err
 	}
 	return gen.RecordSessionApp204Response{}, nil

@@ -25,7 +25,7 @@ func (s *Server) ListMySessions(ctx context.Context, _ gen.ListMySessionsRequest
 
 // RevokeMyOtherSessions serves POST /api/v1/me/sessions/revoke-all.
 func (s *Server) RevokeMyOtherSessions(ctx context.Context, _ gen.RevokeMyOtherSessionsRequestObject) (gen.RevokeMyOtherSessionsResponseObject, error) {
-	revoked, err := s.store.RevokeAllSessions(ctx, mine(ctx), caller(ctx).SessionID)
+	revoked, err := s.store.RevokeAllSessions(ctx, mine(ctx), caller(ctx).SessionID, actor(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -34,7 +34,7 @@ func (s *Server) RevokeMyOtherSessions(ctx context.Context, _ gen.RevokeMyOtherS
 
 // RevokeMySession serves DELETE /api/v1/me/sessions/{session_id}.
 func (s *Server) RevokeMySession(ctx context.Context, request gen.RevokeMySessionRequestObject) (gen.RevokeMySessionResponseObject, error) {
-	ended, err := s.store.RevokeSession(ctx, mine(ctx), request.SessionId)
+	ended, err := s.store.RevokeSession(ctx, mine(ctx), request.SessionId, actor(ctx))
 	if err != nil {
 		return nil, err
 	}

@@ -41,9 +41,11 @@ func NewHandler(config Config) (http.Handler, error) {
 	around.register(e)
 
 	e.Pre(observe(config.Logger, config.Now), table.routing(around.owns))
+	public := func(c echo.Context) bool { return around.owns(c.Request().URL.Path) || c.Path() == logoutPath }
 	e.Use(
-		auth.Authenticate(config.Verifier, config.Store, func(c echo.Context) bool { return around.owns(c.Request().URL.Path) }),
+		auth.Authenticate(config.Verifier, config.Store, public),
 		validator.Middleware(),
+		withReason,
 	)
 	return e, nil
 }

@@ -26,12 +26,12 @@ type Store interface {
 	GetSessionWithApps(ctx context.Context, sel store.Selection, id string) (store.Session, []store.App, error)
 	ListSessions(ctx context.Context, sel store.Selection, page store.Page) ([]store.Session, int, error)
 	TenantStats(ctx context.Context, tenantID string) (store.Stats, error)
-	RevokeSession(ctx context.Context, sel store.Selection, id string) (bool, error)
-	RevokeSessions(ctx context.Context, sel store.Selection, ids []string) ([]string, error)
-	RevokeAllSessions(ctx context.Context, sel store.Selection, except string) ([]string, error)
-	RegisterSession(ctx context.Context, session store.Session) (store.Session, bool, error)
-	RecordActivity(ctx context.Context, sel store.Selection, id string, activity store.Activity) error
-	RecordApp(ctx context.Context, sel store.Selection, app store.App) error
+	RevokeSession(ctx context.Context, sel store.Selection, id string, by store.Actor) (bool, error)
+	RevokeSessions(ctx context.Context, sel store.Selection, ids []string, by store.Actor) ([]string, error)
+	RevokeAllSessions(ctx context.Context, sel store.Selection, except string, by store.Actor) ([]string, error)
+	RegisterSession(ctx context.Context, session store.Session, by store.Actor) (store.Session, bool, error)
+	RecordActivity(ctx context.Context, sel store.Selection, id string, activity store.Activity, by store.Actor) error
+	RecordApp(ctx context.Context, sel store.Selection, app store.App, by store.Actor) error
 }
 
 // Config is what a server is made of.
@@ -42,6 +42,8 @@ type Config struct {
 	Logger   *slog.Logger
 	// OpenAPI is the contract as YAML.
 	OpenAPI []byte
+	// Locate names the place of an address, "" when it is not known; no place is known when nil.
+	Locate func(address string) string
 }
 
 // Server has one method for each operation.
@@ -49,6 +51,7 @@ type Server struct {
 	store    Store
 	verifier *auth.Verifier
 	devices  *device.Parser
+	locate   func(address string) string
 	now      func() time.Time
 }
 
@@ -56,7 +59,12 @@ var _ gen.StrictServerInterface = (*Server)(nil)
 
 // newServer makes the operations' server; see NewHandler.
 func newServer(config Config) *Server {
-	return &Server{store: config.Store, verifier: config.Verifier, devices: device.NewParser(), now: config.Now}
+	if config.Locate == nil {
+		config.Locate = func(string) string { return "" }
+	}
+	return &Server{
+		store: config.Store, verifier: config.Verifier, devices: device.NewParser(), locate: config.Locate, now: config.Now,
+	}
 }
 
 // reach is what the policy lets this request touch: nothing where nothing was decided.

@@ -23,7 +23,7 @@ func (s *Server) ListTenantSessions(ctx context.Context, request gen.ListTenantS
 
 // RevokeAllTenantSessions serves POST /api/v1/tenants/{tenant_id}/sessions/revoke-all.
 func (s *Server) RevokeAllTenantSessions(ctx context.Context, request gen.RevokeAllTenantSessionsRequestObject) (gen.RevokeAllTenantSessionsResponseObject, error) {
-	revoked, err := s.store.RevokeAllSessions(ctx, reach(ctx).InTenant(request.TenantId), "")
+	revoked, err := s.store.RevokeAllSessions(ctx, reach(ctx).InTenant(request.TenantId), "", actor(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -61,13 +61,13 @@ func (s *Server) RevokeUserSessions(ctx context.Context, request gen.RevokeUserS
 	selection := reach(ctx).InTenant(request.TenantId).OfUser(request.UserId)
 	var revoked []string
 	if named != nil {
-		revoked, err = s.store.RevokeSessions(ctx, selection, named)
+		revoked, err = s.store.RevokeSessions(ctx, selection, named, actor(ctx))
 	} else {
 		spared := ""
 		if *request.Body.ExceptCurrent {
 			spared = caller(ctx).SessionID
 		}
-		revoked, err = s.store.RevokeAllSessions(ctx, selection, spared)
+		revoked, err = s.store.RevokeAllSessions(ctx, selection, spared, actor(ctx))
 	}
 	if err != nil {
 		return nil, err
@@ -95,7 +95,7 @@ func instruction(body gen.SessionRevokeRequest) ([]string, error) {
 
 // RevokeTenantSession serves DELETE /api/v1/tenants/{tenant_id}/sessions/{session_id}.
 func (s *Server) RevokeTenantSession(ctx context.Context, request gen.RevokeTenantSessionRequestObject) (gen.RevokeTenantSessionResponseObject, error) {
-	if _, err := s.store.RevokeSession(ctx, reach(ctx).InTenant(request.TenantId), request.SessionId); err != nil {
+	if _, err := s.store.RevokeSession(ctx, reach(ctx).InTenant(request.TenantId), request.SessionId, actor(ctx)); err != nil {
 		return nil, err
 	}
 	return gen.RevokeTenantSession204Response{}, nil

@@ -10,34 +10,50 @@ import (
 // RecordApp notes single sign-on into an application, which is a use of the session too. An empty AccessedAt is now;
 // again for the same application it brings the name up to date and keeps the latest access. It must answer ErrNotFound
 // for a session outside the selection and ErrEnded for one that has ended. TenantID of the App is not looked at.
-func (s *Store) RecordApp(ctx context.Context, sel Selection, app App) error {
+func (s *Store) RecordApp(ctx context.Context, sel Selection, app App, by Actor) error {
 	if app.AccessedAt.IsZero() {
 		app.AccessedAt = s.now()
 	}
 	app.AccessedAt = timestamp(app.AccessedAt)
 	return s.write(ctx, "record application", func(tx *gorm.DB) error {
-		// The session's row is changed first: its lock orders this against revocations and other applications.
-		if err := s.touch(tx, sel, app.SessionID, Activity{}); err != nil {
-			return err
-		}
 		session, err := getSession(tx, sel, app.SessionID)
 		if err != nil {
 			return err
 		}
+		// The session's row is changed first: its lock orders this against revocations and other applications.
+		if err := s.touch(tx, session, s.clock(), Activity{}); err != nil {
+			return err
+		}
 		app.TenantID = session.TenantID
-		return recordApp(tx, app)
+		inserted := tx.Clauses(clause.OnConflict{DoNothing: true}).Create(&app)
+		switch {
+		case inserted.Error != nil:
+			return inserted.Error
+		case inserted.RowsAffected == 0:
+			return updateApp(tx, app)
+		default:
+			return s.countApp(tx, session, app, by)
+		}
 	})
 }
 
-func recordApp(tx *gorm.DB, app App) error {
-	inserted := tx.Clauses(clause.OnConflict{DoNothing: true}).Create(&app)
-	if inserted.Error != nil {
-		return inserted.Error
+// countApp keeps the session's number of applications, and the trail.
+func (s *Store) countApp(tx *gorm.DB, session Session, app App, by Actor) error {
+	err := tx.Model(&Session{}).Where("tenant_id = ? AND id = ?", app.TenantID, app.SessionID).
+		Update("app_count", gorm.Expr("app_count + 1")).Error
+	if err != nil {
+		return err
 	}
-	if inserted.RowsAffected == 1 {
-		return tx.Model(&Session{}).Where("tenant_id = ? AND id = ?", app.TenantID, app.SessionID).
-			Update("app_count", gorm.Expr("app_count + 1")).Error
+	trail, err := s.trail(by)
+	if err != nil {
+		return err
 	}
+	event := trail.event(ActionApp, session.TenantID, session.ID, session.UserID)
+	event.Reason = app.ApplicationID
+	return tx.Create(&event).Error
+}
+
+func updateApp(tx *gorm.DB, app App) error {
 	return tx.Model(&App{}).
 		Where("tenant_id = ? AND session_id = ? AND application_id = ?", app.TenantID, app.SessionID, app.ApplicationID).
 		Updates(map[string]any{

@@ -18,6 +18,10 @@ var (
 	ErrEnded = errors.New("session has ended")
 	// ErrOtherPartner: the tenant belongs to another partner.
 	ErrOtherPartner = errors.New("tenant belongs to another partner")
+	// ErrTooOld: the login is from before a revocation of everything of its user or tenant.
+	ErrTooOld = errors.New("login is older than a revocation")
+	// ErrTooMany: the user has as many sessions as the tenant allows.
+	ErrTooMany = errors.New("too many sessions")
 	// ErrUnavailable: the database cannot be reached or did not answer in time.
 	ErrUnavailable = errors.New("database is unavailable")
 	// ErrConnect: the database could not be opened at first, whatever the reason.

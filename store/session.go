@@ -22,21 +22,56 @@ type Session struct {
 	Location        *string
 	CreatedAt       time.Time `gorm:"autoCreateTime:false"`
 	LastActivityAt  *time.Time
-	ExpiresAt       time.Time
-	RevokedAt       *time.Time
+	// ExpiresAt is the latest end, EndsAt the end that the session comes to by itself: ExpiresAt, or earlier when it is not
+	// used. The store sets EndsAt from the tenant's Limits.
+	ExpiresAt, EndsAt time.Time
+	// RevokedAt is set when somebody ended the session, and EndedHow, EndedBySub, EndedByClient and EndedReason with it.
+	RevokedAt                              *time.Time
+	EndedHow                               *string
+	EndedBySub, EndedByClient, EndedReason *string
 	// AppCount is the number of applications, kept with the session so that lists need no count.
 	AppCount int
 }
 
-// Active reports whether the session is good at that time: not revoked, and expires_at in the future. At the very
-// instant of expires_at it has ended.
+// How a session ended.
+const (
+	Revoked  = "revoked"  // by somebody
+	Replaced = "replaced" // by a newer one of the same user, who may have only so many
+	Expired  = "expired"  // by its age
+	Idle     = "idle"     // because it was not used
+)
+
+// Active reports whether the session is good at that time: not revoked, and its end in the future. At the very instant of
+// its end it has ended.
 func (s Session) Active(at time.Time) bool {
-	return s.RevokedAt == nil && s.ExpiresAt.After(at)
+	return s.RevokedAt == nil && s.EndsAt.After(at)
+}
+
+// Ending says how and when the session ended, "" while it is active.
+func (s Session) Ending(at time.Time) (string, time.Time) {
+	switch {
+	case s.Active(at):
+		return "", time.Time{}
+	case s.RevokedAt != nil && s.EndedHow != nil:
+		return *s.EndedHow, *s.RevokedAt
+	case s.EndsAt.Before(s.ExpiresAt):
+		return Idle, s.EndsAt
+	default:
+		return Expired, s.EndsAt
+	}
+}
+
+// lastUse is when the session was last known to be used.
+func (s Session) lastUse() time.Time {
+	if s.LastActivityAt != nil {
+		return *s.LastActivityAt
+	}
+	return s.CreatedAt
 }
 
 // AfterFind gives times one form whatever the driver's time zone is.
 func (s *Session) AfterFind(*gorm.DB) error {
-	s.CreatedAt, s.ExpiresAt = s.CreatedAt.UTC(), s.ExpiresAt.UTC()
+	s.CreatedAt, s.ExpiresAt, s.EndsAt = s.CreatedAt.UTC(), s.ExpiresAt.UTC(), s.EndsAt.UTC()
 	s.LastActivityAt, s.RevokedAt = timestampOrNil(s.LastActivityAt), timestampOrNil(s.RevokedAt)
 	return nil
 }

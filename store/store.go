@@ -33,6 +33,10 @@ type Options struct {
 	// Distributed makes registration look for a taken session id itself, because no unique index over all tenants can
 	// exist where tables are distributed by tenant (Citus). It is on by itself where the citus extension is found.
 	Distributed bool
+	// Limits returns those of a tenant; there are none when nil.
+	Limits func(tenantID string) Limits
+	// ActivityInterval is how long a mere use of a session may wait to be written; each is written at once when zero.
+	ActivityInterval time.Duration
 }
 
 // Store is a database with the sessions in it. It is safe for concurrent use.
@@ -41,6 +45,9 @@ type Store struct {
 	engine      engine
 	now         func() time.Time
 	distributed bool
+	limits      func(tenantID string) Limits
+	interval    time.Duration
+	pending     pendingUses
 }
 
 // engine is what differs between the databases, and nothing else.
@@ -57,6 +64,9 @@ type engine struct {
 func Open(ctx context.Context, url string, options Options) (*Store, error) {
 	if options.Now == nil {
 		options.Now = time.Now //nolint:forbidigo // the one default of the clock that is handed in everywhere else
+	}
+	if options.Limits == nil {
+		options.Limits = func(string) Limits { return Limits{} }
 	}
 	var dialect gorm.Dialector
 	var eng engine
@@ -87,7 +97,10 @@ func connect(ctx context.Context, dialect gorm.Dialector, eng engine, options Op
 	if err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
-	s := &Store{db: db, engine: eng, now: options.Now, distributed: options.Distributed}
+	s := &Store{
+		db: db, engine: eng, now: options.Now, distributed: options.Distributed, limits: options.Limits,
+		interval: options.ActivityInterval, pending: pendingUses{uses: map[pendingKey]pendingUse{}},
+	}
 	if err := s.Ping(ctx); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConnect, errors.Join(err, s.Close()))
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
 	"time"
 
@@ -44,10 +43,11 @@ func (d *database) flags(flags *pflag.FlagSet) {
 }
 
 // open connects, and says in one sentence what to do when it cannot.
-func (d *database) open(ctx context.Context, logger *slog.Logger) (*store.Store, error) {
+func (d *database) open(ctx context.Context, options store.Options) (*store.Store, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	s, err := store.Open(ctx, d.url, store.Options{Now: time.Now, Logger: logger, MaxConns: d.maxConns})
+	options.Now, options.MaxConns = time.Now, d.maxConns
+	s, err := store.Open(ctx, d.url, options)
 	if errors.Is(err, store.ErrConnect) {
 		// A driver names every address that it tried, one a line; the last one says enough.
 		lines := strings.Split(err.Error(), "\n")
@@ -56,6 +56,9 @@ func (d *database) open(ctx context.Context, logger *slog.Logger) (*store.Store,
 	}
 	return s, err
 }
+
+// oneLine is an error's text without the line breaks that libraries put into it.
+func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
 
 func dataDirFlag(flags *pflag.FlagSet, dir *string) {
 	flags.StringVar(dir, "data-dir", "data", "directory of the development issuer's key")

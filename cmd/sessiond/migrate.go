@@ -37,7 +37,7 @@ func migrateCommand() *cobra.Command {
 
 // withStore opens the database for the length of a command.
 func withStore(cmd *cobra.Command, db *database, do func(context.Context, *cobra.Command, *store.Store) error) error {
-	s, err := db.open(cmd.Context(), nil)
+	s, err := db.open(cmd.Context(), store.Options{})
 	if err != nil {
 		return err
 	}

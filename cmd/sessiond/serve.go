@@ -39,6 +39,8 @@ type serving struct {
 	logLevel     slog.Level
 	db           database
 	issuer       issuer
+	upkeep       upkeep
+	limits       limits
 }
 
 func serveCommand() *cobra.Command {
@@ -63,6 +65,8 @@ func (s *serving) flags(flags *pflag.FlagSet) {
 	dataDirFlag(flags, &s.dataDir)
 	s.db.flags(flags)
 	s.issuer.flags(flags)
+	s.limits.flags(flags)
+	s.upkeep.flags(flags)
 }
 
 // check refuses what cannot work before anything is opened.
@@ -79,6 +83,8 @@ func (s *serving) check() error {
 		return usageError{errors.New("--demo-sessions must not be negative")}
 	case s.demoSessions > 0 && !s.dev:
 		return usageError{errors.New("--demo-sessions needs --dev; sessiond demo fills any database")}
+	case s.upkeep.interval < 0 || s.upkeep.retention <= 0 || s.upkeep.trailRetention <= 0 || s.upkeep.purgeEvery <= 0:
+		return usageError{errors.New("--retention, --audit-retention and --purge-interval must be positive, --activity-interval not negative")}
 	case s.dev:
 		return nil
 	default:
@@ -130,7 +136,9 @@ func (s *serving) run(ctx context.Context, cmd *cobra.Command) error {
 		}
 	}
 	logger.InfoContext(ctx, "serving", "addr", listener.Addr().String(), "engine", db.Engine(), "version", version())
-	return errors.Join(serveUntilDone(ctx, listener, handler, logger), db.Close())
+	stop := s.upkeep.start(ctx, db, logger)
+	err = serveUntilDone(ctx, listener, handler, logger)
+	return errors.Join(err, stop(), db.Close())
 }
 
 // trust is whose tokens are good: the configured issuer's or, in development, our own.
@@ -161,7 +169,11 @@ func listen(ctx context.Context, addr string) (net.Listener, error) {
 
 // database opens the store with an up-to-date schema.
 func (s *serving) database(ctx context.Context, logger *slog.Logger) (*store.Store, error) {
-	db, err := s.db.open(ctx, logger)
+	of, err := s.limits.load()
+	if err != nil {
+		return nil, err
+	}
+	db, err := s.db.open(ctx, store.Options{Logger: logger, Limits: of, ActivityInterval: s.upkeep.interval})
 	if err != nil {
 		return nil, err
 	}

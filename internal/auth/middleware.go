@@ -87,6 +87,9 @@ func Authorize(tenants TenantPartners) gen.StrictMiddlewareFunc {
 	rules := Policy()
 	return func(next gen.StrictHandlerFunc, operationID string) gen.StrictHandlerFunc {
 		return func(c echo.Context, request any) (any, error) {
+			if rules[operationID].Audience == Issuer {
+				return next(c, request) // without a Reach, so that nothing but the verified body can open anything
+			}
 			ctx := c.Request().Context()
 			caller, ok := FromContext(ctx)
 			if !ok {

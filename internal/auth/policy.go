@@ -11,6 +11,7 @@ const (
 	Me       Audience = "me"       // /me: the signed-in user
 	Tenant   Audience = "tenant"   // /tenants/{tenant_id}: its administrators, its partner, the platform
 	Service  Audience = "service"  // lifecycle and introspection: the services that sign users in or ask
+	Issuer   Audience = "issuer"   // logout: the token issuer itself, whose signed body is the proof; no caller
 )
 
 // Rule says who may call one operation.
@@ -48,6 +49,8 @@ func Policy() Rules {
 		"RecordSessionActivity": {Audience: Service, Scopes: []string{"sessions:ingest"}},
 		"RecordSessionApp":      {Audience: Service, Scopes: []string{"sessions:ingest"}},
 		"IntrospectToken":       {Audience: Service, Scopes: []string{"sessions:introspect", "sessions:ingest"}},
+
+		"BackchannelLogout": {Audience: Issuer},
 	}
 }
 
@@ -81,6 +84,8 @@ func (r Rules) Decide(
 		return rule.decideTenant(caller, tenantID, partnerOf)
 	case Service:
 		return rule.decideService(caller)
+	case Issuer:
+		return Reach{}, errForbidden("An access token does not open this operation.")
 	default:
 		return Reach{}, fmt.Errorf("%w: %s has no audience", ErrNotInPolicy, operationID)
 	}

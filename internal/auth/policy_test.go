@@ -38,7 +38,7 @@ func operations(t *testing.T) map[string]string {
 func TestPolicyCoversTheContract(t *testing.T) {
 	rules := Policy()
 	paths := operations(t)
-	require.Len(t, paths, 18)
+	require.Len(t, paths, 19)
 	require.ElementsMatch(t, slices.Collect(maps.Keys(paths)), slices.Collect(maps.Keys(rules)))
 	methods := reflect.TypeFor[gen.StrictServerInterface]()
 	require.Len(t, rules, methods.NumMethod())
@@ -48,6 +48,7 @@ func TestPolicyCoversTheContract(t *testing.T) {
 		want := Service
 		for prefix, audience := range map[string]Audience{
 			"/api/v1/admin/": Platform, "/api/v1/me/": Me, "/api/v1/tenants/{tenant_id}/": Tenant,
+			"/oauth2/backchannel-logout": Issuer,
 		} {
 			if strings.HasPrefix(path, prefix) {
 				want = audience
@@ -62,7 +63,7 @@ func TestPolicyScopes(t *testing.T) {
 	for scopes, operations := range map[string]string{
 		"partner:sessions:read admin:sessions:read":   "ListSessions GetSession",
 		"partner:sessions:write admin:sessions:write": "RevokeAllSessions RevokeSession",
-		"": "ListMySessions RevokeMyOtherSessions RevokeMySession",
+		"": "ListMySessions RevokeMyOtherSessions RevokeMySession BackchannelLogout",
 		"sessions:read partner:sessions:read admin:sessions:read":    "ListTenantSessions ListUserSessions GetTenantSession GetTenantSessionStats",
 		"sessions:write partner:sessions:write admin:sessions:write": "RevokeAllTenantSessions RevokeUserSessions RevokeTenantSession",
 		"sessions:ingest":                     "RegisterSession RecordSessionActivity RecordSessionApp",
@@ -149,6 +150,9 @@ func expected(operation string, audience Audience, caller Caller, target string)
 		confined.PartnerID = caller.PartnerID
 	}
 	switch {
+	case audience == Issuer:
+		return verdict{}
+
 	case audience == Me && caller.Subject == caller.ClientID:
 		return verdict{}
 	case audience == Me:

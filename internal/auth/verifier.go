@@ -32,7 +32,10 @@ type Config struct {
 	// in front and in any case they mean the same. An issuer that says JWT needs JWT here; ID tokens and logout tokens,
 	// which such an issuer calls by the same name, are then told apart by their claims.
 	TokenTypes []string
-	Claims     ClaimNames
+	// LogoutAudiences are the names of which a logout token's aud must have one: the client ids under which the provider
+	// knows this service's logout address, by default the Audience.
+	LogoutAudiences []string
+	Claims          ClaimNames
 	// Leeway is how far the issuer's clock may differ: 60 seconds when zero, and not more.
 	Leeway time.Duration
 }
@@ -68,6 +71,12 @@ func (c Config) withDefaults() (Config, error) {
 		types = append(types, plainType(typ))
 	}
 	c.TokenTypes = types
+	if len(c.LogoutAudiences) == 0 {
+		c.LogoutAudiences = []string{c.Audience}
+	}
+	if slices.Contains(c.LogoutAudiences, "") {
+		return Config{}, errors.New("the token check has an empty audience for logout tokens")
+	}
 	setDefault(&c.Claims.Tenant, "tenant_id")
 	setDefault(&c.Claims.Partner, "partner_id")
 	setDefault(&c.Claims.Session, "sid")
@@ -89,9 +98,10 @@ func plainType(typ string) string {
 
 // Verifier turns tokens of one issuer into callers.
 type Verifier struct {
-	config Config
-	keys   KeySource
-	now    func() time.Time
+	config  Config
+	keys    KeySource
+	now     func() time.Time
+	logouts spentLogouts
 }
 
 // NewVerifier returns a verifier, and an error when the configuration would let tokens through unchecked.
@@ -110,32 +120,42 @@ func (v *Verifier) Ready(ctx context.Context) error { return v.keys.Ready(ctx) }
 // error, such as one that wraps ErrKeysUnavailable, says that no verdict was possible. Whether the token's session has
 // ended is not looked at here.
 func (v *Verifier) Verify(ctx context.Context, token string) (Caller, error) {
-	parsed, err := parseCompact(token)
+	claims, err := v.open(ctx, token, v.config.TokenTypes)
 	if err != nil {
 		return Caller{}, err
 	}
-	if !slices.Contains(v.config.Algorithms, parsed.alg) {
-		return Caller{}, errInvalid("the algorithm is not allowed")
+	return v.caller(claims)
+}
+
+// open returns the claims of a token that the issuer has signed. Its typ header must be one of the types, where the empty
+// one stands for a header without.
+func (v *Verifier) open(ctx context.Context, token string, types []string) (claimSet, error) {
+	parsed, err := parseCompact(token)
+	if err != nil {
+		return nil, err
 	}
-	if !slices.Contains(v.config.TokenTypes, plainType(parsed.typ)) {
-		return Caller{}, errToken("The token is not an access token of the accepted type.", "the typ header is not accepted")
+	if !slices.Contains(v.config.Algorithms, parsed.alg) {
+		return nil, errInvalid("the algorithm is not allowed")
+	}
+	if !slices.Contains(types, plainType(parsed.typ)) {
+		return nil, errToken("The token is not an access token of the accepted type.", "the typ header is not accepted")
 	}
 	// Fetching keys comes after everything that can be refused without them.
 	keys, err := v.keys.Keys(ctx, parsed.kid)
 	if err != nil {
-		return Caller{}, err
+		return nil, err
 	}
 	if len(keys) == 0 {
-		return Caller{}, errInvalid("the issuer has no key with this id")
+		return nil, errInvalid("the issuer has no key with this id")
 	}
 	if !slices.ContainsFunc(keys, parsed.verify) {
-		return Caller{}, errInvalid("no key with this id made the signature")
+		return nil, errInvalid("no key with this id made the signature")
 	}
 	claims, ok := object(parsed.payload)
 	if !ok {
-		return Caller{}, errInvalid("the payload is not a JSON object with unique members")
+		return nil, errInvalid("the payload is not a JSON object with unique members")
 	}
-	return v.caller(claims)
+	return claims, nil
 }
 
 // caller checks the claims of a token whose signature is good.

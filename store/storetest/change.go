@@ -21,7 +21,7 @@ func testRevoke(t *testing.T, newStore Factory) {
 		f.revoke("s1")
 		assert.Equal(t, new(Epoch.Add(time.Minute)), f.get("s1").RevokedAt)
 		f.clock.Advance(time.Minute)
-		revoked, err := f.RevokeSession(f.ctx, store.Everywhere(), "s1")
+		revoked, err := f.RevokeSession(f.ctx, store.Everywhere(), "s1", tester())
 		require.NoError(t, err)
 		assert.False(t, revoked, "it had already ended")
 		assert.Equal(t, new(Epoch.Add(time.Minute)), f.get("s1").RevokedAt, "the first ending stays")
@@ -30,7 +30,7 @@ func testRevoke(t *testing.T, newStore Factory) {
 		f := newFixture(t, newStore)
 		f.register(session("acme", "u1", "s1"))
 		f.clock.Advance(time.Hour)
-		revoked, err := f.RevokeSession(f.ctx, store.Everywhere(), "s1")
+		revoked, err := f.RevokeSession(f.ctx, store.Everywhere(), "s1", tester())
 		require.NoError(t, err)
 		assert.False(t, revoked)
 		assert.Nil(t, f.get("s1").RevokedAt)
@@ -39,8 +39,8 @@ func testRevoke(t *testing.T, newStore Factory) {
 		f := newFixture(t, newStore)
 		f.register(session("acme", "u1", "s1"))
 		for _, sel := range []store.Selection{store.InTenant("other"), store.InTenant("acme").OfUser("u2"), {}} {
-			_, foreign := f.RevokeSession(f.ctx, sel, "s1")
-			_, absent := f.RevokeSession(f.ctx, sel, "nothing")
+			_, foreign := f.RevokeSession(f.ctx, sel, "s1", tester())
+			_, absent := f.RevokeSession(f.ctx, sel, "nothing", tester())
 			require.ErrorIs(t, foreign, store.ErrNotFound)
 			assert.Equal(t, absent.Error(), foreign.Error())
 		}
@@ -57,10 +57,10 @@ func testRevoke(t *testing.T, newStore Factory) {
 		short.ExpiresAt = Epoch
 		f.register(short)
 		f.revoke("s3")
-		revoked, err := f.RevokeAllSessions(f.ctx, store.InTenant("acme").OfUser("u1"), "s1")
+		revoked, err := f.RevokeAllSessions(f.ctx, store.InTenant("acme").OfUser("u1"), "s1", tester())
 		require.NoError(t, err)
 		assert.Equal(t, []string{"s0", "s2"}, revoked)
-		revoked, err = f.RevokeAllSessions(f.ctx, store.InTenant("acme").OfUser("u1"), "s1")
+		revoked, err = f.RevokeAllSessions(f.ctx, store.InTenant("acme").OfUser("u1"), "s1", tester())
 		require.NoError(t, err)
 		assert.Equal(t, []string{}, revoked)
 		ids, _ := f.ids(store.Everywhere(), store.Page{ActiveOnly: true})
@@ -75,7 +75,7 @@ func testRevoke(t *testing.T, newStore Factory) {
 		f.register(session("other", "u1", "other"))
 		f.revoke("s3")
 		revoked, err := f.RevokeSessions(f.ctx, store.InTenant("acme").OfUser("u1"),
-			[]string{"s1", "s0", "s1", "s3", "u2", "other", "unknown", "", "\x00"})
+			[]string{"s1", "s0", "s1", "s3", "u2", "other", "unknown", "", "\x00"}, tester())
 		require.NoError(t, err)
 		assert.Equal(t, []string{"s0", "s1"}, revoked)
 		ids, _ := f.ids(store.Everywhere(), store.Page{ActiveOnly: true})
@@ -90,7 +90,7 @@ func testRevoke(t *testing.T, newStore Factory) {
 		for _, i := range []int{0, 999, 1000, 9999} {
 			f.register(session("acme", "u1", names[i]))
 		}
-		revoked, err := f.RevokeSessions(f.ctx, store.InTenant("acme"), names)
+		revoked, err := f.RevokeSessions(f.ctx, store.InTenant("acme"), names, tester())
 		require.NoError(t, err)
 		assert.Equal(t, []string{"s00000", "s00999", "s01000", "s09999"}, revoked)
 	})
@@ -105,7 +105,7 @@ func testRevoke(t *testing.T, newStore Factory) {
 			if i%2 == 1 {
 				sel = sel.OfUser(fmt.Sprint("u", i%3))
 			}
-			revoked, err := f.RevokeAllSessions(f.ctx, sel, "")
+			revoked, err := f.RevokeAllSessions(f.ctx, sel, "", tester())
 			assert.NoError(t, err)
 			return revoked
 		})
@@ -125,7 +125,7 @@ func testRevoke(t *testing.T, newStore Factory) {
 				if i%2 == 1 {
 					slices.Reverse(order)
 				}
-				revoked, err := f.RevokeSessions(f.ctx, store.Everywhere(), order)
+				revoked, err := f.RevokeSessions(f.ctx, store.Everywhere(), order, tester())
 				if err != nil {
 					return -1000 // the sum below cannot come out then
 				}
@@ -144,7 +144,7 @@ func testActivity(t *testing.T, newStore Factory) {
 		s.IPAddress, s.UserAgent = new("192.0.2.1"), new("old")
 		f.register(s)
 		f.clock.Advance(time.Minute)
-		require.NoError(t, f.RecordActivity(f.ctx, store.InTenant("acme"), "s1", store.Activity{}))
+		require.NoError(t, f.RecordActivity(f.ctx, store.InTenant("acme"), "s1", store.Activity{}, tester()))
 		got := f.get("s1")
 		assert.Equal(t, new(Epoch.Add(time.Minute)), got.LastActivityAt)
 		assert.Equal(t, []*string{new("192.0.2.1"), new("old")}, []*string{got.IPAddress, got.UserAgent})
@@ -152,7 +152,7 @@ func testActivity(t *testing.T, newStore Factory) {
 		end := Epoch.Add(3*time.Hour + 999*time.Nanosecond)
 		require.NoError(t, f.RecordActivity(f.ctx, store.Everywhere(), "s1", store.Activity{
 			IPAddress: new("192.0.2.2"), UserAgent: new("new"), DeviceType: new("mobile"), Location: new("x"), ExpiresAt: &end,
-		}))
+		}, tester()))
 		got = f.get("s1")
 		assert.Equal(t, []*string{new("192.0.2.2"), new("new"), new("mobile"), new("x")}, []*string{got.IPAddress, got.UserAgent, got.DeviceType, got.Location})
 		assert.Equal(t, Epoch.Add(3*time.Hour), got.ExpiresAt)
@@ -161,9 +161,9 @@ func testActivity(t *testing.T, newStore Factory) {
 		f := newFixture(t, newStore)
 		f.register(session("acme", "u1", "s1"))
 		f.clock.Advance(time.Minute)
-		require.NoError(t, f.RecordActivity(f.ctx, store.Everywhere(), "s1", store.Activity{}))
+		require.NoError(t, f.RecordActivity(f.ctx, store.Everywhere(), "s1", store.Activity{}, tester()))
 		f.clock.Advance(-time.Second)
-		require.NoError(t, f.RecordActivity(f.ctx, store.Everywhere(), "s1", store.Activity{}))
+		require.NoError(t, f.RecordActivity(f.ctx, store.Everywhere(), "s1", store.Activity{}, tester()))
 		assert.Equal(t, new(Epoch.Add(time.Minute)), f.get("s1").LastActivityAt)
 	})
 	t.Run("never revives", func(t *testing.T) {
@@ -174,7 +174,7 @@ func testActivity(t *testing.T, newStore Factory) {
 		f.clock.Advance(time.Hour)
 		later := Epoch.Add(9 * time.Hour)
 		for _, id := range []string{"revoked", "expired"} {
-			require.ErrorIs(t, f.RecordActivity(f.ctx, store.Everywhere(), id, store.Activity{ExpiresAt: &later}), store.ErrEnded)
+			require.ErrorIs(t, f.RecordActivity(f.ctx, store.Everywhere(), id, store.Activity{ExpiresAt: &later}, tester()), store.ErrEnded)
 			assert.Nil(t, f.get(id).LastActivityAt)
 			assert.False(t, f.get(id).Active(f.clock.Now()))
 		}
@@ -182,8 +182,8 @@ func testActivity(t *testing.T, newStore Factory) {
 	t.Run("outside the selection it is not found", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		f.register(session("acme", "u1", "s1"))
-		require.ErrorIs(t, f.RecordActivity(f.ctx, store.InTenant("other"), "s1", store.Activity{}), store.ErrNotFound)
-		require.ErrorIs(t, f.RecordActivity(f.ctx, store.InTenant("acme"), "s2", store.Activity{}), store.ErrNotFound)
+		require.ErrorIs(t, f.RecordActivity(f.ctx, store.InTenant("other"), "s1", store.Activity{}, tester()), store.ErrNotFound)
+		require.ErrorIs(t, f.RecordActivity(f.ctx, store.InTenant("acme"), "s2", store.Activity{}, tester()), store.ErrNotFound)
 		assert.Nil(t, f.get("s1").LastActivityAt)
 	})
 	t.Run("activity and revocation at once end revoked", func(t *testing.T) {
@@ -192,10 +192,10 @@ func testActivity(t *testing.T, newStore Factory) {
 		later := Epoch.Add(9 * time.Hour)
 		concurrently(17, func(i int) bool {
 			if i == 8 {
-				_, err := f.RevokeSession(f.ctx, store.Everywhere(), "s1")
+				_, err := f.RevokeSession(f.ctx, store.Everywhere(), "s1", tester())
 				return assert.NoError(t, err)
 			}
-			err := f.RecordActivity(f.ctx, store.Everywhere(), "s1", store.Activity{ExpiresAt: &later})
+			err := f.RecordActivity(f.ctx, store.Everywhere(), "s1", store.Activity{ExpiresAt: &later}, tester())
 			if err != nil {
 				assert.ErrorIs(t, err, store.ErrEnded)
 			}
@@ -218,7 +218,7 @@ func testApps(t *testing.T, newStore Factory) {
 			app("b", "B", Epoch), app("a", "A", Epoch), app("c", "C", Epoch.Add(time.Second)),
 			app("b", "B renamed", Epoch.Add(2*time.Second)), app("c", "C renamed", Epoch.Add(-time.Second)),
 		} {
-			require.NoError(t, f.RecordApp(f.ctx, store.InTenant("acme"), a))
+			require.NoError(t, f.RecordApp(f.ctx, store.InTenant("acme"), a, tester()))
 		}
 		s, apps, err := f.GetSessionWithApps(f.ctx, store.InTenant("acme"), "s1")
 		require.NoError(t, err)
@@ -235,7 +235,7 @@ func testApps(t *testing.T, newStore Factory) {
 	t.Run("now, when no time is given", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		f.register(session("acme", "u1", "s1"))
-		require.NoError(t, f.RecordApp(f.ctx, store.Everywhere(), app("a", "A", time.Time{})))
+		require.NoError(t, f.RecordApp(f.ctx, store.Everywhere(), app("a", "A", time.Time{}), tester()))
 		_, apps, err := f.GetSessionWithApps(f.ctx, store.Everywhere(), "s1")
 		require.NoError(t, err)
 		assert.Equal(t, Epoch, apps[0].AccessedAt)
@@ -250,16 +250,16 @@ func testApps(t *testing.T, newStore Factory) {
 	t.Run("not on an ended or foreign session", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		f.register(session("acme", "u1", "s1"))
-		require.ErrorIs(t, f.RecordApp(f.ctx, store.InTenant("other"), app("a", "A", Epoch)), store.ErrNotFound)
+		require.ErrorIs(t, f.RecordApp(f.ctx, store.InTenant("other"), app("a", "A", Epoch), tester()), store.ErrNotFound)
 		f.revoke("s1")
-		require.ErrorIs(t, f.RecordApp(f.ctx, store.InTenant("acme"), app("a", "A", Epoch)), store.ErrEnded)
+		require.ErrorIs(t, f.RecordApp(f.ctx, store.InTenant("acme"), app("a", "A", Epoch), tester()), store.ErrEnded)
 		assert.Zero(t, f.get("s1").AppCount)
 	})
 	t.Run("the count is exact when they come at once", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		f.register(session("acme", "u1", "s1"))
 		concurrently(24, func(i int) bool {
-			return assert.NoError(t, f.RecordApp(f.ctx, store.Everywhere(), app(fmt.Sprint(i%6), "x", Epoch)))
+			return assert.NoError(t, f.RecordApp(f.ctx, store.Everywhere(), app(fmt.Sprint(i%6), "x", Epoch), tester()))
 		})
 		s, apps, err := f.GetSessionWithApps(f.ctx, store.Everywhere(), "s1")
 		require.NoError(t, err)

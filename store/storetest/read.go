@@ -62,16 +62,16 @@ func testGet(t *testing.T, newStore Factory) {
 				ids, total := f.ids(sel, store.Page{ActiveOnly: true, Limit: 10})
 				assert.Empty(t, ids)
 				assert.Zero(t, total)
-				revoked, err := f.RevokeAllSessions(f.ctx, sel, "")
+				revoked, err := f.RevokeAllSessions(f.ctx, sel, "", tester())
 				require.NoError(t, err)
 				assert.Empty(t, revoked)
 			}
 			_, err := f.GetSession(f.ctx, store.Everywhere(), id)
 			require.ErrorIs(t, err, store.ErrNotFound)
-			_, err = f.RevokeSession(f.ctx, store.Everywhere(), id)
+			_, err = f.RevokeSession(f.ctx, store.Everywhere(), id, tester())
 			require.ErrorIs(t, err, store.ErrNotFound)
-			require.ErrorIs(t, f.RecordActivity(f.ctx, store.Everywhere(), id, store.Activity{}), store.ErrNotFound)
-			revoked, err := f.RevokeSessions(f.ctx, store.Everywhere(), []string{id})
+			require.ErrorIs(t, f.RecordActivity(f.ctx, store.Everywhere(), id, store.Activity{}, tester()), store.ErrNotFound)
+			revoked, err := f.RevokeSessions(f.ctx, store.Everywhere(), []string{id}, tester())
 			require.NoError(t, err)
 			assert.Empty(t, revoked)
 			ended, err := f.SessionEnded(f.ctx, "acme", id)
@@ -210,10 +210,10 @@ func testStats(t *testing.T, newStore Factory) {
 		f.revoke("revoked-then-expired")
 		for i, id := range []string{"active-1", "active-2", "revoked", other.ID} {
 			if id != "revoked" {
-				require.NoError(t, f.RecordApp(f.ctx, store.Everywhere(), store.App{SessionID: id, ApplicationID: "wiki", ApplicationName: "Wiki"}))
+				require.NoError(t, f.RecordApp(f.ctx, store.Everywhere(), store.App{SessionID: id, ApplicationID: "wiki", ApplicationName: "Wiki"}, tester()))
 			}
 			if i == 0 {
-				require.NoError(t, f.RecordApp(f.ctx, store.Everywhere(), store.App{SessionID: id, ApplicationID: "mail", ApplicationName: "Mail"}))
+				require.NoError(t, f.RecordApp(f.ctx, store.Everywhere(), store.App{SessionID: id, ApplicationID: "mail", ApplicationName: "Mail"}, tester()))
 			}
 		}
 		stats, err := f.TenantStats(f.ctx, "acme")
@@ -234,10 +234,10 @@ func testStats(t *testing.T, newStore Factory) {
 		f.register(session("acme", "u1", "s2"))
 		for i := range 12 {
 			app := store.App{SessionID: "s1", ApplicationID: fmt.Sprintf("app-%02d", i), ApplicationName: "x"}
-			require.NoError(t, f.RecordApp(f.ctx, store.Everywhere(), app))
+			require.NoError(t, f.RecordApp(f.ctx, store.Everywhere(), app, tester()))
 			if i == 11 {
 				app.SessionID = "s2"
-				require.NoError(t, f.RecordApp(f.ctx, store.Everywhere(), app))
+				require.NoError(t, f.RecordApp(f.ctx, store.Everywhere(), app, tester()))
 			}
 		}
 		stats, err := f.TenantStats(f.ctx, "acme")

@@ -27,6 +27,7 @@ func testRegister(t *testing.T, newStore Factory) {
 		want := in
 		want.CreatedAt = time.Date(2026, 1, 15, 11, 0, 0, 999999000, time.UTC)
 		want.ExpiresAt = time.Date(2026, 1, 16, 11, 0, 0, 1000, time.UTC)
+		want.EndsAt = want.ExpiresAt
 		assert.Equal(t, want, registered)
 		assert.Equal(t, want, f.get("s1"))
 	})
@@ -34,7 +35,7 @@ func testRegister(t *testing.T, newStore Factory) {
 		f := newFixture(t, newStore)
 		f.register(session("acme", "u1", "s1"))
 		assert.Equal(t, store.Session{
-			TenantID: "acme", UserID: "u1", ID: "s1", CreatedAt: Epoch, ExpiresAt: Epoch.Add(time.Hour),
+			TenantID: "acme", UserID: "u1", ID: "s1", CreatedAt: Epoch, ExpiresAt: Epoch.Add(time.Hour), EndsAt: Epoch.Add(time.Hour),
 		}, f.get("s1"))
 	})
 	t.Run("an id is made when there is none", func(t *testing.T) {
@@ -49,7 +50,7 @@ func testRegister(t *testing.T, newStore Factory) {
 		f.clock.Advance(time.Minute)
 		again := session("acme", "u1", "s1")
 		again.ExpiresAt, again.UserEmail = Epoch.Add(9*time.Hour), new("other@example.com")
-		got, created, err := f.RegisterSession(f.ctx, again)
+		got, created, err := f.RegisterSession(f.ctx, again, tester())
 		require.NoError(t, err)
 		assert.False(t, created)
 		assert.Equal(t, first, got)
@@ -60,7 +61,7 @@ func testRegister(t *testing.T, newStore Factory) {
 		f := newFixture(t, newStore)
 		f.register(session("acme", "u1", "s1"))
 		for _, other := range []store.Session{session("acme", "u2", "s1"), session("other", "u1", "s1")} {
-			_, _, err := f.RegisterSession(f.ctx, other)
+			_, _, err := f.RegisterSession(f.ctx, other, tester())
 			require.ErrorIs(t, err, store.ErrTaken)
 		}
 		assert.Equal(t, "acme", f.get("s1").TenantID)
@@ -74,7 +75,7 @@ func testRegister(t *testing.T, newStore Factory) {
 		for _, id := range []string{"revoked", "expired"} {
 			again := session("acme", "u1", id)
 			again.ExpiresAt = Epoch.Add(9 * time.Hour)
-			_, _, err := f.RegisterSession(f.ctx, again)
+			_, _, err := f.RegisterSession(f.ctx, again, tester())
 			require.ErrorIs(t, err, store.ErrEnded)
 			assert.False(t, f.get(id).Active(f.clock.Now()))
 		}
@@ -82,7 +83,7 @@ func testRegister(t *testing.T, newStore Factory) {
 	t.Run("50 at once with the same id make one session", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		made := concurrently(50, func(int) bool {
-			_, created, err := f.RegisterSession(f.ctx, session("acme", "u1", "s1"))
+			_, created, err := f.RegisterSession(f.ctx, session("acme", "u1", "s1"), tester())
 			return assert.NoError(t, err) && created
 		})
 		assert.Equal(t, 1, count(made, true))
@@ -92,7 +93,7 @@ func testRegister(t *testing.T, newStore Factory) {
 	t.Run("50 at once with the same id and different owners: one wins", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		outcome := concurrently(50, func(i int) string {
-			_, created, err := f.RegisterSession(f.ctx, session(fmt.Sprint("tenant-", i), "u1", "s1"))
+			_, created, err := f.RegisterSession(f.ctx, session(fmt.Sprint("tenant-", i), "u1", "s1"), tester())
 			if created {
 				return "created"
 			}
@@ -110,16 +111,16 @@ func testRegister(t *testing.T, newStore Factory) {
 		assert.Equal(t, s.UserID, f.get(s.ID).UserID)
 		require.NoError(t, f.RecordApp(f.ctx, store.Everywhere(), store.App{
 			SessionID: s.ID, ApplicationID: wide(255), ApplicationName: "x",
-		}))
+		}, tester()))
 	})
 	t.Run("without the unique index, a taken id is still refused", func(t *testing.T) {
 		s := newStore(t, store.Options{Now: NewClock().Now, Distributed: true})
-		_, created, err := s.RegisterSession(t.Context(), session("acme", "u1", "s1"))
+		_, created, err := s.RegisterSession(t.Context(), session("acme", "u1", "s1"), tester())
 		require.NoError(t, err)
 		assert.True(t, created)
-		_, _, err = s.RegisterSession(t.Context(), session("other", "u1", "s1"))
+		_, _, err = s.RegisterSession(t.Context(), session("other", "u1", "s1"), tester())
 		require.ErrorIs(t, err, store.ErrTaken)
-		_, created, err = s.RegisterSession(t.Context(), session("acme", "u1", "s1"))
+		_, created, err = s.RegisterSession(t.Context(), session("acme", "u1", "s1"), tester())
 		require.NoError(t, err)
 		assert.False(t, created)
 	})
@@ -138,7 +139,7 @@ func testPartners(t *testing.T, newStore Factory) {
 		f.register(named("acme", "s2", new("north")))
 		assert.Equal(t, new("north"), f.register(named("acme", "s3", nil)).PartnerID, "later ones may leave it out")
 		assert.Equal(t, new("north"), f.get("s1").PartnerID, "earlier sessions belong to it too")
-		_, _, err := f.RegisterSession(f.ctx, named("acme", "s4", new("south")))
+		_, _, err := f.RegisterSession(f.ctx, named("acme", "s4", new("south")), tester())
 		require.ErrorIs(t, err, store.ErrOtherPartner)
 		_, err = f.GetSession(f.ctx, store.Everywhere(), "s4")
 		require.ErrorIs(t, err, store.ErrNotFound, "nothing is left of a refused registration")
@@ -161,7 +162,7 @@ func testPartners(t *testing.T, newStore Factory) {
 			if i%3 > 0 {
 				partnerID = nil
 			}
-			_, _, err := f.RegisterSession(f.ctx, named("acme", fmt.Sprint("s", i), partnerID))
+			_, _, err := f.RegisterSession(f.ctx, named("acme", fmt.Sprint("s", i), partnerID), tester())
 			return assert.NoError(t, err)
 		})
 		_, total := f.ids(store.Everywhere().OfPartner("north"), store.Page{})
@@ -170,7 +171,7 @@ func testPartners(t *testing.T, newStore Factory) {
 	t.Run("two partners at once: one wins", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		won := concurrently(16, func(i int) bool {
-			_, created, err := f.RegisterSession(f.ctx, named("acme", fmt.Sprint("s", i), new(fmt.Sprint("p", i%2))))
+			_, created, err := f.RegisterSession(f.ctx, named("acme", fmt.Sprint("s", i), new(fmt.Sprint("p", i%2))), tester())
 			if err != nil {
 				assert.ErrorIs(t, err, store.ErrOtherPartner)
 			}

@@ -51,6 +51,8 @@ func Run(t *testing.T, newStore Factory) {
 	for name, group := range map[string]func(*testing.T, Factory){
 		"register": testRegister, "partners": testPartners, "get": testGet, "list": testList, "revoke": testRevoke,
 		"activity": testActivity, "apps": testApps, "stats": testStats, "schema": testSchema,
+		"limits": testLimits, "coalescing": testCoalescing, "watermarks": testWatermarks, "audit": testAudit,
+		"retention": testRetention, "erasure": testErasure, "model": testModel,
 	} {
 		t.Run(name, func(t *testing.T) { group(t, newStore) })
 	}
@@ -66,9 +68,24 @@ type fixture struct {
 
 func newFixture(t *testing.T, newStore Factory) fixture {
 	t.Helper()
-	clock := NewClock()
-	return fixture{Store: newStore(t, store.Options{Now: clock.Now}), t: t, ctx: t.Context(), clock: clock}
+	return newLimitedFixture(t, newStore, store.Limits{}, 0)
 }
+
+// newLimitedFixture is newFixture with limits for the tenant "acme", and an interval for mere uses.
+func newLimitedFixture(t *testing.T, newStore Factory, limits store.Limits, interval time.Duration) fixture {
+	t.Helper()
+	clock := NewClock()
+	s := newStore(t, store.Options{Now: clock.Now, ActivityInterval: interval, Limits: func(tenantID string) store.Limits {
+		if tenantID == "acme" {
+			return limits
+		}
+		return store.Limits{}
+	}})
+	return fixture{Store: s, t: t, ctx: t.Context(), clock: clock}
+}
+
+// tester is who changes things in the suite.
+func tester() store.Actor { return store.Actor{Subject: "tester", ClientID: "suite", RequestID: "r1"} }
 
 // session is a registration that tests change as they need.
 func session(tenantID, userID, id string) store.Session {
@@ -77,7 +94,7 @@ func session(tenantID, userID, id string) store.Session {
 
 func (f fixture) register(s store.Session) store.Session {
 	f.t.Helper()
-	registered, created, err := f.RegisterSession(f.ctx, s)
+	registered, created, err := f.RegisterSession(f.ctx, s, tester())
 	require.NoError(f.t, err)
 	require.True(f.t, created, "session %s is new", s.ID)
 	return registered
@@ -92,7 +109,7 @@ func (f fixture) get(id string) store.Session {
 
 func (f fixture) revoke(id string) {
 	f.t.Helper()
-	revoked, err := f.RevokeSession(f.ctx, store.Everywhere(), id)
+	revoked, err := f.RevokeSession(f.ctx, store.Everywhere(), id, tester())
 	require.NoError(f.t, err)
 	require.True(f.t, revoked)
 }

@@ -24,26 +24,36 @@ CREATE TABLE sessions (
     created_at        timestamptz NOT NULL,
     last_activity_at  timestamptz,
     expires_at        timestamptz NOT NULL,
+    -- When the session ends by itself: the least of expires_at and the idle limit.
+    ends_at           timestamptz NOT NULL,
     revoked_at        timestamptz,
+    ended_how         text CHECK (ended_how IN ('revoked', 'replaced')),
+    ended_by_sub      text,
+    ended_by_client   text,
+    ended_reason      text,
     app_count         integer NOT NULL DEFAULT 0 CHECK (app_count >= 0),
-    PRIMARY KEY (tenant_id, id)
+    PRIMARY KEY (tenant_id, id),
+    CHECK ((revoked_at IS NULL) = (ended_how IS NULL))
 );
 
 -- Session ids are unique service-wide. A distributed table cannot have this index: there it is replaced, and registration
 -- looks for the id itself.
 CREATE UNIQUE INDEX sessions_id ON sessions (id);
 
--- Lists, newest first. expires_at rides along so that counting the active ones reads the index only.
-CREATE INDEX sessions_tenant_active ON sessions (tenant_id, created_at DESC, id DESC) INCLUDE (expires_at)
+-- Lists, newest first. ends_at rides along so that counting the active ones reads the index only.
+CREATE INDEX sessions_tenant_active ON sessions (tenant_id, created_at DESC, id DESC) INCLUDE (ends_at)
     WHERE revoked_at IS NULL;
 CREATE INDEX sessions_tenant ON sessions (tenant_id, created_at DESC, id DESC);
 CREATE INDEX sessions_tenant_user ON sessions (tenant_id, user_id, created_at DESC, id DESC);
-CREATE INDEX sessions_user_active ON sessions (user_id, created_at DESC, id DESC) INCLUDE (expires_at)
+CREATE INDEX sessions_user_active ON sessions (user_id, created_at DESC, id DESC) INCLUDE (ends_at)
     WHERE revoked_at IS NULL;
-CREATE INDEX sessions_partner_active ON sessions (partner_id, created_at DESC, id DESC) INCLUDE (expires_at)
+CREATE INDEX sessions_partner_active ON sessions (partner_id, created_at DESC, id DESC) INCLUDE (ends_at)
     WHERE revoked_at IS NULL AND partner_id IS NOT NULL;
-CREATE INDEX sessions_active ON sessions (created_at DESC, id DESC) INCLUDE (expires_at)
+CREATE INDEX sessions_active ON sessions (created_at DESC, id DESC) INCLUDE (ends_at)
     WHERE revoked_at IS NULL;
+
+-- The purge looks for what ended long ago.
+CREATE INDEX sessions_ended ON sessions ((coalesce(revoked_at, ends_at)));
 
 CREATE TABLE session_apps (
     tenant_id        text COLLATE "C" NOT NULL,

@@ -23,24 +23,34 @@ CREATE TABLE sessions (
     created_at        TIMESTAMP NOT NULL,
     last_activity_at  TIMESTAMP,
     expires_at        TIMESTAMP NOT NULL,
+    -- When the session ends by itself: the least of expires_at and the idle limit.
+    ends_at           TIMESTAMP NOT NULL,
     revoked_at        TIMESTAMP,
+    ended_how         TEXT CHECK (ended_how IN ('revoked', 'replaced')),
+    ended_by_sub      TEXT,
+    ended_by_client   TEXT,
+    ended_reason      TEXT,
     app_count         INTEGER NOT NULL DEFAULT 0 CHECK (app_count >= 0),
-    PRIMARY KEY (tenant_id, id)
+    PRIMARY KEY (tenant_id, id),
+    CHECK ((revoked_at IS NULL) = (ended_how IS NULL))
 );
 
 CREATE UNIQUE INDEX sessions_id ON sessions (id);
 
--- SQLite has no INCLUDE: expires_at is the last column of the key instead.
-CREATE INDEX sessions_tenant_active ON sessions (tenant_id, created_at DESC, id DESC, expires_at)
+-- SQLite has no INCLUDE: ends_at is the last column of the key instead.
+CREATE INDEX sessions_tenant_active ON sessions (tenant_id, created_at DESC, id DESC, ends_at)
     WHERE revoked_at IS NULL;
 CREATE INDEX sessions_tenant ON sessions (tenant_id, created_at DESC, id DESC);
 CREATE INDEX sessions_tenant_user ON sessions (tenant_id, user_id, created_at DESC, id DESC);
-CREATE INDEX sessions_user_active ON sessions (user_id, created_at DESC, id DESC, expires_at)
+CREATE INDEX sessions_user_active ON sessions (user_id, created_at DESC, id DESC, ends_at)
     WHERE revoked_at IS NULL;
-CREATE INDEX sessions_partner_active ON sessions (partner_id, created_at DESC, id DESC, expires_at)
+CREATE INDEX sessions_partner_active ON sessions (partner_id, created_at DESC, id DESC, ends_at)
     WHERE revoked_at IS NULL AND partner_id IS NOT NULL;
-CREATE INDEX sessions_active ON sessions (created_at DESC, id DESC, expires_at)
+CREATE INDEX sessions_active ON sessions (created_at DESC, id DESC, ends_at)
     WHERE revoked_at IS NULL;
+
+-- The purge looks for what ended long ago.
+CREATE INDEX sessions_ended ON sessions (coalesce(revoked_at, ends_at));
 
 CREATE TABLE session_apps (
     tenant_id        TEXT NOT NULL,

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os/user"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sessiond/sessiond/store"
+)
+
+func auditCommand() *cobra.Command {
+	var db database
+	var filter store.AuditFilter
+	var since, until string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "audit",
+		Short: "Print what happened to sessions, oldest first",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			for text, into := range map[*string]*time.Time{&since: &filter.Since, &until: &filter.Until} {
+				at, err := moment(*text, time.Now())
+				if err != nil {
+					return usageError{err}
+				}
+				*into = at
+			}
+			return withStore(cmd, &db, func(ctx context.Context, cmd *cobra.Command, s *store.Store) error {
+				events, err := s.ListAuditEvents(ctx, filter)
+				if err != nil {
+					return err
+				}
+				return printEvents(cmd, events, asJSON)
+			})
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&filter.TenantID, "tenant", "", "events of this tenant")
+	flags.StringVar(&filter.UserID, "user", "", "events about this user")
+	flags.StringVar(&filter.SessionID, "session", "", "events about this session")
+	flags.StringVar(&filter.Action, "action", "", "events of this kind, as in session.revoked")
+	flags.StringVar(&since, "since", "", "events from this time on: 2026-01-15T12:00:00Z, or 24h for the last day")
+	flags.StringVar(&until, "until", "", "events before this time, written as for --since")
+	flags.IntVar(&filter.Limit, "limit", 1000, "the newest so many; 0 for all")
+	flags.BoolVar(&asJSON, "json", false, "one JSON object a line")
+	db.flags(flags)
+	return cmd
+}
+
+// moment reads a time, or a duration before now; nothing is no time.
+func moment(text string, now time.Time) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if ago, err := time.ParseDuration(text); err == nil {
+		return now.Add(-ago), nil
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return at, fmt.Errorf("%q is no time: use 2026-01-15T12:00:00Z, or 24h for a day ago", text)
+	}
+	return at, nil
+}
+
+func printEvents(cmd *cobra.Command, events []store.AuditEvent, asJSON bool) error {
+	if asJSON {
+		encoder := json.NewEncoder(cmd.OutOrStdout())
+		for _, event := range events {
+			if err := encoder.Encode(event); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "AT\tACTION\tTENANT\tUSER\tSESSION\tBY\tCLIENT\tREASON")
+	for _, e := range events {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n",
+			e.At.Format(time.RFC3339), e.Action, e.TenantID, e.UserID, e.SessionID, e.ActorSub, e.ActorClient, e.Reason)
+	}
+	return table.Flush()
+}
+
+func eraseCommand() *cobra.Command {
+	var db database
+	var tenantID, userID string
+	cmd := &cobra.Command{
+		Use:   "erase",
+		Short: "Delete all that is known of a user in a tenant, and leave a receipt in the audit trail",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if tenantID == "" || userID == "" {
+				return usageError{errors.New("erase needs --tenant and --user")}
+			}
+			return withStore(cmd, &db, func(ctx context.Context, cmd *cobra.Command, s *store.Store) error {
+				erasure, err := s.EraseUser(ctx, tenantID, userID, operator())
+				if err != nil {
+					return err
+				}
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "erased %d sessions and the name in %d audit events; receipt %s\n",
+					erasure.Sessions, erasure.Events, erasure.Receipt)
+				return err
+			})
+		},
+	}
+	cmd.Flags().StringVar(&tenantID, "tenant", "", "tenant of the user (required)")
+	cmd.Flags().StringVar(&userID, "user", "", "user to erase (required)")
+	db.flags(cmd.Flags())
+	return cmd
+}
+
+// operator is who runs the command, for the audit trail.
+func operator() store.Actor {
+	by := store.Actor{Subject: "operator", ClientID: "sessiond-cli"}
+	if account, err := user.Current(); err == nil {
+		by.Subject = "operator:" + account.Username
+	}
+	return by
+}

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/pflag"
+	"go.yaml.in/yaml/v4"
+
+	"github.com/sessiond/sessiond/store"
+)
+
+// limits are the deployment's, and where to find those of tenants that differ.
+type limits struct {
+	defaults tenantLimits
+	file     string
+}
+
+// tenantLimits are limits as they are written down. An absent member takes the deployment's.
+type tenantLimits struct {
+	MaxLifetime *time.Duration `yaml:"max_lifetime"`
+	IdleTimeout *time.Duration `yaml:"idle_timeout"`
+	MaxSessions *int           `yaml:"max_sessions"`
+	Surplus     *string        `yaml:"surplus"`
+}
+
+const (
+	endOldest = "end-oldest"
+	refuse    = "refuse"
+)
+
+func (l *limits) flags(flags *pflag.FlagSet) {
+	d := &l.defaults
+	d.MaxLifetime = flags.Duration("max-lifetime", 0, "longest life of a session, from login on; 0 for no limit")
+	d.IdleTimeout = flags.Duration("idle-timeout", 0, "how long a session lives without being used; 0 for no limit")
+	d.MaxSessions = flags.Int("max-sessions", 0, "active sessions that a user may have in a tenant; 0 for no limit")
+	d.Surplus = flags.String("surplus", endOldest, "a login beyond --max-sessions: "+endOldest+" or "+refuse)
+	flags.StringVar(&l.file, "tenant-limits", "", "YAML file with the limits of tenants that differ")
+}
+
+// load reads the tenants' limits and returns the function that the store asks.
+func (l *limits) load() (func(tenantID string) store.Limits, error) {
+	defaults, err := l.defaults.over(store.Limits{})
+	if err != nil {
+		return nil, usageError{err}
+	}
+	tenants := map[string]store.Limits{}
+	if l.file != "" {
+		if tenants, err = l.read(defaults); err != nil {
+			return nil, err
+		}
+	}
+	return func(tenantID string) store.Limits {
+		if own, found := tenants[tenantID]; found {
+			return own
+		}
+		return defaults
+	}, nil
+}
+
+func (l *limits) read(defaults store.Limits) (map[string]store.Limits, error) {
+	file, err := os.Open(l.file)
+	if err != nil {
+		return nil, fmt.Errorf("tenant limits cannot be read: %w", err)
+	}
+	defer file.Close()
+	decoder := yaml.NewDecoder(file)
+	decoder.KnownFields(true)
+	written := map[string]tenantLimits{}
+	if err := decoder.Decode(&written); err != nil {
+		return nil, fmt.Errorf("tenant limits in %s: %s", l.file, oneLine(err))
+	}
+	tenants := map[string]store.Limits{}
+	for tenantID, own := range written {
+		if tenants[tenantID], err = own.over(defaults); err != nil {
+			return nil, fmt.Errorf("tenant limits in %s: %s: %w", l.file, tenantID, err)
+		}
+	}
+	return tenants, nil
+}
+
+// over puts what is written over other limits.
+func (t tenantLimits) over(base store.Limits) (store.Limits, error) {
+	if t.MaxLifetime != nil {
+		base.Absolute = *t.MaxLifetime
+	}
+	if t.IdleTimeout != nil {
+		base.Idle = *t.IdleTimeout
+	}
+	if t.MaxSessions != nil {
+		base.MaxSessions = *t.MaxSessions
+	}
+	if t.Surplus != nil {
+		if *t.Surplus != endOldest && *t.Surplus != refuse {
+			return base, fmt.Errorf("surplus is %q: use %s or %s", *t.Surplus, endOldest, refuse)
+		}
+		base.RefuseSurplus = *t.Surplus == refuse
+	}
+	if base.Absolute < 0 || base.Idle < 0 || base.MaxSessions < 0 {
+		return base, errors.New("a limit must not be negative; 0 is for no limit")
+	}
+	return base, nil
+}

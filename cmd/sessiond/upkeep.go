@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/sessiond/sessiond/store"
+)
+
+const (
+	// flushEvery is how often uses that have waited for their interval are written.
+	flushEvery = time.Second
+	// purgeBatch sessions are deleted in one transaction, and purgePause lies between two, so that reads hardly notice.
+	purgeBatch = 500
+	purgePause = 50 * time.Millisecond
+)
+
+// upkeep is what happens to sessions when nobody asks.
+type upkeep struct {
+	interval, retention, trailRetention, purgeEvery time.Duration
+}
+
+func (u *upkeep) flags(flags *pflag.FlagSet) {
+	const day = 24 * time.Hour
+	flags.DurationVar(&u.interval, "activity-interval", 15*time.Second, "how long a mere use of a session may wait to be written")
+	flags.DurationVar(&u.retention, "retention", 90*day, "how long an ended session is kept")
+	flags.DurationVar(&u.trailRetention, "audit-retention", 365*day, "how long an audit event is kept")
+	flags.DurationVar(&u.purgeEvery, "purge-interval", time.Minute, "how often what is past its retention is looked for")
+}
+
+// start runs the upkeep beside the server. The returned function ends it and writes what still waits.
+func (u *upkeep) start(ctx context.Context, db *store.Store, logger *slog.Logger) (stop func() error) {
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	run := func(every time.Duration, what string, do func(context.Context, *store.Store) error) {
+		running.Go(func() {
+			for sleep(ctx, every) {
+				if err := do(ctx, db); err != nil && ctx.Err() == nil {
+					logger.WarnContext(ctx, what+" failed and is tried again", "error", err)
+				}
+			}
+		})
+	}
+	run(flushEvery, "writing activity", func(ctx context.Context, db *store.Store) error { return db.FlushActivity(ctx, false) })
+	run(u.purgeEvery, "purging", u.purge)
+	return func() error {
+		cancel()
+		running.Wait()
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+		defer cancel()
+		return db.FlushActivity(last, true)
+	}
+}
+
+// purge deletes what is past its retention, batch by batch.
+func (u *upkeep) purge(ctx context.Context, db *store.Store) error {
+	now := time.Now()
+	for _, due := range []struct {
+		before time.Time
+		purge  func(context.Context, time.Time, int) (int, error)
+	}{{now.Add(-u.retention), db.PurgeEnded}, {now.Add(-u.trailRetention), db.PurgeTrail}} {
+		for {
+			n, err := due.purge(ctx, due.before, purgeBatch)
+			if err != nil {
+				return err
+			}
+			if n < purgeBatch || !sleep(ctx, purgePause) {
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// sleep waits, and reports whether it is time to go on rather than to end.
+func sleep(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sessiond/sessiond/store"
+	"github.com/sessiond/sessiond/store/storetest"
+)
+
+func TestTenantLimits(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "limits.yaml")
+	write := func(text string) { require.NoError(t, os.WriteFile(file, []byte(text), 0o600)) }
+	load := func() (func(string) store.Limits, error) {
+		return (&limits{
+			file: file,
+			defaults: tenantLimits{
+				MaxLifetime: new(12 * time.Hour), IdleTimeout: new(time.Hour), MaxSessions: new(5), Surplus: new(endOldest),
+			},
+		}).load()
+	}
+	write("acme:\n  idle_timeout: 15m\n  surplus: refuse\nglobex:\n  max_lifetime: 0s\n  max_sessions: 0\n")
+	of, err := load()
+	require.NoError(t, err)
+	assert.Equal(t, store.Limits{Absolute: 12 * time.Hour, Idle: 15 * time.Minute, MaxSessions: 5, RefuseSurplus: true}, of("acme"))
+	assert.Equal(t, store.Limits{Idle: time.Hour}, of("globex"))
+	assert.Equal(t, store.Limits{Absolute: 12 * time.Hour, Idle: time.Hour, MaxSessions: 5}, of("any other"))
+	for text, want := range map[string]string{
+		"acme: {idle: 15m}": "idle", "acme: {surplus: x}": `acme: surplus is "x"`, "acme: {max_sessions: -1}": "acme: a limit must not be negative",
+		"- a": "limits.yaml", "acme: {idle_timeout: soon}": "limits.yaml",
+	} {
+		write(text)
+		_, err := load()
+		require.ErrorContains(t, err, want, text)
+		assert.NotContains(t, err.Error(), "\n", "one sentence")
+	}
+	require.NoError(t, os.Remove(file))
+	_, err = load()
+	require.ErrorContains(t, err, "tenant limits cannot be read")
+}
+
+func TestUpkeep(t *testing.T) {
+	for name, open := range map[string]storetest.Factory{"sqlite": storetest.SQLite, "postgres": storetest.Postgres} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t, store.Options{ActivityInterval: time.Hour})
+			session := store.Session{TenantID: "acme", UserID: "u1", ID: "used", ExpiresAt: time.Now().Add(time.Hour)}
+			_, _, err := s.RegisterSession(t.Context(), session, store.Actor{})
+			require.NoError(t, err)
+			ended := session
+			ended.ID, ended.CreatedAt, ended.ExpiresAt = "ended", time.Now().Add(-3*time.Hour), time.Now().Add(-2*time.Hour)
+			_, _, err = s.RegisterSession(t.Context(), ended, store.Actor{})
+			require.NoError(t, err)
+			for range 2 {
+				require.NoError(t, s.RecordActivity(t.Context(), store.Everywhere(), "used", store.Activity{}, store.Actor{}))
+			}
+			before, err := s.GetSession(t.Context(), store.Everywhere(), "used")
+			require.NoError(t, err)
+
+			u := upkeep{interval: time.Hour, retention: time.Hour, trailRetention: time.Hour, purgeEvery: 10 * time.Millisecond}
+			stop := u.start(t.Context(), s, slog.New(slog.DiscardHandler))
+			require.Eventually(t, func() bool {
+				_, err := s.GetSession(t.Context(), store.Everywhere(), "ended")
+				return err != nil
+			}, 30*time.Second, 10*time.Millisecond, "what ended before the retention time is purged")
+			require.NoError(t, stop())
+			after, err := s.GetSession(t.Context(), store.Everywhere(), "used")
+			require.NoError(t, err)
+			assert.True(t, after.LastActivityAt.After(*before.LastActivityAt), "what waited is written in the end")
+		})
+	}
+}
+
+func TestAuditAndErase(t *testing.T) {
+	for name, url := range map[string]string{"sqlite": storetest.SQLiteURL(t), "postgres": storetest.PostgresURL(t)} {
+		t.Run(name, func(t *testing.T) {
+			s, err := store.Open(t.Context(), url, store.Options{})
+			require.NoError(t, err)
+			_, err = s.Migrate(t.Context())
+			require.NoError(t, err)
+			session := store.Session{TenantID: "acme", UserID: "ada", ID: "s1", ExpiresAt: time.Now().Add(time.Hour)}
+			_, _, err = s.RegisterSession(t.Context(), session, store.Actor{Subject: "idp"})
+			require.NoError(t, err)
+			require.NoError(t, s.Close())
+
+			out, err := command(t, noEnvironment, "audit", "--tenant", "acme", "--since", "1h", "--database-url", url)
+			require.NoError(t, err)
+			assert.Regexp(t, `(?s)^AT +ACTION .*session\.registered +acme +ada +s1 +idp`, out)
+			out, err = command(t, noEnvironment, "erase", "--tenant", "acme", "--user", "ada", "--database-url", url)
+			require.NoError(t, err)
+			assert.Regexp(t, `^erased 1 sessions and the name in 1 audit events; receipt [0-9a-f-]{36}\n$`, out)
+			out, err = command(t, noEnvironment, "audit", "--json", "--action", "user.erased", "--database-url", url)
+			require.NoError(t, err)
+			assert.Regexp(t, `^\{"tenant_id":"acme".*"actor_sub":"operator:\w+".*\}\n$`, out)
+			out, err = command(t, noEnvironment, "audit", "--until", "1h", "--database-url", url)
+			require.NoError(t, err)
+			assert.NotContains(t, out, "acme")
+		})
+	}
+	_, err := command(t, noEnvironment, "audit", "--since", "yesterday")
+	require.ErrorContains(t, err, `"yesterday" is no time`)
+	_, err = command(t, noEnvironment, "erase", "--tenant", "acme")
+	require.ErrorContains(t, err, "--tenant and --user")
+}

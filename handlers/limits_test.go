@@ -1,0 +1,79 @@
+package handlers_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sessiond/sessiond/store"
+	"github.com/sessiond/sessiond/store/storetest"
+)
+
+func TestLimitsOverHTTP(t *testing.T) {
+	f := newFixtureWith(t, storetest.SQLite, store.Options{Limits: func(string) store.Limits {
+		return store.Limits{Absolute: time.Hour, Idle: 10 * time.Minute, MaxSessions: 1, RefuseSurplus: true}
+	}})
+	f.register("acme", "u1", "s1")
+	register := func(id string) answer {
+		return f.do(http.MethodPost, "/api/v1/lifecycle/sessions", f.service(), map[string]any{
+			"id": id, "tenant_id": "acme", "user_id": "u1", "expires_at": "2026-01-16T08:00:00Z",
+		})
+	}
+	assert.Equal(t, "The user has as many sessions as the tenant allows.", register("s2").want(http.StatusConflict).detail())
+	assert.Contains(t, f.do(http.MethodGet, "/api/v1/admin/sessions/s1", f.admin(), nil).body, `"expires_at":"2026-01-15T13:00:00.123456Z"`)
+
+	me := f.user("acme", "u1", "s1")
+	f.clock.Advance(10 * time.Minute)
+	f.do(http.MethodGet, "/api/v1/me/sessions", me, nil).want(http.StatusUnauthorized)
+	f.do(http.MethodPost, "/api/v1/lifecycle/sessions/s1/activity", f.service(), nil).want(http.StatusConflict)
+	register("s2").want(http.StatusCreated)
+}
+
+func TestALoginOlderThanARevocation(t *testing.T) {
+	onBothEngines(t, func(f *fixture) {
+		f.register("acme", "u1", "s1")
+		f.clock.Advance(time.Minute)
+		f.do(http.MethodPost, "/api/v1/tenants/acme/sessions/revoke-all", f.tenant("acme"), nil).want(http.StatusOK)
+		got := f.do(http.MethodPost, "/api/v1/lifecycle/sessions", f.service(), map[string]any{
+			"tenant_id": "acme", "user_id": "u1", "created_at": storetest.Epoch, "expires_at": "2026-01-16T08:00:00Z",
+		}).want(http.StatusConflict)
+		assert.Equal(f.t, "The login is older than a revocation of all sessions of its user or tenant.", got.detail())
+		f.clock.Advance(time.Second)
+		f.register("acme", "u1", "s2")
+	})
+}
+
+func TestReasonsAreRecorded(t *testing.T) {
+	onBothEngines(t, func(f *fixture) {
+		t := f.t
+		for _, id := range []string{"s1", "s2", "s3", "s4"} {
+			f.register("acme", id, id)
+		}
+		f.do(http.MethodDelete, "/api/v1/admin/sessions/s1", f.admin(), nil, "X-Revoke-Reason", "lost phone", "X-Request-ID", "r-1").want(http.StatusNoContent)
+		f.do(http.MethodPost, "/api/v1/admin/sessions/revoke-all", f.admin(), `{"user_id": "s2", "reason": "left the\ncompany"}`, "X-Revoke-Reason", "header").revoked()
+		f.do(http.MethodPost, "/api/v1/admin/sessions/revoke-all", f.admin(), `{"user_id": "s3", "reason": 7}`, "X-Revoke-Reason", strings.Repeat("é", 300)).revoked()
+		f.do(http.MethodDelete, "/api/v1/tenants/acme/sessions/s4", f.tenant("acme"), nil).want(http.StatusNoContent)
+		events, err := f.store.ListAuditEvents(t.Context(), store.AuditFilter{Action: store.ActionRevoked})
+		require.NoError(t, err)
+		require.Len(t, events, 4)
+		assert.Equal(t, []string{"lost phone", "left the company", strings.Repeat("é", 255), ""},
+			[]string{events[0].Reason, events[1].Reason, events[2].Reason, events[3].Reason})
+		assert.Equal(t, []string{"operator", "sessiond-cli", "r-1"}, []string{events[0].ActorSub, events[0].ActorClient, events[0].RequestID})
+		assert.Equal(t, "boss", events[3].ActorSub)
+	})
+}
+
+func TestLocation(t *testing.T) {
+	f := newFixture(t, storetest.SQLite)
+	f.register("acme", "u1", "s1", "ip_address", "203.0.113.1")
+	f.register("acme", "u1", "s2", "ip_address", "203.0.113.2")
+	where := func(id string) string { return f.do(http.MethodGet, "/api/v1/admin/sessions/"+id, f.admin(), nil).body }
+	assert.Contains(t, where("s1"), `"location":"Bern, Switzerland"`)
+	assert.Contains(t, where("s2"), `"location":null`)
+	f.do(http.MethodPost, "/api/v1/lifecycle/sessions/s2/activity", f.service(), `{"ip_address": "203.0.113.1"}`).want(http.StatusNoContent)
+	assert.Contains(t, where("s2"), `"location":"Bern, Switzerland"`)
+}

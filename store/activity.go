@@ -1,0 +1,165 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"gorm.io/gorm"
+)
+
+// maxPending bounds the uses that wait in memory; beyond it each is written at once.
+const maxPending = 100_000
+
+// Activity is a use of a session. Nil members leave what is known unchanged.
+type Activity struct {
+	IPAddress, UserAgent, DeviceType, Location *string
+	// ExpiresAt is the session's new end; the tenant's absolute limit bounds it.
+	ExpiresAt *time.Time
+}
+
+// changes reports whether a use is more than a use.
+func (a Activity) changes(session Session) bool {
+	return differs(a.IPAddress, session.IPAddress) || differs(a.UserAgent, session.UserAgent) ||
+		a.ExpiresAt != nil && !a.ExpiresAt.Equal(session.ExpiresAt)
+}
+
+func differs(given, known *string) bool {
+	return given != nil && (known == nil || *given != *known)
+}
+
+// RecordActivity notes that a session was used now. It must answer ErrNotFound for an id outside the selection, and
+// ErrEnded for a session that has ended, however it races with a revocation.
+//
+// A mere use soon after a recorded one is not written at once: the latest one of the interval is, by FlushActivity. So a
+// burst costs a write per interval, and the idle limit counts from the last use all the same.
+func (s *Store) RecordActivity(ctx context.Context, sel Selection, id string, activity Activity, by Actor) error {
+	session, err := s.GetSession(ctx, sel, id)
+	if err != nil {
+		return err
+	}
+	now := s.clock()
+	if !session.Active(now) {
+		return mapError("record activity", ErrEnded)
+	}
+	due := session.lastUse().Add(s.limits(session.TenantID).interval(s.interval))
+	if session.LastActivityAt != nil && due.After(now) && !activity.changes(session) && s.pending.add(session, now, due) {
+		return nil
+	}
+	err = s.write(ctx, "record activity", func(tx *gorm.DB) error {
+		if err := s.touch(tx, session, now, activity); err != nil || !activity.changes(session) {
+			return err
+		}
+		trail, err := s.trail(by)
+		if err != nil {
+			return err
+		}
+		return trail.record(tx, ActionChanged, session)
+	})
+	return err
+}
+
+// touch writes a use of an active session, and changes no other.
+func (s *Store) touch(tx *gorm.DB, session Session, used time.Time, activity Activity) error {
+	now := s.clock()
+	limits := s.limits(session.TenantID)
+	changes := map[string]any{}
+	for column, value := range map[string]*string{
+		"ip_address": activity.IPAddress, "user_agent": activity.UserAgent,
+		"device_type": activity.DeviceType, "location": activity.Location,
+	} {
+		if value != nil {
+			changes[column] = *value
+		}
+	}
+	// Instances' clocks differ a little; the latest use stays.
+	changes["last_activity_at"] = gorm.Expr("CASE WHEN last_activity_at > ? THEN last_activity_at ELSE ? END", used, used)
+	switch {
+	case activity.ExpiresAt != nil:
+		expires := timestamp(limits.cap(session.CreatedAt, *activity.ExpiresAt))
+		changes["expires_at"], changes["ends_at"] = expires, timestamp(limits.end(used, expires))
+	case limits.Idle > 0:
+		idle := timestamp(used.Add(limits.Idle))
+		changes["ends_at"] = gorm.Expr("CASE WHEN expires_at < ? THEN expires_at WHEN ends_at > ? THEN ends_at ELSE ? END", idle, idle, idle)
+	default:
+		changes["ends_at"] = gorm.Expr("expires_at")
+	}
+	changed := tx.Model(&Session{}).
+		Where("tenant_id = ? AND id = ? AND "+active, session.TenantID, session.ID, now).Updates(changes)
+	if changed.Error == nil && changed.RowsAffected == 0 {
+		return ErrEnded
+	}
+	return changed.Error
+}
+
+// pendingUses are the uses that wait to be written.
+type pendingUses struct {
+	mu   sync.Mutex
+	uses map[pendingKey]pendingUse
+}
+
+type pendingKey struct{ tenantID, id string }
+
+type pendingUse struct {
+	used, due time.Time
+}
+
+// add keeps a use until it is due, and reports whether it could.
+func (p *pendingUses) add(session Session, used, due time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	key := pendingKey{session.TenantID, session.ID}
+	if _, known := p.uses[key]; !known && len(p.uses) >= maxPending {
+		return false
+	}
+	p.uses[key] = pendingUse{used: used, due: due}
+	return true
+}
+
+// take removes and returns the uses that are due by a time.
+func (p *pendingUses) take(by time.Time) map[pendingKey]pendingUse {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	taken := map[pendingKey]pendingUse{}
+	for key, use := range p.uses {
+		if !use.due.After(by) {
+			taken[key] = use
+			delete(p.uses, key)
+		}
+	}
+	return taken
+}
+
+// restore puts back uses that could not be written, unless a later one has come.
+func (p *pendingUses) restore(uses map[pendingKey]pendingUse) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for key, use := range uses {
+		if _, later := p.uses[key]; !later {
+			p.uses[key] = use
+		}
+	}
+}
+
+// FlushActivity writes the uses that have waited for their interval, or all of them. Call it every second or so, and with
+// all before Close. What cannot be written is kept for the next call.
+func (s *Store) FlushActivity(ctx context.Context, all bool) error {
+	by := s.clock()
+	if all {
+		by = by.Add(24 * time.Hour)
+	}
+	uses := s.pending.take(by)
+	for key, use := range uses {
+		err := s.write(ctx, "flush activity", func(tx *gorm.DB) error {
+			session := Session{TenantID: key.tenantID, ID: key.id}
+			return s.touch(tx, session, use.used, Activity{})
+		})
+		if err != nil && !errors.Is(err, ErrEnded) {
+			s.pending.restore(uses)
+			return err
+		}
+		delete(uses, key)
+	}
+	return nil
+}

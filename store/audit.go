@@ -1,0 +1,123 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+)
+
+// Actor is who changes something, for the audit trail.
+type Actor struct {
+	// Subject and ClientID are those of the token, RequestID the request's.
+	Subject, ClientID, RequestID string
+	// Reason is what the caller gives, "" when nothing.
+	Reason string
+}
+
+// What an audit event says happened.
+const (
+	ActionRegistered = "session.registered"
+	ActionChanged    = "session.changed" // address, agent or end; a mere use is no event
+	ActionApp        = "session.app"     // first single sign-on into an application
+	ActionRevoked    = "session.revoked"
+	ActionReplaced   = "session.replaced"
+	ActionPartner    = "tenant.partner"
+	ActionPurged     = "sessions.purged" // sessions of the tenant that ended before the retention time; Reason has their number
+	ActionErased     = "user.erased"     // the receipt of an erasure; Reason has a digest of the user and numbers, no more
+)
+
+// AuditEvent is one change. Together with what was changed it is there or not there.
+type AuditEvent struct {
+	TenantID string `gorm:"primaryKey" json:"tenant_id"`
+	// OperationID is the same for all that one call changed, and orders events by time.
+	OperationID string `gorm:"primaryKey" json:"operation_id"`
+	// SessionID and UserID are empty where the event is about none.
+	SessionID   string    `gorm:"primaryKey" json:"session_id"`
+	Action      string    `gorm:"primaryKey" json:"action"`
+	At          time.Time `json:"at"`
+	UserID      string    `json:"user_id"`
+	ActorSub    string    `json:"actor_sub"`
+	ActorClient string    `json:"actor_client"`
+	Reason      string    `json:"reason"`
+	RequestID   string    `json:"request_id"`
+}
+
+// AfterFind gives times one form whatever the driver's time zone is.
+func (e *AuditEvent) AfterFind(*gorm.DB) error {
+	e.At = e.At.UTC()
+	return nil
+}
+
+// trail makes the events of one call.
+type trail struct {
+	operation string
+	at        time.Time
+	by        Actor
+}
+
+func (s *Store) trail(by Actor) (trail, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return trail{}, fmt.Errorf("make an operation id: %w", err)
+	}
+	return trail{operation: id.String(), at: s.clock(), by: by}, nil
+}
+
+func (t trail) event(action, tenantID, sessionID, userID string) AuditEvent {
+	return AuditEvent{
+		TenantID: tenantID, OperationID: t.operation, SessionID: sessionID, Action: action, At: t.at, UserID: userID,
+		ActorSub: t.by.Subject, ActorClient: t.by.ClientID, Reason: t.by.Reason, RequestID: t.by.RequestID,
+	}
+}
+
+// record appends an event for each of the sessions.
+func (t trail) record(tx *gorm.DB, action string, sessions ...Session) error {
+	if len(sessions) == 0 {
+		return nil
+	}
+	events := make([]AuditEvent, len(sessions))
+	for i, session := range sessions {
+		events[i] = t.event(action, session.TenantID, session.ID, session.UserID)
+	}
+	return tx.CreateInBatches(&events, rowsPerInsert).Error
+}
+
+// AuditFilter chooses events; empty members choose all.
+type AuditFilter struct {
+	TenantID, UserID, SessionID, Action string
+	Since, Until                        time.Time
+	// Limit is the most that are returned, the newest of those that match; no limit when it is 0.
+	Limit int
+}
+
+// ListAuditEvents returns the events that match, oldest first.
+func (s *Store) ListAuditEvents(ctx context.Context, filter AuditFilter) ([]AuditEvent, error) {
+	db := s.read(ctx)
+	for column, value := range map[string]string{
+		"tenant_id": filter.TenantID, "user_id": filter.UserID, "session_id": filter.SessionID, "action": filter.Action,
+	} {
+		if value != "" {
+			if !storable(value) {
+				return []AuditEvent{}, nil
+			}
+			db = db.Where(column+" = ?", value)
+		}
+	}
+	if !filter.Since.IsZero() {
+		db = db.Where("at >= ?", timestamp(filter.Since))
+	}
+	if !filter.Until.IsZero() {
+		db = db.Where("at < ?", timestamp(filter.Until))
+	}
+	if filter.Limit > 0 {
+		db = db.Limit(filter.Limit)
+	}
+	events := []AuditEvent{}
+	err := db.Order("operation_id DESC, tenant_id DESC, session_id DESC, action DESC").Find(&events).Error
+	slices.Reverse(events)
+	return events, mapError("list audit events", err)
+}

@@ -1,0 +1,152 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+)
+
+// purgeLock is the number of the lock that one purging instance holds.
+const purgeLock = 0x7365737369 // "sessi"
+
+// ended is when a session ended or will end by itself; the index on it serves the purge.
+const ended = "coalesce(revoked_at, ends_at)"
+
+// PurgeEnded deletes up to limit sessions that ended before a time, with their applications, and returns how many. It
+// takes those that nobody is working on, and nothing at all while another instance purges, so that a caller stops, and
+// comes back later, when it returns less than limit.
+func (s *Store) PurgeEnded(ctx context.Context, before time.Time, limit int) (int, error) {
+	var purged []Session
+	err := s.write(ctx, "purge", func(tx *gorm.DB) error {
+		alone, err := s.aloneAtPurge(tx)
+		if err != nil || !alone {
+			return err
+		}
+		due := tx.Session(&gorm.Session{NewDB: true}).Model(&Session{}).Select("tenant_id", "id").
+			Where(ended+" < ?", timestamp(before)).Order(ended).Limit(limit).
+			Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate, Options: clause.LockingOptionsSkipLocked})
+		err = tx.Model(&purged).
+			Clauses(clause.Returning{Columns: []clause.Column{{Name: "tenant_id"}}}).
+			Where("(tenant_id, id) IN (?)", due).Delete(&purged).Error
+		if err != nil {
+			return err
+		}
+		return s.recordPurge(tx, purged)
+	})
+	return len(purged), err
+}
+
+// aloneAtPurge takes the lock of the purge for this transaction, if it is free.
+func (s *Store) aloneAtPurge(tx *gorm.DB) (bool, error) {
+	if s.engine.serial != nil {
+		return true, nil
+	}
+	var alone bool
+	err := tx.Raw("SELECT pg_try_advisory_xact_lock(?)", int64(purgeLock)).Scan(&alone).Error
+	return alone, err
+}
+
+// recordPurge appends one event a tenant, with the number.
+func (s *Store) recordPurge(tx *gorm.DB, purged []Session) error {
+	if len(purged) == 0 {
+		return nil
+	}
+	trail, err := s.trail(Actor{Subject: "sessiond"})
+	if err != nil {
+		return err
+	}
+	counts := map[string]int{}
+	for _, session := range purged {
+		counts[session.TenantID]++
+	}
+	events := make([]AuditEvent, 0, len(counts))
+	for tenantID, n := range counts {
+		event := trail.event(ActionPurged, tenantID, "", "")
+		event.Reason = fmt.Sprint(n)
+		events = append(events, event)
+	}
+	return tx.CreateInBatches(&events, rowsPerInsert).Error
+}
+
+// PurgeTrail deletes up to limit audit events from before a time, and returns how many. The watermarks from before it go
+// too: the logins that they refuse expired long ago.
+func (s *Store) PurgeTrail(ctx context.Context, before time.Time, limit int) (int, error) {
+	deleted := 0
+	err := s.write(ctx, "purge the audit trail", func(tx *gorm.DB) error {
+		alone, err := s.aloneAtPurge(tx)
+		if err != nil || !alone {
+			return err
+		}
+		due := tx.Session(&gorm.Session{NewDB: true}).Model(&AuditEvent{}).
+			Select("tenant_id", "operation_id", "session_id", "action").Where("at < ?", timestamp(before)).Limit(limit)
+		result := tx.Where("(tenant_id, operation_id, session_id, action) IN (?)", due).Delete(&AuditEvent{})
+		deleted = int(result.RowsAffected)
+		if result.Error != nil {
+			return result.Error
+		}
+		return tx.Where("not_before < ?", timestamp(before)).Delete(&watermark{}).Error
+	})
+	return deleted, err
+}
+
+// Erasure is what EraseUser did.
+type Erasure struct {
+	// Sessions were deleted, Events of the audit trail lost whom they were about.
+	Sessions, Events int
+	// Receipt is the operation id of the event that stays in the audit trail.
+	Receipt string
+}
+
+// EraseUser deletes all that is known of a user in a tenant: sessions, applications, and the user's name in the audit
+// trail. What stays is an event with a digest of the user, by which the erasure can be proved to who knows the id.
+func (s *Store) EraseUser(ctx context.Context, tenantID, userID string, by Actor) (Erasure, error) {
+	var erasure Erasure
+	if !storable(tenantID) || !storable(userID) {
+		return erasure, mapError("erase user", ErrNotFound)
+	}
+	err := s.write(ctx, "erase user", func(tx *gorm.DB) error {
+		if err := s.lock(tx, exclusive, watermark{TenantID: tenantID, UserID: userID}); err != nil {
+			return err
+		}
+		var err error
+		erasure, err = s.eraseUser(tx, tenantID, userID, by)
+		return err
+	})
+	return erasure, err
+}
+
+func (s *Store) eraseUser(tx *gorm.DB, tenantID, userID string, by Actor) (Erasure, error) {
+	trail, err := s.trail(by)
+	if err != nil {
+		return Erasure{}, err
+	}
+	sessions := tx.Where("tenant_id = ? AND user_id = ?", tenantID, userID).Delete(&Session{})
+	if sessions.Error != nil {
+		return Erasure{}, sessions.Error
+	}
+	// The user may stand in an event as the one it is about, as the one who did it, or in its reason.
+	subject := tx.Model(&AuditEvent{}).Where("tenant_id = ? AND user_id = ?", tenantID, userID).
+		Updates(map[string]any{"user_id": "", "reason": ""})
+	if subject.Error != nil {
+		return Erasure{}, subject.Error
+	}
+	actor := tx.Model(&AuditEvent{}).Where("tenant_id = ? AND actor_sub = ?", tenantID, userID).
+		Updates(map[string]any{"actor_sub": "", "reason": ""})
+	if actor.Error != nil {
+		return Erasure{}, actor.Error
+	}
+	mark := tx.Where("tenant_id = ? AND user_id = ?", tenantID, userID).Delete(&watermark{})
+	if mark.Error != nil {
+		return Erasure{}, mark.Error
+	}
+	erasure := Erasure{Sessions: int(sessions.RowsAffected), Events: int(subject.RowsAffected), Receipt: trail.operation}
+	digest := sha256.Sum256([]byte(tenantID + "\x00" + userID))
+	receipt := trail.event(ActionErased, tenantID, "", "")
+	receipt.Reason = fmt.Sprintf("sha256:%s sessions:%d", hex.EncodeToString(digest[:]), erasure.Sessions)
+	return erasure, tx.Create(&receipt).Error
+}

@@ -1,0 +1,274 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/sessiond/sessiond/store"
+)
+
+// modelLimits are those of the tenant "acme" in the model's world.
+func modelLimits() store.Limits {
+	return store.Limits{Absolute: 2 * time.Hour, Idle: 20 * time.Minute, MaxSessions: 3}
+}
+
+// modelSession is what the model knows of a session.
+type modelSession struct {
+	tenantID, userID       string
+	created, used, expires time.Time
+	revoked                bool
+	how                    string
+}
+
+// ends is when the session ends by itself.
+func (m modelSession) ends() time.Time {
+	if m.tenantID == "acme" && m.used.Add(modelLimits().Idle).Before(m.expires) {
+		return m.used.Add(modelLimits().Idle)
+	}
+	return m.expires
+}
+
+func (m modelSession) active(now time.Time) bool { return !m.revoked && m.ends().After(now) }
+
+// model is the whole service in a map, as simply as it can be said.
+type model struct {
+	sessions map[string]*modelSession
+	marks    map[[2]string]time.Time
+}
+
+func (m *model) register(id, tenantID, userID string, created, expires, now time.Time) error {
+	if known := m.sessions[id]; known != nil {
+		switch {
+		case known.tenantID != tenantID || known.userID != userID:
+			return store.ErrTaken
+		case !known.active(now):
+			return store.ErrEnded
+		default:
+			return nil
+		}
+	}
+	for _, mark := range [][2]string{{tenantID, ""}, {"", userID}, {tenantID, userID}} {
+		if at, found := m.marks[mark]; found && !at.Before(created) {
+			return store.ErrTooOld
+		}
+	}
+	if limit := created.Add(modelLimits().Absolute); tenantID == "acme" && limit.Before(expires) {
+		expires = limit
+	}
+	fresh := &modelSession{tenantID: tenantID, userID: userID, created: created, used: now, expires: expires}
+	m.sessions[id] = fresh
+	if tenantID != "acme" || !fresh.active(now) {
+		return nil
+	}
+	others := m.pick(now, func(other string, s *modelSession) bool {
+		return other != id && s.tenantID == tenantID && s.userID == userID
+	})
+	slices.SortFunc(others, func(a, b string) int {
+		if c := m.sessions[a].created.Compare(m.sessions[b].created); c != 0 {
+			return c
+		}
+		return compareText(a, b)
+	})
+	for len(others) >= modelLimits().MaxSessions {
+		m.sessions[others[0]].revoked, m.sessions[others[0]].how = true, store.Replaced
+		others = others[1:]
+	}
+	return nil
+}
+
+func compareText(a, b string) int {
+	if a < b {
+		return -1
+	}
+	return 1
+}
+
+// pick returns the ids of the active sessions that fit.
+func (m *model) pick(now time.Time, fits func(string, *modelSession) bool) []string {
+	ids := []string{}
+	for id, s := range m.sessions {
+		if s.active(now) && fits(id, s) {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+func (m *model) revokeAll(tenantID, userID, except string, now time.Time) []string {
+	ids := m.pick(now, func(id string, s *modelSession) bool {
+		return id != except && (tenantID == "" || s.tenantID == tenantID) && (userID == "" || s.userID == userID)
+	})
+	for _, id := range ids {
+		m.sessions[id].revoked, m.sessions[id].how = true, store.Revoked
+	}
+	m.marks[[2]string{tenantID, userID}] = now
+	return ids
+}
+
+// world runs the store and the model side by side.
+type world struct {
+	fixture
+	model model
+}
+
+func testModel(t *testing.T, newStore Factory) {
+	t.Helper()
+	f := newLimitedFixture(t, newStore, modelLimits(), time.Minute)
+	// One database serves all runs: each has ids and tenants of its own, but for "acme", whose limits matter, and what is
+	// left of an earlier run is revoked first.
+	run := 0
+	rapid.Check(t, func(r *rapid.T) {
+		run++
+		_, err := f.RevokeAllSessions(f.ctx, store.InTenant("acme"), "", tester())
+		require.NoError(r, err)
+		_, err = f.RevokeAllSessions(f.ctx, store.InTenant("globex"), "", tester())
+		require.NoError(r, err)
+		f.clock.Advance(time.Second)
+		w := world{fixture: f, model: model{sessions: map[string]*modelSession{}, marks: map[[2]string]time.Time{}}}
+		name := func(of string, n int) *rapid.Generator[string] {
+			return rapid.Map(rapid.IntRange(0, n), func(i int) string { return fmt.Sprintf("%s%d-%d", of, run, i) })
+		}
+		ids, users := name("s", 9), name("u", 2)
+		tenants := rapid.SampledFrom([]string{"acme", "globex"})
+		floor := f.clock.Now()
+		r.Repeat(map[string]func(*rapid.T){
+			"register": func(r *rapid.T) {
+				created := w.clock.Now().Add(-time.Duration(rapid.IntRange(0, 600).Draw(r, "age")) * time.Second)
+				if created.Before(floor) {
+					created = floor // what came before belongs to another run
+				}
+				w.register(r, ids.Draw(r, "id"), tenants.Draw(r, "tenant"), users.Draw(r, "user"), created,
+					w.clock.Now().Add(time.Duration(rapid.IntRange(1, 200).Draw(r, "minutes"))*time.Minute))
+			},
+			"use":    func(r *rapid.T) { w.useSession(r, ids.Draw(r, "id")) },
+			"extend": func(r *rapid.T) { w.extend(r, ids.Draw(r, "id"), rapid.IntRange(1, 200).Draw(r, "minutes")) },
+			"revoke": func(r *rapid.T) { w.revokeOne(r, ids.Draw(r, "id")) },
+			"revoke all": func(r *rapid.T) {
+				tenantID, userID := tenants.Draw(r, "tenant"), users.Draw(r, "user")
+				switch rapid.IntRange(0, 2).Draw(r, "of") {
+				case 0:
+					userID = ""
+				case 1:
+					tenantID = ""
+				}
+				w.revokeAll(r, tenantID, userID, ids.Draw(r, "except"))
+			},
+			"time passes": func(r *rapid.T) { w.pass(r, time.Duration(rapid.IntRange(1, 3600).Draw(r, "seconds"))*time.Second) },
+			"":            w.agree,
+		})
+	})
+}
+
+func (w *world) register(r *rapid.T, id, tenantID, userID string, created, expires time.Time) {
+	s := store.Session{ID: id, TenantID: tenantID, UserID: userID, CreatedAt: created, ExpiresAt: expires}
+	_, _, err := w.RegisterSession(w.ctx, s, tester())
+	want := w.model.register(id, tenantID, userID, created, expires, w.clock.Now())
+	require.ErrorIs(r, err, want)
+}
+
+// verdict is what the model says of an operation on one session.
+func (w *world) verdict(id string) (*modelSession, error) {
+	s := w.model.sessions[id]
+	switch {
+	case s == nil:
+		return nil, store.ErrNotFound
+	case !s.active(w.clock.Now()):
+		return s, store.ErrEnded
+	default:
+		return s, nil
+	}
+}
+
+func (w *world) useSession(r *rapid.T, id string) {
+	s, want := w.verdict(id)
+	require.ErrorIs(r, w.RecordActivity(w.ctx, store.Everywhere(), id, store.Activity{}, tester()), want)
+	if want == nil {
+		s.used = w.clock.Now()
+	}
+}
+
+func (w *world) extend(r *rapid.T, id string, minutes int) {
+	s, want := w.verdict(id)
+	expires := w.clock.Now().Add(time.Duration(minutes) * time.Minute)
+	require.ErrorIs(r, w.RecordActivity(w.ctx, store.Everywhere(), id, store.Activity{ExpiresAt: &expires}, tester()), want)
+	if want != nil {
+		return
+	}
+	if limit := s.created.Add(modelLimits().Absolute); s.tenantID == "acme" && limit.Before(expires) {
+		expires = limit
+	}
+	s.used, s.expires = w.clock.Now(), expires
+}
+
+func (w *world) revokeOne(r *rapid.T, id string) {
+	s, want := w.verdict(id)
+	revoked, err := w.RevokeSession(w.ctx, store.Everywhere(), id, tester())
+	if errors.Is(want, store.ErrNotFound) {
+		require.ErrorIs(r, err, want)
+		return
+	}
+	require.NoError(r, err)
+	require.Equal(r, want == nil, revoked)
+	if revoked {
+		s.revoked, s.how = true, store.Revoked
+	}
+}
+
+func (w *world) revokeAll(r *rapid.T, tenantID, userID, except string) {
+	sel := store.Everywhere()
+	if tenantID != "" {
+		sel = sel.InTenant(tenantID)
+	}
+	if userID != "" {
+		sel = sel.OfUser(userID)
+	}
+	ids, err := w.RevokeAllSessions(w.ctx, sel, except, tester())
+	require.NoError(r, err)
+	require.Equal(r, w.model.revokeAll(tenantID, userID, except, w.clock.Now()), ids)
+}
+
+// pass lets time pass as it does in a service: what waits is written every few seconds.
+func (w *world) pass(r *rapid.T, d time.Duration) {
+	for d > 0 {
+		step := min(d, 5*time.Second)
+		w.clock.Advance(step)
+		require.NoError(r, w.FlushActivity(w.ctx, false))
+		d -= step
+	}
+}
+
+// agree holds everything that can be seen against the model.
+func (w *world) agree(r *rapid.T) {
+	now := w.clock.Now()
+	for id, want := range w.model.sessions {
+		got, err := w.GetSession(w.ctx, store.InTenant(want.tenantID), id)
+		require.NoError(r, err)
+		require.Equal(r, want.active(now), got.Active(now), "%s: %+v, %+v", id, want, got)
+		require.Equal(r, want.expires, got.ExpiresAt, id)
+		if how, _ := got.Ending(now); want.revoked {
+			require.Equal(r, want.how, how, id)
+		}
+		ended, err := w.SessionEnded(w.ctx, want.tenantID, id)
+		require.NoError(r, err)
+		require.Equal(r, !want.active(now), ended)
+	}
+	for _, tenantID := range []string{"acme", "globex"} {
+		sessions, total, err := w.ListSessions(w.ctx, store.InTenant(tenantID), store.Page{ActiveOnly: true})
+		require.NoError(r, err)
+		got := map[string]bool{}
+		for _, s := range sessions {
+			got[s.ID] = true
+		}
+		want := w.model.pick(now, func(_ string, s *modelSession) bool { return s.tenantID == tenantID })
+		require.Equal(r, want, append([]string{}, slices.Sorted(maps.Keys(got))...), tenantID)
+		require.Len(r, want, total)
+	}
+}

@@ -1,0 +1,114 @@
+package store
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"slices"
+	"strings"
+	"time"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+)
+
+// watermark says that no login from before a time may be registered: for a user in a tenant, for all users of a tenant
+// ("" as the user) or for a user in all tenants ("" as the tenant).
+type watermark struct {
+	TenantID  string `gorm:"primaryKey"`
+	UserID    string `gorm:"primaryKey"`
+	NotBefore time.Time
+}
+
+// TableName names the table.
+func (watermark) TableName() string { return "watermarks" }
+
+// key is the number of the watermark's lock.
+func (w watermark) key() int64 {
+	digest := sha256.Sum256([]byte(w.TenantID + "\x00" + w.UserID))
+	return int64(binary.BigEndian.Uint64(digest[:])) //nolint:gosec // every bit counts, none as a sign
+}
+
+// covering are the watermarks that a login of that user is held against.
+func covering(tenantID, userID string) []watermark {
+	return []watermark{{TenantID: tenantID}, {UserID: userID}, {TenantID: tenantID, UserID: userID}}
+}
+
+// lock makes registrations and revocations of everything at once follow each other: without it a login that is being
+// registered would be invisible to a revocation, and the watermark to the login. Locks are taken in one order, so that
+// nobody waits in a circle. SQLite has one writer anyhow.
+func (s *Store) lock(tx *gorm.DB, function string, marks ...watermark) error {
+	if s.engine.serial != nil || len(marks) == 0 {
+		return nil
+	}
+	slices.SortFunc(marks, func(a, b watermark) int { return cmp.Compare(a.key(), b.key()) })
+	calls, keys := make([]string, len(marks)), make([]any, len(marks))
+	for i, mark := range marks {
+		calls[i], keys[i] = function+"(?)", mark.key()
+	}
+	return tx.Exec("SELECT "+strings.Join(calls, ", "), keys...).Error
+}
+
+// Functions of PostgreSQL that hold a lock until the end of the transaction.
+const (
+	shared    = "pg_advisory_xact_lock_shared"
+	exclusive = "pg_advisory_xact_lock"
+)
+
+// tooOld reports whether a login is from before a revocation of everything of its user or tenant.
+func tooOld(tx *gorm.DB, session Session) (bool, error) {
+	var found int64
+	err := tx.Model(&watermark{}).
+		Where("tenant_id IN ? AND user_id IN ?", []string{"", session.TenantID}, []string{"", session.UserID}).
+		Where("not_before >= ?", session.CreatedAt).Count(&found).Error
+	return found > 0, err
+}
+
+// raise sets the watermarks of a revocation of everything in a selection, under their locks.
+func (s *Store) raise(tx *gorm.DB, sel Selection) error {
+	marks, err := sel.watermarks(tx)
+	if err != nil || len(marks) == 0 {
+		return err
+	}
+	if err := s.lock(tx, exclusive, marks...); err != nil {
+		return err
+	}
+	now := s.clock()
+	for i := range marks {
+		marks[i].NotBefore = now
+	}
+	return tx.Clauses(clause.OnConflict{
+		Columns:   []clause.Column{{Name: "tenant_id"}, {Name: "user_id"}},
+		DoUpdates: clause.AssignmentColumns([]string{"not_before"}),
+	}).CreateInBatches(&marks, rowsPerInsert).Error
+}
+
+// watermarks are those of a selection. A partner's are set in each of its tenants.
+func (s Selection) watermarks(tx *gorm.DB) ([]watermark, error) {
+	var mark watermark
+	if s.tenant != nil {
+		mark.TenantID = *s.tenant
+	}
+	if s.user != nil {
+		mark.UserID = *s.user
+	}
+	if s.partner == nil {
+		if mark.TenantID == "" && mark.UserID == "" {
+			return nil, nil
+		}
+		return []watermark{mark}, nil
+	}
+	query := tx.Model(&Tenant{}).Where("partner_id = ?", *s.partner)
+	if s.tenant != nil {
+		query = query.Where("tenant_id = ?", *s.tenant)
+	}
+	var tenantIDs []string
+	if err := query.Pluck("tenant_id", &tenantIDs).Error; err != nil {
+		return nil, err
+	}
+	marks := make([]watermark, len(tenantIDs))
+	for i, tenantID := range tenantIDs {
+		marks[i] = watermark{TenantID: tenantID, UserID: mark.UserID}
+	}
+	return marks, nil
+}
