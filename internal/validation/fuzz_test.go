@@ -97,7 +97,7 @@ func bodyOperations(tb testing.TB) []bodyOperation {
 			}
 		}
 	}
-	require.Len(tb, all, 6)
+	require.Len(tb, all, 7)
 	return all
 }
 

@@ -144,6 +144,17 @@ func testCoalescing(t *testing.T, newStore Factory) {
 		require.NoError(t, f.FlushActivity(f.ctx, true))
 		assert.False(t, f.get("s1").Active(f.clock.Now()))
 	})
+	t.Run("a use that is written too late revives nothing", func(t *testing.T) {
+		f := newLimitedFixture(t, newStore, store.Limits{Idle: 10 * time.Minute}, time.Minute)
+		f.register(session("acme", "u1", "s1"))
+		require.NoError(t, f.use("s1"))
+		f.clock.Advance(30 * time.Second)
+		require.NoError(t, f.use("s1"))
+		f.clock.Advance(9*time.Minute + 30*time.Second) // nobody has written it in all this time
+		require.NoError(t, f.FlushActivity(f.ctx, true))
+		assert.False(t, f.get("s1").Active(f.clock.Now()))
+		assert.Equal(t, Epoch, *f.get("s1").LastActivityAt)
+	})
 	t.Run("all that waits is written on request", func(t *testing.T) {
 		f := newLimitedFixture(t, newStore, store.Limits{}, time.Hour)
 		f.register(session("acme", "u1", "s1"))
