@@ -498,7 +498,7 @@ type ClientInterface interface {
 	// Revoke all sessions for a user or all users in tenant.
 	//
 	// `user_id` and `tenant_id` in the body choose the sessions; both together mean that user in that tenant, and at least
-	// one is required. Other members are ignored. The caller's own session is not spared. The answer is an
+	// one is required. `reason` goes to the audit trail, other members are ignored. The caller's own session is not spared. The answer is an
 	// `ApiResponse_SessionRevokeResponse_` that lists every session this call ended, all or nothing.
 	//
 	// Needs `admin:sessions:write`; with `partner:sessions:write` it is confined to the tenants of the token's partner.
@@ -513,7 +513,7 @@ type ClientInterface interface {
 	// Revoke all sessions for a user or all users in tenant.
 	//
 	// `user_id` and `tenant_id` in the body choose the sessions; both together mean that user in that tenant, and at least
-	// one is required. Other members are ignored. The caller's own session is not spared. The answer is an
+	// one is required. `reason` goes to the audit trail, other members are ignored. The caller's own session is not spared. The answer is an
 	// `ApiResponse_SessionRevokeResponse_` that lists every session this call ended, all or nothing.
 	//
 	// Needs `admin:sessions:write`; with `partner:sessions:write` it is confined to the tenants of the token's partner.
@@ -550,7 +550,8 @@ type ClientInterface interface {
 	// Register a session at login.
 	//
 	// The same `id` with the same owner again answers 200 and changes nothing; with another owner, for a session that has
-	// ended, or with another partner than the tenant's, it answers 409.
+	// ended, or with another partner than the tenant's, it answers 409; so does a login from before a revocation of all
+	// sessions of its user or tenant, and one beyond the sessions that the tenant allows a user.
 	//
 	// Needs `sessions:ingest`; a token with `tenant_id` is confined to that tenant.
 	//
@@ -564,7 +565,8 @@ type ClientInterface interface {
 	// Register a session at login.
 	//
 	// The same `id` with the same owner again answers 200 and changes nothing; with another owner, for a session that has
-	// ended, or with another partner than the tenant's, it answers 409.
+	// ended, or with another partner than the tenant's, it answers 409; so does a login from before a revocation of all
+	// sessions of its user or tenant, and one beyond the sessions that the tenant allows a user.
 	//
 	// Needs `sessions:ingest`; a token with `tenant_id` is confined to that tenant.
 	//
@@ -843,7 +845,7 @@ func (c *Client) ListSessions(ctx context.Context, params *ListSessionsParams, r
 // Revoke all sessions for a user or all users in tenant.
 //
 // `user_id` and `tenant_id` in the body choose the sessions; both together mean that user in that tenant, and at least
-// one is required. Other members are ignored. The caller's own session is not spared. The answer is an
+// one is required. `reason` goes to the audit trail, other members are ignored. The caller's own session is not spared. The answer is an
 // `ApiResponse_SessionRevokeResponse_` that lists every session this call ended, all or nothing.
 //
 // Needs `admin:sessions:write`; with `partner:sessions:write` it is confined to the tenants of the token's partner.
@@ -868,7 +870,7 @@ func (c *Client) RevokeAllSessionsWithBody(ctx context.Context, params *RevokeAl
 // Revoke all sessions for a user or all users in tenant.
 //
 // `user_id` and `tenant_id` in the body choose the sessions; both together mean that user in that tenant, and at least
-// one is required. Other members are ignored. The caller's own session is not spared. The answer is an
+// one is required. `reason` goes to the audit trail, other members are ignored. The caller's own session is not spared. The answer is an
 // `ApiResponse_SessionRevokeResponse_` that lists every session this call ended, all or nothing.
 //
 // Needs `admin:sessions:write`; with `partner:sessions:write` it is confined to the tenants of the token's partner.
@@ -935,7 +937,8 @@ func (c *Client) GetSession(ctx context.Context, sessionId string, params *GetSe
 // Register a session at login.
 //
 // The same `id` with the same owner again answers 200 and changes nothing; with another owner, for a session that has
-// ended, or with another partner than the tenant's, it answers 409.
+// ended, or with another partner than the tenant's, it answers 409; so does a login from before a revocation of all
+// sessions of its user or tenant, and one beyond the sessions that the tenant allows a user.
 //
 // Needs `sessions:ingest`; a token with `tenant_id` is confined to that tenant.
 //
@@ -959,7 +962,8 @@ func (c *Client) RegisterSessionWithBody(ctx context.Context, contentType string
 // Register a session at login.
 //
 // The same `id` with the same owner again answers 200 and changes nothing; with another owner, for a session that has
-// ended, or with another partner than the tenant's, it answers 409.
+// ended, or with another partner than the tenant's, it answers 409; so does a login from before a revocation of all
+// sessions of its user or tenant, and one beyond the sessions that the tenant allows a user.
 //
 // Needs `sessions:ingest`; a token with `tenant_id` is confined to that tenant.
 //
@@ -2490,7 +2494,7 @@ type ClientWithResponsesInterface interface {
 	// Revoke all sessions for a user or all users in tenant.
 	//
 	// `user_id` and `tenant_id` in the body choose the sessions; both together mean that user in that tenant, and at least
-	// one is required. Other members are ignored. The caller's own session is not spared. The answer is an
+	// one is required. `reason` goes to the audit trail, other members are ignored. The caller's own session is not spared. The answer is an
 	// `ApiResponse_SessionRevokeResponse_` that lists every session this call ended, all or nothing.
 	//
 	// Needs `admin:sessions:write`; with `partner:sessions:write` it is confined to the tenants of the token's partner.
@@ -2505,7 +2509,7 @@ type ClientWithResponsesInterface interface {
 	// Revoke all sessions for a user or all users in tenant.
 	//
 	// `user_id` and `tenant_id` in the body choose the sessions; both together mean that user in that tenant, and at least
-	// one is required. Other members are ignored. The caller's own session is not spared. The answer is an
+	// one is required. `reason` goes to the audit trail, other members are ignored. The caller's own session is not spared. The answer is an
 	// `ApiResponse_SessionRevokeResponse_` that lists every session this call ended, all or nothing.
 	//
 	// Needs `admin:sessions:write`; with `partner:sessions:write` it is confined to the tenants of the token's partner.
@@ -2546,7 +2550,8 @@ type ClientWithResponsesInterface interface {
 	// Register a session at login.
 	//
 	// The same `id` with the same owner again answers 200 and changes nothing; with another owner, for a session that has
-	// ended, or with another partner than the tenant's, it answers 409.
+	// ended, or with another partner than the tenant's, it answers 409; so does a login from before a revocation of all
+	// sessions of its user or tenant, and one beyond the sessions that the tenant allows a user.
 	//
 	// Needs `sessions:ingest`; a token with `tenant_id` is confined to that tenant.
 	//
@@ -2560,7 +2565,8 @@ type ClientWithResponsesInterface interface {
 	// Register a session at login.
 	//
 	// The same `id` with the same owner again answers 200 and changes nothing; with another owner, for a session that has
-	// ended, or with another partner than the tenant's, it answers 409.
+	// ended, or with another partner than the tenant's, it answers 409; so does a login from before a revocation of all
+	// sessions of its user or tenant, and one beyond the sessions that the tenant allows a user.
 	//
 	// Needs `sessions:ingest`; a token with `tenant_id` is confined to that tenant.
 	//
@@ -5439,7 +5445,7 @@ func (c *ClientWithResponses) ListSessionsWithResponse(ctx context.Context, para
 // Revoke all sessions for a user or all users in tenant.
 //
 // `user_id` and `tenant_id` in the body choose the sessions; both together mean that user in that tenant, and at least
-// one is required. Other members are ignored. The caller's own session is not spared. The answer is an
+// one is required. `reason` goes to the audit trail, other members are ignored. The caller's own session is not spared. The answer is an
 // `ApiResponse_SessionRevokeResponse_` that lists every session this call ended, all or nothing.
 //
 // Needs `admin:sessions:write`; with `partner:sessions:write` it is confined to the tenants of the token's partner.
@@ -5460,7 +5466,7 @@ func (c *ClientWithResponses) RevokeAllSessionsWithBodyWithResponse(ctx context.
 // Revoke all sessions for a user or all users in tenant.
 //
 // `user_id` and `tenant_id` in the body choose the sessions; both together mean that user in that tenant, and at least
-// one is required. Other members are ignored. The caller's own session is not spared. The answer is an
+// one is required. `reason` goes to the audit trail, other members are ignored. The caller's own session is not spared. The answer is an
 // `ApiResponse_SessionRevokeResponse_` that lists every session this call ended, all or nothing.
 //
 // Needs `admin:sessions:write`; with `partner:sessions:write` it is confined to the tenants of the token's partner.
@@ -5519,7 +5525,8 @@ func (c *ClientWithResponses) GetSessionWithResponse(ctx context.Context, sessio
 // Register a session at login.
 //
 // The same `id` with the same owner again answers 200 and changes nothing; with another owner, for a session that has
-// ended, or with another partner than the tenant's, it answers 409.
+// ended, or with another partner than the tenant's, it answers 409; so does a login from before a revocation of all
+// sessions of its user or tenant, and one beyond the sessions that the tenant allows a user.
 //
 // Needs `sessions:ingest`; a token with `tenant_id` is confined to that tenant.
 //
@@ -5539,7 +5546,8 @@ func (c *ClientWithResponses) RegisterSessionWithBodyWithResponse(ctx context.Co
 // Register a session at login.
 //
 // The same `id` with the same owner again answers 200 and changes nothing; with another owner, for a session that has
-// ended, or with another partner than the tenant's, it answers 409.
+// ended, or with another partner than the tenant's, it answers 409; so does a login from before a revocation of all
+// sessions of its user or tenant, and one beyond the sessions that the tenant allows a user.
 //
 // Needs `sessions:ingest`; a token with `tenant_id` is confined to that tenant.
 //
@@ -13404,127 +13412,129 @@ func (sh *strictHandler) IntrospectToken(ctx echo.Context) error {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H17c9u4ku9X6eLdqtguSpZkx07kP+71OJNZ701mUolnszWRjwSRLQnHFMADgLZ1Uv7uW3jwKVKWbeU5",
-	"+ssWSbwaQD9+6G589gI+jzlDpqTX/+zNkIQozL/v8V8JSnX+Sv8IUQaCxopy5vW9ixmCsK+fSaBhH6iS",
-	"MPqflivTOn81gpsZMlAzooBK6ILi0O29gGsq6ThCOP1wdn4OwYwIEigU0gcCE4FyBpwhcDVDcUMltj3f",
-	"k8EM50T3Qi1i9PqeVIKyqXd353vvUYnF6UShWO7lBww4C6Vu+YZQBWOccIGgZggMbxUosaitnjKFUxSm",
-	"/o8fP54maoZM0YAoXG7k/eszODp+3vFBYqCfwcHqPt/5nkAZcybRkPkXEjqq6V8BZwqZ+ZfEcaQbpZzt",
-	"/1Pqxj57eEvmceS6oQiN7GQIhBsigTBAIbiAmAhJ2dQMdczDhXdX7NF/CJx4fe//7OdTv2/fyv1fdXnb",
-	"y+Up11VBQBjjmpgQYsBDDD2/uGqKa6CpMff5fr7CTINnnE0iGjyBDiBRSj0HMyIBWYhhe0NDl4ooBD4x",
-	"JE1b4QIUMsIUhBwlaLKQKOI3QNXGiPKaizENQ2RPoIriV8ggIsGVtP0PeIww0d2fUQk8RmEq2hSxTHvP",
-	"pG1Hlsi0gkgfP35sVffaKkJVt+ad/xQ6nzOFgpHoA4prFHZ4j6N4WhPYqsCR6smUPWWQMLyNMVAYwoQk",
-	"kTox0xnxqVnwmgcHJJEICQtRmHeOSwPd3Db9navXPGHhI8nzwW0evRAmup5NrLrfOcgkmGU7M1vbAYki",
-	"FBsb+zuyiDgJLzh/Q8QUn7AnDS+lEiJdj+4sYdDtHL54fnwE44VC2d4k0642BG/pLxsjil7nNMA/Gbkm",
-	"NCLjCJ/EwU1luscK5zEXRNBoAUle+aYIExJFxkRiQaIJJMEMQ6AMFJ1jmUJG1WhlusZqAmVaydO40p+M",
-	"JGrGBf03Pna/ncI1iWgIYyRCz7+RBVQazkAFbmr72UZM7b7m+JoZLUnj74fhZ2M2PTmN6Xunkw0df8p+",
-	"6/ex0DJSUaux6YVzH6kqtei+zvH+Ym9RkayM7922prylFciWvKJxixt6k6gVc62jCq+vRIL6Mz6nereo",
-	"hdefkEii1TLtBHv9T7bLl76nqNLLozjgT5WuXnp+qrPy8T8xULrvtQS65le4KTIV6/ohiFXs8L0kC2mg",
-	"hlKJ4fCULYYraJU2+Ur/rqn0eyWLHuAnqYQPp2xxWUuPX0hwFcwIYxi94VOeqILVU+Ymf8TIzl/BGWcM",
-	"AwW6YOvMlgRbFLrtgsHVaz/XJleZopH5cGgYUr0Ba79IWRaB//p4AZJOGYYwXhjliYaa16gFxIJf0xCF",
-	"biYdvuvJhWnArzFNi7Qr9aZAw0ai1BAw00kbZDyfAF6jWDgbcJwoOOz1limTSoZqRR+1qX6DTMGN4Gzq",
-	"g7YoQaKWOAEWh/7K1nDfoF1DheHaIdSM7T8vLt79t5YgRp5lI23quF6o8r59UK3vrnkARAiyeOpeSSuv",
-	"G0vNkM+ZElzGdg037oX3r8/g+OioV1zt3eU5XbHMSRCglE7uKw4R51dAVHE+G9awb6sd6sfDGXVqB1v8",
-	"MfH6n5aADT97wpIo8u4ul+yXIMBYmy6EhUb7Z4ghhn3gLFqUuimBCIQrxm8YzFDgUl/hYhEj/KfuUnXR",
-	"LW2xWjrfPx+Of641Ib02vOYCSEpkh3npMU45D4Gan6PPA48Eil7jwOuDXTajlBgzyqaAkQW8ynNry9Tt",
-	"V1QzZ+ZlWp1Vw3SlVQVM98ZBIgUebuvOyDHmPELC1t0Kd75HkrC0I5fXUNpUEj5yw935XhBRZGpIw6KQ",
-	"PDMP4TxcWrrrV4y3cTNwKCkLELovjzuaZhMu5kRZfPDosEDEX2/jvAcpeLh+FyhRT+7COVFP6oKURcKe",
-	"S/kEksZEKIaiMlnv7NOnzZYBlIq1fjAPnlBhuZMf6JN6l4xLlSXjJ1RmEbMKES8sjPYkGuY8vVRzxlYf",
-	"XXWFETu21cyJMw11iRWXNNilraHfal0UKAuiJLTm+um7c8hg9WUe6mAwR86HyLC0805yWNrXKAD6yzlK",
-	"ReaGoWQ7NSQKWw5MyIidfflIWt+nglRMgCUCvyNTyojCsGrUvaFSnSucrzBR1tK9KtWVdK+SaWMFwde2",
-	"bDSTMhSgFjdZ1ei77EvdvFdrFZXqKyyaJTp/qhDmcsXspC0ubYD8PczdXlhe8TGZYpn/TnFZRGhKoBgu",
-	"fYwCGgsorkg0zAV+xkEUieDcPG4upluqKfbOPPbrTuCKxI5tn7IulztTbmN5GlKC1pDcTYtRh6heJ1Wa",
-	"n0IizfkPSZWqNpyOtXEEc5yPUUiIkFwj3Djlz2qvCdPW3dQqXeUJwtuYCpRDUlGr6znHA3XtC3PGeaMV",
-	"vsqhVbusuOguwKmhAY2HJAwFWl2gpkM0viZskX7z8E59NAeVxQM0KjVZQ5gIPgfGb4qdO4/h1DV153uJ",
-	"RDEkU6waIXNy+wbZVM28fq9z+EJvRKVQ6Ob+8ekfg8Ftp3O59x+PpKBpz6rziUSp9fhKJ/+UKODUdKvI",
-	"f6vLacWKi+NTY/nUqICUTSM0kERL04opDoRBAfetsxV0XRh+mVX10Z7oY7EP5uDZ4eYnmjz23J+YvVE2",
-	"NWzX3GorVDFkZG7YT3Eynz/3vTll6e/uipnN8Ki8U7+TugFWNZRqFy6XZzCbnpVTeM4mvIZnFDqUTozW",
-	"VUhxL66cv5VaRJGgNbZ7cXRlLbLYrxpVsmFyNkJmo18v1e6Xxl07C4bCzXOQKRo1hpRlNRGVCrScqCF6",
-	"HA8DnjBnhpmTVa/fKa0sODMfPNbGatBCAoFaO1hnts/spw2THeI1DTDT6h+j4L4yVVgTwBrGBfG0smsF",
-	"MVLTtfLaq19vTaJn/d6XpQWVwyARAitTasheKCPhzH31WACkYV4jItWQOO6/KV6cAc9EKkhFi+OmTeJx",
-	"/VqLkszVh3MHtz66vl/nFmatJZJpo7w6TKG6JVJhKYaNpOVLy6dEivK+KG23mjkqrfllJpSxmGYu9B6n",
-	"VCqRmRVVFTJVexQHYT5FAURBxKe0RhaUmcOXEuWaXOmxB2UrJXiBBS0xiIba0xEjCyWMF0CVxGhSgrIe",
-	"y1HqdcAHqA2PUAjTc6BnErR2n6mxIeyMJA1Huz4kjP4rydwYWjc0xBOYkxDTQ6XUwaGByOfhF9LF6zll",
-	"GayrpWm39+KL0tQBg0bNNli2BbnGGHE2laB4G/R3EyqkcvvGbjFbRGsQ0jiNhhjQ0KI/NahjFVN75Ajv",
-	"ReK+lbGieWfLMHCwHg+p4WfYywmMCrxwBAHXVDN2F1VNFo0bSUhlHJFFpgk277zHj6fU/CvboFUvV0ij",
-	"QvMHvc7GmrdSqyyhlumtX5ozUndkpamj6T3XKv5IJuORJuvTTJp15WEuCvMlfo84K8mqVSKtCYZNFWt7",
-	"Kisz9PU+QbbVcrda7iO13IgHmW71GPK9Scvf+Z6UfEjiWJZI9+nSfxC+nRqmRehHcjjV9W7QueAL6ffN",
-	"fP0p/HrVCH46iyJbkU80LlYd1lRczpocRdz5lLEt9JepdirroOcAY1XLPOwazHme/rCZfxgi6saGJIpW",
-	"MSHbeTiNotpKXFeHNKywxma3gjm5tWcN/W6n0+ksHSg1r6NUcJ2Hsg60LdP5/vlodBRxb4wvemopaGo1",
-	"YbeWkmEORZWJFzZBUMv0u98Zo0iDKukqO6PcrXJbl43Ua17O97p5RTwoDWINXpGR4vKuhtvXHDbKaZHA",
-	"b1HK0mlXgWCVc3LT5/pz8mWfv8CzTbkvC9S61z/MTGqQCKoWH7TMsaSxPtyniVYf01+vUzn7Xx8vvJqY",
-	"kZL/lzMJAs4mdJoIbfNLmaCAnfevz+Bl5+jFbhvOIkLnsm+VWB9GmU6pf+QGo/4l3Z+AxzjK4t7M7jad",
-	"ywc2Uyq2ruO0HiyHPVf1nnFX2rOtyj0fSGoSmueaG9unBrowz1JWt3eSg+vmjR7sXgFvlnuZj7+aCZ5M",
-	"ZwNGlTbNZfm0ZWeUKgij3TacFk+s9vasa8PeHtzMaIRAVeZgNUZkjv9aL6xRzvZHujA1uMiATRKVCDzJ",
-	"Ax2dk9jenvHR2tuzRu+e49F7eczZBEge1WNHqI1f63SmZBZ8ZeYGAj2X1kZuD9iA/Wo8RFNdHQIiBMVq",
-	"6GYbjIeC8cL78+LMB704Dg4OXsINVTMY/TXygSiYc6lgTgPBpfVW0oQqdC2YYXBlYKUBs4FmIjQ2EwtN",
-	"t61FP6dyQrOhECZvUPQhJmoGO4edw10f5qhmPNS/nu/6oAShEWVTkBGRM9g56Bzrp2Z57xx2uru+Xt5K",
-	"kEAN2M5hr7frQ4xiTi39dg47B7t+Rk7TRBtODYhj8QS8RgF4S2Xqq5iRN4ckQPI5Gq9bjCTCFC10Ickc",
-	"B8yOoQ2HvZ5DJ6xfbjpSpm1xbTSNTtwbswqc367zFLRfDLw+DLxB0ukcBKknrvmFA+9u1B5o5iaT+ZyI",
-	"heHBCDczrqvIED3fGvk35uzVjkYv22AGVpOx04FMD3WRkYUo4CywBbT8mnJe8ht03F7C6btzz/euUUi7",
-	"jTvtbrujGSePkZGYen3vwDwyxu7McLF9EtP96+4+CeeU7ad7d1+/mmKNavOGSgV2z2VKjV2JExop1MzX",
-	"rO2LbP1oChAY3e/mMvKB4Y1er3Yx7oxyNW7k6zllMDI8TncJWUjZdLcNr027csACPh9ThrY3p7+/OjEx",
-	"uForBSsVbE+uSZS4NTQnKpjZYNGZ7jiMCi4MhkXgLQmUnRYCMZkixNoW0utLTxOVeoW5RiIqlRn774ih",
-	"hJEhaT8lUl8gCUcnbtc69lp56/iOkQh6xSheAOFkKjBSpuLqsAsvixs9D72+p7uSLgsz24LMUZlQH63I",
-	"6Yn8V4JCW0LW4Ei9OfLYo0x77BqghM6Tufn/Hh8WrQjU1p+7idS00esYJdI1ojXI2iabPWGams2tiLzV",
-	"R9s752FzQ0Ws52lN5Wimaay8/exi1zIyhWp3SBRlK4Sy9PmuNpxq5znDmB/b0Sf0qA4KzihqkdK8q2m0",
-	"Xao4Po2sp6Xa7vSrUuh/r9N5YFCf8cH7VDqy7paPkb1ep3fU6nRb3ecXnRf9Tqff6fxVsVv7mp5Xisdl",
-	"szQv2+uVymqT2ut0X74cHwe91vPupNM6Jgfj1ovJEbZ645fh0WHQId1jLFvOur6Ddqfd7R60j70yXmXt",
-	"zGUEqdT9l/3ey/5ht917/lfZDO97b/m/aRSR/eftDuz8T7d7Am8oS27h9sXR8OjwBMR1v3vYaXd24TcM",
-	"rvh+r9PtdLqdLrymAif8dt+89cq4hEdC8v8cudsBnxcggb6XtA6Pu10zv6mvYtGr1NEHD1tHQTdsHQfP",
-	"sfWSPD9udcJDchB0Jy+w1/VKXqKVsR5Yci85J1rnvG7RU0/zrpIbXrfiX9e9KwZ11kRsfkiMWTBJIigY",
-	"a5uJBz7sdJtKZMt/vxTZagod3F8oT4agS/R6a+ye9SJb62J2aqiWfwKp3bYZkj23nGD16OtSFJiya1Cu",
-	"JkbbLJFMdzRKVkF+KzLVktt7FxE14WKeaV7epS7YoMNZ06fl0KCY1yNVBgvSHDvT5iYmfMYYdPq/KDL/",
-	"W3PJcHWj5IzcbrRRMwW71JlVLkHJjHNZ8jOUJzDmagaKT23IzBwJy/z6hC1NlGvKqV4KIiRSDZhW/4vx",
-	"0vCHq8O6fWojiU4ZN6+0CmpTDlSPiK19KGOSfVdQVfXY7g+xHdleakUrNSkyj4I014EN8fENCbnItMxm",
-	"FfFGUIXNOqJ9vTEl0a6P0yi6R1P8BnLZ7MdfeLh4mEgunCl7JDD497LMKOUDWhniWwaRXMjGJpSGJXyx",
-	"W4ENP60n4S/vvrT8+6aSaw02XEjY9BWFXXeNEtXsJFshuWEhmR9jPF1Ufs53350VkhHWJhizbe7Y97sF",
-	"72HN1E+NEJHQ6xwCiSRPs64VU2GFQCJt6y9S4SC5wRCVMIlhJJngdyYgHHEbhENM1CwXDTkZvSrrrGO7",
-	"+clHHYD/nZiFhzXuFj+Bwm7HtbpEll1qy7y+DPPK99YqvuXXQ7G/oSqcsIwXcP6qDnplMFqVUmd0YjlR",
-	"rv9rJdokA4OEKRppbrEwD+NETDH8TiDOKaq/O2d6pO7590Cocv8k7w1nIWc+/MmowhD+P2XT0ABKud/R",
-	"p0q4T5Uu3X6395e3HMjj3dArWhdG0/cukMzho36tp+4LAmZl1yHvNCTwhl9jRAJ8DKb2U5sUW9n688tW",
-	"LRfXE6wFgyCiEwwWQYSZUbAKNEvjRYpntDZyJBXAkszRnFZaaZgeSAO/YbrglFDmhLS2FzoG5rLhydlx",
-	"pBOkhNkTaVPSd+hcjjUR4/AwYM6c4KJcquDRzwqS9pn0tSROe3DYeVkU65nIpro/anSSpdOxor0I9lVl",
-	"eQbd1VsUlnL59Dwa6/mKkqgYl+ExLoxe0YQ1/SA8fj1mUuef/iVhsa1qslVNvhPVZOW+WJmjtClruWPZ",
-	"Nkbf8kEMXSL8jYnfnlVxtltvu/W2W6+69Whx5/0dDio6L+8vkd30sD3Z+G7AQWdfLFsxeQYNZ67cZ8WU",
-	"jjb2SSGnUr1t8ztXzjmSlCRWIh3y52Le7Lm8iXCdkwXMyDU6+yX0l52t9Sdzfo1F7+3UdHHwY3ZrR8Dn",
-	"CGMSXJkEqXSC/QHT9glkyXV1bWOECCcKeKK+kuUScBEu5xL6usjjUw7HG4XqQ62BbPR3yxfo1B6XuAhd",
-	"53fxN+G8D4WAtqz6x2TVmi2kjBqKScY2xLHjWO5/LiuY5og6Tpq4t7w/V5lh5AaDspezOHCq8EnfXs1l",
-	"nrLQ3MBhzoDGJlBHQRJrphkShW34g9UgUpat978itFRk0HH8zU6Fyi0sJdxqbmXtBA5rpg57krRYbbo8",
-	"VGJkmdvWAo8OVyZP30qRrRT5yaWI4V5rCpB5+cRiRdBWFC0FbqXc30EqxgO3xofAxMARRQZeH6pZc31o",
-	"t9uXPgwMQKC/KGYGvqsEdbVhlCM42i4Q6TV4ttYBy1MPlWInbdQkWClivZOfufjKFSJEIsqi4DDXGzQF",
-	"TL1dfH+OsNsAlW2Ayvq4WZ6kwIUUlwIJ4DSm8N9deIv5o99Q1fs9byNUthLrEREqbxcN5+sFMfXowBSb",
-	"KqUksDiz7rKnBQnAE+WEhs0EkH3sKrI+t1HknM3m2lJ5bBRIvURqdqZ9uzABKz+joPkxgxqWeWaNX3kd",
-	"5yx89o7LLRfdctFNhzCsxUsfGLlAQMYY0AkNSpELa7oMVyLgrLpd2vUj6BofJOvQVEqNsBQNMWBL4RAP",
-	"Z6dbH+Atq87t5iUuDfkkAryye+Nvwqm3TqjfZYBHI1d3IRD7nzP84m5NZKcSuV0I0j4jDMboUvPYu1Sd",
-	"jWryJs34TbVwJh4yKOj3x+fkgUen5BmwJ+TkgcaUPJVYlLJrbm1utWr4SibEljJj1wWuGFlYGyXTBELZ",
-	"7C/32AdlsVZMPXO/VFuRLHtVuhkTm3/+qiGrzFPT7Nzfam0inspVxSxagECVCFYFOhu6bb8achYt6vMS",
-	"WSI+pJnyZZ7wh626mmWzMUvSD56FaYtZbjHLb5FUZ51LA1ddsLg11rca3WMhTydQH67UPRQHrTu8K2l7",
-	"FzMqrUIVolQisd9nOoZVsG5oFEHEp8ATlSf3MeXP09yp1s3OXFxtkumYKz1OLPBal1DH3CijOG8bKKM+",
-	"1U01ScGDdK+0zNOVL1vTynQ431QF+3tb+A92/C4hUls2vmXjD8Fc3T7cKE+Xiqhmc/03zCoF/SWVigY1",
-	"nHykd7E9v3Lmb9qAZo/ObCk+skpuWHqWcoDiM3sj1tDw/BHsuFBRJ1oGzH266+f8ejheDEu3Fe3Yj32X",
-	"9Uw/hFigRKZ0OcXjYTHJ9wh2+KQqu3znP9jt7PoDlmEKRlvuHc6Kvc+eWa9yIod8MvpxbPoplk36D2Z9",
-	"/KAypbLwvP5Bt+N7Zkqa+Htuu6UT6fVfHqVWWVio61gbnNVZ9/rdXv40/7h30MkEWnWJmnT8XNuzfmYG",
-	"9rsvtDnLx1SPqNvp+p6Jj9b/620/jvR27R6bu7HLCzg1Rx8e4ZX30NwxZoD90mbWozvs+F5xVxrnz+9T",
-	"6oY0UEOpxHB4yhbDrbjditsHJWOAlPc9XcqanbL/2WEXdw+Cx5cR7j9EaNBxLWBiMtX/yVKuhB8QR/5T",
-	"3utl8gVR5Jr6c4j4/tpXXBS1BX23oO8W9N2CvlvQd6u+fC3Q14ijjaIEFf3FIcH3osA1KdqzY/70osGK",
-	"e5e0iSH9NJX7UuhHVskovz2wD5qRjSyum3vKpk5ZVSCaFjUZ3+RVp2xahosLDrv2pq4BG5WvPjRn+7rd",
-	"dqZfDWkoXS/MoX+0ADXj0sYlhn7VExgU5ydAQxfyQQRCwq4Yv2G+CzLnYsBKt0U9s+kuYyKlfn1tE9BL",
-	"GiELsA2/ulZ15WlqyhsOlDl4XY9+nkitvsGUXiP7CRDwn1RzvHxSrrHyHZ229eJtmy6Q8YFZtYqXW26z",
-	"zf/gZwHbbPVbReLeY4fNqxKbcQD/AqnrfxBxV0Lnvwt5t/GEMdt09ltv52/k7bzM11Yks7fXrC7htEU+",
-	"9eujU9X/WMeEfwNGtE0Ru81Tuc1TuRXCWyH8RfPe11sWXM91b39MgqtgRhjDqBXxKbc5xeoxyIsZAg2R",
-	"KaoWEAt+TUMUoDCKpL0I31YAO3/EyM5fwRlnDAMFv5DgqnVmG4E39ptuu7NbEM6Mp8mdjBC1ucdcdTau",
-	"391IHwvOJ234aAJPTYi/QfqKfqi+ldMjmYxHrpgwyKDJ/QJ0AlQNGJX5lZPPZHpljSlDIs4qiQcM9Jde",
-	"UGmyBRSTzLgkZRKQmpT7lVxlecpLl9zGXT9pgEmtJOQ5MI3vrrSMQJfLx070P5ylV8Tr7lJmsMg5ZYlC",
-	"00eqJIwoUbUaRmGq7SSsnXz/tnVzc9OacDFvJSJCFvBQqwHrbsxfqg0/HPFqzOgrbeJRQ71NQzkPUE2M",
-	"3up6Vl22eqqvNdOxqxqvddMQRITO85ynkizsmrG3I3GG7fWTrDXyupXdMfppfk8rYfrNGCFEO78bo+YW",
-	"fvp2sgGDRJh0v58ui5KihiWvkXDMyQzKlODaOFshK86lvQW3yNWfyYLrK40imHIe/l/Yef/6DI6Pjnq7",
-	"5hDq88A5aAy8PkxIJPHOen66AxVzapM6zJpFnfLUOYk0j8LQB+dc6JvVPhF8bhY6lTJxdtmNOUXKoa30",
-	"/pQ0/8BSmkpjzBUepiQYPSD5WJrOQDZmIcvrvdAffi0OfZ41a5TUL3ceYWc2NYhIEurl5qgaepe+F0QU",
-	"00tVbnBsTTav3z0+enF4fNDpdHyPEuUeHL08NA+M9TVTKpb9/X0atssmggy4DfaPkdkI1YdYeDIZ58ZF",
-	"zaUvazPpCo2dgt+Ur14RhaW78LbnFFtB8VWMiHydQsqDVsqFspT57I2RCBSniZppoXOnxY7ppkUp6hQ5",
-	"/TZV48U1OskR8iCZ6/n0vURo3WrfJkaxfVmKU3e6TOwu+XomXdgbF9JqzJULJ6nIrpzUssRhdrKdg1/L",
-	"94XVhMenyZPplGHYosx6U+SVFJM91BcnuXAwWKG9Z4mXulI14VZ0xE6vEzu6W/nd/SaN88zexk8UEHml",
-	"LSVjsZDiDRm5cC50YXnu7y7v/jcAAP//",
+	"7H35c9s48u+/0sX3rYrtomRJvhL5h/c8zmTW+5JJKvFstibyShDZkrCmAC4A2tam/L9/CwdPkbJ85Bz9",
+	"ZIskrgbQxwfdjc9ewOcxZ8iU9PqfvRmSEIX59z3+J0Gpzl7qHyHKQNBYUc68vnc+QxD29TMJNOwDVRJG",
+	"/2y5Mq2zlyO4niEDNSMKqIQuKA7d3nO4opKOI4STD6dnZxDMiCCBQiF9IDARKGfAGQJXMxTXVGLb8z0Z",
+	"zHBOdC/UIkav70klKJt6t7e+9x6VWJxMFIrlXn7AgLNQ6pavCVUwxgkXCGqGwPBGgRKL2uopUzhFYer/",
+	"+PHjSaJmyBQNiMLlRt6/OoXDo4OODxID/Qz2Vvf51vcEypgziYbMv5DQUU3/CjhTyMy/JI4j3SjlbPff",
+	"Ujf22cMbMo8j1w1FaGQnQyBcEwmEAQrBBcRESMqmZqhjHi6822KP/kfgxOt7/2c3n/pd+1bu/qrL214u",
+	"T7muCgLCGNfEhBADHmLo+cVVU1wDTY25z3fzFWYaPOVsEtHgEXQAiVLqOZgRCchCDNtPNHSpiELgE0PS",
+	"tBUuQCEjTEHIUYImC4kifg1UPRlRXnExpmGI7BFUUfwSGUQkuJS2/wGPESa6+zMqgccoTEVPRSzT3jNp",
+	"25ElMq0g0sePH1vVvbaKUNWtees/hs5nTKFgJPqA4gqFHd7DKJ7WBLYqcKR6NGVPGCQMb2IMFIYwIUmk",
+	"js10RnxqFrzmwQFJJELCQhTmnePSQJ9um/7O1SuesPCB5PngNo9eCBNdz1Osut85yCSYZTszW9sBiSIU",
+	"Tzb2d2QRcRKec/6aiCk+Yk8aXkolRLoe3VnCoNvZf35wdAjjhULZfkqmXW0I3tBfnowoep3TAP9g5IrQ",
+	"iIwjfBQHN5XpHiucx1wQQaMFJHnlT0WYkCgyJhILEk0gCWYYAmWg6BzLFDKqRivTNVYTKNNKHseV/mAk",
+	"UTMu6H/xofvtBK5IREMYIxF6/o0soNJwBirwqbafbcTU7muOr5nRkjT+fhh+NmbTk5OYvnc62dDxp+y3",
+	"fh8LLSMVtRqbXjh3kapSi+7rHO8u9gYVycr43k1ryltagWzJSxq3uKE3iVox1zqq8PpKJKg/43Oqd4ta",
+	"eP0JiSRaLdNOsNf/ZLt84XuKKr08igP+VOnqheenOisf/xsDpfteS6ArfolPRaZiXT8EsYodvpNkIQ3U",
+	"UCoxHJ6wxXAFrdImX+rfNZV+r2TRA/wklfDhhC0uaunxCwkugxlhDKPXfMoTVbB6ytzkbYzs7CWccsYw",
+	"UKALtk5tSbBFodsuGFy99oE2ucoUjcyHQ8OQ6g1Y+0XKsgj8/eM5SDplGMJ4YZQnGmpeoxYQC35FQxS6",
+	"mXT4rifnpgG/xjQt0q7UmwING4lSQ8BMJ22Q8XwCeIVi4WzAcaJgv9dbpkwqGaoVfdSm+jUyBdeCs6kP",
+	"2qIEiVriBFgc+ktbw12Ddg0VhmuHUDO2v52fv/uHliBGnmUjbeq4Xqjyrn1Qre+2eQBECLJ47F5JK68b",
+	"S82Qz5gSXMZ2DTfuhfevTuHo8LBXXO3d5TldscxJEKCUTu4rDhHnl0BUcT4b1rBvqx3qx8MZdWoHW7yd",
+	"eP1PS8CGnz1hSRR5txdL9ksQYKxNF8JCo/0zxBDDPnAWLUrdlEAEwiXj1wxmKHCpr3C+iBH+prtUXXRL",
+	"W6yWznfPh+Ofa01Irw2vuACSEtlhXnqMU85DoObn6PPAI4GiVzjw+mCXzSglxoyyKWBkAa/y3NoydfsV",
+	"1cyZeZlWZ9UwXWlVAdO9cZBIgYfbujNyjDmPkLB1t8Kt75EkLO3I5TWUNpWED9xwt74XRBSZGtKwKCRP",
+	"zUM4C5eW7voV403cDBxKygKE7oujjqbZhIs5URYfPNwvEPHXmzjvQQoert8FStSju3BG1KO6IGWRsGdS",
+	"PoKkMRGKoahM1jv79HGzZQClYq0fzINHVFju5Af6qN4l41JlyfgRlVnErELEcwujPYqGOU8v1Zyx1QdX",
+	"XWHEjm01c+JMQ11ixSUNdmlr6LdaFwXKgigJrbl+8u4MMlh9mYc6GMyR8z4yLO28kxyW9jUKgP5yjlKR",
+	"uWEo2U4NicKWAxMyYmdfPpDWd6kgFRNgicDvyJQyojCsGnWvqVRnCucrTJS1dK9KdSXdq2TaWEHwtS0b",
+	"zaQMBajFTVY1+i77Ujfv1VpFpfoKi2aJzp8qhLlYMTtpi0sbIH8Pc7cXlld8TKZY5r9TXBYRmhIohksf",
+	"o4DGAoorEg1zgZ9xEEUiODOPm4vplmqKvTOP/boTuCKxY9unrMvlzpTbWJ6GlKA1JHfTYtQhqtdJleYn",
+	"kEhz/kNSpaoNJ2NtHMEc52MUEiIkVwjXTvmz2mvCtHU3tUpXeYLwJqYC5ZBU1Op6znFPXfvcnHFea4Wv",
+	"cmjVLisuugtwYmhA4yEJQ4FWF6jpEI2vCFuk39y/Ux/NQWXxAI1KTdYQJoLPgfHrYufOYjhxTd36XiJR",
+	"DMkUq0bInNy8RjZVM6/f6+w/1xtRKRS6uX99+tdgcNPpXOz8zwMpaNqz6nwiUWo9vtLJPyQKODHdKvLf",
+	"6nJaseLi+MRYPjUqIGXTCA0k0dK0YooDYVDAfetsBV0Xhl9mVX20J/pY7IM5eHa4+bEmjz33J2ZvlE0N",
+	"2zW32gpVDBmZG/ZTnMyDA9+bU5b+7q6Y2QyPyjv1O6kbYFVDqXbhYnkGs+lZOYVnbMJreEahQ+nEaF2F",
+	"FPfiyvlbqUUUCVpjuxdHV9Yii/2qUSUbJudJyGz066Xa/dK4a2fBULh5DjJFo8aQsqwmolKBlhM1RI/j",
+	"YcAT5swwc7Lq9TullQWn5oOH2lgNWkggUGsH68z2qf20YbJDvKIBZlr9QxTcl6YKawJYw7ggnlZ2rSBG",
+	"arpWXnv1661J9Kzf+7K0oHIYJEJgZUoN2QtlJJy6rx4KgDTMa0SkGhLH/Z+KF2fAM5EKUtHiuGmTeFy/",
+	"1qIkc/Xh3MGtD67v17mFWWuJZNoorw5TqG6JVFiKYSNp+dLyKZGivC9K261mjkprfpkJZSymmQu9xymV",
+	"SmRmRVWFTNUexUGYT1EAURDxKa2RBWXm8KVEuSZXeuxB2UoJXmBBSwyiofZ0xMhCCeMFUCUxmpSgrIdy",
+	"lHod8B5qwwMUwvQc6JkErd1namwIWyNJw9G2Dwmj/0kyN4bWNQ3xGOYkxPRQKXVwaCDyWfiFdPF6TlkG",
+	"62pp2u09/6I0dcCgUbMNlm1BrjFGnE0lKN4G/d2ECqncvrFbzBbRGoQ0TqMhBjS06E8N6ljF1B44wjuR",
+	"uG9lrGje2TIMHKzHQ2r4GfZyDKMCLxxBwDXVjN1FVZNF40YSUhlHZJFpgs077+HjKTX/0jZo1csV0qjQ",
+	"/F6v82TNW6lVllDL9NYvzRmpO7LS1NH0nmsVfyST8UiT9XEmzbryMBeF+RK/Q5yVZNUqkdYEw6aKtT2V",
+	"lRn6epcg22i5Gy33gVpuxINMt3oI+V6n5W99T0o+JHEsS6T7dOHfC99ODdMi9CM5nOh6n9C54Avp9818",
+	"/TH8etUIfjqLIluRjzQuVh3WVFzOmhxF3PmUsS30l6l2Kuug5wBjVcs87BrMeZ7+sJl/GCLqxoYkilYx",
+	"Idt5OImi2kpcV4c0rLDGZreCObmxZw39bqfT6SwdKDWvo1RwnYWyDrQt0/nu+Wh0FHFvjC96ailoajVh",
+	"t5aSYQ5FlYkXNkFQy/S72xmjSIMq6So7o9ytclsXjdRrXs53unlFPCgNYg1ekZHi4raG29ccNsppkcBv",
+	"UMrSaVeBYJVzctPn+nPyZZ+/wLNNuS8L1LrTP8xMapAIqhYftMyxpLE+3CeJVh/TX69SOfv3j+deTcxI",
+	"yf/LmQQBZxM6TYS2+aVMUMDW+1en8KJz+Hy7DacRoXPZt0qsD6NMp9Q/coNR/5LuT8BjHGVxb2Z3m87l",
+	"A5spFVvXcVoPlsOOq3rHuCvt2Fbljg8kNQnNc82N7VMDXZhnKavbOc7BdfNGD3angDfLnczHX80ET6az",
+	"AaNKm+ayfNqyNUoVhNF2G06KJ1Y7O9a1YWcHrmc0QqAqc7AaIzLHf0MfRjnPH+mS1IIik0QlAgfMemnp",
+	"F9dUzdzLiM6pknqi9B838C0aRmhCEraP89hIV3hnx7h17exYO3nHsfWdPExtAiQPBLJE0fay9VNTMovX",
+	"MtMJgZ5+a1a3B2zA3qbhYdKWQBZmsgUUuURTO5FZ2A0CSUKqQAlCo3TQziY1MaKaPK33psgItnoHB4U4",
+	"0G3T5q/GkTU1KSAgQlCsRpi2wThSGGfBP85PfdBreG9v74WhJ4z+HPlAFMy5VDCngeDSOlXp+SyQI5hh",
+	"cGnQrwGz8XAiNKYdC+10GeBhTuWEZuQjTF6j6ENM1Ay29jv72z7MUc14qH8dbPt28JRNQUZEzmBrr3Ok",
+	"n5pduLXf6W77ehcqPeoB29rv9bZ9iFHMqZ2zrf3O3rafTaFpog0nBmuysAdeoQC8oTJ1qcymNEdOQPI5",
+	"GudgjCTCFC3CIsncLD89hjbs93oORLHuw+lIGYysbTc6dm/MynPuxc6h0X4x8Pow8AZJp7MXpA7D5hcO",
+	"vNtRe6B5sEzmcyIWRlQgXM+4riIDHn2LRVybI2I7Gr27ghlYhctOh156hC0yshAFnAW2gF57U85L7o0f",
+	"0mV68u7M870rFNJym0672+5o/s5jZCSmXt/bM4+MTT4zzHaXxHT3qrtLwjllu+mK39Wvplijgb2mUoFl",
+	"Dfn+MCtxQiOFWkaYtX2erR9NAQKju71xRj4wvNbr1S7GrVGubY58PacMRoYV6y4hCymbbrfhlWlXDljA",
+	"52PK0Pbm5PeXxyZUWCvPYIWX7ckViRK3huZEBTMb0zrTHYdRwdPCMDO8IYGy00IgJlOEWJtsen3paaJS",
+	"rzDXSESlMmP/HTGUMDIk7adE6gsk4ejY7VonBSpvHa8zgkuvGMULWKFM5VrKyFwdduFl4a1nodf3dFfS",
+	"ZWFmW5A5KhORpPVNPZH/SVBog83aRanTSR4ilSm5XYPn0HkyN//f4Wqj9ZXa+nNvlpo2eh2j67pGtKJb",
+	"22Szw05Ts7mxk7f6YLPsLGxuqAhJPa6pHHQ1jZW3n13sWpSniPIWiaJshVCWPt/W9l3tPGdQ+EM7+oge",
+	"1SHWGUWt8My7mgYFpvrt48h6UqrtVr8qZSjodTr3jD00roKfSifr3fJpt9fr9A5bnW6re3Deed7vdPqd",
+	"zp8V87qv6XmpeFy2nvOyvV6prLb8vU73xYvxUdBrHXQnndYR2Ru3nk8OsdUbvwgP94MO6R5h2cDX9e21",
+	"O+1ud6995JVhNWsOLwNdpe6/6Pde9Pe77d7Bn2W0oO+94f+lUUR2D9od2Ppnt3sMrylLbuDm+eHwcP8Y",
+	"xFW/u99pd7bhNwwu+W6v0+10up0uvKICJ/xm17z1yvCJR0Ly/xy52wGfF5CLvpe09o+6XTO/qUtl0fnV",
+	"0Qf3W4dBN2wdBQfYekEOjlqdcJ/sBd3Jc+x1vZIza2Wse5bcSz6U1oewW3Qo1Lyr5C3YrbgBdm+Lsac1",
+	"gaUfEmO9TJIICjbl04Qt73e6TSWy5b9bCsA1hfbuLpTnbNAler01ds96Abh1oUU1VMs/gdS8fBqSHVhO",
+	"sHr0dZkUTNk1KFcTSm6WSKY7GiWrIL8VmWrJ7b2LiJpwMc80L+9CF2zQ4ayF1nKgVczrATUDWWmOnWlz",
+	"ExPlY+xO/V8Umf+tYWe4ulFyRm432uCegvmc2kI2j8qMc1lyh5THMOZqBopPbWTPHAnL3A+FLU2Ua8qp",
+	"XgoiJFINmFb/i2HdMBLOwppylKnCVLDMfKfPp/6r2oyiU8ZNYa2k2twJ1bNua+jKmGTfFZRZPfq7Y4VH",
+	"dhxaFUuNjsw1Ik3aYGOVfENkLjI9tFmJvBZUYbMWaV8/mRppV9BJFN2hS34DyW127C88XNxPaBcOxz0S",
+	"GCB/WaqUEhutjFUuo2Eu9uQp1IoloLRbwT8/racDXNx+aQn5TWXbGoy6kHnqK4rD7holqmlWNmL0icVo",
+	"fh7zeGH6Od99t1aMRlibKc22uWXfbxfcoDVTPzFCREKvsw8kkjxNH1fM6RUCiQSScJEKB8kN9qiEyXAj",
+	"yQS/MwHhiNsgHGKiZrloyMnoVVlnHdvNj3DqTiK+E8Nxv8Zv5CdQ6e24VpfI0mRtmNeXYV753lrFt/x6",
+	"sPY3VIWjovECzl7WgbMMRqtyA42OLSfKLQStRJusZpAwRSPNLRbmYZyIKYbfCQg6RfVX50wP1D3/GhhW",
+	"7mjlveYs5MyHPxhVGML/p2waGsgpd6D6VIlbqtKl2+/2/vSWI5K8a3pJ6+KB+t45kjl81K/11H1BSK3s",
+	"A+WdhARe8yuMSIAPQd1+apNiI1t/ftmq5eJ6grVgEER0gsEiiDAzClbBamngS/EU14bApAJYkjma80wr",
+	"DdMja+DXTBecEsqckNb2QscAYTbOOjuwdIKUMItxmZK+w+9yrIkYz40Bc+YEF+VShdAEVpC0z6SvJXHa",
+	"g/3Oi2NtiZgcwMQOxZ5mu4TTpOD2ZZwxomjAMo3BeXqkoGIR3OMMYYwL7hwRcqeLSqiEyacrHTJZVDEy",
+	"9YFq2qjRcZajyKoZRWiyqldkQGO9dWNnMV8qD8advqJULAa7eIwLo+M04V4/iLxZj7HVOf1/SYhuoyZt",
+	"1KTvRE1auS9WJn5tSgXvxIdNfGD5IIaO2T+ZKtCz6tZm62223mbrVbceLe68v8KhSefF3SWy6zM2pyzf",
+	"DVDpbJ1liypPS+JMp7ssqtIxyy4pJKqqt7N+58q5cpKSxEqkQyFdIKH1IjBhw3OygBm5QmdLhdYIKTmx",
+	"60/m/AqLLvGpGeWg0OwqlIDPEcYkuDRZZ+kE+wO233lhfQaMC4SubYwQ4UQBT9RXslwCLsLlBE1fFwV9",
+	"zEF9o1C9rzWQjf52+Vai2qMbF/bsfED+Ipz3vnDUhlX/mKxas4WUUUMxc9sTcew4lrufywqmOS6Pkybu",
+	"Le9OAGcYucHD0tAbA5QVPunb+87MUxaaGCJzHjU20U8KklgzzZAobMNbVoOOWbbeB826vz6DjuNvdkJV",
+	"bmEpi1lzK2tnxVgzH9ujpMVq0+W+EiNLh7cWeLS/MiP9RopspMhPLkUM91pTgMzLpycrQsyiaCnMLOX+",
+	"DlLJDwLK/gwmYo8oMvD6UE1F7EO73b7wYWAAAv1FMd3ybSUErQ2jHMHRdoFI7xa0tQ5YfkhRii61caVg",
+	"pYg9sXjmIlBXiBCJKIuCw9wZ0RTe9Wbx/TnlbsJpNuE06+NmeeYHFwBdCnuAk5jCP7rwBvNHv6Gq98He",
+	"xNNsJNYD4mneLBrO+gti6sFhNDb/TElgcWZdd08KEoAnygkNm14h+9hVZP1/o8g5vs21pfLQiJR6idTs",
+	"2Ptm8VbNsvPvn0rQ/JgBFss8s8bHvY5zFj57x+WGi2646FOHU6zFS+8ZRUFAxhjQCQ1KURRrui9XovGs",
+	"ul3a9SPoGn8o61xVSuSwFJkxYEuhGfdnpxt/5A2rzu3mJS4N+SQCvLR74y/CqTcOsd9lsEkjV3fhGLuf",
+	"M/zidk1kpxJnXggpPyUMxugSCdkLap2NarI8zfh1tXAmHgo+oQ/OIAQPTiA0YI/IIASNCYQqcTFlN+Ha",
+	"hHXVUJpMiC2lG68LojGysDZipwmEsrlq7rAPymKtmCjnbqm2IgP5quQ4xs/47GVDDpzHJgW6u9XatEGV",
+	"+59ZtACBKhGsCnQ2dNt+NeQsWtRnUbJEvE8z5RtS4a2tupq6tDGn0w+eM2qDWW4wy2+RAmidmxhX3Vq5",
+	"MdY3Gt1DIU8nUO+v1N0XB607vCtpe+czKq1CFaJUIrHfZzqGVbCuaRRBxKfAE5WnIjLlz9KEtNbNzuSZ",
+	"NYl9zD0pxxZ4rUvuY67pUZy3DZRRn3anmjDhXrpXWubxypetaWVqnm+qgv21Lfx7O36XEKkNG9+w8ftg",
+	"rm4fPilPl4qoZnP9N8wqBf0llYoGNZx8pHexPb9y5m/agGaPzmwpPrJKblh6lnKA4jN7zdjQ8PwRbLmw",
+	"VSdasujSbT/n18PxYli6AmrLfuy7DGz6IcQCJTKlyykeD4uZ00ewxSdV2eU7/8FuZ9sfsAxTMNpyb39W",
+	"7H32zHqVEznkk9GPY9NPsWzSfzDr4weVKZWF5/X3uh3fM1PSxN9z2y2dSK//4jC1ysJCXUfa4KzOutfv",
+	"9vKn+ce9vU4m0KpL1NxxwLU962dmYL/7XJuzfEz1iLqdru+ZWG39v97240hv1+6RuXC8vIBTc/T+EV55",
+	"D83FbQbYL21mPbr9ju8Vd6Vx/vw+pW5IAzWUSgyHJ2wx3Ijbjbi9V2IISHnf46Ws2Sm7nx12cXsveHwZ",
+	"4X4rQoOOawETk6n+T5byNvyAOPIf8k4vky+IItfUn0PEd9e+4vatDei7AX03oO8G9N2Avhv15WuBvkYc",
+	"PSlKUNFfHBJ8Jwpck1A+O+ZPb2+suHdJm6TSTxPPL4V+ZJWM8isZ+6AZ2cjiurmnbOqUVQWiaVGT8U2O",
+	"d8qmZbi44LBrrz8bsFH5Pklztq/bbWf61ZCG0vXCHPpHC1AzLm1cYuhXPYFBcX4MNHQhH0QgJOyS8Wvm",
+	"uyBzLgasdLfVM5t6MyZS6tdXNl2+pBGyANvwq2tVV56mybzmQJmD1/Xo54nU6htM6RWynwAB/0k1x4tH",
+	"5RorX3xqWy9eYeoCGe+ZVat4Y+gm8/0PfhawyZy/USTuPHZ4elXiaRzAv0Aa/R9E3JXQ+e9C3j15wphN",
+	"av2Nt/M38nZe5msrEuvbS2GXcNoin/r1wWnzf6xjwr8AI9qkiN3kqdzkqdwI4Y0Q/qI5+OstC67nurc7",
+	"JsFlMCOMYdSK+JTbnGL1GOT5DIGGyBRVC4gFv6IhClAYRSYZvclgzxMFW29jZGcv4ZQzhoGCX0hw2Tq1",
+	"jcBr+0233dkuCGfG0+RORoja3GOuOhvX7+7PjwXnkzZ8NIGnJsTfIH1FP1TfyumRTMYjV0wYZNDkfgE6",
+	"AaoGjMr8gsxnMr0+x5QhEWeVxAMG+kuv0zTZAopJZlySMglITfr/Sq6yPOWlS27jrsI0wKRWEvIcmMZ3",
+	"V1pGoMvlYyf6H87SC+11dykzWOScskRhdh/AiBJVq2EUptpOwtrJ929a19fXrQkX81YiImQBD7UasO7G",
+	"/KXa8P0Rr8aMvtImHjXUe2oo5x6qidFbXc+qy1ZP9ZVmOnZV45VuGoKI0Hme81SShV0z9qYmzrC9fpK1",
+	"Rl63sjtGP81vlSVMvxkjhGjn98mouYGfvp1swCARJt3vp4uipKhhyWskHHMygzIluDbOVsiKM2lv5C1y",
+	"9Wey4PpKowimnIf/F7bevzqFo8PD3rY5hPo8cA4aA68PExJJvLWen+5AxZzapA6zZlGnPHVOIs2jMPTB",
+	"ORf6ZrWbK1X0QqdSJs4uuzanSDm0ld7lkuYfWEpTaYy5wsOUBKN7JB9L0xnIxixkeb3n+sOvxaHPsmaN",
+	"kvrlziPszKYGEUlCvdwcVUPvwveCiGJ6qco1jq3J5vW7R4fP94/2Op2O71Gi3IPDF/vmgbG+ZkrFsr+7",
+	"S8N22USQAbfB/jEyG6F6HwtPJuPcuKi59GVtJl2hsVPwm/LVK6KwdC/f5pxiIyi+ihGRr1NIedBKuVCW",
+	"Mp+9MRKB4iRRMy10brXYMd20KEWdIqffpmq8uEInOUIeJHM9n76XCK1b7drEKLYvS3HqTpeJ3YVjz6QL",
+	"e+NCWo25cvklFdn1l1qWOMxOtnPwa/nusprw+DR5Mp0yDFuUWW+KvJJisof64iQXDgYrtPcs8VJXqibc",
+	"io7Y6XViR3fLhveBufksdN4T1jtCXmpLyVgspHhDRi6cC11Ynvvbi9v/DQAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -15,8 +15,8 @@ const (
 	// flushEvery is how often uses that have waited for their interval are written.
 	flushEvery = time.Second
 	// purgeBatch sessions are deleted in one transaction, and purgePause lies between two, so that reads hardly notice.
-	purgeBatch = 500
-	purgePause = 50 * time.Millisecond
+	purgeBatch = 200
+	purgePause = 100 * time.Millisecond
 )
 
 // upkeep is what happens to sessions when nobody asks.
