@@ -59,6 +59,9 @@ func TestMistakesAreOneSentence(t *testing.T) {
 	dir := t.TempDir()
 	garbage := filepath.Join(dir, "garbage.json")
 	require.NoError(t, os.WriteFile(garbage, []byte("{"), 0o600))
+	keys := filepath.Join(dir, "keys.json")
+	require.NoError(t, os.WriteFile(keys, []byte(`{"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "k", "use": "sig", "alg": "EdDSA",
+		"x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`), 0o600))
 	fresh := "sqlite://" + filepath.Join(dir, "fresh.db")
 	trusted := []string{"serve", "--addr", "127.0.0.1:0", "--issuer", "https://id.example.com", "--audience", "x"}
 	for name, c := range map[string]struct {
@@ -71,6 +74,11 @@ func TestMistakesAreOneSentence(t *testing.T) {
 		"dev and issuer":        {[]string{"serve", "--dev", "--issuer", "x"}, "exclude each other"},
 		"two key sources":       {append(trusted, "--jwks-url", "x", "--jwks-file", "y"), "exclude each other"},
 		"no key file":           {append(trusted, "--jwks-file", filepath.Join(dir, "none.json")), "none.json"},
+		"no location database":  {append(trusted, "--jwks-file", keys, "--geoip-database", garbage), "garbage.json"},
+		"a bad limit":           {append(trusted, "--jwks-file", keys, "--idle-timeout", "-1m"), "must not be negative"},
+		"a bad surplus":         {append(trusted, "--jwks-file", keys, "--surplus", "x"), "use end-oldest or refuse"},
+		"no tenant limits":      {append(trusted, "--jwks-file", keys, "--tenant-limits", dir+"/none"), "tenant limits cannot be read"},
+		"a bad retention":       {append(trusted, "--retention", "0s"), "must be positive"},
 		"a broken key file":     {append(trusted, "--jwks-file", garbage), "garbage.json"},
 		"dev for everybody":     {[]string{"serve", "--dev", "--addr", ":8080"}, "loopback addresses only"},
 		"dev on an address":     {[]string{"serve", "--dev", "--addr", "192.0.2.1:8080"}, "loopback addresses only"},

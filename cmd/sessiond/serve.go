@@ -17,6 +17,7 @@ import (
 	"github.com/sessiond/sessiond/handlers"
 	"github.com/sessiond/sessiond/internal/auth"
 	"github.com/sessiond/sessiond/internal/demo"
+	"github.com/sessiond/sessiond/internal/geo"
 	"github.com/sessiond/sessiond/store"
 )
 
@@ -41,6 +42,7 @@ type serving struct {
 	issuer       issuer
 	upkeep       upkeep
 	limits       limits
+	geoip        string
 }
 
 func serveCommand() *cobra.Command {
@@ -65,6 +67,7 @@ func (s *serving) flags(flags *pflag.FlagSet) {
 	dataDirFlag(flags, &s.dataDir)
 	s.db.flags(flags)
 	s.issuer.flags(flags)
+	flags.StringVar(&s.geoip, "geoip-database", "", "MaxMind-format database (.mmdb) for the place of an address")
 	s.limits.flags(flags)
 	s.upkeep.flags(flags)
 }
@@ -115,6 +118,10 @@ func (s *serving) run(ctx context.Context, cmd *cobra.Command) error {
 	if err != nil {
 		return usageError{err}
 	}
+	places, err := s.places()
+	if err != nil {
+		return err
+	}
 	// The address is taken first: a second server must not touch the database of the one that runs.
 	listener, err := listen(ctx, s.addr)
 	if err != nil {
@@ -125,7 +132,7 @@ func (s *serving) run(ctx context.Context, cmd *cobra.Command) error {
 		return errors.Join(err, listener.Close())
 	}
 	handler, err := handlers.NewHandler(handlers.Config{ //nolint:contextcheck // requests bring their own
-		Store: db, Verifier: verifier, Now: time.Now, Logger: logger, OpenAPI: sessiond.OpenAPI,
+		Store: db, Verifier: verifier, Now: time.Now, Logger: logger, OpenAPI: sessiond.OpenAPI, Locate: places.Locate,
 	})
 	if err != nil {
 		return errors.Join(err, listener.Close(), db.Close())
@@ -138,7 +145,15 @@ func (s *serving) run(ctx context.Context, cmd *cobra.Command) error {
 	logger.InfoContext(ctx, "serving", "addr", listener.Addr().String(), "engine", db.Engine(), "version", version())
 	stop := s.upkeep.start(ctx, db, logger)
 	err = serveUntilDone(ctx, listener, handler, logger)
-	return errors.Join(err, stop(), db.Close())
+	return errors.Join(err, stop(), db.Close(), places.Close())
+}
+
+// places opens the location database; without one every place is unknown.
+func (s *serving) places() (*geo.Database, error) {
+	if s.geoip == "" {
+		return nil, nil //nolint:nilnil // a nil database is one that knows no place
+	}
+	return geo.Open(s.geoip)
 }
 
 // trust is whose tokens are good: the configured issuer's or, in development, our own.

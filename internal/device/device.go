@@ -1,7 +1,14 @@
 // Package device tells what kind of device a user agent runs on.
+//
+// A parser knows the agents; the words in words.go say what it does not: more bots, tablets that do not call themselves
+// so, and screens that are none of the kinds. testdata/README.md says how often the answer is right.
 package device
 
-import "github.com/medama-io/go-useragent"
+import (
+	"strings"
+
+	"github.com/mileusna/useragent"
+)
 
 // The kinds of device, as the API names them.
 const (
@@ -12,25 +19,40 @@ const (
 	Other   = "other"
 )
 
+// longest is how many bytes of an agent are read. Browsers send some 200, and the time grows with the length.
+const longest = 1024
+
 // Types lists every kind, so that statistics can show those with a count of zero too.
 func Types() []string { return []string{Desktop, Mobile, Tablet, Bot, Other} }
 
 // Parser reads user agents. It is safe for concurrent use.
-type Parser struct{ parser *useragent.Parser }
+type Parser struct{ words words }
 
-// NewParser prepares a parser; that takes some milliseconds, reading an agent with it microseconds.
-func NewParser() *Parser { return &Parser{parser: useragent.NewParser()} }
+// NewParser prepares a parser.
+func NewParser() *Parser { return &Parser{words: newWords()} }
 
-// Type names the kind of device of a User-Agent header's value: Other for one that nothing is known about.
+// Type names the kind of device of a User-Agent header's value.
+//
+// A program counts as a Bot, be it a crawler or an HTTP library such as curl, for no person reads what it gets; a library
+// that names a phone or tablet is an application on it and counts as that. A television, console, watch or headset is
+// Other, and so is an agent that nothing is known about.
 func (p *Parser) Type(userAgent string) string {
-	switch agent := p.parser.Parse(userAgent); {
-	case agent.IsBot():
+	if len(userAgent) > longest {
+		userAgent = userAgent[:longest]
+	}
+	agent, lower := useragent.Parse(userAgent), strings.ToLower(userAgent)
+	switch {
+	case agent.Bot || p.words.isBot(lower):
 		return Bot
-	case agent.IsTablet():
+	case contains(lower, p.words.screens):
+		return Other
+	case agent.Tablet || p.words.isTablet(lower):
 		return Tablet
-	case agent.IsMobile():
+	case agent.Mobile || contains(lower, p.words.phones):
 		return Mobile
-	case agent.IsDesktop():
+	case p.words.isProgram(lower):
+		return Bot
+	case agent.Desktop || contains(lower, p.words.desktops):
 		return Desktop
 	default:
 		return Other

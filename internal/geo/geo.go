@@ -1,0 +1,84 @@
+// Package geo tells where an address is, from a database in MaxMind's format.
+package geo
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/oschwald/maxminddb-golang/v2"
+)
+
+// language is the one that names are told in.
+const language = "en"
+
+// Database tells where addresses are. It is safe for concurrent use until it is closed, and nil is a database that knows
+// no address, for where none is configured.
+//
+// The file is read where it lies: put a newer one in its place by renaming, never by writing into it, and restart to use
+// it.
+type Database struct{ reader *maxminddb.Reader }
+
+// Open opens a database of cities or of countries, such as GeoLite2-City.mmdb.
+func Open(path string) (*Database, error) {
+	reader, err := maxminddb.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("the location database %s cannot be read: %w", path, err)
+	}
+	if kind := reader.Metadata.DatabaseType; !hasPlaces(kind) {
+		_ = reader.Close()
+		return nil, fmt.Errorf("the location database %s is of the type %q; one of cities or countries is needed", path, kind)
+	}
+	return &Database{reader: reader}, nil
+}
+
+// hasPlaces says whether databases of a type have places: GeoLite2-City, GeoIP2-Enterprise, DBIP-Country-Lite and others.
+func hasPlaces(kind string) bool {
+	for _, word := range []string{"City", "Country", "Enterprise", "Location"} {
+		if strings.Contains(kind, word) {
+			return true
+		}
+	}
+	return false
+}
+
+// Locate names the place of an IP address in English: "City, Country", only the country where no more is known, and
+// nothing where that is not known either or the text is no address that could be anywhere.
+func (d *Database) Locate(address string) string {
+	if d == nil {
+		return ""
+	}
+	ip, err := netip.ParseAddr(address)
+	if err != nil || ip.Zone() != "" { // A zone is a network interface, which is nowhere.
+		return ""
+	}
+	ip = ip.Unmap()
+	if !ip.IsGlobalUnicast() || ip.IsPrivate() {
+		return ""
+	}
+	var found struct {
+		City    place `maxminddb:"city"`
+		Country place `maxminddb:"country"`
+	}
+	if err := d.reader.Lookup(ip).Decode(&found); err != nil {
+		return "" // A session without a place is worth more than no session.
+	}
+	city, country := found.City.Names[language], found.Country.Names[language]
+	if city == "" || country == "" {
+		return country
+	}
+	return city + ", " + country
+}
+
+// Close gives the file back. No address can be located from then on, nor while it closes.
+func (d *Database) Close() error {
+	if d == nil {
+		return nil
+	}
+	return d.reader.Close()
+}
+
+// place is a city or a country of a record, named in several languages.
+type place struct {
+	Names map[string]string `maxminddb:"names"`
+}
