@@ -19,7 +19,7 @@ build: go ## Build ./sessiond
 	CGO_ENABLED=0 go build -o sessiond ./cmd/sessiond
 
 .PHONY: test
-test: go gcc postgres ## Run every test on both engines, with the race detector
+test: go gcc postgres node ## Run every test on both engines, with the race detector
 	go test -race -shuffle=on ./...
 
 .PHONY: bench
@@ -27,7 +27,7 @@ bench: go ## Run the Go benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
 
 .PHONY: cover
-cover: go postgres ## Run the tests and show what they reach
+cover: go postgres node ## Run the tests and show what they reach
 	go test -coverpkg=./... -coverprofile=coverage.out ./...
 	go tool cover -func=coverage.out | tail -1
 
@@ -60,7 +60,7 @@ $(LINT): | go gcc
 	mv $(BIN)/golangci-lint $@
 
 # What the targets need of the machine. Debian's packages are installed when this user may.
-.PHONY: go gcc postgres
+.PHONY: go gcc postgres node
 go:
 	@command -v go >/dev/null || { echo "Go is missing: install the version that go.mod names from https://go.dev/dl/"; exit 1; }
 gcc:
@@ -68,3 +68,5 @@ gcc:
 postgres:
 	@[ -n "$$TEST_POSTGRES_URL" ] || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null \
 		|| scripts/install-package postgresql
+node:
+	@{ command -v node && command -v npm; } >/dev/null || scripts/install-package nodejs npm

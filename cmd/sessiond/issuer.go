@@ -23,6 +23,7 @@ func (i *issuer) flags(flags *pflag.FlagSet) {
 	flags.StringVar(&i.jwksURL, "jwks-url", "", "where the issuer's keys are; found by OpenID Connect discovery when not given")
 	flags.StringVar(&i.file, "jwks-file", "", "file with the issuer's keys, instead of a URL")
 	flags.StringSliceVar(&i.config.TokenTypes, "token-types", []string{"at+jwt"}, "accepted typ headers of access tokens (RFC 9068)")
+	flags.StringSliceVar(&i.config.LogoutAudiences, "logout-audiences", nil, "client ids in the aud claim of logout tokens; the audience when not given")
 	flags.StringVar(&i.config.Claims.Tenant, "claim-tenant", "tenant_id", "claim with the tenant")
 	flags.StringVar(&i.config.Claims.Partner, "claim-partner", "partner_id", "claim with the partner")
 	flags.StringVar(&i.config.Claims.Session, "claim-session", "sid", "claim with the session")
