@@ -25,6 +25,8 @@ const (
 	ActionApp        = "session.app"     // first single sign-on into an application
 	ActionRevoked    = "session.revoked"
 	ActionReplaced   = "session.replaced"
+	ActionExpired    = "session.expired" // at its end, by its age
+	ActionIdle       = "session.idle"    // at its end, because it was not used
 	ActionPartner    = "tenant.partner"
 	ActionPurged     = "sessions.purged" // sessions of the tenant that ended before the retention time; Reason has their number
 	ActionErased     = "user.erased"     // the receipt of an erasure; Reason has a digest of the user and numbers, no more

@@ -11,13 +11,61 @@ import (
 	"gorm.io/gorm/clause"
 )
 
-// purgeLock is the number of the lock that one purging instance holds.
+// purgeLock is the number of the lock that the one instance holds that sweeps or purges.
 const purgeLock = 0x7365737369 // "sessi"
 
 // ended is when a session ended or will end by itself; the index on it serves the purge.
 const ended = "coalesce(revoked_at, ends_at)"
 
-// PurgeEnded deletes up to limit sessions that ended before a time, with their applications, and returns how many. It
+// SweepEnded records up to limit endings of sessions that have ended by themselves, the earliest first, and returns how
+// many. They ended at their time and not now: this only writes it down, for the audit trail, and takes them out of the
+// indexes of the active ones. Like PurgeEnded it does nothing while another instance is at it.
+func (s *Store) SweepEnded(ctx context.Context, limit int) (int, error) {
+	var swept []Session
+	err := s.write(ctx, "sweep", func(tx *gorm.DB) error {
+		alone, err := s.aloneAtPurge(tx)
+		if err != nil || !alone {
+			return err
+		}
+		due := tx.Session(&gorm.Session{NewDB: true}).Model(&Session{}).Select("tenant_id", "id").
+			Where("ended_how IS NULL AND ends_at <= ?", s.clock()).Order("ends_at").Limit(limit).
+			Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate, Options: clause.LockingOptionsSkipLocked})
+		err = tx.Model(&swept).
+			Clauses(clause.Returning{Columns: []clause.Column{
+				{Name: "tenant_id"}, {Name: "id"}, {Name: "user_id"}, {Name: "ends_at"}, {Name: "ended_how"},
+			}}).
+			Where("(tenant_id, id) IN (?)", due).
+			Update("ended_how", gorm.Expr("CASE WHEN ends_at < expires_at THEN ? ELSE ? END", Idle, Expired)).Error
+		if err != nil {
+			return err
+		}
+		return s.recordSweep(tx, swept)
+	})
+	return len(swept), err
+}
+
+// recordSweep appends an event for each session, at the time of its end.
+func (s *Store) recordSweep(tx *gorm.DB, swept []Session) error {
+	if len(swept) == 0 {
+		return nil
+	}
+	trail, err := s.trail(Actor{Subject: "sessiond"})
+	if err != nil {
+		return err
+	}
+	events := make([]AuditEvent, len(swept))
+	for i, session := range swept {
+		action := ActionExpired
+		if *session.EndedHow == Idle {
+			action = ActionIdle
+		}
+		events[i] = trail.event(action, session.TenantID, session.ID, session.UserID)
+		events[i].At = timestamp(session.EndsAt)
+	}
+	return tx.CreateInBatches(&events, rowsPerInsert).Error
+}
+
+// PurgeEnded deletes up to limit sessions that ended before a time and are recorded as such (SweepEnded), with their applications, and returns how many. It
 // takes those that nobody is working on, and nothing at all while another instance purges, so that a caller stops, and
 // comes back later, when it returns less than limit.
 func (s *Store) PurgeEnded(ctx context.Context, before time.Time, limit int) (int, error) {
@@ -28,7 +76,7 @@ func (s *Store) PurgeEnded(ctx context.Context, before time.Time, limit int) (in
 			return err
 		}
 		due := tx.Session(&gorm.Session{NewDB: true}).Model(&Session{}).Select("tenant_id", "id").
-			Where(ended+" < ?", timestamp(before)).Order(ended).Limit(limit).
+			Where("ended_how IS NOT NULL AND "+ended+" < ?", timestamp(before)).Order(ended).Limit(limit).
 			Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate, Options: clause.LockingOptionsSkipLocked})
 		err = tx.Model(&purged).
 			Clauses(clause.Returning{Columns: []clause.Column{{Name: "tenant_id"}}}).

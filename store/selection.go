@@ -79,4 +79,4 @@ func storable(id string) bool {
 }
 
 // active is the condition of Session.Active.
-const active = "revoked_at IS NULL AND ends_at > ?"
+const active = "ended_how IS NULL AND ends_at > ?"

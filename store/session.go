@@ -25,9 +25,10 @@ type Session struct {
 	// ExpiresAt is the latest end, EndsAt the end that the session comes to by itself: ExpiresAt, or earlier when it is not
 	// used. The store sets EndsAt from the tenant's Limits.
 	ExpiresAt, EndsAt time.Time
-	// RevokedAt is set when somebody ended the session, and EndedHow, EndedBySub, EndedByClient and EndedReason with it.
+	// EndedHow is set when the session was ended, or some time after it ended by itself (SweepEnded), and stays.
+	EndedHow *string
+	// RevokedAt is set when somebody ended the session, and EndedBySub, EndedByClient and EndedReason with it.
 	RevokedAt                              *time.Time
-	EndedHow                               *string
 	EndedBySub, EndedByClient, EndedReason *string
 	// AppCount is the number of applications, kept with the session so that lists need no count.
 	AppCount int
@@ -41,10 +42,10 @@ const (
 	Idle     = "idle"     // because it was not used
 )
 
-// Active reports whether the session is good at that time: not revoked, and its end in the future. At the very instant of
+// Active reports whether the session is good at that time: not ended, and its end in the future. At the very instant of
 // its end it has ended.
 func (s Session) Active(at time.Time) bool {
-	return s.RevokedAt == nil && s.EndsAt.After(at)
+	return s.EndedHow == nil && s.EndsAt.After(at)
 }
 
 // Ending says how and when the session ended, "" while it is active.
@@ -54,6 +55,8 @@ func (s Session) Ending(at time.Time) (string, time.Time) {
 		return "", time.Time{}
 	case s.RevokedAt != nil && s.EndedHow != nil:
 		return *s.EndedHow, *s.RevokedAt
+	case s.EndedHow != nil:
+		return *s.EndedHow, s.EndsAt
 	case s.EndsAt.Before(s.ExpiresAt):
 		return Idle, s.EndsAt
 	default:

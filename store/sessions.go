@@ -83,7 +83,7 @@ func (s *Store) SessionEnded(ctx context.Context, tenantID, id string) (bool, er
 		return false, nil
 	}
 	var found []Session
-	err := sel.where(s.read(ctx)).Select("revoked_at", "ends_at").Where("id = ?", id).Limit(1).Find(&found).Error
+	err := sel.where(s.read(ctx)).Select("ended_how", "ends_at").Where("id = ?", id).Limit(1).Find(&found).Error
 	if err != nil {
 		return false, mapError("look up session", err)
 	}

@@ -52,9 +52,9 @@ func countSessions(db *gorm.DB, tenantID string, stats *Stats) error {
 	now, dayAgo := stats.AsOf, stats.AsOf.Add(-24*time.Hour)
 	err := db.Raw(`
 		SELECT count(*) AS total,
-			count(CASE WHEN revoked_at IS NULL AND ends_at > ? THEN 1 END) AS active,
+			count(CASE WHEN ended_how IS NULL AND ends_at > ? THEN 1 END) AS active,
 			count(revoked_at) AS revoked,
-			count(DISTINCT CASE WHEN revoked_at IS NULL AND ends_at > ? THEN user_id END) AS unique_users,
+			count(DISTINCT CASE WHEN ended_how IS NULL AND ends_at > ? THEN user_id END) AS unique_users,
 			count(CASE WHEN created_at > ? THEN 1 END) AS created,
 			count(CASE WHEN revoked_at > ? THEN 1 END) AS revoked_lately
 		FROM sessions WHERE tenant_id = ?`, now, now, dayAgo, dayAgo, tenantID).Scan(&row).Error
@@ -82,7 +82,7 @@ func countApplications(db *gorm.DB, tenantID string, stats *Stats) error {
 	return db.Raw(`
 		SELECT a.application_id, max(a.application_name) AS application_name, count(*) AS sessions
 		FROM session_apps a JOIN sessions s ON s.tenant_id = a.tenant_id AND s.id = a.session_id
-		WHERE a.tenant_id = ? AND s.revoked_at IS NULL AND s.ends_at > ?
+		WHERE a.tenant_id = ? AND s.ended_how IS NULL AND s.ends_at > ?
 		GROUP BY a.application_id ORDER BY sessions DESC, a.application_id LIMIT ?`,
 		tenantID, stats.AsOf, topApplications).Scan(&stats.TopApplications).Error
 }

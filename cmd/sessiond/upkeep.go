@@ -14,6 +14,8 @@ import (
 const (
 	// flushEvery is how often uses that have waited for their interval are written.
 	flushEvery = time.Second
+	// sweepEvery is how often the endings of sessions that ended by themselves are recorded.
+	sweepEvery = 5 * time.Second
 	// purgeBatch sessions are deleted in one transaction, and purgePause lies between two, so that reads hardly notice.
 	purgeBatch = 200
 	purgePause = 100 * time.Millisecond
@@ -46,6 +48,7 @@ func (u *upkeep) start(ctx context.Context, db *store.Store, logger *slog.Logger
 		})
 	}
 	run(flushEvery, "writing activity", func(ctx context.Context, db *store.Store) error { return db.FlushActivity(ctx, false) })
+	run(sweepEvery, "sweeping", sweep)
 	run(u.purgeEvery, "purging", u.purge)
 	return func() error {
 		cancel()
@@ -56,8 +59,21 @@ func (u *upkeep) start(ctx context.Context, db *store.Store, logger *slog.Logger
 	}
 }
 
+// sweep records the endings that are due, batch by batch.
+func sweep(ctx context.Context, db *store.Store) error {
+	for {
+		n, err := db.SweepEnded(ctx, purgeBatch)
+		if err != nil || n < purgeBatch || !sleep(ctx, purgePause) {
+			return err
+		}
+	}
+}
+
 // purge deletes what is past its retention, batch by batch.
 func (u *upkeep) purge(ctx context.Context, db *store.Store) error {
+	if err := sweep(ctx, db); err != nil {
+		return err
+	}
 	now := time.Now()
 	for _, due := range []struct {
 		before time.Time

@@ -162,6 +162,10 @@ func testModel(t *testing.T, newStore Factory) {
 				w.revokeAll(r, tenantID, userID, ids.Draw(r, "except"))
 			},
 			"write all": w.writeAll,
+			"sweep": func(r *rapid.T) {
+				_, err := w.SweepEnded(w.ctx, 100)
+				require.NoError(r, err) // it changes nothing that can be seen but by an auditor
+			},
 			"time passes": func(r *rapid.T) {
 				w.pass(r, time.Duration(rapid.SampledFrom([]int{1, 20, 90, 400, 1500}).Draw(r, "seconds"))*time.Second)
 			},

@@ -133,8 +133,62 @@ func testAudit(t *testing.T, newStore Factory) {
 	})
 }
 
+// sweep records what has ended by itself, which must be so many.
+func (f fixture) sweep(want int) {
+	f.t.Helper()
+	n, err := f.SweepEnded(f.ctx, 100)
+	require.NoError(f.t, err)
+	require.Equal(f.t, want, n)
+}
+
 func testRetention(t *testing.T, newStore Factory) {
 	t.Helper()
+	t.Run("what ended by itself is recorded, at its time, once", func(t *testing.T) {
+		f := newLimitedFixture(t, newStore, store.Limits{Idle: 10 * time.Minute}, 0)
+		f.register(session("acme", "u1", "idle"))
+		f.register(session("globex", "u1", "expired"))
+		f.register(session("globex", "u1", "revoked"))
+		f.revoke("revoked")
+		f.sweep(0)
+		f.clock.Advance(10 * time.Minute)
+		f.sweep(1)
+		f.clock.Advance(50 * time.Minute)
+		f.sweep(1)
+		f.sweep(0)
+		for id, want := range map[string]time.Duration{"idle": 10 * time.Minute, "expired": time.Hour, "revoked": 0} {
+			how, when := f.get(id).Ending(f.clock.Now())
+			assert.Equal(t, id, how)
+			assert.Equal(t, Epoch.Add(want), when)
+			events, err := f.ListAuditEvents(f.ctx, store.AuditFilter{SessionID: id, Action: "session." + id})
+			require.NoError(t, err)
+			require.Len(t, events, 1, id)
+			assert.Equal(t, Epoch.Add(want), events[0].At)
+		}
+	})
+	t.Run("a clock that goes back revives nothing", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		f.register(session("acme", "u1", "s1"))
+		f.clock.Advance(time.Hour)
+		f.sweep(1)
+		f.clock.Advance(-time.Hour)
+		assert.False(t, f.get("s1").Active(f.clock.Now()))
+		require.ErrorIs(t, f.use("s1"), store.ErrEnded)
+		_, total := f.ids(store.Everywhere(), store.Page{ActiveOnly: true})
+		assert.Zero(t, total)
+	})
+	t.Run("a batch is bounded, the earliest first", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		for i := range 3 {
+			s := session("acme", "u1", fmt.Sprint("s", i))
+			s.ExpiresAt = Epoch.Add(time.Duration(3-i) * time.Minute)
+			f.register(s)
+		}
+		f.clock.Advance(time.Hour)
+		n, err := f.SweepEnded(f.ctx, 2)
+		require.NoError(t, err)
+		assert.Equal(t, 2, n)
+		assert.Nil(t, f.get("s0").EndedHow)
+	})
 	t.Run("what ended long ago goes, in batches, with its applications", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		for i := range 7 {
@@ -144,6 +198,7 @@ func testRetention(t *testing.T, newStore Factory) {
 		f.revoke("s0")
 		f.revoke("s1")
 		f.clock.Advance(time.Hour) // the others expire
+		f.sweep(5)
 		long := session("acme", "u1", "active")
 		long.ExpiresAt = Epoch.Add(1000 * time.Hour)
 		f.register(long)
@@ -179,6 +234,7 @@ func testRetention(t *testing.T, newStore Factory) {
 			f.register(session("acme", "u1", fmt.Sprint("s", i)))
 		}
 		f.clock.Advance(2 * time.Hour)
+		f.sweep(60)
 		purged := concurrently(8, func(int) int {
 			total := 0
 			for range 200 {

@@ -27,13 +27,14 @@ CREATE TABLE sessions (
     -- When the session ends by itself: the least of expires_at and the idle limit.
     ends_at           timestamptz NOT NULL,
     revoked_at        timestamptz,
-    ended_how         text CHECK (ended_how IN ('revoked', 'replaced')),
+    -- How it ended; empty while it is active, and for a moment after it has ended by itself.
+    ended_how         text CHECK (ended_how IN ('revoked', 'replaced', 'expired', 'idle')),
     ended_by_sub      text,
     ended_by_client   text,
     ended_reason      text,
     app_count         integer NOT NULL DEFAULT 0 CHECK (app_count >= 0),
     PRIMARY KEY (tenant_id, id),
-    CHECK ((revoked_at IS NULL) = (ended_how IS NULL))
+    CHECK (revoked_at IS NULL OR ended_how IS NOT NULL)
 );
 
 -- Session ids are unique service-wide. A distributed table cannot have this index: there it is replaced, and registration
@@ -42,18 +43,19 @@ CREATE UNIQUE INDEX sessions_id ON sessions (id);
 
 -- Lists, newest first. ends_at rides along so that counting the active ones reads the index only.
 CREATE INDEX sessions_tenant_active ON sessions (tenant_id, created_at DESC, id DESC) INCLUDE (ends_at)
-    WHERE revoked_at IS NULL;
+    WHERE ended_how IS NULL;
 CREATE INDEX sessions_tenant ON sessions (tenant_id, created_at DESC, id DESC);
 CREATE INDEX sessions_tenant_user ON sessions (tenant_id, user_id, created_at DESC, id DESC);
 CREATE INDEX sessions_user_active ON sessions (user_id, created_at DESC, id DESC) INCLUDE (ends_at)
-    WHERE revoked_at IS NULL;
+    WHERE ended_how IS NULL;
 CREATE INDEX sessions_partner_active ON sessions (partner_id, created_at DESC, id DESC) INCLUDE (ends_at)
-    WHERE revoked_at IS NULL AND partner_id IS NOT NULL;
+    WHERE ended_how IS NULL AND partner_id IS NOT NULL;
 CREATE INDEX sessions_active ON sessions (created_at DESC, id DESC) INCLUDE (ends_at)
-    WHERE revoked_at IS NULL;
+    WHERE ended_how IS NULL;
 
--- The purge looks for what ended long ago.
-CREATE INDEX sessions_ended ON sessions ((coalesce(revoked_at, ends_at)));
+-- What ends by itself is found by its time, and so is what ended long ago. A session is in one of the two.
+CREATE INDEX sessions_due ON sessions (ends_at) WHERE ended_how IS NULL;
+CREATE INDEX sessions_ended ON sessions ((coalesce(revoked_at, ends_at))) WHERE ended_how IS NOT NULL;
 
 CREATE TABLE session_apps (
     tenant_id        text COLLATE "C" NOT NULL,

@@ -26,31 +26,33 @@ CREATE TABLE sessions (
     -- When the session ends by itself: the least of expires_at and the idle limit.
     ends_at           TIMESTAMP NOT NULL,
     revoked_at        TIMESTAMP,
-    ended_how         TEXT CHECK (ended_how IN ('revoked', 'replaced')),
+    -- How it ended; empty while it is active, and for a moment after it has ended by itself.
+    ended_how         TEXT CHECK (ended_how IN ('revoked', 'replaced', 'expired', 'idle')),
     ended_by_sub      TEXT,
     ended_by_client   TEXT,
     ended_reason      TEXT,
     app_count         INTEGER NOT NULL DEFAULT 0 CHECK (app_count >= 0),
     PRIMARY KEY (tenant_id, id),
-    CHECK ((revoked_at IS NULL) = (ended_how IS NULL))
+    CHECK (revoked_at IS NULL OR ended_how IS NOT NULL)
 );
 
 CREATE UNIQUE INDEX sessions_id ON sessions (id);
 
 -- SQLite has no INCLUDE: ends_at is the last column of the key instead.
 CREATE INDEX sessions_tenant_active ON sessions (tenant_id, created_at DESC, id DESC, ends_at)
-    WHERE revoked_at IS NULL;
+    WHERE ended_how IS NULL;
 CREATE INDEX sessions_tenant ON sessions (tenant_id, created_at DESC, id DESC);
 CREATE INDEX sessions_tenant_user ON sessions (tenant_id, user_id, created_at DESC, id DESC);
 CREATE INDEX sessions_user_active ON sessions (user_id, created_at DESC, id DESC, ends_at)
-    WHERE revoked_at IS NULL;
+    WHERE ended_how IS NULL;
 CREATE INDEX sessions_partner_active ON sessions (partner_id, created_at DESC, id DESC, ends_at)
-    WHERE revoked_at IS NULL AND partner_id IS NOT NULL;
+    WHERE ended_how IS NULL AND partner_id IS NOT NULL;
 CREATE INDEX sessions_active ON sessions (created_at DESC, id DESC, ends_at)
-    WHERE revoked_at IS NULL;
+    WHERE ended_how IS NULL;
 
--- The purge looks for what ended long ago.
-CREATE INDEX sessions_ended ON sessions (coalesce(revoked_at, ends_at));
+-- What ends by itself is found by its time, and so is what ended long ago. A session is in one of the two.
+CREATE INDEX sessions_due ON sessions (ends_at) WHERE ended_how IS NULL;
+CREATE INDEX sessions_ended ON sessions (coalesce(revoked_at, ends_at)) WHERE ended_how IS NOT NULL;
 
 CREATE TABLE session_apps (
     tenant_id        TEXT NOT NULL,
