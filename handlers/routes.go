@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -48,10 +47,4 @@ func NewHandler(config Config) (http.Handler, error) {
 		withReason,
 	)
 	return e, nil
-}
-
-// owns reports whether a path is one beside the contract.
-func (s *surroundings) owns(path string) bool {
-	_, exact := s.exact[path]
-	return exact || path == "/docs" || strings.HasPrefix(path, "/docs/")
 }

@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"errors"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -111,6 +110,3 @@ func (t routeTable) routing(other func(path string) bool) echo.MiddlewareFunc {
 		}
 	}
 }
-
-// methodsOf is what a path outside the contract is served with.
-func methodsOf() []string { return []string{http.MethodGet, http.MethodHead} }

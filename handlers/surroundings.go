@@ -3,6 +3,7 @@ package handlers
 import (
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/labstack/echo/v4"
@@ -41,10 +42,17 @@ func newSurroundings(config Config) (*surroundings, error) {
 }
 
 func (s *surroundings) register(e *echo.Echo) {
+	readOnly := []string{http.MethodGet, http.MethodHead}
 	for path, handler := range s.exact {
-		e.Match(methodsOf(), path, handler)
+		e.Match(readOnly, path, handler)
 	}
-	e.Match(methodsOf(), "/docs/*", s.docs)
+	e.Match(readOnly, "/docs/*", s.docs)
+}
+
+// owns reports whether a path is one beside the contract.
+func (s *surroundings) owns(path string) bool {
+	_, exact := s.exact[path]
+	return exact || path == "/docs" || strings.HasPrefix(path, "/docs/")
 }
 
 // healthz: the process is alive, whatever the database does.

@@ -24,7 +24,8 @@ func demoCommand() *cobra.Command {
 				return usageError{errors.New("--sessions must be at least 1")}
 			}
 			return withStore(cmd, &db, func(ctx context.Context, cmd *cobra.Command, s *store.Store) error {
-				if err := requireSchema(ctx, s, db.url); err != nil {
+				// Who wants demo data wants a database to try out, so a fresh one is made ready too.
+				if _, err := s.Migrate(ctx); err != nil {
 					return err
 				}
 				if err := demo.Fill(ctx, s, sessions, time.Now()); err != nil {
@@ -38,13 +39,4 @@ func demoCommand() *cobra.Command {
 	cmd.Flags().IntVar(&sessions, "sessions", 5000, "how many sessions")
 	db.flags(cmd.Flags())
 	return cmd
-}
-
-// requireSchema says which command to run on a database whose schema is older than the program.
-func requireSchema(ctx context.Context, s *store.Store, url string) error {
-	err := s.CheckSchema(ctx)
-	if errors.Is(err, store.ErrSchema) {
-		return fmt.Errorf("%w: run `sessiond migrate up --database-url %s`", err, store.Redact(url))
-	}
-	return err
 }

@@ -68,39 +68,37 @@ func TestMistakesAreOneSentence(t *testing.T) {
 		args []string
 		want string
 	}{
-		"no issuer":             {[]string{"serve"}, "set --issuer and --audience, or --dev"},
-		"issuer, no audience":   {[]string{"serve", "--issuer", "https://id.example.com"}, "--audience is missing"},
-		"audience, no issuer":   {[]string{"serve", "--audience", "x"}, "--issuer is missing"},
-		"dev and issuer":        {[]string{"serve", "--dev", "--issuer", "x"}, "exclude each other"},
-		"two key sources":       {append(trusted, "--jwks-url", "x", "--jwks-file", "y"), "exclude each other"},
-		"no key file":           {append(trusted, "--jwks-file", filepath.Join(dir, "none.json")), "none.json"},
-		"no location database":  {append(trusted, "--jwks-file", keys, "--geoip-database", garbage), "garbage.json"},
-		"a bad limit":           {append(trusted, "--jwks-file", keys, "--idle-timeout", "-1m"), "must not be negative"},
-		"a bad surplus":         {append(trusted, "--jwks-file", keys, "--surplus", "x"), "use end-oldest or refuse"},
-		"no tenant limits":      {append(trusted, "--jwks-file", keys, "--tenant-limits", dir+"/none"), "tenant limits cannot be read"},
-		"a bad retention":       {append(trusted, "--retention", "0s"), "must be positive"},
-		"a broken key file":     {append(trusted, "--jwks-file", garbage), "garbage.json"},
-		"dev for everybody":     {[]string{"serve", "--dev", "--addr", ":8080"}, "loopback addresses only"},
-		"dev on an address":     {[]string{"serve", "--dev", "--addr", "192.0.2.1:8080"}, "loopback addresses only"},
-		"demo without dev":      {append(trusted, "--demo-sessions", "5"), "--demo-sessions needs --dev"},
-		"a busy port":           {[]string{"serve", "--dev", "--addr", busy.Addr().String(), "--data-dir", dir}, "is in use"},
-		"an odd address":        {append(trusted, "--addr", "nonsense"), "use HOST:PORT"},
-		"an unknown engine":     {append(trusted, "--database-url", "mysql://x"), "use sqlite://FILE or postgres://"},
-		"an unreadable URL":     {append(trusted, "--database-url", "postgres://u:secret@h:port/x"), "cannot be read"},
-		"no database":           {append(trusted, "--database-url", "postgres://u:secret@127.0.0.1:1/x"), "cannot be reached: check that it runs"},
-		"not a database":        {append(trusted, "--database-url", "sqlite://"+garbage+"/x"), "directory cannot be made"},
-		"no such database":      {append(trusted, "--database-url", strings.Replace(storetest.PostgresURL(t), "/test_", "/other_", 1)), "does not exist"},
-		"no directory":          {append(trusted, "--database-url", "sqlite:///dev/null/x.db"), "directory cannot be made"},
-		"an old schema":         {append(trusted, "--database-url", fresh), "run `sessiond migrate up --database-url " + fresh + "`"},
-		"demo on an old schema": {[]string{"demo", "--database-url", fresh}, "sessiond migrate up"},
-		"demo of nothing":       {[]string{"demo", "--sessions", "0"}, "at least 1"},
-		"token of nobody":       {[]string{"token", "--data-dir", dir}, "--sub"},
-		"token of no length":    {[]string{"token", "--sub", "x", "--ttl", "0s", "--data-dir", dir}, "--ttl"},
-		"a bad flag":            {[]string{"serve", "--prot", "1"}, "unknown flag: --prot"},
-		"a bad value":           {[]string{"serve", "--dev=maybe"}, "invalid argument"},
-		"a bad log level":       {[]string{"serve", "--dev", "--log-level", "loud"}, "log-level"},
-		"an unknown command":    {[]string{"sevre"}, "unknown command"},
-		"migrate alone":         {[]string{"migrate"}, "migrate needs up or status"},
+		"no issuer":            {[]string{"serve"}, "set --issuer and --audience, or --dev"},
+		"issuer, no audience":  {[]string{"serve", "--issuer", "https://id.example.com"}, "--audience is missing"},
+		"audience, no issuer":  {[]string{"serve", "--audience", "x"}, "--issuer is missing"},
+		"dev and issuer":       {[]string{"serve", "--dev", "--issuer", "x"}, "exclude each other"},
+		"two key sources":      {append(trusted, "--jwks-url", "x", "--jwks-file", "y"), "exclude each other"},
+		"no key file":          {append(trusted, "--jwks-file", filepath.Join(dir, "none.json")), "none.json"},
+		"no location database": {append(trusted, "--jwks-file", keys, "--geoip-database", garbage), "garbage.json"},
+		"a bad limit":          {append(trusted, "--jwks-file", keys, "--idle-timeout", "-1m"), "must not be negative"},
+		"a bad surplus":        {append(trusted, "--jwks-file", keys, "--surplus", "x"), "use end-oldest or refuse"},
+		"no tenant limits":     {append(trusted, "--jwks-file", keys, "--tenant-limits", dir+"/none"), "tenant limits cannot be read"},
+		"a bad retention":      {append(trusted, "--retention", "0s"), "must be positive"},
+		"a broken key file":    {append(trusted, "--jwks-file", garbage), "garbage.json"},
+		"dev for everybody":    {[]string{"serve", "--dev", "--addr", ":8080"}, "loopback addresses only"},
+		"dev on an address":    {[]string{"serve", "--dev", "--addr", "192.0.2.1:8080"}, "loopback addresses only"},
+		"a busy port":          {[]string{"serve", "--dev", "--addr", busy.Addr().String(), "--data-dir", dir}, "is in use"},
+		"an odd address":       {append(trusted, "--addr", "nonsense"), "use HOST:PORT"},
+		"an unknown engine":    {append(trusted, "--database-url", "mysql://x"), "use sqlite://FILE or postgres://"},
+		"an unreadable URL":    {append(trusted, "--database-url", "postgres://u:secret@h:port/x"), "cannot be read"},
+		"no database":          {append(trusted, "--database-url", "postgres://u:secret@127.0.0.1:1/x"), "cannot be reached: check that it runs"},
+		"not a database":       {append(trusted, "--database-url", "sqlite://"+garbage+"/x"), "directory cannot be made"},
+		"no such database":     {append(trusted, "--database-url", strings.Replace(storetest.PostgresURL(t), "/test_", "/other_", 1)), "does not exist"},
+		"no directory":         {append(trusted, "--database-url", "sqlite:///dev/null/x.db"), "directory cannot be made"},
+		"an old schema":        {append(trusted, "--database-url", fresh), "run `sessiond migrate up --database-url " + fresh + "`"},
+		"demo of nothing":      {[]string{"demo", "--sessions", "0"}, "at least 1"},
+		"token of nobody":      {[]string{"token", "--data-dir", dir}, "--sub"},
+		"token of no length":   {[]string{"token", "--sub", "x", "--ttl", "0s", "--data-dir", dir}, "--ttl"},
+		"a bad flag":           {[]string{"serve", "--prot", "1"}, "unknown flag: --prot"},
+		"a bad value":          {[]string{"serve", "--dev=maybe"}, "invalid argument"},
+		"a bad log level":      {[]string{"serve", "--dev", "--log-level", "loud"}, "log-level"},
+		"an unknown command":   {[]string{"sevre"}, "unknown command"},
+		"migrate alone":        {[]string{"migrate"}, "migrate needs up or status"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := command(t, noEnvironment, c.args...)
@@ -140,6 +138,13 @@ func TestMigrate(t *testing.T) {
 			status, err = command(t, noEnvironment, "migrate", "status", "--database-url", url)
 			require.NoError(t, err)
 			assert.Regexp(t, `00001_sessions.sql +applied 20\d\d-`, status)
+		})
+	}
+}
+
+func TestDemo(t *testing.T) {
+	for name, url := range map[string]string{"sqlite": storetest.SQLiteURL(t), "postgres": storetest.PostgresURL(t)} {
+		t.Run(name, func(t *testing.T) {
 			filled, err := command(t, noEnvironment, "demo", "--sessions", "20", "--database-url", url)
 			require.NoError(t, err)
 			assert.Equal(t, "stored 20 demo sessions\n", filled)

@@ -73,3 +73,12 @@ func migrateStatus(ctx context.Context, cmd *cobra.Command, s *store.Store) erro
 	}
 	return table.Flush()
 }
+
+// requireSchema says which command to run on a database whose schema is older than the program.
+func requireSchema(ctx context.Context, s *store.Store, url string) error {
+	err := s.CheckSchema(ctx)
+	if errors.Is(err, store.ErrSchema) {
+		return fmt.Errorf("%w: run `sessiond migrate up --database-url %s`", err, store.Redact(url))
+	}
+	return err
+}

@@ -62,7 +62,7 @@ func serveCommand() *cobra.Command {
 func (s *serving) flags(flags *pflag.FlagSet) {
 	flags.StringVar(&s.addr, "addr", "127.0.0.1:8080", "address to listen on")
 	flags.BoolVar(&s.dev, "dev", false, "development: trust tokens of `sessiond token`, bring the schema up to date; loopback only")
-	flags.IntVar(&s.demoSessions, "demo-sessions", 0, "with --dev: fill an empty database with so many sessions")
+	flags.IntVar(&s.demoSessions, "demo-sessions", 0, "fill the database, if it is empty, with so many sessions to try things out")
 	flags.TextVar(&s.logLevel, "log-level", slog.LevelInfo, "debug, info, warn or error")
 	dataDirFlag(flags, &s.dataDir)
 	s.db.flags(flags)
@@ -84,8 +84,6 @@ func (s *serving) check() error {
 			"loopback addresses only, and %q is none: use 127.0.0.1:8080, or --issuer", s.addr)}
 	case s.demoSessions < 0:
 		return usageError{errors.New("--demo-sessions must not be negative")}
-	case s.demoSessions > 0 && !s.dev:
-		return usageError{errors.New("--demo-sessions needs --dev; sessiond demo fills any database")}
 	case s.upkeep.interval < 0 || s.upkeep.retention <= 0 || s.upkeep.trailRetention <= 0 || s.upkeep.purgeEvery <= 0:
 		return usageError{errors.New("--retention, --audit-retention and --purge-interval must be positive, --activity-interval not negative")}
 	case s.dev:
@@ -193,9 +191,12 @@ func (s *serving) database(ctx context.Context, logger *slog.Logger) (*store.Sto
 		return nil, err
 	}
 	if s.dev {
-		err = prepareDev(ctx, db, s.demoSessions)
+		_, err = db.Migrate(ctx)
 	} else {
 		err = requireSchema(ctx, db, s.db.url)
+	}
+	if err == nil {
+		err = fillEmpty(ctx, db, s.demoSessions)
 	}
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
@@ -203,18 +204,16 @@ func (s *serving) database(ctx context.Context, logger *slog.Logger) (*store.Sto
 	return db, nil
 }
 
-func prepareDev(ctx context.Context, db *store.Store, demoSessions int) error {
-	if _, err := db.Migrate(ctx); err != nil {
-		return err
-	}
-	if demoSessions == 0 {
+// fillEmpty stores demo sessions where there are no sessions yet.
+func fillEmpty(ctx context.Context, db *store.Store, sessions int) error {
+	if sessions == 0 {
 		return nil
 	}
 	_, known, err := db.ListSessions(ctx, store.Everywhere(), store.Page{Limit: 1})
 	if err != nil || known > 0 {
 		return err
 	}
-	return demo.Fill(ctx, db, demoSessions, time.Now())
+	return demo.Fill(ctx, db, sessions, time.Now())
 }
 
 // serveUntilDone serves until the context is done, and then lets the requests that are under way finish.
