@@ -1,0 +1,161 @@
+package handlers_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sessiond/sessiond/gen"
+	"github.com/sessiond/sessiond/internal/auth"
+	"github.com/sessiond/sessiond/store/storetest"
+)
+
+const (
+	agent = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+	phone = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1"
+)
+
+func TestRegisterSession(t *testing.T) {
+	onBothEngines(t, func(f *fixture) {
+		t := f.t
+		body := map[string]any{
+			"id": "s1", "user_id": "u1", "tenant_id": "acme", "partner_id": "north", "user_email": "ada@example.com",
+			"user_display_name": "Ada", "ip_address": "2001:db8::7", "user_agent": agent, "created_at": "2026-01-15T09:00:00.5+01:00",
+			"expires_at": "2026-01-16T08:00:00Z",
+		}
+		var made gen.ApiResponseSessionResponse
+		first := f.do(http.MethodPost, "/api/v1/lifecycle/sessions", f.service(), body).want(http.StatusCreated)
+		first.decode(&made)
+		assert.JSONEq(t, `{"id": "s1", "user_id": "u1", "user_email": "ada@example.com", "user_display_name": "Ada",
+			"ip_address": "2001:db8::7", "user_agent": "`+agent+`", "device_type": "desktop", "location": null, "is_current": false,
+			"created_at": "2026-01-15T08:00:00.5Z", "last_activity_at": null, "expires_at": "2026-01-16T08:00:00Z", "sso_apps": []}`,
+			dataOf(t, first))
+		again := f.do(http.MethodPost, "/api/v1/lifecycle/sessions", f.service(), body).want(http.StatusOK)
+		assert.JSONEq(t, dataOf(t, first), dataOf(t, again))
+
+		body["user_id"] = "u2"
+		assert.Equal(t, "The session id belongs to another user or tenant.",
+			f.do(http.MethodPost, "/api/v1/lifecycle/sessions", f.service(), body).want(http.StatusConflict).detail())
+		assert.Equal(t, "The tenant belongs to another partner.", f.do(http.MethodPost, "/api/v1/lifecycle/sessions", f.service(),
+			map[string]any{"user_id": "u1", "tenant_id": "acme", "partner_id": "south", "expires_at": "2026-01-16T08:00:00Z"}).want(http.StatusConflict).detail())
+	})
+}
+
+func TestRegisterSessionOfOneTenant(t *testing.T) {
+	onBothEngines(t, func(f *fixture) {
+		t := f.t
+		body := map[string]any{"user_id": "u1", "tenant_id": "acme", "expires_at": "2026-01-16T08:00:00Z"}
+		confined := func(request auth.TokenRequest) string {
+			request.Subject, request.Scope = "idp", "sessions:ingest"
+			return f.token(request)
+		}
+		post := func(token string) answer { return f.do(http.MethodPost, "/api/v1/lifecycle/sessions", token, body) }
+		post(confined(auth.TokenRequest{TenantID: "other"})).want(http.StatusForbidden)
+		post(confined(auth.TokenRequest{TenantID: "acme"})).want(http.StatusCreated)
+		post(confined(auth.TokenRequest{PartnerID: "north"})).want(http.StatusCreated)
+		owner, err := f.store.TenantPartner(t.Context(), "acme")
+		require.NoError(t, err)
+		assert.Equal(t, "north", owner, "a partner's service registers for its partner")
+		body["partner_id"] = "north"
+		post(confined(auth.TokenRequest{PartnerID: "south"})).want(http.StatusForbidden)
+		post(f.tenant("acme")).want(http.StatusForbidden)
+
+		f.register("acme", "u1", "s1")
+		foreign := confined(auth.TokenRequest{TenantID: "other"})
+		f.do(http.MethodPost, "/api/v1/lifecycle/sessions/s1/activity", foreign, nil).want(http.StatusNotFound)
+		f.do(http.MethodPut, "/api/v1/lifecycle/sessions/s1/apps/wiki", foreign, `{"application_name": "x"}`).want(http.StatusNotFound)
+	})
+}
+
+func TestRegisterSessionImplausibleTimes(t *testing.T) {
+	onBothEngines(t, func(f *fixture) {
+		t := f.t
+		for member, times := range map[string][2]string{
+			"created_at": {"2026-01-15T12:02:00Z", "2026-01-16T08:00:00Z"},
+			"expires_at": {"2026-01-15T10:00:00Z", "2026-01-15T10:00:00Z"},
+		} {
+			got := f.do(http.MethodPost, "/api/v1/lifecycle/sessions", f.service(), map[string]any{
+				"user_id": "u1", "tenant_id": "acme", "created_at": times[0], "expires_at": times[1],
+			}).want(http.StatusUnprocessableEntity)
+			assert.Contains(t, got.body, `{"loc":["body","`+member+`"],"msg":"Value error, `)
+		}
+	})
+}
+
+func TestRecordSessionActivityAndApp(t *testing.T) {
+	onBothEngines(t, func(f *fixture) {
+		t := f.t
+		f.register("acme", "u1", "s1", "ip_address", "192.0.2.1")
+		f.clock.Advance(time.Minute)
+		f.do(http.MethodPost, "/api/v1/lifecycle/sessions/s1/activity", f.service(), nil).want(http.StatusNoContent)
+		f.clock.Advance(time.Minute)
+		f.do(http.MethodPost, "/api/v1/lifecycle/sessions/s1/activity", f.service(),
+			map[string]any{"user_agent": phone, "ip_address": nil, "expires_at": "2026-01-20T00:00:00Z"}).want(http.StatusNoContent)
+		f.clock.Advance(time.Minute)
+		for _, app := range []string{"wiki", "a%2Fb", "wiki"} {
+			if app == "a%2Fb" {
+				f.do(http.MethodPut, "/api/v1/lifecycle/sessions/s1/apps/"+app, f.service(), `{"application_name": "x"}`).want(http.StatusNotFound)
+				continue
+			}
+			f.do(http.MethodPut, "/api/v1/lifecycle/sessions/s1/apps/"+app, f.service(), `{"application_name": "Wiki"}`).want(http.StatusNoContent)
+		}
+		f.do(http.MethodPut, "/api/v1/lifecycle/sessions/s1/apps/mail", f.service(),
+			`{"application_name": "Mail", "accessed_at": "2026-01-15T12:00:00Z"}`).want(http.StatusNoContent)
+		got := f.do(http.MethodGet, "/api/v1/admin/sessions/s1", f.admin(), nil).want(http.StatusOK)
+		assert.JSONEq(t, `{"id": "s1", "user_id": "u1", "user_email": null, "user_display_name": null, "ip_address": "192.0.2.1",
+			"user_agent": "`+phone+`", "device_type": "mobile", "location": null, "is_current": false,
+			"created_at": "2026-01-15T12:00:00.123456Z", "last_activity_at": "2026-01-15T12:03:00.123456Z", "expires_at": "2026-01-20T00:00:00Z",
+			"sso_apps": [{"application_id": "wiki", "application_name": "Wiki", "accessed_at": "2026-01-15T12:03:00.123456Z"},
+				{"application_id": "mail", "application_name": "Mail", "accessed_at": "2026-01-15T12:00:00Z"}]}`, dataOf(t, got))
+
+		f.do(http.MethodDelete, "/api/v1/admin/sessions/s1", f.admin(), nil).want(http.StatusNoContent)
+		for _, again := range []answer{
+			f.do(http.MethodPost, "/api/v1/lifecycle/sessions/s1/activity", f.service(), nil),
+			f.do(http.MethodPut, "/api/v1/lifecycle/sessions/s1/apps/wiki", f.service(), `{"application_name": "Wiki"}`),
+			f.do(http.MethodPost, "/api/v1/lifecycle/sessions", f.service(), map[string]any{
+				"id": "s1", "user_id": "u1", "tenant_id": "acme", "expires_at": "2026-01-20T00:00:00Z",
+			}),
+		} {
+			assert.Equal(t, "The session has ended.", again.want(http.StatusConflict).detail())
+		}
+	})
+}
+
+func TestIntrospectToken(t *testing.T) {
+	onBothEngines(t, func(f *fixture) {
+		t := f.t
+		f.register("acme", "u1", "s1")
+		ask := func(caller, token string) string {
+			return strings.TrimSpace(f.do(http.MethodPost, "/oauth2/introspect", caller, "token_type_hint=access_token&token="+token,
+				"Content-Type", "application/x-www-form-urlencoded").want(http.StatusOK).body)
+		}
+		good := f.token(auth.TokenRequest{Subject: "u1", TenantID: "acme", SessionID: "s1", ClientID: "web", Scope: "openid mail"})
+		assert.JSONEq(t, fmt.Sprintf(`{"active": true, "sub": "u1", "sid": "s1", "tenant_id": "acme", "client_id": "web", "scope": "openid mail",
+			"iss": "urn:sessiond:dev", "aud": ["sessiond"], "token_type": "Bearer", "iat": %d, "exp": %d}`,
+			storetest.Epoch.Unix(), storetest.Epoch.Add(time.Hour).Unix()), ask(f.service(), good))
+		gateway := f.token(auth.TokenRequest{Subject: "gw", TenantID: "globex", Scope: "sessions:introspect"})
+		for name, answered := range map[string]string{
+			"another tenant's gateway": ask(gateway, good),
+			"no token":                 ask(f.service(), "x"),
+			"another user's session":   ask(f.service(), f.user("acme", "u2", "s1")),
+			"another tenant's session": ask(f.service(), f.user("globex", "u1", "s1")),
+			"an unknown session":       ask(f.service(), f.user("acme", "u1", "unknown")),
+		} {
+			assert.Equal(t, `{"active":false}`, answered, name)
+		}
+		assert.Contains(t, ask(f.service(), f.user("acme", "u1", "")), `"active":true`, "a token without a session")
+		f.do(http.MethodDelete, "/api/v1/admin/sessions/s1", f.admin(), nil).want(http.StatusNoContent)
+		assert.Equal(t, `{"active":false}`, ask(f.service(), good), "revoked: inactive in the very next answer")
+		expired := f.user("acme", "u1", "")
+		f.clock.Advance(2 * time.Hour)
+		assert.Equal(t, `{"active":false}`, ask(f.service(), expired))
+		f.do(http.MethodPost, "/oauth2/introspect", f.admin(), "token=x", "Content-Type", "application/x-www-form-urlencoded").want(http.StatusForbidden)
+		assert.JSONEq(t, `{"detail": [{"loc": ["body", "token"], "msg": "Field required", "type": "missing"}]}`,
+			f.do(http.MethodPost, "/oauth2/introspect", f.service(), "token=", "Content-Type", "application/x-www-form-urlencoded").want(http.StatusUnprocessableEntity).body)
+	})
+}
