@@ -12,7 +12,8 @@ import (
 // maxPending bounds the uses that wait in memory; beyond it each is written at once.
 const maxPending = 100_000
 
-// Activity is a use of a session. Nil members leave what is known unchanged.
+// Activity is a use of a session. Nil members leave what is known unchanged, but that Location belongs to IPAddress: with
+// another address it is replaced, by nothing when it is nil.
 type Activity struct {
 	IPAddress, UserAgent, DeviceType, Location *string
 	// ExpiresAt is the session's new end; the tenant's absolute limit bounds it.
@@ -66,12 +67,14 @@ func (s *Store) touch(tx *gorm.DB, session Session, used time.Time, activity Act
 	limits := s.limits(session.TenantID)
 	changes := map[string]any{}
 	for column, value := range map[string]*string{
-		"ip_address": activity.IPAddress, "user_agent": activity.UserAgent,
-		"device_type": activity.DeviceType, "location": activity.Location,
+		"ip_address": activity.IPAddress, "user_agent": activity.UserAgent, "device_type": activity.DeviceType,
 	} {
 		if value != nil {
 			changes[column] = *value
 		}
+	}
+	if differs(activity.IPAddress, session.IPAddress) {
+		changes["location"] = activity.Location // the old place is not that of the new address, even if none is known
 	}
 	// Instances' clocks differ a little; the latest use stays.
 	changes["last_activity_at"] = gorm.Expr("CASE WHEN last_activity_at > ? THEN last_activity_at ELSE ? END", used, used)

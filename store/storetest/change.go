@@ -157,6 +157,16 @@ func testActivity(t *testing.T, newStore Factory) {
 		assert.Equal(t, []*string{new("192.0.2.2"), new("new"), new("mobile"), new("x")}, []*string{got.IPAddress, got.UserAgent, got.DeviceType, got.Location})
 		assert.Equal(t, Epoch.Add(3*time.Hour), got.ExpiresAt)
 	})
+	t.Run("the place goes with the address", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		s := session("acme", "u1", "s1")
+		s.IPAddress, s.Location = new("192.0.2.1"), new("Bern, Switzerland")
+		f.register(s)
+		require.NoError(t, f.RecordActivity(f.ctx, store.Everywhere(), "s1", store.Activity{IPAddress: new("192.0.2.1")}, tester()))
+		assert.Equal(t, "Bern, Switzerland", *f.get("s1").Location)
+		require.NoError(t, f.RecordActivity(f.ctx, store.Everywhere(), "s1", store.Activity{IPAddress: new("192.0.2.2")}, tester()))
+		assert.Nil(t, f.get("s1").Location)
+	})
 	t.Run("the latest use stays when clocks differ", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		f.register(session("acme", "u1", "s1"))
