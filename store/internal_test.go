@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -50,6 +51,45 @@ func TestTransactionsRunAgainWhenTheDatabaseAsksForIt(t *testing.T) {
 			assert.Equal(t, c.runs, runs)
 		})
 	}
+}
+
+// An attempt that is undone must leave nothing behind that the next one takes for its own.
+func TestUpkeepThatRunsAgain(t *testing.T) {
+	now := time.Date(2026, 1, 15, 12, 0, 0, 0, time.UTC)
+	s, err := Open(t.Context(), "sqlite://"+t.TempDir()+"/x.db", Options{Now: func() time.Time { return now }})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, s.Close()) }()
+	_, err = s.Migrate(t.Context())
+	require.NoError(t, err)
+	register := func(id string, expires time.Time) {
+		_, _, err := s.RegisterSession(t.Context(), Session{TenantID: "acme", UserID: "u1", ID: id, ExpiresAt: expires}, Actor{})
+		require.NoError(t, err)
+	}
+	register("early", now.Add(time.Minute))
+	register("late", now.Add(2*time.Minute))
+
+	deadlock, failures := errors.New("deadlock"), 0
+	s.engine.retryable = func(err error) bool { return errors.Is(err, deadlock) }
+	require.NoError(t, s.db.Callback().Create().Before("gorm:create").Register("fail", func(tx *gorm.DB) {
+		if failures > 0 {
+			failures--
+			if failures == 0 {
+				now = now.Add(time.Minute) // the next attempt finds more to do
+			}
+			_ = tx.AddError(deadlock)
+		}
+	}))
+	now, failures = now.Add(time.Minute), 1
+	swept, err := s.SweepEnded(t.Context(), 10)
+	require.NoError(t, err)
+	assert.Equal(t, 2, swept)
+	failures = 2
+	purged, err := s.PurgeEnded(t.Context(), now.Add(-30*time.Second), 1)
+	require.NoError(t, err)
+	assert.Equal(t, 1, purged)
+	events, err := s.ListAuditEvents(t.Context(), AuditFilter{})
+	require.NoError(t, err)
+	assert.Len(t, events, 5, "two registrations, two endings, one purge")
 }
 
 func TestRedact(t *testing.T) {

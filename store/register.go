@@ -34,6 +34,7 @@ func (s *Store) RegisterSession(ctx context.Context, session Session, by Actor) 
 	session.ExpiresAt = timestamp(limits.cap(session.CreatedAt, session.ExpiresAt))
 	// To register a session is to use it, whenever the login was.
 	session.EndsAt = timestamp(limits.end(now, session.ExpiresAt))
+	var registered Session
 	created := false
 	err := s.write(ctx, "register session", func(tx *gorm.DB) error {
 		trail, err := s.trail(by)
@@ -41,10 +42,10 @@ func (s *Store) RegisterSession(ctx context.Context, session Session, by Actor) 
 			return err
 		}
 		r := registration{store: s, tx: tx, trail: trail, limits: limits}
-		session, created, err = r.register(session)
+		registered, created, err = r.register(session)
 		return err
 	})
-	return session, created, err
+	return registered, created && err == nil, err
 }
 
 // registration is one transaction of RegisterSession.

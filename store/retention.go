@@ -21,27 +21,20 @@ const ended = "coalesce(revoked_at, ends_at)"
 // many. They ended at their time and not now: this only writes it down, for the audit trail, and takes them out of the
 // indexes of the active ones. Like PurgeEnded it does nothing while another instance is at it.
 func (s *Store) SweepEnded(ctx context.Context, limit int) (int, error) {
-	var swept []Session
-	err := s.write(ctx, "sweep", func(tx *gorm.DB) error {
-		alone, err := s.aloneAtPurge(tx)
-		if err != nil || !alone {
-			return err
-		}
-		due := tx.Session(&gorm.Session{NewDB: true}).Model(&Session{}).Select("tenant_id", "id").
-			Where("ended_how IS NULL AND ends_at <= ?", s.clock()).Order("ends_at").Limit(limit).
-			Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate, Options: clause.LockingOptionsSkipLocked})
-		err = tx.Model(&swept).
+	return s.writeAlone(ctx, "sweep", func(tx *gorm.DB) (int, error) {
+		var swept []Session
+		due := ripe(tx, limit, "ends_at", "ended_how IS NULL AND ends_at <= ?", s.clock())
+		err := tx.Model(&swept).
 			Clauses(clause.Returning{Columns: []clause.Column{
 				{Name: "tenant_id"}, {Name: "id"}, {Name: "user_id"}, {Name: "ends_at"}, {Name: "ended_how"},
 			}}).
 			Where("(tenant_id, id) IN (?)", due).
 			Update("ended_how", gorm.Expr("CASE WHEN ends_at < expires_at THEN ? ELSE ? END", Idle, Expired)).Error
 		if err != nil {
-			return err
+			return 0, err
 		}
-		return s.recordSweep(tx, swept)
+		return len(swept), s.recordSweep(tx, swept)
 	})
-	return len(swept), err
 }
 
 // recordSweep appends an event for each session, at the time of its end.
@@ -65,32 +58,47 @@ func (s *Store) recordSweep(tx *gorm.DB, swept []Session) error {
 	return tx.CreateInBatches(&events, rowsPerInsert).Error
 }
 
-// PurgeEnded deletes up to limit sessions that ended before a time and are recorded as such (SweepEnded), with their applications, and returns how many. It
-// takes those that nobody is working on, and nothing at all while another instance purges, so that a caller stops, and
-// comes back later, when it returns less than limit.
+// PurgeEnded deletes up to limit sessions that ended before a time and are recorded as such (SweepEnded), with their
+// applications, and returns how many. It takes those that nobody is working on, and nothing at all while another instance
+// purges, so that a caller stops, and comes back later, when it returns less than limit.
 func (s *Store) PurgeEnded(ctx context.Context, before time.Time, limit int) (int, error) {
-	var purged []Session
-	err := s.write(ctx, "purge", func(tx *gorm.DB) error {
-		alone, err := s.aloneAtPurge(tx)
-		if err != nil || !alone {
-			return err
-		}
-		due := tx.Session(&gorm.Session{NewDB: true}).Model(&Session{}).Select("tenant_id", "id").
-			Where("ended_how IS NOT NULL AND "+ended+" < ?", timestamp(before)).Order(ended).Limit(limit).
-			Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate, Options: clause.LockingOptionsSkipLocked})
-		err = tx.Model(&purged).
+	return s.writeAlone(ctx, "purge", func(tx *gorm.DB) (int, error) {
+		var purged []Session
+		due := ripe(tx, limit, ended, "ended_how IS NOT NULL AND "+ended+" < ?", timestamp(before))
+		err := tx.Model(&purged).
 			Clauses(clause.Returning{Columns: []clause.Column{{Name: "tenant_id"}}}).
 			Where("(tenant_id, id) IN (?)", due).Delete(&purged).Error
 		if err != nil {
-			return err
+			return 0, err
 		}
-		return s.recordPurge(tx, purged)
+		return len(purged), s.recordPurge(tx, purged)
 	})
-	return len(purged), err
 }
 
-// aloneAtPurge takes the lock of the purge for this transaction, if it is free.
-func (s *Store) aloneAtPurge(tx *gorm.DB) (bool, error) {
+// ripe selects the keys of up to limit sessions that fulfil the condition and that nobody is working on, in an order.
+func ripe(tx *gorm.DB, limit int, order, condition string, at time.Time) *gorm.DB {
+	return tx.Session(&gorm.Session{NewDB: true}).Model(&Session{}).Select("tenant_id", "id").
+		Where(condition, at).Order(order).Limit(limit).
+		Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate, Options: clause.LockingOptionsSkipLocked})
+}
+
+// writeAlone is write for what one instance at a time does: it does nothing while another is at it.
+func (s *Store) writeAlone(ctx context.Context, operation string, do func(tx *gorm.DB) (int, error)) (int, error) {
+	n := 0
+	err := s.write(ctx, operation, func(tx *gorm.DB) error {
+		n = 0 // an attempt before this one was undone
+		alone, err := s.alone(tx)
+		if err != nil || !alone {
+			return err
+		}
+		n, err = do(tx)
+		return err
+	})
+	return n, err
+}
+
+// alone takes the lock of the sweep and the purge for this transaction, if it is free.
+func (s *Store) alone(tx *gorm.DB) (bool, error) {
 	if s.engine.serial != nil {
 		return true, nil
 	}
@@ -124,22 +132,15 @@ func (s *Store) recordPurge(tx *gorm.DB, purged []Session) error {
 // PurgeTrail deletes up to limit audit events from before a time, and returns how many. The watermarks from before it go
 // too: the logins that they refuse expired long ago.
 func (s *Store) PurgeTrail(ctx context.Context, before time.Time, limit int) (int, error) {
-	deleted := 0
-	err := s.write(ctx, "purge the audit trail", func(tx *gorm.DB) error {
-		alone, err := s.aloneAtPurge(tx)
-		if err != nil || !alone {
-			return err
-		}
+	return s.writeAlone(ctx, "purge the audit trail", func(tx *gorm.DB) (int, error) {
 		due := tx.Session(&gorm.Session{NewDB: true}).Model(&AuditEvent{}).
 			Select("tenant_id", "operation_id", "session_id", "action").Where("at < ?", timestamp(before)).Limit(limit)
-		result := tx.Where("(tenant_id, operation_id, session_id, action) IN (?)", due).Delete(&AuditEvent{})
-		deleted = int(result.RowsAffected)
-		if result.Error != nil {
-			return result.Error
+		deleted := tx.Where("(tenant_id, operation_id, session_id, action) IN (?)", due).Delete(&AuditEvent{})
+		if deleted.Error != nil {
+			return 0, deleted.Error
 		}
-		return tx.Where("not_before < ?", timestamp(before)).Delete(&watermark{}).Error
+		return int(deleted.RowsAffected), tx.Where("not_before < ?", timestamp(before)).Delete(&watermark{}).Error
 	})
-	return deleted, err
 }
 
 // Erasure is what EraseUser did.
