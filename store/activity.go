@@ -48,7 +48,7 @@ func (s *Store) RecordActivity(ctx context.Context, sel Selection, id string, ac
 	if session.LastActivityAt != nil && due.After(now) && !activity.changes(session) && s.pending.add(session, now, due) {
 		return nil
 	}
-	err = s.write(ctx, "record activity", func(tx *gorm.DB) error {
+	return s.write(ctx, "record activity", func(tx *gorm.DB) error {
 		if err := s.touch(tx, session, now, activity); err != nil || !activity.changes(session) {
 			return err
 		}
@@ -58,7 +58,6 @@ func (s *Store) RecordActivity(ctx context.Context, sel Selection, id string, ac
 		}
 		return trail.record(tx, ActionChanged, session)
 	})
-	return err
 }
 
 // touch writes a use of an active session, and changes no other.
@@ -120,13 +119,13 @@ func (p *pendingUses) add(session Session, used, due time.Time) bool {
 	return true
 }
 
-// take removes and returns the uses that are due by a time.
-func (p *pendingUses) take(by time.Time) map[pendingKey]pendingUse {
+// take removes and returns the uses that are due by a time, or all of them.
+func (p *pendingUses) take(by time.Time, all bool) map[pendingKey]pendingUse {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	taken := map[pendingKey]pendingUse{}
 	for key, use := range p.uses {
-		if !use.due.After(by) {
+		if all || !use.due.After(by) {
 			taken[key] = use
 			delete(p.uses, key)
 		}
@@ -148,11 +147,7 @@ func (p *pendingUses) restore(uses map[pendingKey]pendingUse) {
 // FlushActivity writes the uses that have waited for their interval, or all of them. Call it every second or so, and with
 // all before Close. What cannot be written is kept for the next call.
 func (s *Store) FlushActivity(ctx context.Context, all bool) error {
-	by := s.clock()
-	if all {
-		by = by.Add(24 * time.Hour)
-	}
-	uses := s.pending.take(by)
+	uses := s.pending.take(s.clock(), all)
 	for key, use := range uses {
 		err := s.write(ctx, "flush activity", func(tx *gorm.DB) error {
 			session := Session{TenantID: key.tenantID, ID: key.id}

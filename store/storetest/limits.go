@@ -156,7 +156,7 @@ func testCoalescing(t *testing.T, newStore Factory) {
 		assert.Equal(t, Epoch, *f.get("s1").LastActivityAt)
 	})
 	t.Run("all that waits is written on request", func(t *testing.T) {
-		f := newLimitedFixture(t, newStore, store.Limits{}, time.Hour)
+		f := newLimitedFixture(t, newStore, store.Limits{}, 48*time.Hour)
 		f.register(session("acme", "u1", "s1"))
 		require.NoError(t, f.use("s1"))
 		f.clock.Advance(time.Second)
