@@ -42,7 +42,7 @@ func (u *upkeep) start(ctx context.Context, db *store.Store, logger *slog.Logger
 	var running sync.WaitGroup
 	run := func(every time.Duration, what string, do func(context.Context, *store.Store) error) {
 		running.Go(func() {
-			for sleep(ctx, every) {
+			for going := true; going; going = sleep(ctx, every) {
 				if err := do(ctx, db); err != nil && ctx.Err() == nil {
 					logger.WarnContext(ctx, what+" failed and is tried again", "error", err)
 				}
@@ -71,9 +71,6 @@ func (u *upkeep) purge(ctx context.Context, db *store.Store) error {
 	now := time.Now()
 	sessions := func() (int, error) { return db.PurgeEnded(ctx, now.Add(-u.retention), purgeBatch) }
 	trail := func() (int, error) { return db.PurgeTrail(ctx, now.Add(-u.trailRetention), purgeBatch) }
-	if err := sweep(ctx, db); err != nil {
-		return err
-	}
 	if err := inBatches(ctx, sessions); err != nil {
 		return err
 	}
