@@ -32,6 +32,12 @@ func bindQuery(c echo.Context, in given) {
 	location.RawQuery = ""
 	values := c.QueryParams()
 	clear(values)
+	in.fill(values)
+	location.RawQuery = values.Encode()
+}
+
+// fill puts the canonical texts into values, and the defaults of what is left out.
+func (in given) fill(values url.Values) {
 	for i, p := range in.declared {
 		if texts := in.texts[i]; texts != nil {
 			values[p.name] = texts
@@ -39,7 +45,6 @@ func bindQuery(c echo.Context, in given) {
 			values[p.name] = p.fallback
 		}
 	}
-	location.RawQuery = values.Encode()
 }
 
 // bindHeader leaves one canonical value of each declared header: the generated code refuses repeated ones.
@@ -87,11 +92,7 @@ func (in *content) bind(r *http.Request) {
 
 func (in *content) bindForm(r *http.Request) {
 	form := url.Values{}
-	for i, p := range in.form.declared {
-		if in.form.texts[i] != nil {
-			form[p.name] = in.form.texts[i]
-		}
-	}
+	in.form.fill(form)
 	text := form.Encode()
 	r.Header.Set(echo.HeaderContentType, formType)
 	r.Body, r.ContentLength = io.NopCloser(strings.NewReader(text)), int64(len(text))
@@ -139,7 +140,8 @@ func withoutNonFinite(value any) any {
 }
 
 // conform brings a valid value into the form that its generated type takes: numbers within its range and, for an
-// integer, without a fraction; of an object with fields only these, for decoders that do not tell upper from lower case, and their defaults.
+// integer, without a fraction; of an object with fields only these, for decoders that do not tell upper from lower case,
+// and their defaults.
 func conform(n *node, value any) any {
 	switch value := value.(type) {
 	case json.Number:

@@ -197,7 +197,7 @@ func formFields(n *node) ([]parameter, error) {
 		if f.node.kind == objectKind {
 			return nil, errors.New("field " + f.name + ": objects are not supported in text")
 		}
-		fields[i] = parameter{name: f.name, in: "body", required: f.required, node: f.node}
+		fields[i] = parameter{name: f.name, in: "body", required: f.required, node: f.node, fallback: f.node.fallbackText()}
 	}
 	return fields, nil
 }
