@@ -2,7 +2,9 @@ package store
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
+	"slices"
 	"testing"
 	"time"
 
@@ -90,6 +92,44 @@ func TestUpkeepThatRunsAgain(t *testing.T) {
 	events, err := s.ListAuditEvents(t.Context(), AuditFilter{})
 	require.NoError(t, err)
 	assert.Len(t, events, 5, "two registrations, two endings, one purge")
+}
+
+func TestADriftIsFoundNamedAndRepaired(t *testing.T) {
+	s, err := Open(t.Context(), "sqlite://"+t.TempDir()+"/x.db", Options{ChunkSize: 2})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, s.Close()) }()
+	_, err = s.Migrate(t.Context())
+	require.NoError(t, err)
+	for i := range 9 {
+		session := Session{TenantID: "acme", UserID: "u1", ID: fmt.Sprint(i), ExpiresAt: time.Now().Add(time.Hour)}
+		_, _, err := s.RegisterSession(t.Context(), session, Actor{})
+		require.NoError(t, err)
+	}
+	require.NoError(t, s.RecordApp(t.Context(), Everywhere(), App{SessionID: "1", ApplicationID: "mail", ApplicationName: "Mail"}, Actor{}))
+	_, err = s.FoldChanges(t.Context(), 1000)
+	require.NoError(t, err)
+	check := func(repair bool) []Drift {
+		var found []Drift
+		n, err := s.CheckTallies(t.Context(), repair, func(d Drift) { found = append(found, d) })
+		require.NoError(t, err)
+		assert.Equal(t, 9, n)
+		return found
+	}
+	require.Empty(t, check(false))
+	require.NoError(t, s.db.Exec("DELETE FROM tallies WHERE tenant_id = 'acme'").Error)
+	require.NoError(t, s.db.Exec("UPDATE tallies SET open = 8 WHERE tenant_id = ''").Error)
+	require.NoError(t, s.db.Exec("UPDATE session_chunks SET total = 1 WHERE tenant_id = 'acme'").Error)
+
+	found := check(true)
+	assert.Contains(t, found, Drift{TenantID: "acme", Kind: "sessions", Counted: [3]int64{9, 9, 0}})
+	assert.Contains(t, found, Drift{TenantID: "acme", Kind: "application", Key: "mail", Counted: [3]int64{1, 0, 0}})
+	assert.Contains(t, found, Drift{Kind: "sessions", Kept: [3]int64{8, 9, 0}, Counted: [3]int64{9, 9, 0}})
+	assert.True(t, slices.ContainsFunc(found, func(d Drift) bool { return d.Kind == "chunk" }), "%+v", found)
+	assert.Empty(t, check(false))
+	sessions, total, err := s.ListSessions(t.Context(), InTenant("acme"), Page{Offset: 8, Limit: 5})
+	require.NoError(t, err)
+	assert.Len(t, sessions, 1)
+	assert.Equal(t, 9, total)
 }
 
 func TestRedact(t *testing.T) {

@@ -1,14 +1,17 @@
 package store
 
 import (
+	"context"
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"gorm.io/driver/postgres"
 	"gorm.io/gorm"
@@ -20,24 +23,35 @@ const (
 )
 
 // openPostgres prepares a pool; nothing is sent to the server yet.
-func openPostgres(url string, maxConns int) (gorm.Dialector, engine, error) {
-	config, err := pgx.ParseConfig(url)
+func openPostgres(ctx context.Context, url string, maxConns int) (gorm.Dialector, engine, error) {
+	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		// pgx hides the password in its own message, but not the rest of what may be secret.
 		return nil, engine{}, fmt.Errorf("database URL %q cannot be read: use postgres://USER:PASSWORD@HOST:PORT/NAME", Redact(url))
 	}
-	config.RuntimeParams["timezone"] = "UTC"
-	if config.RuntimeParams["application_name"] == "" {
-		config.RuntimeParams["application_name"] = "sessiond"
+	params := config.ConnConfig.RuntimeParams
+	params["timezone"] = "UTC"
+	if params["application_name"] == "" {
+		params["application_name"] = "sessiond"
 	}
 	if maxConns <= 0 {
 		maxConns = defaultMaxConns
 	}
-	db := stdlib.OpenDB(*config)
-	db.SetMaxOpenConns(maxConns)
-	// Idle connections are kept: making one costs more than a hundred statements.
-	db.SetMaxIdleConns(maxConns)
-	return postgres.New(postgres.Config{Conn: db}), engine{name: postgresName, retryable: pgRetryable}, nil
+	config.MaxConns = int32(min(maxConns, math.MaxInt32)) //nolint:gosec // bounded here
+	// Every statement has one good plan, which an index gives. To plan it again for its values costs more than to run it.
+	// It is no parameter of the connection because connection poolers refuse those that they do not know.
+	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, "SET plan_cache_mode = force_generic_plan")
+		return err
+	}
+	// The pool's own context must not end it.
+	pool, err := pgxpool.NewWithConfig(context.WithoutCancel(ctx), config)
+	if err != nil {
+		return nil, engine{}, fmt.Errorf("database URL %q: %w", Redact(url), err)
+	}
+	// GORM and the statements written by hand (statement.go) share the connections.
+	dialect := postgres.New(postgres.Config{Conn: stdlib.OpenDBFromPool(pool)})
+	return dialect, engine{name: postgresName, pool: pool, retryable: pgRetryable}, nil
 }
 
 // pgRetryable: serialization_failure and deadlock_detected undo the transaction and say nothing against it.

@@ -11,9 +11,6 @@ import (
 	"gorm.io/gorm/clause"
 )
 
-// purgeLock is the number of the lock that the one instance holds that sweeps or purges.
-const purgeLock = 0x7365737369 // "sessi"
-
 // ended is when a session ended or will end by itself; the index on it serves the purge.
 const ended = "coalesce(revoked_at, ends_at)"
 
@@ -21,14 +18,14 @@ const ended = "coalesce(revoked_at, ends_at)"
 // many. They ended at their time and not now: this only writes it down, for the audit trail, and takes them out of the
 // indexes of the active ones. Like PurgeEnded it does nothing while another instance is at it.
 func (s *Store) SweepEnded(ctx context.Context, limit int) (int, error) {
-	return s.writeAlone(ctx, "sweep", func(tx *gorm.DB) (int, error) {
+	return s.writeAlone(ctx, "sweep", endedLock, func(tx *gorm.DB) (int, error) {
 		var swept []Session
-		due := ripe(tx, limit, "ends_at", "ended_how IS NULL AND ends_at <= ?", s.clock())
+		ripe := ripe(tx, limit, "ends_at", due, s.clock())
 		err := tx.Model(&swept).
 			Clauses(clause.Returning{Columns: []clause.Column{
 				{Name: "tenant_id"}, {Name: "id"}, {Name: "user_id"}, {Name: "ends_at"}, {Name: "ended_how"},
 			}}).
-			Where("(tenant_id, id) IN (?)", due).
+			Where("(tenant_id, id) IN (?)", ripe).
 			Update("ended_how", gorm.Expr("CASE WHEN ends_at < expires_at THEN ? ELSE ? END", Idle, Expired)).Error
 		if err != nil {
 			return 0, err
@@ -62,7 +59,7 @@ func (s *Store) recordSweep(tx *gorm.DB, swept []Session) error {
 // applications, and returns how many. It takes those that nobody is working on, and nothing at all while another instance
 // purges, so that a caller stops, and comes back later, when it returns less than limit.
 func (s *Store) PurgeEnded(ctx context.Context, before time.Time, limit int) (int, error) {
-	return s.writeAlone(ctx, "purge", func(tx *gorm.DB) (int, error) {
+	return s.writeAlone(ctx, "purge", endedLock, func(tx *gorm.DB) (int, error) {
 		var purged []Session
 		due := ripe(tx, limit, ended, "ended_how IS NOT NULL AND "+ended+" < ?", timestamp(before))
 		err := tx.Model(&purged).
@@ -80,31 +77,6 @@ func ripe(tx *gorm.DB, limit int, order, condition string, at time.Time) *gorm.D
 	return tx.Session(&gorm.Session{NewDB: true}).Model(&Session{}).Select("tenant_id", "id").
 		Where(condition, at).Order(order).Limit(limit).
 		Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate, Options: clause.LockingOptionsSkipLocked})
-}
-
-// writeAlone is write for what one instance at a time does: it does nothing while another is at it.
-func (s *Store) writeAlone(ctx context.Context, operation string, do func(tx *gorm.DB) (int, error)) (int, error) {
-	n := 0
-	err := s.write(ctx, operation, func(tx *gorm.DB) error {
-		n = 0 // an attempt before this one was undone
-		alone, err := s.alone(tx)
-		if err != nil || !alone {
-			return err
-		}
-		n, err = do(tx)
-		return err
-	})
-	return n, err
-}
-
-// alone takes the lock of the sweep and the purge for this transaction, if it is free.
-func (s *Store) alone(tx *gorm.DB) (bool, error) {
-	if s.engine.serial != nil {
-		return true, nil
-	}
-	var alone bool
-	err := tx.Raw("SELECT pg_try_advisory_xact_lock(?)", int64(purgeLock)).Scan(&alone).Error
-	return alone, err
 }
 
 // recordPurge appends one event a tenant, with the number.
@@ -132,7 +104,7 @@ func (s *Store) recordPurge(tx *gorm.DB, purged []Session) error {
 // PurgeTrail deletes up to limit audit events from before a time, and returns how many. The watermarks from before it go
 // too: the logins that they refuse expired long ago.
 func (s *Store) PurgeTrail(ctx context.Context, before time.Time, limit int) (int, error) {
-	return s.writeAlone(ctx, "purge the audit trail", func(tx *gorm.DB) (int, error) {
+	return s.writeAlone(ctx, "purge the audit trail", endedLock, func(tx *gorm.DB) (int, error) {
 		due := tx.Session(&gorm.Session{NewDB: true}).Model(&AuditEvent{}).
 			Select("tenant_id", "operation_id", "session_id", "action").Where("at < ?", timestamp(before)).Limit(limit)
 		deleted := tx.Where("(tenant_id, operation_id, session_id, action) IN (?)", due).Delete(&AuditEvent{})

@@ -74,8 +74,7 @@ func (s Session) lastUse() time.Time {
 
 // AfterFind gives times one form whatever the driver's time zone is.
 func (s *Session) AfterFind(*gorm.DB) error {
-	s.CreatedAt, s.ExpiresAt, s.EndsAt = s.CreatedAt.UTC(), s.ExpiresAt.UTC(), s.EndsAt.UTC()
-	s.LastActivityAt, s.RevokedAt = timestampOrNil(s.LastActivityAt), timestampOrNil(s.RevokedAt)
+	s.inUTC()
 	return nil
 }
 

@@ -17,15 +17,29 @@ type Page struct {
 // GetSession returns the session with that id, ended ones too. It must answer ErrNotFound for an id outside the
 // selection exactly as for one that never existed.
 func (s *Store) GetSession(ctx context.Context, sel Selection, id string) (Session, error) {
-	return getSession(s.read(ctx), sel, id)
+	if sel.empty() || !storable(id) {
+		return Session{}, mapError("get session", ErrNotFound)
+	}
+	var session Session
+	found := false
+	st := s.engine.statement("SELECT "+sessionColumns+" FROM sessions WHERE ").selected(sel).add(" AND id = ?", id)
+	err := s.query(ctx, st, func(row rows) error {
+		found = true
+		return scanSession(row, &session)
+	})
+	if err == nil && !found {
+		err = ErrNotFound
+	}
+	return session, mapError("get session", err)
 }
 
-func getSession(db *gorm.DB, sel Selection, id string) (Session, error) {
+// getSession is GetSession inside a transaction.
+func getSession(tx *gorm.DB, sel Selection, id string) (Session, error) {
 	var session Session
 	if sel.empty() || !storable(id) {
-		return session, mapError("get session", gorm.ErrRecordNotFound)
+		return session, mapError("get session", ErrNotFound)
 	}
-	err := sel.where(db).Where("id = ?", id).Take(&session).Error
+	err := sel.where(tx).Where("id = ?", id).Take(&session).Error
 	return session, mapError("get session", err)
 }
 
@@ -36,40 +50,16 @@ func (s *Store) GetSessionWithApps(ctx context.Context, sel Selection, id string
 		return session, []App{}, err
 	}
 	apps := make([]App, 0, session.AppCount)
-	err = s.read(ctx).Where("tenant_id = ? AND session_id = ?", session.TenantID, session.ID).
-		Order("accessed_at DESC, application_id").Find(&apps).Error
+	st := s.engine.statement(`SELECT tenant_id, session_id, application_id, application_name, accessed_at FROM session_apps
+		WHERE tenant_id = ? AND session_id = ? ORDER BY accessed_at DESC, application_id`, session.TenantID, session.ID)
+	err = s.query(ctx, st, func(row rows) error {
+		var app App
+		err := row.Scan(&app.TenantID, &app.SessionID, &app.ApplicationID, &app.ApplicationName, &app.AccessedAt)
+		app.AccessedAt = app.AccessedAt.UTC()
+		apps = append(apps, app)
+		return err
+	})
 	return session, apps, mapError("list applications", err)
-}
-
-// ListSessions returns a page of the selected sessions, newest first (created_at, then id, descending), never nil, and
-// the exact number of all that match. A page past the end is empty.
-func (s *Store) ListSessions(ctx context.Context, sel Selection, page Page) ([]Session, int, error) {
-	if sel.empty() {
-		return []Session{}, 0, nil
-	}
-	query := func() *gorm.DB {
-		db := sel.where(s.read(ctx).Model(&Session{}))
-		if page.ActiveOnly {
-			db = db.Where(active, s.clock())
-		}
-		return db
-	}
-	var total int64
-	if err := query().Count(&total).Error; err != nil {
-		return nil, 0, mapError("count sessions", err)
-	}
-	if int64(page.Offset) >= total {
-		return []Session{}, int(total), nil
-	}
-	sessions := make([]Session, 0, page.Limit)
-	db := query().Order("created_at DESC, id DESC").Offset(page.Offset)
-	if page.Limit > 0 {
-		db = db.Limit(page.Limit)
-	}
-	if err := db.Find(&sessions).Error; err != nil {
-		return nil, 0, mapError("list sessions", err)
-	}
-	return sessions, int(total), nil
 }
 
 // SessionEnded reports whether the session with that id has ended; an unknown one has not. An empty tenant means that
@@ -82,10 +72,8 @@ func (s *Store) SessionEnded(ctx context.Context, tenantID, id string) (bool, er
 	if sel.empty() || !storable(id) {
 		return false, nil
 	}
-	var found []Session
-	err := sel.where(s.read(ctx)).Select("ended_how", "ends_at").Where("id = ?", id).Limit(1).Find(&found).Error
-	if err != nil {
-		return false, mapError("look up session", err)
-	}
-	return len(found) == 1 && !found[0].Active(s.clock()), nil
+	ended := false
+	st := s.engine.statement("SELECT NOT ("+active+") FROM sessions WHERE ", s.clock()).selected(sel).add(" AND id = ?", id)
+	err := s.query(ctx, st, func(row rows) error { return row.Scan(&ended) })
+	return ended, mapError("look up session", err)
 }

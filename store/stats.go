@@ -1,10 +1,10 @@
 package store
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"time"
-
-	"gorm.io/gorm"
 )
 
 // topApplications is how many applications the statistics name.
@@ -32,57 +32,100 @@ type ApplicationStats struct {
 	Sessions        int
 }
 
-// TenantStats counts the sessions of a tenant; one that nobody has registered a session for has zeros.
+// TenantStats counts the sessions of a tenant; one that nobody has registered a session for has zeros. It reads tallies and
+// what is not folded into them yet, in one statement, and never the sessions themselves but for those that are due.
 func (s *Store) TenantStats(ctx context.Context, tenantID string) (Stats, error) {
 	now := s.clock()
-	stats := Stats{AsOf: now, ByDeviceType: map[string]int{}, TopApplications: []ApplicationStats{}}
 	if !storable(tenantID) {
-		return stats, nil
+		return statsFrom(tallies{}, tenantID, now), nil
 	}
-	for _, count := range []func(*gorm.DB, string, *Stats) error{countSessions, countDevices, countApplications} {
-		if err := count(s.read(ctx), tenantID, &stats); err != nil {
-			return Stats{}, mapError("tenant statistics", err)
+	sums := tallies{}
+	err := s.query(ctx, s.engine.statsStatement(tenantID, now), func(row rows) error {
+		var r tallyRow
+		err := row.Scan(&r.kind, &r.key, &r.name, &r.open, &r.total, &r.revoked)
+		r.tenant = tenantID
+		sums.plus(r.tallyKey, r.amounts)
+		return err
+	})
+	if err != nil {
+		return Stats{}, mapError("tenant statistics", err)
+	}
+	return statsFrom(sums, tenantID, now), nil
+}
+
+// Kinds of rows of the statement that are no tallies.
+const (
+	rowUserBefore = "user before" // a user of whom something is not folded: sessions by the tally
+	rowUserMore   = "user more"   // and what is to be added
+	rowLately     = "lately"      // made and revoked at the edge of the last day, where no whole slot is
+)
+
+// statsStatement asks for all that the statistics are made of: kind, key, name, open, total, revoked.
+func (e engine) statsStatement(tenantID string, now time.Time) *statement {
+	dayAgo := now.Add(-day)
+	edge := slotStart(dayAgo).Add(slot)
+	st := e.statement(`
+		WITH noted AS (
+			SELECT user_id, device_type, created_at, revoked_at, open, total, revoked, application_id, application_name, applications
+			FROM session_changes WHERE tenant_id = ?), `, tenantID)
+	// Sessions that are due have ended: they count as if that had been noted.
+	st.add(`gone AS (SELECT id, user_id, coalesce(device_type, '') AS device_type, app_count FROM sessions WHERE tenant_id = ? AND `+due+`), `,
+		tenantID, now)
+	st.add(`more AS (SELECT user_id, device_type, open FROM noted WHERE open <> 0 UNION ALL SELECT user_id, device_type, -1 FROM gone)`)
+	st.add(` SELECT kind, key, name, open, total, revoked FROM tallies WHERE tenant_id = ? AND partner_id = '' AND kind IN (?, ?, ?, ?)`,
+		tenantID, kindSessions, kindUsers, kindDevice, kindApp)
+	st.add(` UNION ALL SELECT kind, key, name, open, total, revoked FROM tallies
+		WHERE tenant_id = ? AND partner_id = '' AND kind IN (?, ?) AND key >= ?`, tenantID, kindCreated, kindRevoked, slotKey(edge))
+	st.add(` UNION ALL SELECT '` + kindSessions + `', '', '', sum(open), sum(total), sum(revoked) FROM noted HAVING count(*) > 0`)
+	st.add(` UNION ALL SELECT '` + kindSessions + `', '', '', -count(*), 0, 0 FROM gone HAVING count(*) > 0`)
+	st.add(` UNION ALL SELECT '` + kindDevice + `', device_type, '', sum(open), 0, 0 FROM more GROUP BY device_type`)
+	st.add(` UNION ALL SELECT '` + rowUserMore + `', user_id, '', sum(open), 0, 0 FROM more GROUP BY user_id`)
+	st.add(` UNION ALL SELECT '`+rowUserBefore+`', key, '', open, 0, 0 FROM tallies
+		WHERE tenant_id = ? AND partner_id = '' AND kind = ? AND key IN (SELECT user_id FROM more)`, tenantID, kindUser)
+	st.add(` UNION ALL SELECT '` + kindApp + `', application_id, max(application_name), sum(applications), 0, 0
+		FROM noted WHERE application_id <> '' GROUP BY application_id`)
+	st.add(` UNION ALL SELECT '`+kindApp+`', application_id, max(application_name), -count(*), 0, 0
+		FROM session_apps JOIN gone ON gone.id = session_id AND gone.app_count > 0 WHERE tenant_id = ? GROUP BY application_id`, tenantID)
+	// The last day: whole slots by their tallies, with what is not folded, and the sessions themselves at its edge.
+	st.add(` UNION ALL SELECT '`+kindCreated+`', '', '', 0, sum(total), 0 FROM noted WHERE total <> 0 AND created_at >= ? HAVING count(*) > 0`, edge)
+	st.add(` UNION ALL SELECT '`+kindRevoked+`', '', '', 0, 0, sum(revoked) FROM noted WHERE revoked <> 0 AND revoked_at >= ? HAVING count(*) > 0`, edge)
+	st.add(` UNION ALL SELECT '`+rowLately+`', '', '', 0, count(*), 0 FROM sessions WHERE tenant_id = ? AND created_at > ? AND created_at < ?`,
+		tenantID, dayAgo, edge)
+	st.add(` UNION ALL SELECT '`+rowLately+`', '', '', 0, 0, count(*) FROM sessions
+		WHERE tenant_id = ? AND revoked_at > ? AND revoked_at < ?`, tenantID, dayAgo, edge)
+	return st
+}
+
+// statsFrom makes the statistics from the rows of the statement, summed.
+func statsFrom(sums tallies, tenantID string, now time.Time) Stats {
+	stats := Stats{AsOf: now, ByDeviceType: map[string]int{}, TopApplications: []ApplicationStats{}}
+	own := scope{tenant: tenantID}
+	all := sums[tallyKey{own, kindSessions, ""}]
+	stats.Total, stats.Active, stats.Revoked = int(all.total), int(all.open), int(all.revoked)
+	stats.Expired = stats.Total - stats.Active - stats.Revoked
+	users := sums[tallyKey{own, kindUsers, ""}].open
+	for key, sum := range sums {
+		switch key.kind {
+		case kindDevice:
+			if sum.open != 0 {
+				stats.ByDeviceType[key.key] = int(sum.open)
+			}
+		case kindApp:
+			if sum.open != 0 {
+				stats.TopApplications = append(stats.TopApplications, ApplicationStats{key.key, sum.name, int(sum.open)})
+			}
+		case rowUserMore:
+			before := sums[tallyKey{own, rowUserBefore, key.key}].open
+			users += present(before+sum.open) - present(before)
+		case kindCreated, kindRevoked, rowLately:
+			stats.CreatedLast24h += int(sum.total)
+			stats.RevokedLast24h += int(sum.revoked)
 		}
 	}
-	return stats, nil
-}
-
-func countSessions(db *gorm.DB, tenantID string, stats *Stats) error {
-	var row struct{ Total, Active, Revoked, UniqueUsers, Created, RevokedLately int }
-	now, dayAgo := stats.AsOf, stats.AsOf.Add(-24*time.Hour)
-	err := db.Raw(`
-		SELECT count(*) AS total,
-			count(CASE WHEN ended_how IS NULL AND ends_at > ? THEN 1 END) AS active,
-			count(revoked_at) AS revoked,
-			count(DISTINCT CASE WHEN ended_how IS NULL AND ends_at > ? THEN user_id END) AS unique_users,
-			count(CASE WHEN created_at > ? THEN 1 END) AS created,
-			count(CASE WHEN revoked_at > ? THEN 1 END) AS revoked_lately
-		FROM sessions WHERE tenant_id = ?`, now, now, dayAgo, dayAgo, tenantID).Scan(&row).Error
-	stats.Total, stats.Active, stats.Revoked = row.Total, row.Active, row.Revoked
-	stats.Expired = row.Total - row.Active - row.Revoked
-	stats.UniqueUsers, stats.CreatedLast24h, stats.RevokedLast24h = row.UniqueUsers, row.Created, row.RevokedLately
-	return err
-}
-
-func countDevices(db *gorm.DB, tenantID string, stats *Stats) error {
-	var rows []struct {
-		DeviceType string
-		Sessions   int
-	}
-	err := db.Raw(`
-		SELECT coalesce(device_type, '') AS device_type, count(*) AS sessions FROM sessions
-		WHERE tenant_id = ? AND `+active+` GROUP BY 1`, tenantID, stats.AsOf).Scan(&rows).Error
-	for _, row := range rows {
-		stats.ByDeviceType[row.DeviceType] = row.Sessions
-	}
-	return err
-}
-
-func countApplications(db *gorm.DB, tenantID string, stats *Stats) error {
-	return db.Raw(`
-		SELECT a.application_id, max(a.application_name) AS application_name, count(*) AS sessions
-		FROM session_apps a JOIN sessions s ON s.tenant_id = a.tenant_id AND s.id = a.session_id
-		WHERE a.tenant_id = ? AND s.ended_how IS NULL AND s.ends_at > ?
-		GROUP BY a.application_id ORDER BY sessions DESC, a.application_id LIMIT ?`,
-		tenantID, stats.AsOf, topApplications).Scan(&stats.TopApplications).Error
+	stats.UniqueUsers = int(users)
+	slices.SortFunc(stats.TopApplications, func(a, b ApplicationStats) int {
+		return cmp.Or(cmp.Compare(b.Sessions, a.Sessions), cmp.Compare(a.ApplicationID, b.ApplicationID))
+	})
+	stats.TopApplications = stats.TopApplications[:min(len(stats.TopApplications), topApplications)]
+	return stats
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
 )
@@ -35,6 +36,11 @@ type Options struct {
 	Distributed bool
 	// Limits returns those of a tenant; there are none when nil.
 	Limits func(tenantID string) Limits
+	// ChunkSize is how many sessions are passed over one by one, at the most about twice, to find a far page of a list; 4096
+	// when zero.
+	ChunkSize int
+	// OnEnded is told, after the fact, how sessions ended that were ended here; nobody is when nil.
+	OnEnded func(how string, n int)
 	// ActivityInterval is how long a mere use of a session may wait to be written; each is written at once when zero.
 	ActivityInterval time.Duration
 }
@@ -47,12 +53,16 @@ type Store struct {
 	distributed bool
 	limits      func(tenantID string) Limits
 	interval    time.Duration
+	chunkSize   int
+	onEnded     func(how string, n int)
 	pending     pendingUses
 }
 
 // engine is what differs between the databases, and nothing else.
 type engine struct {
 	name string
+	// pool is PostgreSQL's connections, those that GORM uses too; nil on SQLite.
+	pool *pgxpool.Pool
 	// serial admits one writing transaction at a time; nil where the database orders writers itself.
 	serial chan struct{}
 	// retryable says whether the database refused a transaction that may succeed when it runs again.
@@ -68,6 +78,12 @@ func Open(ctx context.Context, url string, options Options) (*Store, error) {
 	if options.Limits == nil {
 		options.Limits = func(string) Limits { return Limits{} }
 	}
+	if options.ChunkSize <= 0 {
+		options.ChunkSize = defaultChunkSize
+	}
+	if options.OnEnded == nil {
+		options.OnEnded = func(string, int) {}
+	}
 	var dialect gorm.Dialector
 	var eng engine
 	var err error
@@ -75,7 +91,7 @@ func Open(ctx context.Context, url string, options Options) (*Store, error) {
 	case "sqlite":
 		dialect, eng, err = openSQLite(rest)
 	case "postgres", "postgresql":
-		dialect, eng, err = openPostgres(url, options.MaxConns)
+		dialect, eng, err = openPostgres(ctx, url, options.MaxConns)
 	default:
 		err = fmt.Errorf("database URL %q: use sqlite://FILE or postgres://USER@HOST/NAME", Redact(url))
 	}
@@ -99,7 +115,7 @@ func connect(ctx context.Context, dialect gorm.Dialector, eng engine, options Op
 	}
 	s := &Store{
 		db: db, engine: eng, now: options.Now, distributed: options.Distributed, limits: options.Limits,
-		interval: options.ActivityInterval, pending: pendingUses{uses: map[pendingKey]pendingUse{}},
+		interval: options.ActivityInterval, chunkSize: options.ChunkSize, onEnded: options.OnEnded, pending: pendingUses{uses: map[pendingKey]pendingUse{}},
 	}
 	if err := s.Ping(ctx); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConnect, errors.Join(err, s.Close()))
@@ -135,7 +151,11 @@ func (s *Store) Close() error {
 	if err != nil {
 		return err
 	}
-	return db.Close()
+	err = db.Close()
+	if s.engine.pool != nil {
+		s.engine.pool.Close()
+	}
+	return err
 }
 
 // Engine names the database: "postgres" or "sqlite".
@@ -155,22 +175,14 @@ func (s *Store) clock() time.Time { return timestamp(s.now()) }
 // timestamp cuts a time to what both engines keep: UTC, microseconds.
 func timestamp(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
 
-func timestampOrNil(t *time.Time) *time.Time {
-	if t == nil {
-		return nil
-	}
-	cut := timestamp(*t)
-	return &cut
-}
-
 // read is a handle for statements that change nothing.
 func (s *Store) read(ctx context.Context) *gorm.DB { return s.db.WithContext(ctx) }
 
 // write runs do in one transaction, all or nothing, and again when the database asks for it.
-func (s *Store) write(ctx context.Context, operation string, do func(tx *gorm.DB) error) error {
+func (s *Store) write(ctx context.Context, operation string, do func(tx *gorm.DB) error, options ...*sql.TxOptions) error {
 	var err error
 	for range 1 + retries {
-		err = s.writeOnce(ctx, do)
+		err = s.writeOnce(ctx, do, options...)
 		if err == nil || !s.engine.retryable(err) {
 			break
 		}
@@ -178,7 +190,7 @@ func (s *Store) write(ctx context.Context, operation string, do func(tx *gorm.DB
 	return mapError(operation, err)
 }
 
-func (s *Store) writeOnce(ctx context.Context, do func(tx *gorm.DB) error) error {
+func (s *Store) writeOnce(ctx context.Context, do func(tx *gorm.DB) error, options ...*sql.TxOptions) error {
 	if s.engine.serial != nil {
 		select {
 		case s.engine.serial <- struct{}{}:
@@ -187,7 +199,7 @@ func (s *Store) writeOnce(ctx context.Context, do func(tx *gorm.DB) error) error
 			return ctx.Err()
 		}
 	}
-	return s.db.WithContext(ctx).Transaction(do)
+	return s.db.WithContext(ctx).Transaction(do, options...)
 }
 
 // Redact leaves the password out of a URL that goes into an error.

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -166,6 +167,10 @@ func testModel(t *testing.T, newStore Factory) {
 				_, err := w.SweepEnded(w.ctx, 100)
 				require.NoError(r, err) // it changes nothing that can be seen but by an auditor
 			},
+			"fold": func(r *rapid.T) {
+				_, err := w.FoldChanges(w.ctx, rapid.SampledFrom([]int{1, 4, 1000}).Draw(r, "changes"))
+				require.NoError(r, err) // it changes nothing that can be seen
+			},
 			"time passes": func(r *rapid.T) {
 				w.pass(r, time.Duration(rapid.SampledFrom([]int{1, 20, 90, 400, 1500}).Draw(r, "seconds"))*time.Second)
 			},
@@ -277,6 +282,7 @@ func (w *world) agree(r *rapid.T) {
 		require.NoError(r, err)
 		require.Equal(r, !want.active(now), ended)
 	}
+	w.agreeOnNumbers(r, now)
 	for _, tenantID := range []string{"acme", "globex"} {
 		sessions, total, err := w.ListSessions(w.ctx, store.InTenant(tenantID), store.Page{ActiveOnly: true})
 		require.NoError(r, err)
@@ -288,4 +294,44 @@ func (w *world) agree(r *rapid.T) {
 		require.Equal(r, want, append([]string{}, slices.Sorted(maps.Keys(got))...), tenantID)
 		require.Len(r, want, total)
 	}
+}
+
+// agreeOnNumbers holds every page with its total, and the statistics, against the model, and what is kept against a count.
+func (w *world) agreeOnNumbers(r *rapid.T, now time.Time) {
+	for _, tenantID := range []string{"acme", "globex", ""} {
+		sel := store.Everywhere()
+		if tenantID != "" {
+			sel = store.InTenant(tenantID)
+		}
+		want := w.model.pick(now, func(_ string, s *modelSession) bool { return tenantID == "" || s.tenantID == tenantID })
+		slices.SortFunc(want, func(a, b string) int {
+			return cmp.Or(w.model.sessions[b].created.Compare(w.model.sessions[a].created), cmp.Compare(b, a))
+		})
+		got := []string{}
+		for offset := 0; offset <= len(want); offset += 2 {
+			page, total, err := w.ListSessions(w.ctx, sel, store.Page{ActiveOnly: true, Offset: offset, Limit: 2})
+			require.NoError(r, err)
+			require.Len(r, want, total, "offset %d", offset)
+			for _, s := range page {
+				got = append(got, s.ID)
+			}
+		}
+		require.Equal(r, want, got)
+		if tenantID != "" {
+			w.agreeOnStats(r, tenantID, want)
+		}
+	}
+	_, err := w.CheckTallies(w.ctx, false, func(d store.Drift) { r.Errorf("%+v", d) })
+	require.NoError(r, err)
+}
+
+func (w *world) agreeOnStats(r *rapid.T, tenantID string, active []string) {
+	stats, err := w.TenantStats(w.ctx, tenantID)
+	require.NoError(r, err)
+	users := map[string]bool{}
+	for _, id := range active {
+		users[w.model.sessions[id].userID] = true
+	}
+	require.Equal(r, len(active), stats.Active)
+	require.Equal(r, len(users), stats.UniqueUsers)
 }

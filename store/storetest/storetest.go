@@ -52,7 +52,7 @@ func Run(t *testing.T, newStore Factory) {
 		"register": testRegister, "partners": testPartners, "get": testGet, "list": testList, "revoke": testRevoke,
 		"activity": testActivity, "apps": testApps, "stats": testStats, "schema": testSchema,
 		"limits": testLimits, "coalescing": testCoalescing, "watermarks": testWatermarks, "audit": testAudit,
-		"retention": testRetention, "erasure": testErasure, "model": testModel,
+		"retention": testRetention, "totals": testTotals, "erasure": testErasure, "model": testModel,
 	} {
 		t.Run(name, func(t *testing.T) { group(t, newStore) })
 	}
@@ -75,7 +75,8 @@ func newFixture(t *testing.T, newStore Factory) fixture {
 func newLimitedFixture(t *testing.T, newStore Factory, limits store.Limits, interval time.Duration) fixture {
 	t.Helper()
 	clock := NewClock()
-	s := newStore(t, store.Options{Now: clock.Now, ActivityInterval: interval, Limits: func(tenantID string) store.Limits {
+	// Chunks as small as these make far pages of near ones.
+	s := newStore(t, store.Options{Now: clock.Now, ActivityInterval: interval, ChunkSize: 3, Limits: func(tenantID string) store.Limits {
 		if tenantID == "acme" {
 			return limits
 		}

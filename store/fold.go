@@ -1,0 +1,192 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strconv"
+	"time"
+
+	"gorm.io/gorm"
+)
+
+// FoldChanges adds up to limit noted changes to the tallies and returns how many. Numbers are right without it: it keeps
+// what has to be added up for them short. Like SweepEnded it does nothing while another instance is at it; call it every
+// second or so, and again at once while it returns limit.
+func (s *Store) FoldChanges(ctx context.Context, limit int) (int, error) {
+	return s.writeAlone(ctx, "fold changes", tallyLock, func(tx *gorm.DB) (int, error) {
+		f := folding{store: s, tx: tx, now: s.clock()}
+		changes, err := f.takeChanges(limit)
+		if err != nil || len(changes) == 0 {
+			return 0, err
+		}
+		if err := f.fold(changes); err != nil {
+			return 0, err
+		}
+		if len(changes) < limit {
+			err = f.tidy()
+		}
+		return len(changes), err
+	}, s.oneState())
+}
+
+// folding is one transaction of FoldChanges.
+type folding struct {
+	store *Store
+	tx    *gorm.DB
+	now   time.Time
+	// touched are the scopes whose numbers changed.
+	touched map[scope]amounts
+}
+
+const changeColumns = "seq, tenant_id, partner_id, user_id, device_type, created_at, revoked_at, open, total, revoked, " +
+	"application_id, application_name, applications"
+
+func scanChange(row rows) (change, error) {
+	var c change
+	err := row.Scan(&c.Seq, &c.TenantID, &c.PartnerID, &c.UserID, &c.DeviceType, &c.CreatedAt, &c.RevokedAt, &c.Open, &c.Total,
+		&c.Revoked, &c.ApplicationID, &c.ApplicationName, &c.Applications)
+	return c, err
+}
+
+// takeChanges removes changes, which are the caller's then.
+func (f *folding) takeChanges(limit int) ([]change, error) {
+	keys := "tenant_id, seq"
+	if f.store.engine.pool == nil {
+		keys = "seq" // the one key there
+	}
+	var changes []change
+	// The limit stands in the text, or PostgreSQL would plan for a tenth of the table.
+	st := f.store.engine.statement("DELETE FROM session_changes WHERE (" + keys + ") IN (SELECT " + keys +
+		" FROM session_changes LIMIT " + strconv.Itoa(limit) + ") RETURNING " + changeColumns)
+	err := queryIn(f.tx, st, func(row rows) error {
+		c, err := scanChange(row)
+		changes = append(changes, c)
+		return err
+	})
+	// The last name given to an application stays.
+	slices.SortFunc(changes, func(a, b change) int { return cmp.Compare(a.Seq, b.Seq) })
+	return changes, err
+}
+
+func (f *folding) fold(changes []change) error {
+	sums := tallies{}
+	for _, c := range changes {
+		sums.add(c, f.now.Add(-2*day)) // twice what is asked for: clocks may go back
+	}
+	users := sums.take(func(k tallyKey) bool { return k.kind == kindUser })
+	after, err := f.store.upsertTallies(f.tx, users)
+	if err != nil {
+		return err
+	}
+	gone := map[tallyKey]bool{}
+	for _, user := range users {
+		now := after[user.tallyKey].open
+		sums.plus(tallyKey{user.scope, kindUsers, ""}, amounts{open: present(now) - present(now-user.open)})
+		gone[user.tallyKey] = now == 0
+	}
+	rest := sums.take(func(tallyKey) bool { return true })
+	if after, err = f.store.upsertTallies(f.tx, rest); err != nil {
+		return err
+	}
+	f.touched = map[scope]amounts{}
+	for key, now := range after {
+		if key.kind == kindSessions {
+			f.touched[key.scope] = now
+		}
+		gone[key] = key.kind != kindSessions && now.zero()
+	}
+	if err := f.dropTallies(gone); err != nil {
+		return err
+	}
+	return f.foldChunks(changes)
+}
+
+// present is 1 for a user with sessions.
+func present(sessions int64) int64 {
+	if sessions > 0 {
+		return 1
+	}
+	return 0
+}
+
+// upsertTallies adds to tallies and returns what they say then.
+func (s *Store) upsertTallies(tx *gorm.DB, more []tallyRow) (map[tallyKey]amounts, error) {
+	after := make(map[tallyKey]amounts, len(more))
+	if len(more) == 0 {
+		return after, nil
+	}
+	st := s.engine.statement("INSERT INTO tallies (tenant_id, partner_id, kind, key, name, open, total, revoked) ")
+	addTallyRows(st, more)
+	st.add(` ON CONFLICT (tenant_id, partner_id, kind, key) DO UPDATE SET
+		open = tallies.open + excluded.open, total = tallies.total + excluded.total, revoked = tallies.revoked + excluded.revoked,
+		name = CASE WHEN excluded.name = '' THEN tallies.name ELSE excluded.name END
+		RETURNING tenant_id, partner_id, kind, key, open, total, revoked`)
+	err := queryIn(tx, st, func(row rows) error {
+		var r tallyRow
+		err := row.Scan(&r.tenant, &r.partner, &r.kind, &r.key, &r.open, &r.total, &r.revoked)
+		after[r.tallyKey] = r.amounts
+		return err
+	})
+	return after, err
+}
+
+// addTallyRows appends rows as a source for an INSERT. PostgreSQL gets them as arrays: one statement for any number.
+func addTallyRows(st *statement, more []tallyRow) {
+	if !st.numbers {
+		st.add("VALUES ")
+		for i, r := range more {
+			if i > 0 {
+				st.add(", ")
+			}
+			st.add("(?, ?, ?, ?, ?, ?, ?, ?)", r.tenant, r.partner, r.kind, r.key, r.name, r.open, r.total, r.revoked)
+		}
+		return
+	}
+	var texts [5][]string
+	var numbers [3][]int64
+	for _, r := range more {
+		for i, text := range []string{r.tenant, r.partner, r.kind, r.key, r.name} {
+			texts[i] = append(texts[i], text)
+		}
+		for i, number := range []int64{r.open, r.total, r.revoked} {
+			numbers[i] = append(numbers[i], number)
+		}
+	}
+	st.add("SELECT * FROM unnest(?::text[], ?::text[], ?::text[], ?::text[], ?::text[], ?::bigint[], ?::bigint[], ?::bigint[])",
+		texts[0], texts[1], texts[2], texts[3], texts[4], numbers[0], numbers[1], numbers[2])
+}
+
+// dropTallies deletes those that say nothing any more: the tallies must not grow with all users that ever were.
+func (f *folding) dropTallies(gone map[tallyKey]bool) error {
+	byScope := map[tallyKey][]string{} // without its key
+	for key, zero := range gone {
+		if zero {
+			group := tallyKey{scope: key.scope, kind: key.kind}
+			byScope[group] = append(byScope[group], key.key)
+		}
+	}
+	for group, keys := range byScope {
+		err := f.tx.Exec("DELETE FROM tallies WHERE tenant_id = ? AND partner_id = ? AND kind = ? AND key IN ?",
+			group.tenant, group.partner, group.kind, keys).Error
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tidy is done when no changes wait: it forgets yesterday's slots, and cuts chunks that have grown.
+func (f *folding) tidy() error {
+	for sc := range f.touched {
+		if sc.tenant == "" {
+			continue
+		}
+		err := f.tx.Exec("DELETE FROM tallies WHERE tenant_id = ? AND partner_id = '' AND kind IN ? AND key < ?",
+			sc.tenant, []string{kindCreated, kindRevoked}, slotKey(f.now.Add(-2*day))).Error
+		if err != nil {
+			return err
+		}
+	}
+	return f.cutChunks()
+}

@@ -1,0 +1,127 @@
+package store
+
+import (
+	"context"
+	"math"
+	"time"
+)
+
+// ListSessions returns a page of the selected sessions, newest first (created_at, then id, descending), never nil, and
+// the exact number of all that match. A page past the end is empty.
+func (s *Store) ListSessions(ctx context.Context, sel Selection, page Page) ([]Session, int, error) {
+	sel, err := s.settlePartner(ctx, sel)
+	if err != nil || sel.empty() {
+		return []Session{}, 0, err
+	}
+	l := listing{store: s, sel: sel, page: page, now: s.clock()}
+	sessions, total, err := l.read(ctx)
+	if err != nil {
+		return nil, 0, mapError("list sessions", err)
+	}
+	if len(sessions) == 0 && page.Offset > 0 {
+		// No row came that could carry the number.
+		total, err = s.countSessions(ctx, sel, page.ActiveOnly, l.now)
+	}
+	return sessions, total, err
+}
+
+// settlePartner leaves the partner out of a selection of one tenant, whose sessions are all of one partner or of none.
+func (s *Store) settlePartner(ctx context.Context, sel Selection) (Selection, error) {
+	if sel.empty() || sel.tenant == nil || sel.partner == nil {
+		return sel, nil
+	}
+	partnerID, err := s.TenantPartner(ctx, *sel.tenant)
+	if err != nil || partnerID != *sel.partner {
+		return Selection{}, err
+	}
+	sel.partner = nil
+	return sel, nil
+}
+
+// listing is one call of ListSessions.
+type listing struct {
+	store *Store
+	sel   Selection
+	page  Page
+	now   time.Time
+}
+
+func (l listing) read(ctx context.Context) ([]Session, int, error) {
+	sessions := make([]Session, 0, min(l.page.Limit, 100))
+	total := 0
+	err := l.store.query(ctx, l.statement(), func(row rows) error {
+		sessions = append(sessions, Session{})
+		return scanSession(row, &sessions[len(sessions)-1], &total)
+	})
+	if l.page.Limit == 0 && l.page.Offset == 0 {
+		total = len(sessions)
+	}
+	return sessions, total, err
+}
+
+// statement asks for the page and, with each of its rows, for the number of all: one statement sees one state.
+func (l listing) statement() *statement {
+	sc, counted := l.sel.scope()
+	// Nearer, to pass the sessions over costs less; ended ones are in the chunks of tenants only.
+	deep := counted && l.page.Offset >= l.store.chunkSize && (l.page.ActiveOnly || sc.tenant != "")
+	st := l.store.engine.statement("")
+	if deep {
+		l.addStart(st, sc)
+	}
+	st.add("SELECT " + sessionColumns + ", ")
+	if l.page.Limit == 0 && l.page.Offset == 0 {
+		st.add("0")
+	} else {
+		st.addTotal(l.sel, l.page.ActiveOnly, l.now)
+	}
+	st.add(" FROM sessions WHERE ")
+	if deep {
+		// The keys are read from the index alone, the rest of a session only for those on the page.
+		st.add("(tenant_id, id) IN (SELECT tenant_id, id FROM (SELECT tenant_id, id FROM sessions WHERE ")
+	}
+	st.selected(l.sel)
+	if l.page.ActiveOnly {
+		st.add(" AND "+active, l.now)
+	}
+	if deep {
+		st.add(" AND created_at < coalesce((SELECT at FROM start), ?)", endOfTime)
+		l.addOrder(st)
+		st.add(" LIMIT ? OFFSET ? - coalesce((SELECT newer FROM start), 0)) AS page)", l.limit(), l.page.Offset)
+		l.addOrder(st)
+		return st
+	}
+	l.addOrder(st)
+	if l.page.Limit > 0 || l.page.Offset > 0 {
+		st.add(" LIMIT ? OFFSET ?", l.limit(), l.page.Offset)
+	}
+	return st
+}
+
+func (l listing) addOrder(st *statement) { st.add(" ORDER BY created_at DESC, id DESC") }
+
+func (l listing) limit() int {
+	if l.page.Limit == 0 {
+		return math.MaxInt
+	}
+	return l.page.Limit
+}
+
+// endOfTime is after every time that a session can have.
+var endOfTime = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC) //nolint:gochecknoglobals // a constant but for Go's rules
+
+// addStart finds the chunk from which on to pass sessions over: the oldest one that begins with no more than the offset
+// of sessions newer than itself. Their number is exact: what is not folded into the chunks yet is added where it belongs.
+func (l listing) addStart(st *statement, sc scope) {
+	column := "total"
+	if l.page.ActiveOnly {
+		column = "open"
+	}
+	st.add(`WITH items AS (SELECT starts_at AS at, `+column+` AS n, 1 AS chunk FROM session_chunks
+		WHERE tenant_id = ? AND partner_id = ?`, sc.tenant, sc.partner)
+	st.add(` UNION ALL SELECT created_at, ` + column + `, 0 FROM session_changes WHERE ` + column + ` <> 0 AND `).selected(l.sel)
+	if l.page.ActiveOnly {
+		st.add(` UNION ALL SELECT created_at, -1, 0 FROM sessions WHERE `).selected(l.sel).add(" AND "+due, l.now)
+	}
+	st.add(`), ranked AS (SELECT at, chunk, CAST(sum(n) OVER (ORDER BY at DESC) AS bigint) AS newer FROM items),
+		start AS (SELECT at, newer FROM ranked WHERE chunk = 1 AND newer <= ? ORDER BY newer DESC, at LIMIT 1) `, l.page.Offset)
+}

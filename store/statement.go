@@ -1,0 +1,124 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"strconv"
+	"strings"
+
+	"gorm.io/gorm"
+)
+
+// statement is SQL written by hand, for what is asked so often that building it anew with GORM would cost more than to
+// run it, and for what GORM has no words for. A question mark stands for the next argument, on both engines.
+type statement struct {
+	text    strings.Builder
+	args    []any
+	numbers bool
+}
+
+// statement begins one in the engine's words.
+func (e engine) statement(text string, args ...any) *statement {
+	st := &statement{numbers: e.pool != nil, args: make([]any, 0, 16)}
+	st.text.Grow(512)
+	return st.add(text, args...)
+}
+
+// add appends text with its arguments.
+func (st *statement) add(text string, args ...any) *statement {
+	if !st.numbers {
+		st.text.WriteString(text)
+		st.args = append(st.args, args...)
+		return st
+	}
+	for _, arg := range args {
+		before, after, _ := strings.Cut(text, "?")
+		st.args = append(st.args, arg)
+		st.text.WriteString(before)
+		st.text.WriteByte('$')
+		st.text.WriteString(strconv.Itoa(len(st.args)))
+		text = after
+	}
+	st.text.WriteString(text)
+	return st
+}
+
+// selected appends the conditions of a selection, which must not be empty.
+func (st *statement) selected(sel Selection) *statement {
+	and := ""
+	for _, condition := range []struct {
+		text  string
+		value *string
+	}{{"tenant_id = ?", sel.tenant}, {"partner_id = ?", sel.partner}, {"user_id = ?", sel.user}} {
+		if condition.value != nil {
+			st.add(and+condition.text, *condition.value)
+			and = " AND "
+		}
+	}
+	if and == "" {
+		st.add("1 = 1")
+	}
+	return st
+}
+
+// in appends a condition that a column has one of the values.
+func (st *statement) in(column string, values []string) *statement {
+	if st.numbers {
+		return st.add(column+" = ANY(?)", values)
+	}
+	args := make([]any, len(values))
+	for i, value := range values {
+		args[i] = value
+	}
+	return st.add(column+" IN ("+strings.TrimSuffix(strings.Repeat("?, ", len(values)), ", ")+")", args...)
+}
+
+// rows is what both drivers' results can do.
+type rows interface {
+	Next() bool
+	Scan(into ...any) error
+	Err() error
+}
+
+// query runs a statement that gives rows, each of which goes to scan.
+func (s *Store) query(ctx context.Context, st *statement, scan func(rows) error) error {
+	if s.engine.pool == nil {
+		found, err := s.db.Statement.ConnPool.QueryContext(ctx, st.text.String(), st.args...)
+		return collect(found, err, scan)
+	}
+	found, err := s.engine.pool.Query(ctx, st.text.String(), st.args...)
+	if err != nil {
+		return err
+	}
+	defer found.Close()
+	return each(found, scan)
+}
+
+// queryIn is query inside a transaction.
+func queryIn(tx *gorm.DB, st *statement, scan func(rows) error) error {
+	found, err := tx.Statement.ConnPool.QueryContext(tx.Statement.Context, st.text.String(), st.args...)
+	return collect(found, err, scan)
+}
+
+// execIn runs a statement without rows inside a transaction.
+func execIn(tx *gorm.DB, st *statement) error {
+	_, err := tx.Statement.ConnPool.ExecContext(tx.Statement.Context, st.text.String(), st.args...)
+	return err
+}
+
+func collect(found *sql.Rows, err error, scan func(rows) error) error {
+	if err != nil {
+		return err
+	}
+	defer found.Close() //nolint:errcheck // Err tells
+	return each(found, scan)
+}
+
+func each(found rows, scan func(rows) error) error {
+	for found.Next() {
+		if err := scan(found); err != nil {
+			return err
+		}
+	}
+	return found.Err()
+}

@@ -1,0 +1,164 @@
+package storetest
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sessiond/sessiond/store"
+)
+
+// foldAll folds until nothing waits.
+func (f fixture) foldAll() {
+	f.t.Helper()
+	for {
+		n, err := f.FoldChanges(f.ctx, 7)
+		require.NoError(f.t, err)
+		if n < 7 {
+			return
+		}
+	}
+}
+
+// exact holds every number that is kept against a count.
+func (f fixture) exact() {
+	f.t.Helper()
+	_, err := f.CheckTallies(f.ctx, false, func(d store.Drift) { assert.Fail(f.t, "drift", "%+v", d) })
+	require.NoError(f.t, err)
+}
+
+func testTotals(t *testing.T, newStore Factory) {
+	t.Run("every change is counted, folded or not", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		for _, fold := range []func(){func() {}, f.foldAll} {
+			testCounted(f, fold)
+		}
+	})
+	t.Run("far pages are those that passing over gives", func(t *testing.T) { testFarPages(newFixture(t, newStore)) })
+	t.Run("an application's name and number", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		for _, id := range []string{"s1", "s2"} {
+			f.register(session("acme", "u1", id))
+			f.app(id, "mail", "Mail")
+		}
+		f.foldAll()
+		f.app("s1", "mail", "Post")
+		f.revoke("s2")
+		for range 2 {
+			stats, err := f.TenantStats(f.ctx, "acme")
+			require.NoError(t, err)
+			assert.Equal(t, []store.ApplicationStats{{ApplicationID: "mail", ApplicationName: "Post", Sessions: 1}}, stats.TopApplications)
+			f.foldAll()
+		}
+	})
+}
+
+func (f fixture) app(sessionID, id, name string) {
+	f.t.Helper()
+	app := store.App{SessionID: sessionID, ApplicationID: id, ApplicationName: name}
+	require.NoError(f.t, f.RecordApp(f.ctx, store.Everywhere(), app, tester()))
+}
+
+// testCounted takes sessions through everything that changes a number.
+func testCounted(f fixture, fold func()) {
+	run := func(what string, do func()) {
+		do()
+		fold()
+		f.exact()
+		for _, sel := range []store.Selection{store.Everywhere(), store.InTenant("acme"), store.Everywhere().OfPartner("north")} {
+			for _, activeOnly := range []bool{true, false} {
+				all, n := f.ids(sel, store.Page{ActiveOnly: activeOnly})
+				_, total := f.ids(sel, store.Page{ActiveOnly: activeOnly, Limit: 1})
+				if len(all) > 0 {
+					assert.Equal(f.t, n, total, "%s: %v, active only: %v", what, sel, activeOnly)
+				}
+				_, beyond := f.ids(sel, store.Page{ActiveOnly: activeOnly, Offset: 1000, Limit: 1})
+				assert.Equal(f.t, n, beyond, what)
+			}
+		}
+	}
+	id := func(i int) string { return fmt.Sprintf("s%d-%d", i, f.clock.Now().UnixMicro()) }
+	ids := []string{id(0), id(1), id(2), id(3), id(4)}
+	run("registered", func() {
+		for i, id := range ids {
+			s := session("acme", fmt.Sprintf("u%d", i%2), id)
+			s.ExpiresAt = f.clock.Now().Add(time.Duration(i+1) * time.Hour)
+			f.register(s)
+		}
+	})
+	run("used", func() { f.app(ids[0], "mail", "Mail"); f.app(ids[1], "mail", "Mail"); f.app(ids[4], "wiki", "Wiki") })
+	run("another device", func() {
+		tablet := "tablet"
+		require.NoError(f.t, f.RecordActivity(f.ctx, store.Everywhere(), ids[1], store.Activity{UserAgent: &tablet, DeviceType: &tablet}, tester()))
+	})
+	run("a partner", func() {
+		s := session("acme", "u9", id(9))
+		s.PartnerID, s.ExpiresAt = new("north"), f.clock.Now().Add(time.Hour)
+		f.register(s)
+	})
+	run("revoked", func() { f.revoke(ids[1]) })
+	run("expired", func() { f.clock.Advance(time.Hour) })
+	run("swept", func() {
+		_, err := f.SweepEnded(f.ctx, 100)
+		require.NoError(f.t, err)
+	})
+	run("erased", func() {
+		_, err := f.EraseUser(f.ctx, "acme", "u0", tester())
+		require.NoError(f.t, err)
+	})
+	run("purged", func() {
+		_, err := f.PurgeEnded(f.ctx, f.clock.Now().Add(time.Minute), 100)
+		require.NoError(f.t, err)
+	})
+	run("all revoked", func() {
+		_, err := f.RevokeAllSessions(f.ctx, store.InTenant("acme"), "", tester())
+		require.NoError(f.t, err)
+	})
+	f.clock.Advance(time.Minute)
+}
+
+// testFarPages makes many chunks, some of them with holes, and reads every page.
+func testFarPages(f fixture) {
+	add := func(from, n int) {
+		for i := from; i < from+n; i++ {
+			s := session("acme", "u1", fmt.Sprintf("s%03d", i*37%100))
+			s.CreatedAt = Epoch.Add(-time.Duration(i/2*7%50) * time.Minute) // two of each time, in no order
+			f.register(s)
+		}
+	}
+	pages := func() {
+		f.t.Helper()
+		for _, activeOnly := range []bool{true, false} {
+			for _, sel := range []store.Selection{store.InTenant("acme"), store.Everywhere()} {
+				page := store.Page{ActiveOnly: activeOnly}
+				want, n := f.ids(sel, page)
+				for page.Limit = 7; page.Offset < n+7; page.Offset += 3 {
+					got, total := f.ids(sel, page)
+					assert.Equal(f.t, n, total)
+					assert.Equal(f.t, want[min(page.Offset, n):min(page.Offset+7, n)], got, "%+v", page)
+				}
+			}
+		}
+		f.exact()
+	}
+	add(0, 60)
+	pages()
+	f.foldAll()
+	pages()
+	for i := range 20 {
+		f.revoke(fmt.Sprintf("s%03d", i*3*37%100))
+	}
+	pages()
+	f.foldAll()
+	add(60, 40)
+	pages()
+	f.foldAll()
+	pages()
+	_, err := f.RevokeAllSessions(f.ctx, store.InTenant("acme"), "s000", tester())
+	require.NoError(f.t, err)
+	f.foldAll()
+	pages()
+}
