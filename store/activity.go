@@ -48,8 +48,11 @@ func (s *Store) RecordActivity(ctx context.Context, sel Selection, id string, ac
 	if session.LastActivityAt != nil && due.After(now) && !activity.changes(session) && s.pending.add(session, now, due) {
 		return nil
 	}
+	if !activity.changes(session) {
+		return s.change(ctx, "record activity", func(q querier) error { return s.touch(q.gorm(), session, now, activity) })
+	}
 	return s.write(ctx, "record activity", func(tx *gorm.DB) error {
-		if err := s.touch(tx, session, now, activity); err != nil || !activity.changes(session) {
+		if err := s.touch(tx, session, now, activity); err != nil {
 			return err
 		}
 		trail, err := s.trail(by)
@@ -149,9 +152,9 @@ func (p *pendingUses) restore(uses map[pendingKey]pendingUse) {
 func (s *Store) FlushActivity(ctx context.Context, all bool) error {
 	uses := s.pending.take(s.clock(), all)
 	for key, use := range uses {
-		err := s.write(ctx, "flush activity", func(tx *gorm.DB) error {
+		err := s.change(ctx, "flush activity", func(q querier) error {
 			session := Session{TenantID: key.tenantID, ID: key.id}
-			return s.touch(tx, session, use.used, Activity{})
+			return s.touch(q.gorm(), session, use.used, Activity{})
 		})
 		if err != nil && !errors.Is(err, ErrEnded) {
 			s.pending.restore(uses)

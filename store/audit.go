@@ -88,6 +88,13 @@ func (t trail) record(tx *gorm.DB, action string, sessions ...Session) error {
 	return tx.CreateInBatches(&events, rowsPerInsert).Error
 }
 
+// addEvents appends an INSERT of an event for each row of a table of sessions.
+func (st *statement) addEvents(t trail, action, table string) *statement {
+	return st.add(`INSERT INTO audit_events (tenant_id, operation_id, session_id, action, at, user_id, actor_sub, actor_client,
+		reason, request_id) SELECT tenant_id, ?, id, ?, ?::timestamptz, user_id, ?, ?, ?, ? FROM `+table,
+		t.operation, action, t.at, t.by.Subject, t.by.ClientID, t.by.Reason, t.by.RequestID)
+}
+
 // AuditFilter chooses events; empty members choose all.
 type AuditFilter struct {
 	TenantID, UserID, SessionID, Action string

@@ -34,30 +34,41 @@ func (s *Store) RegisterSession(ctx context.Context, session Session, by Actor) 
 	session.ExpiresAt = timestamp(limits.cap(session.CreatedAt, session.ExpiresAt))
 	// To register a session is to use it, whenever the login was.
 	session.EndsAt = timestamp(limits.end(now, session.ExpiresAt))
-	var registered Session
-	created := false
-	err := s.write(ctx, "register session", func(tx *gorm.DB) error {
-		trail, err := s.trail(by)
-		if err != nil {
-			return err
+	trail, err := s.trail(by)
+	if err != nil {
+		return session, false, err
+	}
+	if s.engine.pool != nil && !s.distributed && limits.MaxSessions == 0 {
+		if made, err := s.registerAtOnce(ctx, &session, trail); made || err != nil {
+			return session, made, err
 		}
-		r := registration{store: s, tx: tx, trail: trail, limits: limits}
+	}
+	var registered Session
+	created, replaced := false, 0
+	err = s.write(ctx, "register session", func(tx *gorm.DB) error {
+		r := registration{querier: querier{s, ctx, tx}, trail: trail, limits: limits}
+		var err error
 		registered, created, err = r.register(session)
+		replaced = r.replaced
 		return err
 	})
+	if err == nil {
+		s.onEnded(Replaced, replaced)
+	}
 	return registered, created && err == nil, err
 }
 
 // registration is one transaction of RegisterSession.
 type registration struct {
-	store  *Store
-	tx     *gorm.DB
+	querier
 	trail  trail
 	limits Limits
+	// replaced is how many sessions had to give way.
+	replaced int
 }
 
-func (r registration) register(session Session) (Session, bool, error) {
-	if err := r.lock(session); err != nil {
+func (r *registration) register(session Session) (Session, bool, error) {
+	if err := r.lock(r.tx, holds(session, r.limits.MaxSessions)...); err != nil {
 		return session, false, err
 	}
 	partnerID, err := r.assignPartner(session.TenantID, session.PartnerID)
@@ -69,7 +80,7 @@ func (r registration) register(session Session) (Session, bool, error) {
 	if err != nil {
 		return session, false, err
 	}
-	if old || r.store.distributed {
+	if old || r.distributed {
 		known, err := r.known(session)
 		if !errors.Is(err, ErrNotFound) {
 			return known, false, err
@@ -92,29 +103,36 @@ func (r registration) register(session Session) (Session, bool, error) {
 	return session, true, r.endSurplus(session)
 }
 
-// lock keeps revocations of everything away until this registration is there to be revoked. Where a user's sessions are
-// counted, registrations of the same user follow each other too.
-func (r registration) lock(session Session) error {
-	marks := covering(session.TenantID, session.UserID)
-	if r.limits.MaxSessions == 0 {
-		return r.store.lock(r.tx, shared, marks...)
+// holds are the locks of a registration. They keep revocations of everything away until it is there to be revoked.
+func holds(session Session, maxSessions int) []hold {
+	var holds []hold
+	for _, mark := range covering(session.TenantID, session.UserID) {
+		holds = append(holds, hold{mark, shared})
 	}
-	own := marks[2]
-	if err := r.store.lock(r.tx, exclusive, own); err != nil {
-		return err
+	if maxSessions > 0 {
+		holds[len(holds)-1].function = exclusive // registrations of the same user follow each other, to be counted
 	}
-	return r.store.lock(r.tx, shared, marks[0], marks[1])
+	if session.PartnerID == nil {
+		holds = append(holds, hold{partnerMark(session.TenantID), shared})
+	}
+	return holds
+}
+
+// partnerMark is the lock under which a tenant gets its partner. Who registers a session without one holds it, so as not
+// to add it behind the back of one who names a partner.
+func partnerMark(tenantID string) watermark {
+	return watermark{TenantID: tenantID, UserID: "\x00partner"}
 }
 
 // known returns the session that was registered under this id before.
-func (r registration) known(session Session) (Session, error) {
+func (r *registration) known(session Session) (Session, error) {
 	known, err := getSession(r.tx, Everywhere(), session.ID)
 	switch {
 	case err != nil:
 		return session, err
 	case known.TenantID != session.TenantID || known.UserID != session.UserID:
 		return session, ErrTaken
-	case !known.Active(r.store.clock()):
+	case !known.Active(r.clock()):
 		return session, ErrEnded
 	default:
 		return known, nil
@@ -122,8 +140,8 @@ func (r registration) known(session Session) (Session, error) {
 }
 
 // endSurplus keeps a user within the most sessions that the tenant allows.
-func (r registration) endSurplus(session Session) error {
-	now := r.store.clock()
+func (r *registration) endSurplus(session Session) error {
+	now := r.clock()
 	if r.limits.MaxSessions == 0 || !session.Active(now) {
 		return nil
 	}
@@ -138,18 +156,18 @@ func (r registration) endSurplus(session Session) error {
 	if r.limits.RefuseSurplus {
 		return ErrTooMany
 	}
-	for _, oldest := range others[:surplus] {
-		err := r.tx.Model(&Session{}).Where("tenant_id = ? AND id = ? AND "+active, oldest.TenantID, oldest.ID, now).
-			Updates(r.trail.ending(Replaced)).Error
-		if err != nil {
-			return err
-		}
+	ids := make([]string, surplus)
+	for i := range ids {
+		ids[i] = others[i].ID
 	}
-	return r.trail.record(r.tx, ActionReplaced, others[:surplus]...)
+	ending := revocation{querier: r.querier, sel: InTenant(session.TenantID), trail: r.trail}
+	ended, err := ending.end(Replaced, func(st *statement) { st.add(" AND ").in("id", ids) })
+	r.replaced = len(ended)
+	return err
 }
 
 // assignPartner returns the tenant's partner after a registration that names one, or none.
-func (r registration) assignPartner(tenantID string, named *string) (*string, error) {
+func (r *registration) assignPartner(tenantID string, named *string) (*string, error) {
 	tenant, err := findTenant(r.tx, tenantID)
 	if errors.Is(err, ErrNotFound) {
 		// Of several first registrations one makes the tenant, and the others wait for it here.
@@ -171,14 +189,14 @@ func (r registration) assignPartner(tenantID string, named *string) (*string, er
 	return tenant.PartnerID, nil
 }
 
-// decidePartner settles a tenant that had no partner when it was read. The row's lock keeps a registration without a
-// partner from adding a session behind the back of one that names it.
-func (r registration) decidePartner(tenantID string, named *string) (*string, error) {
-	strength := clause.LockingStrengthShare
+// decidePartner settles a tenant that had no partner when it was read.
+func (r *registration) decidePartner(tenantID string, named *string) (*string, error) {
 	if named != nil {
-		strength = clause.LockingStrengthUpdate
+		if err := r.lock(r.tx, hold{partnerMark(tenantID), exclusive}); err != nil {
+			return nil, err
+		}
 	}
-	tenant, err := findTenant(r.tx.Clauses(clause.Locking{Strength: strength}), tenantID)
+	tenant, err := findTenant(r.tx, tenantID)
 	switch {
 	case err != nil:
 		return nil, err
@@ -193,7 +211,7 @@ func (r registration) decidePartner(tenantID string, named *string) (*string, er
 	}
 }
 
-func (r registration) setPartner(tenantID, partnerID string) error {
+func (r *registration) setPartner(tenantID, partnerID string) error {
 	for _, table := range []any{&Tenant{}, &Session{}} {
 		err := r.tx.Model(table).Where("tenant_id = ?", tenantID).Update("partner_id", partnerID).Error
 		if err != nil {

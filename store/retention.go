@@ -18,8 +18,9 @@ const ended = "coalesce(revoked_at, ends_at)"
 // many. They ended at their time and not now: this only writes it down, for the audit trail, and takes them out of the
 // indexes of the active ones. Like PurgeEnded it does nothing while another instance is at it.
 func (s *Store) SweepEnded(ctx context.Context, limit int) (int, error) {
-	return s.writeAlone(ctx, "sweep", endedLock, func(tx *gorm.DB) (int, error) {
-		var swept []Session
+	var swept []Session
+	n, err := s.writeAlone(ctx, "sweep", endedLock, func(tx *gorm.DB) (int, error) {
+		swept = nil // an attempt before this one was undone
 		ripe := ripe(tx, limit, "ends_at", due, s.clock())
 		err := tx.Model(&swept).
 			Clauses(clause.Returning{Columns: []clause.Column{
@@ -32,6 +33,10 @@ func (s *Store) SweepEnded(ctx context.Context, limit int) (int, error) {
 		}
 		return len(swept), s.recordSweep(tx, swept)
 	})
+	for _, session := range swept[:n] {
+		s.onEnded(*session.EndedHow, 1)
+	}
+	return n, err
 }
 
 // recordSweep appends an event for each session, at the time of its end.
@@ -45,11 +50,7 @@ func (s *Store) recordSweep(tx *gorm.DB, swept []Session) error {
 	}
 	events := make([]AuditEvent, len(swept))
 	for i, session := range swept {
-		action := ActionExpired
-		if *session.EndedHow == Idle {
-			action = ActionIdle
-		}
-		events[i] = trail.event(action, session.TenantID, session.ID, session.UserID)
+		events[i] = trail.event(actionOf(*session.EndedHow), session.TenantID, session.ID, session.UserID)
 		events[i].At = timestamp(session.EndsAt)
 	}
 	return tx.CreateInBatches(&events, rowsPerInsert).Error
@@ -131,7 +132,7 @@ func (s *Store) EraseUser(ctx context.Context, tenantID, userID string, by Actor
 		return erasure, mapError("erase user", ErrNotFound)
 	}
 	err := s.write(ctx, "erase user", func(tx *gorm.DB) error {
-		if err := s.lock(tx, exclusive, watermark{TenantID: tenantID, UserID: userID}); err != nil {
+		if err := s.lock(tx, hold{watermark{TenantID: tenantID, UserID: userID}, exclusive}); err != nil {
 			return err
 		}
 		var err error

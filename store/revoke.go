@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"gorm.io/gorm"
-	"gorm.io/gorm/clause"
 )
 
 // idsPerStatement bounds the parameters of one statement; both engines take more.
@@ -17,21 +16,31 @@ func (s *Store) RevokeSession(ctx context.Context, sel Selection, id string, by 
 	if sel.empty() || !storable(id) {
 		return false, mapError("revoke session", ErrNotFound)
 	}
-	revoked := false
-	err := s.write(ctx, "revoke session", func(tx *gorm.DB) error {
-		r, err := s.revocation(tx, sel, by)
+	trail, err := s.trail(by)
+	if err != nil {
+		return false, err
+	}
+	if sel.tenant == nil && s.distributed {
+		// With its tenant the statement goes to one node.
+		session, err := s.GetSession(ctx, sel, id)
 		if err != nil {
-			return err
+			return false, err
 		}
-		ended, err := r.end("id = ?", id)
-		revoked = len(ended) == 1
-		if err != nil || revoked {
-			return err
-		}
-		_, err = getSession(tx, sel, id)
+		sel = sel.InTenant(session.TenantID)
+	}
+	var ended []string
+	err = s.change(ctx, "revoke session", func(q querier) error {
+		var err error
+		r := revocation{querier: q, sel: sel, trail: trail}
+		ended, err = r.end(Revoked, func(st *statement) { st.add(" AND id = ?", id) })
 		return err
 	})
-	return revoked && err == nil, err
+	if err != nil || len(ended) == 1 {
+		s.onEnded(Revoked, len(ended))
+		return err == nil, err
+	}
+	_, err = s.GetSession(ctx, sel, id)
+	return false, err
 }
 
 // RevokeAllSessions ends every active session of the selection but the one with the id except ("" spares none), all or
@@ -42,10 +51,15 @@ func (s *Store) RevokeAllSessions(ctx context.Context, sel Selection, except str
 		if err := s.raise(r.tx, sel); err != nil {
 			return nil, err
 		}
-		if except == "" || !storable(except) {
-			return r.endInOrder("1 = 1")
+		also := every
+		if except != "" && storable(except) {
+			also = func(st *statement) { st.add(" AND id <> ?", except) }
 		}
-		return r.endInOrder("id <> ?", except)
+		if sel.user == nil && (sel.tenant != nil || sel.partner != nil) {
+			// Nobody else has many sessions of these tenants under way: the watermarks' locks keep them away.
+			return r.end(Revoked, also)
+		}
+		return r.endInOrder(Revoked, also)
 	})
 }
 
@@ -57,9 +71,14 @@ func (s *Store) RevokeSessions(ctx context.Context, sel Selection, ids []string,
 	slices.Sort(ids)
 	ids = slices.Compact(ids)
 	return s.revoke(ctx, sel, by, func(r revocation) ([]string, error) {
+		if sel.tenant != nil {
+			if err := s.lock(r.tx, hold{watermark{TenantID: *sel.tenant}, shared}); err != nil {
+				return nil, err
+			}
+		}
 		var all []string
 		for chunk := range slices.Chunk(ids, idsPerStatement) {
-			revoked, err := r.endInOrder("id IN ?", chunk)
+			revoked, err := r.endInOrder(Revoked, func(st *statement) { st.add(" AND ").in("id", chunk) })
 			if err != nil {
 				return nil, err
 			}
@@ -69,70 +88,25 @@ func (s *Store) RevokeSessions(ctx context.Context, sel Selection, ids []string,
 	})
 }
 
-func (s *Store) revoke(ctx context.Context, sel Selection, by Actor, do func(revocation) ([]string, error)) ([]string, error) {
+func (s *Store) revoke(
+	ctx context.Context, sel Selection, by Actor, do func(revocation) ([]string, error),
+) ([]string, error) {
 	if sel.empty() {
 		return []string{}, nil
 	}
 	var ids []string
 	err := s.write(ctx, "revoke sessions", func(tx *gorm.DB) error {
-		r, err := s.revocation(tx, sel, by)
+		trail, err := s.trail(by)
 		if err != nil {
 			return err
 		}
-		ids, err = do(r)
+		ids, err = do(revocation{querier: querier{s, ctx, tx}, sel: sel, trail: trail})
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
+	s.onEnded(Revoked, len(ids))
 	slices.Sort(ids)
 	return append([]string{}, ids...), nil
-}
-
-// revocation is one transaction that ends sessions of a selection.
-type revocation struct {
-	tx    *gorm.DB
-	sel   Selection
-	trail trail
-}
-
-func (s *Store) revocation(tx *gorm.DB, sel Selection, by Actor) (revocation, error) {
-	trail, err := s.trail(by)
-	return revocation{tx: tx, sel: sel, trail: trail}, err
-}
-
-// ending is what a session's row gets when somebody ends it.
-func (t trail) ending(how string) map[string]any {
-	return map[string]any{
-		"revoked_at": t.at, "ended_how": how, "ended_by_sub": t.by.Subject, "ended_by_client": t.by.ClientID,
-		"ended_reason": t.by.Reason,
-	}
-}
-
-// end ends the active sessions of the selection that fulfil the condition, and records it.
-func (r revocation) end(condition string, args ...any) ([]Session, error) {
-	var revoked []Session
-	err := r.sel.where(r.tx.Model(&revoked)).
-		Clauses(clause.Returning{Columns: []clause.Column{{Name: "tenant_id"}, {Name: "id"}, {Name: "user_id"}}}).
-		Where(condition, args...).Where(active, r.trail.at).
-		Updates(r.trail.ending(Revoked)).Error
-	if err != nil {
-		return nil, err
-	}
-	return revoked, r.trail.record(r.tx, ActionRevoked, revoked...)
-}
-
-// endInOrder is end for many sessions. Their rows are locked in the order of their key before they change: two calls that
-// meet would otherwise lock in different orders and deadlock.
-func (r revocation) endInOrder(condition string, args ...any) ([]string, error) {
-	due := r.sel.where(r.tx.Session(&gorm.Session{NewDB: true}).Model(&Session{})).
-		Where(active, r.trail.at).Where(condition, args...).
-		Select("tenant_id", "id").Order("tenant_id, id").
-		Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate})
-	revoked, err := r.end("(tenant_id, id) IN (?)", due)
-	ids := make([]string, len(revoked))
-	for i := range revoked {
-		ids[i] = revoked[i].ID
-	}
-	return ids, err
 }

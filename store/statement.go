@@ -94,6 +94,44 @@ func (s *Store) query(ctx context.Context, st *statement, scan func(rows) error)
 	return each(found, scan)
 }
 
+// querier runs statements: in a transaction, or each alone when tx is nil.
+type querier struct {
+	*Store
+	ctx context.Context //nolint:containedctx // it lives as long as the call that it is of
+	tx  *gorm.DB
+}
+
+func (q querier) run(st *statement, scan func(rows) error) error {
+	if q.tx == nil {
+		return q.query(q.ctx, st, scan)
+	}
+	return queryIn(q.tx, st, scan)
+}
+
+// gorm is a handle for the same.
+func (q querier) gorm() *gorm.DB {
+	if q.tx == nil {
+		return q.db.WithContext(q.ctx)
+	}
+	return q.tx
+}
+
+// change runs do, which sends one statement on PostgreSQL and there needs no transaction around it, all or nothing, and
+// again when the database asks for it.
+func (s *Store) change(ctx context.Context, operation string, do func(querier) error) error {
+	if s.engine.pool == nil {
+		return s.write(ctx, operation, func(tx *gorm.DB) error { return do(querier{s, ctx, tx}) })
+	}
+	var err error
+	for range 1 + retries {
+		err = do(querier{Store: s, ctx: ctx})
+		if err == nil || !s.engine.retryable(err) {
+			break
+		}
+	}
+	return mapError(operation, err)
+}
+
 // queryIn is query inside a transaction.
 func queryIn(tx *gorm.DB, st *statement, scan func(rows) error) error {
 	found, err := tx.Statement.ConnPool.QueryContext(tx.Statement.Context, st.text.String(), st.args...)

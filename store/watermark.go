@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"slices"
-	"strings"
 	"time"
 
 	"gorm.io/gorm"
@@ -34,26 +33,39 @@ func covering(tenantID, userID string) []watermark {
 	return []watermark{{TenantID: tenantID}, {UserID: userID}, {TenantID: tenantID, UserID: userID}}
 }
 
-// lock makes registrations and revocations of everything at once follow each other: without it a login that is being
-// registered would be invisible to a revocation, and the watermark to the login. Locks are taken in one order, so that
-// nobody waits in a circle. SQLite has one writer anyhow.
-func (s *Store) lock(tx *gorm.DB, function string, marks ...watermark) error {
-	if s.engine.serial != nil || len(marks) == 0 {
-		return nil
-	}
-	slices.SortFunc(marks, func(a, b watermark) int { return cmp.Compare(a.key(), b.key()) })
-	calls, keys := make([]string, len(marks)), make([]any, len(marks))
-	for i, mark := range marks {
-		calls[i], keys[i] = function+"(?)", mark.key()
-	}
-	return tx.Exec("SELECT "+strings.Join(calls, ", "), keys...).Error
-}
-
 // Functions of PostgreSQL that hold a lock until the end of the transaction.
 const (
 	shared    = "pg_advisory_xact_lock_shared"
 	exclusive = "pg_advisory_xact_lock"
 )
+
+// hold is a lock on a watermark.
+type hold struct {
+	watermark
+	function string
+}
+
+// lock makes registrations and revocations of everything at once follow each other: without it a login that is being
+// registered would be invisible to a revocation, and the watermark to the login. SQLite has one writer anyhow.
+func (s *Store) lock(tx *gorm.DB, holds ...hold) error {
+	if s.engine.serial != nil || len(holds) == 0 {
+		return nil
+	}
+	return execIn(tx, s.engine.lockStatement(holds))
+}
+
+// lockStatement takes the locks in one order, so that nobody waits in a circle.
+func (e engine) lockStatement(holds []hold) *statement {
+	slices.SortFunc(holds, func(a, b hold) int { return cmp.Compare(a.key(), b.key()) })
+	st := e.statement("SELECT ")
+	for i, h := range holds {
+		if i > 0 {
+			st.add(", ")
+		}
+		st.add(h.function+"(?)", h.key())
+	}
+	return st
+}
 
 // tooOld reports whether a login is from before a revocation of everything of its user or tenant.
 func tooOld(tx *gorm.DB, session Session) (bool, error) {
@@ -70,7 +82,15 @@ func (s *Store) raise(tx *gorm.DB, sel Selection) error {
 	if err != nil || len(marks) == 0 {
 		return err
 	}
-	if err := s.lock(tx, exclusive, marks...); err != nil {
+	holds := make([]hold, len(marks))
+	for i, mark := range marks {
+		holds[i] = hold{mark, exclusive}
+	}
+	if sel.tenant != nil && sel.user != nil {
+		// Who ends all sessions of the tenant meanwhile would lock the same rows in another order.
+		holds = append(holds, hold{watermark{TenantID: *sel.tenant}, shared})
+	}
+	if err := s.lock(tx, holds...); err != nil {
 		return err
 	}
 	now := s.clock()

@@ -100,6 +100,9 @@ func eraseCommand() *cobra.Command {
 			}
 			return withStore(cmd, &db, func(ctx context.Context, cmd *cobra.Command, s *store.Store) error {
 				erasure, err := s.EraseUser(ctx, tenantID, userID, operator())
+				if err == nil {
+					err = fold(ctx, s) // what is noted for the numbers names the user too
+				}
 				if err != nil {
 					return err
 				}

@@ -31,6 +31,9 @@ func demoCommand() *cobra.Command {
 				if err := demo.Fill(ctx, s, sessions, time.Now()); err != nil {
 					return err
 				}
+				if err := fold(ctx, s); err != nil {
+					return err
+				}
 				_, err := fmt.Fprintf(cmd.OutOrStdout(), "stored %d demo sessions\n", sessions)
 				return err
 			})

@@ -16,6 +16,9 @@ const (
 	flushEvery = time.Second
 	// sweepEvery is how often the endings of sessions that ended by themselves are recorded.
 	sweepEvery = 5 * time.Second
+	// foldEvery is how often what sessions' changes add to the numbers is folded, and foldBatch how many changes at once.
+	foldEvery = time.Second
+	foldBatch = 2000
 	// purgeBatch sessions are swept or deleted in one transaction. Then comes a pause of purgeRest times what that took, and
 	// of purgePause at least: the upkeep leaves nine tenths of the time to the requests, however busy the database is.
 	purgeBatch = 50
@@ -50,6 +53,7 @@ func (u *upkeep) start(ctx context.Context, db *store.Store, logger *slog.Logger
 		})
 	}
 	run(flushEvery, "writing activity", func(ctx context.Context, db *store.Store) error { return db.FlushActivity(ctx, false) })
+	run(foldEvery, "folding numbers", fold)
 	run(sweepEvery, "sweeping", sweep)
 	run(u.purgeEvery, "purging", u.purge)
 	return func() error {
@@ -58,6 +62,16 @@ func (u *upkeep) start(ctx context.Context, db *store.Store, logger *slog.Logger
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 		defer cancel()
 		return db.FlushActivity(last, true)
+	}
+}
+
+// fold folds what waits.
+func fold(ctx context.Context, db *store.Store) error {
+	for {
+		n, err := db.FoldChanges(ctx, foldBatch)
+		if err != nil || n < foldBatch || ctx.Err() != nil {
+			return err
+		}
 	}
 }
 

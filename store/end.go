@@ -1,0 +1,76 @@
+package store
+
+// revocation ends sessions of a selection.
+type revocation struct {
+	querier
+	sel   Selection
+	trail trail
+}
+
+// actionOf is the event of an ending.
+func actionOf(how string) string {
+	switch how {
+	case Revoked:
+		return ActionRevoked
+	case Replaced:
+		return ActionReplaced
+	case Idle:
+		return ActionIdle
+	default:
+		return ActionExpired
+	}
+}
+
+// condition appends one to those of a selection.
+type condition func(*statement)
+
+// every is the condition of every session.
+func every(*statement) {}
+
+// end ends the active sessions of the selection that fulfil the condition as well, records it, and returns their ids. On
+// PostgreSQL it is one statement.
+func (r revocation) end(how string, also condition) ([]string, error) {
+	return r.endWhere(how, func(st *statement) { also(st.selected(r.sel)) })
+}
+
+// endInOrder is end for many sessions. Their rows are locked in the order of their key before they change: two calls that
+// meet would otherwise lock in different orders and deadlock.
+func (r revocation) endInOrder(how string, also condition) ([]string, error) {
+	if r.engine.serial != nil {
+		return r.end(how, also)
+	}
+	return r.endWhere(how, func(st *statement) {
+		also(st.add("(tenant_id, id) IN (SELECT tenant_id, id FROM sessions WHERE ").selected(r.sel))
+		st.add(" AND "+active+" ORDER BY tenant_id, id FOR UPDATE)", r.trail.at)
+	})
+}
+
+func (r revocation) endWhere(how string, where condition) ([]string, error) {
+	t, e := r.trail, r.engine
+	st := e.statement("")
+	if e.pool != nil {
+		st.add("WITH ended AS (")
+	}
+	st.add("UPDATE sessions SET revoked_at = ?, ended_how = ?, ended_by_sub = ?, ended_by_client = ?, ended_reason = ? WHERE ",
+		t.at, how, t.by.Subject, t.by.ClientID, t.by.Reason)
+	where(st)
+	st.add(" AND "+active+" RETURNING tenant_id, id, user_id", t.at)
+	if e.pool != nil {
+		st.add("), noted AS (").addEvents(t, actionOf(how), "ended").add(") SELECT tenant_id, id, user_id FROM ended")
+	}
+	var ids []string
+	var ended []Session
+	err := r.run(st, func(row rows) error {
+		var s Session
+		err := row.Scan(&s.TenantID, &s.ID, &s.UserID)
+		ids = append(ids, s.ID)
+		if e.pool == nil {
+			ended = append(ended, s)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return ids, t.record(r.tx, actionOf(how), ended...)
+}
