@@ -23,7 +23,11 @@ test: go gcc postgres node ## Run every test on both engines, with the race dete
 	go test -race -shuffle=on ./...
 
 .PHONY: bench
-bench: go ## Run the Go benchmarks
+bench: go postgres ## Measure sessiond against a floor, on 1,000,000 sessions; ARGS="--help" lists what can be set
+	go run ./internal/bench/cmd/bench $(ARGS)
+
+.PHONY: microbench
+microbench: go ## Run the Go benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
 
 .PHONY: cover

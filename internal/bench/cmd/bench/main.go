@@ -1,0 +1,45 @@
+// Command bench measures sessiond's speed; see internal/bench. Start it in the module's directory: make bench.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/sessiond/sessiond/internal/bench"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx); err != nil {
+		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) error {
+	c := bench.Config{Progress: os.Stderr}
+	flag.IntVar(&c.Shape.Sessions, "sessions", 1_000_000, "sessions in PostgreSQL")
+	flag.IntVar(&c.Shape.Tenants, "tenants", 1000, "tenants in PostgreSQL")
+	flag.IntVar(&c.Shape.Largest, "largest", 200_000, "sessions of the largest tenant")
+	flag.IntVar(&c.SQLite.Sessions, "sqlite-sessions", 100_000, "sessions in SQLite, in proportion; 0 leaves it out")
+	flag.IntVar(&c.Concurrency, "concurrency", 16, "requests under way at a time")
+	flag.DurationVar(&c.Round, "round", 2*time.Second, "length of a round")
+	flag.IntVar(&c.Rounds, "rounds", 3, "rounds of each operation and server")
+	only := flag.String("only", "", "operations to measure, with commas between where names have none, else semicolons")
+	flag.StringVar(&c.PostgresURL, "postgres-url", "", "server on which databases may be made; started when not given")
+	flag.StringVar(&c.Sessiond, "sessiond", "", "program to measure; built when not given")
+	flag.Parse()
+	if *only != "" {
+		c.Only = strings.Split(*only, ";")
+	}
+	c.SQLite.Tenants = c.Shape.Tenants * c.SQLite.Sessions / max(c.Shape.Sessions, 1)
+	c.SQLite.Largest = c.Shape.Largest * c.SQLite.Sessions / max(c.Shape.Sessions, 1)
+	return bench.Run(ctx, c, os.Stdout)
+}

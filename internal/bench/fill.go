@@ -1,0 +1,193 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sessiond/sessiond/store"
+)
+
+// afterFill is called when rows have been put into sessions past its triggers: here belongs whatever makes right what the
+// schema derives from them.
+func afterFill(_ context.Context, _ *store.Store) error {
+	return nil
+}
+
+// filling is a database to be filled.
+type filling struct {
+	tenants []*tenant
+	classes []*class
+	now     time.Time
+}
+
+func (f filling) maker() *maker { return newMaker(f.tenants, f.now) }
+
+// deal ends a filling: the classes know their sessions now.
+func (f filling) deal() error {
+	random := rand.New(rand.NewPCG(3, 4)) //nolint:gosec // spread, not secret
+	for _, c := range f.classes {
+		c.deal(random)
+		if len(c.people) == 0 || len(c.partners) == 0 || len(c.revocable) == 0 {
+			return fmt.Errorf("the %s tenants have too few sessions for every operation: set --sessions higher or --tenants lower", c.name)
+		}
+	}
+	return nil
+}
+
+// fillPostgres fills a database that has the schema. It goes past triggers and builds the indexes afterwards, which takes
+// a tenth of the time.
+func (f filling) fillPostgres(ctx context.Context, url string) (err error) {
+	db, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close(context.WithoutCancel(ctx))) }()
+	indexes, err := dropIndexes(ctx, db)
+	if err != nil {
+		return err
+	}
+	if _, err := db.Exec(ctx, "SET session_replication_role = replica; SET maintenance_work_mem = '512MB'"); err != nil {
+		return err
+	}
+	if err := f.copyTenants(ctx, db); err != nil {
+		return err
+	}
+	if err := f.copySessions(ctx, db); err != nil {
+		return err
+	}
+	for _, statement := range append(indexes, "VACUUM (ANALYZE)", "CHECKPOINT") {
+		if _, err := db.Exec(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return f.deal()
+}
+
+// dropIndexes drops the indexes of sessions but its key, and returns the statements that make them again.
+func dropIndexes(ctx context.Context, db *pgx.Conn) ([]string, error) {
+	rows, err := db.Query(ctx, `
+		SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'sessions' AND schemaname = current_schema()
+			AND indexname NOT IN (SELECT conname FROM pg_constraint)`)
+	if err != nil {
+		return nil, err
+	}
+	type index struct{ Indexname, Indexdef string }
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[index])
+	if err != nil {
+		return nil, err
+	}
+	statements := make([]string, len(found))
+	for i, index := range found {
+		statements[i] = index.Indexdef
+		if _, err := db.Exec(ctx, "DROP INDEX "+pgx.Identifier{index.Indexname}.Sanitize()); err != nil {
+			return nil, err
+		}
+	}
+	return statements, nil
+}
+
+func (f filling) copyTenants(ctx context.Context, db *pgx.Conn) error {
+	_, err := db.CopyFrom(ctx, pgx.Identifier{"tenants"}, []string{"tenant_id", "partner_id", "created_at"},
+		pgx.CopyFromSlice(len(f.tenants), func(i int) ([]any, error) {
+			t := f.tenants[i]
+			var partner *string
+			if t.partner != "" {
+				partner = &t.partner
+			}
+			return []any{t.id, partner, f.now.AddDate(0, -6, 0)}, nil
+		}))
+	return err
+}
+
+func (f filling) copySessions(ctx context.Context, db *pgx.Conn) error {
+	columns := []string{
+		"tenant_id", "id", "user_id", "partner_id", "user_email", "user_display_name", "ip_address", "user_agent", "device_type",
+		"location", "created_at", "last_activity_at", "expires_at", "ends_at", "revoked_at", "ended_how", "ended_by_sub",
+		"ended_by_client", "ended_reason", "app_count",
+	}
+	m := f.maker()
+	var apps []store.App
+	_, err := db.CopyFrom(ctx, pgx.Identifier{"sessions"}, columns, pgx.CopyFromFunc(func() ([]any, error) {
+		s, its, more := m.next()
+		if !more {
+			return nil, nil
+		}
+		apps = append(apps, its...)
+		return []any{
+			s.TenantID, s.ID, s.UserID, s.PartnerID, s.UserEmail, s.UserDisplayName, s.IPAddress, s.UserAgent, s.DeviceType,
+			s.Location, s.CreatedAt, s.LastActivityAt, s.ExpiresAt, s.EndsAt, s.RevokedAt, s.EndedHow, s.EndedBySub,
+			s.EndedByClient, s.EndedReason, s.AppCount,
+		}, nil
+	}))
+	if err != nil {
+		return err
+	}
+	_, err = db.CopyFrom(ctx, pgx.Identifier{"session_apps"},
+		[]string{"tenant_id", "session_id", "application_id", "application_name", "accessed_at"},
+		pgx.CopyFromSlice(len(apps), func(i int) ([]any, error) {
+			a := apps[i]
+			return []any{a.TenantID, a.SessionID, a.ApplicationID, a.ApplicationName, a.AccessedAt}, nil
+		}))
+	return err
+}
+
+// fillStore fills a database of any kind through its store, which is slower.
+func (f filling) fillStore(ctx context.Context, into *store.Store) error {
+	rows := store.Import{}
+	for _, t := range f.tenants {
+		row := store.Tenant{TenantID: t.id, CreatedAt: f.now.AddDate(0, -6, 0)}
+		if t.partner != "" {
+			row.PartnerID = &t.partner
+		}
+		rows.Tenants = append(rows.Tenants, row)
+	}
+	for m := f.maker(); ; {
+		session, apps, more := m.next()
+		if more {
+			rows.Sessions, rows.Apps = append(rows.Sessions, session), append(rows.Apps, apps...)
+		}
+		if !more || len(rows.Sessions) == 2000 {
+			if err := into.ImportSessions(ctx, rows); err != nil {
+				return err
+			}
+			rows = store.Import{}
+		}
+		if !more {
+			return f.deal()
+		}
+	}
+}
+
+// makeFloor makes what the floor works on: a copy of the database, file by file, in which nothing is left but sessions with
+// its columns, rows and indexes. What sessiond derives from that table or keeps beside it (triggers, counters, the audit
+// trail, foreign keys) is sessiond's price and not the floor's. A copy follows the schema by itself.
+func makeFloor(ctx context.Context, url string) (err error) {
+	db, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close(context.WithoutCancel(ctx))) }()
+	rows, err := db.Query(ctx, `
+		SELECT format('DROP TRIGGER %I ON sessions', tgname) FROM pg_trigger
+		WHERE tgrelid = 'sessions'::regclass AND NOT tgisinternal
+		UNION ALL SELECT format('DROP TABLE %I CASCADE', tablename) FROM pg_tables
+		WHERE schemaname = current_schema() AND tablename <> 'sessions'`)
+	if err != nil {
+		return err
+	}
+	statements, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return err
+	}
+	for _, statement := range statements {
+		if _, err := db.Exec(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,139 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// request appends a whole HTTP request about a class's sessions.
+type request func(c *class, random *rand.Rand, b []byte) ([]byte, error)
+
+// expectation is what every answer must be: the status, and how often the mark is in the body.
+type expectation struct {
+	status int
+	mark   string
+	times  int
+}
+
+func (e expectation) check(status int, body []byte) error {
+	if status == e.status && (e.mark == "" || bytes.Count(body, []byte(e.mark)) == e.times) {
+		return nil
+	}
+	return fmt.Errorf("answered %d, expected %d with %d times %q: %.1000s", status, e.status, e.times, e.mark, body)
+}
+
+// load is one round of requests: workers that each send the next request when they have the answer to the last.
+type load struct {
+	addr    string
+	workers int
+	// The round ends after so long, or after so many requests when that is not 0.
+	length   time.Duration
+	requests int
+	seed     uint64
+
+	class  *class
+	make   request
+	expect expectation
+}
+
+// result is what a round measured.
+type result struct {
+	took      time.Duration
+	latencies []time.Duration // sorted
+	// serverCPU and databaseCPU are the processors' time that the round cost.
+	serverCPU, databaseCPU time.Duration
+}
+
+func (r result) rate() float64 { return float64(len(r.latencies)) / r.took.Seconds() }
+
+// run sends the requests. Connections are made before the clock starts.
+func (l load) run(ctx context.Context) (result, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	conns := make([]*conn, l.workers)
+	for i := range conns {
+		c, err := dial(ctx, l.addr)
+		if err != nil {
+			return result{}, err
+		}
+		defer c.Close()
+		defer context.AfterFunc(ctx, func() { _ = c.Close() })()
+		conns[i] = c
+	}
+	var group sync.WaitGroup
+	var budget atomic.Int64
+	budget.Store(int64(l.requests))
+	samples, errs := make([][]time.Duration, l.workers), make([]error, l.workers)
+	start := clock()
+	for i, c := range conns {
+		group.Go(func() {
+			going := func() bool {
+				if l.requests > 0 {
+					return budget.Add(-1) >= 0
+				}
+				return clock().Sub(start) < l.length
+			}
+			random := rand.New(rand.NewPCG(l.seed, uint64(i))) //nolint:gosec // spread, not secret
+			samples[i], errs[i] = l.work(c, random, going)
+			if errs[i] != nil {
+				cancel()
+			}
+		})
+	}
+	group.Wait()
+	all := slices.Concat(samples...)
+	slices.Sort(all)
+	return result{took: clock().Sub(start), latencies: all}, firstOf(errs)
+}
+
+// firstOf prefers the cause to what follows when the others' connections are closed.
+func firstOf(errs []error) error {
+	var answer *answerError
+	for _, err := range errs {
+		if errors.As(err, &answer) || errors.Is(err, errDry) {
+			return err
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// answerError is an answer that is not the expected one.
+type answerError struct {
+	request []byte
+	cause   error
+}
+
+func (e *answerError) Error() string {
+	line, _, _ := bytes.Cut(e.request, []byte("\r\n"))
+	return fmt.Sprintf("%s: %v", line, e.cause)
+}
+
+func (l load) work(c *conn, random *rand.Rand, going func() bool) ([]time.Duration, error) {
+	samples := make([]time.Duration, 0, 1<<14)
+	for going() {
+		var err error
+		if c.out, err = l.make(l.class, random, c.out[:0]); err != nil {
+			return samples, err
+		}
+		start := clock()
+		status, body, err := c.do()
+		if err != nil {
+			return samples, err
+		}
+		samples = append(samples, clock().Sub(start))
+		if err := l.expect.check(status, body); err != nil {
+			return samples, &answerError{c.out, err}
+		}
+	}
+	return samples, nil
+}
+
+// clock is the one place where time enters a benchmark.
+func clock() time.Time { return time.Now() } //nolint:forbidigo // to measure time is what a benchmark is for

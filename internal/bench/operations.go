@@ -1,0 +1,141 @@
+package bench
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// operation is what is measured: a request to sessiond, and what the floor does for the same.
+type operation struct {
+	name     string
+	expect   expectation
+	sessiond request
+	floor    request
+	// against says which operation of the floor it is held against, when the floor has not the same.
+	against     string
+	floorExpect expectation
+}
+
+func operations(w *wire) []operation {
+	one := expectation{200, `"user_id"`, 1}
+	full := expectation{200, `"user_id"`, heavySessions}
+	empty := expectation{status: 204}
+	return []operation{
+		{"get", one, w.get, floorGet, "", one},
+		{"get, token with sid", one, w.getOwn, floorGet, "get", one},
+		{"tenant list", full, w.listTenant, floorTenant, "", full},
+		{"user list", full, w.listUser, floorUser, "", full},
+		{"me list", full, w.listMine, floorUser, "", full},
+		{"admin list by partner", full, w.listPartner, floorPartner, "", full},
+		{"stats", expectation{200, `"unique_users"`, 1}, w.stats, floorGet, "get", one},
+		{"revoke one", empty, w.revoke, floorRevoke, "", empty},
+		{"register", expectation{status: 201}, w.register, floorRegister, "", expectation{status: 201}},
+		{"activity", empty, w.activity, floorActivity, "", empty},
+		{"activity, again", empty, w.again, floorAgain, "", empty},
+		{"introspect", expectation{200, `"active":true`, 1}, w.introspect, floorGet, "get", one},
+	}
+}
+
+// wire writes requests to sessiond.
+type wire struct {
+	operators, services []string // tokens
+	until               string   // expires_at of registrations
+}
+
+func newWire(by *issuer) (*wire, error) {
+	operators, err := by.mintMany(20, "operator", "admin:sessions:read admin:sessions:write")
+	if err != nil {
+		return nil, err
+	}
+	services, err := by.mintMany(5, "idp", "sessions:ingest")
+	return &wire{operators, services, by.now.Add(7 * 24 * time.Hour).UTC().Format(time.RFC3339)}, err
+}
+
+func call(b []byte, method, path, token string) []byte {
+	return fmt.Appendf(b, "%s %s HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer %s\r\n\r\n", method, path, token)
+}
+
+func callWith(b []byte, method, path, token, contentType, body string) []byte {
+	return fmt.Appendf(b, "%s %s HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s",
+		method, path, token, contentType, len(body), body)
+}
+
+const perTenant = "/api/v1/tenants/"
+
+func (w *wire) get(c *class, random *rand.Rand, b []byte) ([]byte, error) {
+	s := pick(random, c.active)
+	return call(b, "GET", perTenant+s.tenant.id+"/sessions/"+s.id, pick(random, s.tenant.admins)), nil
+}
+
+// getOwn is the get of an administrator whose own session must not have ended.
+func (w *wire) getOwn(c *class, random *rand.Rand, b []byte) ([]byte, error) {
+	s := pick(random, c.active)
+	return call(b, "GET", perTenant+s.tenant.id+"/sessions/"+s.id, pick(random, s.tenant.people).token), nil
+}
+
+func (w *wire) listTenant(c *class, random *rand.Rand, b []byte) ([]byte, error) {
+	t := pick(random, c.tenants)
+	return call(b, "GET", perTenant+t.id+"/sessions", pick(random, t.admins)), nil
+}
+
+func (w *wire) listUser(c *class, random *rand.Rand, b []byte) ([]byte, error) {
+	p := pick(random, c.people)
+	return call(b, "GET", perTenant+p.tenant.id+"/sessions/users/"+p.user, pick(random, p.tenant.admins)), nil
+}
+
+func (w *wire) listMine(c *class, random *rand.Rand, b []byte) ([]byte, error) {
+	return call(b, "GET", "/api/v1/me/sessions", pick(random, c.people).token), nil
+}
+
+func (w *wire) listPartner(c *class, random *rand.Rand, b []byte) ([]byte, error) {
+	return call(b, "GET", "/api/v1/admin/sessions/?partner_id="+pick(random, c.partners), pick(random, w.operators)), nil
+}
+
+func (w *wire) stats(c *class, random *rand.Rand, b []byte) ([]byte, error) {
+	t := pick(random, c.tenants)
+	return call(b, "GET", perTenant+t.id+"/sessions/stats", pick(random, t.admins)), nil
+}
+
+func (w *wire) revoke(c *class, random *rand.Rand, b []byte) ([]byte, error) {
+	s, err := c.toRevoke()
+	if err != nil {
+		return b, err
+	}
+	return call(b, "DELETE", perTenant+s.tenant.id+"/sessions/"+s.id, pick(random, s.tenant.admins)), nil
+}
+
+func (w *wire) register(c *class, random *rand.Rand, b []byte) ([]byte, error) {
+	body := registration(c, random, w.until)
+	return callWith(b, "POST", "/api/v1/lifecycle/sessions", pick(random, w.services), "application/json", body), nil
+}
+
+// registration is a login of one of a tenant's users; its id is the provider's.
+func registration(c *class, random *rand.Rand, until string) string {
+	t := pick(random, c.tenants)
+	user := fmt.Sprintf("%s-u%d", t.id, random.IntN(1+t.size/3))
+	partner := ""
+	if t.partner != "" {
+		partner = fmt.Sprintf(`"partner_id":%q,`, t.partner)
+	}
+	return fmt.Sprintf(`{"id":"%016x%016x","tenant_id":%q,"user_id":%q,%s"user_email":"%s@%s.example","user_display_name":"Ada Lovelace",`+
+		`"ip_address":"203.0.113.%d","user_agent":%q,"expires_at":%q}`,
+		random.Uint64(), random.Uint64(), t.id, user, partner, user, t.id, random.IntN(256), pick(random, agents()), until)
+}
+
+func (w *wire) activity(c *class, random *rand.Rand, b []byte) ([]byte, error) {
+	return w.use(c.toUse(), random, b)
+}
+
+func (w *wire) again(c *class, random *rand.Rand, b []byte) ([]byte, error) {
+	return w.use(pick(random, c.hot), random, b)
+}
+
+func (w *wire) use(s target, random *rand.Rand, b []byte) ([]byte, error) {
+	return callWith(b, "POST", "/api/v1/lifecycle/sessions/"+s.id+"/activity", pick(random, w.services), "application/json", "{}"), nil
+}
+
+func (w *wire) introspect(c *class, random *rand.Rand, b []byte) ([]byte, error) {
+	return callWith(b, "POST", "/oauth2/introspect", pick(random, w.services), "application/x-www-form-urlencoded",
+		"token="+pick(random, c.people).token), nil
+}

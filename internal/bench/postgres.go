@@ -1,0 +1,111 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sessiond/sessiond/store/storetest" //nolint:depguard // the benchmark needs a throw-away database too
+)
+
+// databases is a PostgreSQL server and the two databases of a benchmark on it.
+type databases struct {
+	server   *url.URL
+	sessiond string
+	floor    string
+	stop     func() error
+	// postmaster is the server's process, 0 when it is on another machine.
+	postmaster int
+	// about is what a report says of the server.
+	about string
+}
+
+// openPostgres starts a server that takes everything to disk, unless a URL names one.
+func openPostgres(ctx context.Context, given string) (*databases, error) {
+	d := &databases{stop: func() error { return nil }}
+	var err error
+	if given != "" {
+		d.server, err = url.Parse(given)
+	} else {
+		d.server, d.stop, err = storetest.StartPostgres("fsync=on", "shared_buffers=1GB", "max_wal_size=4GB",
+			"checkpoint_timeout=15min", "effective_cache_size=4GB", "random_page_cost=1.1")
+	}
+	if err != nil {
+		return nil, err
+	}
+	d.sessiond, d.floor = fmt.Sprintf("bench_sessiond_%d", os.Getpid()), fmt.Sprintf("bench_floor_%d", os.Getpid())
+	err = d.do(ctx, func(db *pgx.Conn) error {
+		if err := d.describe(ctx, db); err != nil {
+			return err
+		}
+		_, err := db.Exec(ctx, "CREATE DATABASE "+d.sessiond)
+		return err
+	})
+	if err != nil {
+		return nil, errors.Join(err, d.close(ctx))
+	}
+	return d, nil
+}
+
+// describe asks the server what a report says of it.
+func (d *databases) describe(ctx context.Context, db *pgx.Conn) error {
+	var version, fsync, buffers string
+	var backend int
+	var local bool
+	err := db.QueryRow(ctx, `SELECT current_setting('server_version'), current_setting('fsync'),
+		current_setting('shared_buffers'), pg_backend_pid(), inet_server_addr() IS NULL`).
+		Scan(&version, &fsync, &buffers, &backend, &local)
+	if backend, found := readStat(backend); err == nil && local && found {
+		d.postmaster = backend.parent
+	}
+	d.about = fmt.Sprintf("PostgreSQL %s, fsync %s, shared_buffers %s", version, fsync, buffers)
+	return err
+}
+
+// do runs statements on the server's own database.
+func (d *databases) do(ctx context.Context, statements func(*pgx.Conn) error) error {
+	db, err := pgx.Connect(ctx, d.server.String())
+	if err != nil {
+		return err
+	}
+	return errors.Join(statements(db), db.Close(context.WithoutCancel(ctx)))
+}
+
+// url names one of the databases.
+func (d *databases) url(name string) string {
+	to := *d.server
+	to.Path = "/" + name
+	return to.String()
+}
+
+// copyForFloor makes the floor's database. Nobody may be connected to the other.
+func (d *databases) copyForFloor(ctx context.Context) error {
+	err := d.do(ctx, func(db *pgx.Conn) error {
+		_, err := db.Exec(ctx, "CREATE DATABASE "+d.floor+" TEMPLATE "+d.sessiond+" STRATEGY file_copy")
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return makeFloor(ctx, d.url(d.floor))
+}
+
+func (d *databases) close(ctx context.Context) error {
+	ctx = context.WithoutCancel(ctx)
+	err := d.do(ctx, func(db *pgx.Conn) error {
+		var errs error
+		for _, name := range []string{d.sessiond, d.floor} {
+			_, err := db.Exec(ctx, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)")
+			errs = errors.Join(errs, err)
+		}
+		return errs
+	})
+	if err != nil && d.stop != nil {
+		err = nil // Ctrl-C has ended a server of our own already
+	}
+	return errors.Join(err, d.stop())
+}

@@ -1,0 +1,109 @@
+package bench
+
+import (
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"sync/atomic"
+
+	"github.com/sessiond/sessiond/store"
+)
+
+// errDry says that a benchmark has used up what it may use once.
+var errDry = errors.New("no fresh sessions are left to revoke: take fewer or shorter rounds, or more sessions")
+
+// target is a session that requests are about.
+type target struct {
+	tenant   *tenant
+	user, id string
+}
+
+// person is a user with exactly heavySessions active sessions, which nothing ends.
+type person struct {
+	tenant *tenant
+	user   string
+	sid    string // one of the sessions
+	token  string // with that sid
+}
+
+// class is the tenants of one size, and what requests about them draw from. A nil class takes nothing.
+type class struct {
+	name     string
+	tenants  []*tenant
+	partners []string
+	people   []*person
+	known    map[string]*person
+	active   []target
+	// revocable is handed out once, usable over and over, in turn. hot is few.
+	revocable, usable, hot []target
+	revoked, used          *atomic.Int64
+}
+
+func newClass(name string, tenants []*tenant) *class {
+	c := &class{name: name, known: map[string]*person{}}
+	c.tenants = slices.DeleteFunc(slices.Clone(tenants), func(t *tenant) bool { return t.heavy == 0 })
+	for _, t := range c.tenants {
+		t.class = c
+		if t.partner != "" {
+			c.partners = append(c.partners, t.partner)
+		}
+	}
+	slices.Sort(c.partners)
+	c.partners = slices.Compact(c.partners)
+	return c
+}
+
+// classes are the largest tenant, and those about the median: a fifth of all, so that revocations find enough.
+func classes(tenants []*tenant) []*class {
+	others := tenants[:len(tenants)-1]
+	largest := tenants[len(tenants)-1]
+	middle := others[len(others)*2/5 : max(len(others)*3/5, len(others)*2/5+1)]
+	median := newClass("median", middle)
+	median.partners = slices.DeleteFunc(median.partners, func(id string) bool { return id == largest.partner })
+	return []*class{median, newClass("largest", []*tenant{largest})}
+}
+
+func (c *class) add(of *tenant, session store.Session) {
+	if c != nil && session.EndedHow == nil {
+		c.active = append(c.active, target{of, session.UserID, session.ID})
+	}
+}
+
+func (c *class) addHeavy(of *tenant, session store.Session) {
+	if c != nil && c.known[session.UserID] == nil {
+		p := &person{tenant: of, user: session.UserID, sid: session.ID}
+		c.known[session.UserID] = p
+		c.people, of.people = append(c.people, p), append(of.people, p)
+	}
+}
+
+// deal parts the active sessions into those to revoke and those to use.
+func (c *class) deal(random *rand.Rand) {
+	random.Shuffle(len(c.active), func(i, j int) { c.active[i], c.active[j] = c.active[j], c.active[i] })
+	most := len(c.active) * 3 / 5
+	c.revocable, c.usable = c.active[:most], c.active[most:]
+	c.hot = c.usable[:min(len(c.usable), 200)]
+}
+
+// fork returns the class of a database with the same rows.
+func (c *class) fork() *class {
+	same := *c
+	same.revoked, same.used = new(atomic.Int64), new(atomic.Int64)
+	return &same
+}
+
+// toRevoke returns an active session that no call has returned before.
+func (c *class) toRevoke() (target, error) {
+	n := int(c.revoked.Add(1)) - 1
+	if n >= len(c.revocable) {
+		return target{}, errDry
+	}
+	return c.revocable[n], nil
+}
+
+// toUse returns the session that was used longest ago.
+func (c *class) toUse() target {
+	return c.usable[int(c.used.Add(1)-1)%len(c.usable)]
+}
+
+func pick[T any](random *rand.Rand, from []T) T { return from[random.IntN(len(from))] }
