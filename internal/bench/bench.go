@@ -2,7 +2,10 @@
 // bytes (see floor), under the same load, on the same PostgreSQL server, on the same rows.
 //
 // Speeds on a shared machine drift within minutes, so a figure alone says little. Short rounds of sessiond and of the
-// floor alternate, each pair gives a ratio, and the median of the ratios is what to go by.
+// floor alternate, each pair gives a ratio, and the median of the ratios is what to go by. PostgreSQL's processor time is
+// that of all its processes, so what one round leaves to do in the background may count for the next.
+//
+// It reads /proc, so it runs on Linux.
 package bench
 
 import (
@@ -12,8 +15,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
 	"time"
 
 	"github.com/sessiond/sessiond/store"
@@ -23,6 +24,7 @@ import (
 type Config struct {
 	// Shape is of PostgreSQL's databases, SQLite of SQLite's; no sessions leave SQLite out.
 	Shape, SQLite Shape
+	Flat          Flat
 	// Concurrency is how many requests are under way at a time.
 	Concurrency int
 	// A round takes Round or, when it is not 0, Requests requests; each server has Rounds of them for each operation.
@@ -39,7 +41,15 @@ type Config struct {
 	Progress io.Writer
 }
 
-// server is one of those that take turns.
+// Smoke is a configuration that runs everything once and measures nothing of worth.
+func Smoke() Config {
+	return Config{
+		Shape: Shape{5000, 10, 1500}, SQLite: Shape{5000, 10, 1500}, Concurrency: 4, Requests: 100, Rounds: 1,
+		Flat: Flat{Sizes: []int{300, 600, 1200}, Smallest: 2, RevokeAll: 500}, Progress: io.Discard,
+	}
+}
+
+// server is a program under load.
 type server struct {
 	name    string
 	process *process
@@ -53,15 +63,16 @@ type server struct {
 type bench struct {
 	config    Config
 	dir       string
+	sessiond  string
 	issuer    *issuer
+	wire      *wire
 	databases *databases
 	servers   []*server
-	sessiond  string
 	seed      uint64
 }
 
-// Run measures and writes a Markdown table. It leaves nothing behind, also when the context ends.
-func Run(ctx context.Context, config Config, out io.Writer) (err error) {
+// with makes a run ready, does it, and leaves nothing behind, also when the context ends.
+func with(ctx context.Context, config Config, do func(*bench) error) (err error) {
 	dir, err := os.MkdirTemp("", "sessiond-bench-")
 	if err != nil {
 		return err
@@ -71,52 +82,25 @@ func Run(ctx context.Context, config Config, out io.Writer) (err error) {
 	if err := b.prepare(ctx); err != nil {
 		return err
 	}
-	wire, err := newWire(b.issuer)
-	if err != nil {
-		return err
-	}
-	all, err := selected(operations(wire), config.Only)
-	if err != nil {
-		return err
-	}
-	rows := []row{}
-	for _, op := range all {
-		for class := range b.servers[0].classes {
-			measured, err := b.compare(ctx, op, class)
-			if err != nil {
-				return fmt.Errorf("%s: %w", op.name, err)
-			}
-			rows = append(rows, measured...)
+	return do(b)
+}
+
+// prepare builds the program and starts PostgreSQL.
+func (b *bench) prepare(ctx context.Context) (err error) {
+	if b.sessiond = b.config.Sessiond; b.sessiond == "" {
+		b.progress("building sessiond")
+		if b.sessiond, err = build(ctx, b.dir, "sessiond", "github.com/sessiond/sessiond/cmd/sessiond"); err != nil {
+			return err
 		}
 	}
-	return b.report(out, rows)
-}
-
-func selected(all []operation, only []string) ([]operation, error) {
-	if len(only) == 0 {
-		return all, nil
+	if b.issuer, err = newIssuer(b.dir, clock()); err != nil {
+		return err
 	}
-	var chosen []operation
-	for _, name := range only {
-		at := slices.IndexFunc(all, func(o operation) bool { return o.name == name })
-		if at < 0 {
-			return nil, fmt.Errorf("no operation %q: %s", name, names(all))
-		}
-		chosen = append(chosen, all[at])
+	if b.wire, err = newWire(b.issuer); err != nil {
+		return err
 	}
-	return chosen, nil
-}
-
-func names(all []operation) string {
-	text := "there are"
-	for _, op := range all {
-		text += " " + strconv.Quote(op.name)
-	}
-	return text
-}
-
-func (b *bench) progress(format string, args ...any) {
-	fmt.Fprintf(b.config.Progress, format+"\n", args...)
+	b.databases, err = openPostgres(ctx, b.config.PostgresURL)
+	return err
 }
 
 func (b *bench) close(ctx context.Context) error {
@@ -130,59 +114,17 @@ func (b *bench) close(ctx context.Context) error {
 	return errors.Join(errs, os.RemoveAll(b.dir))
 }
 
-// prepare builds the programs, fills the databases and starts the servers.
-func (b *bench) prepare(ctx context.Context) error {
-	b.progress("building sessiond and the floor")
-	floor, err := build(ctx, b.dir, "floor", "github.com/sessiond/sessiond/internal/bench/floor")
-	if err != nil {
-		return err
-	}
-	if b.sessiond = b.config.Sessiond; b.sessiond == "" {
-		if b.sessiond, err = build(ctx, b.dir, "sessiond", "github.com/sessiond/sessiond/cmd/sessiond"); err != nil {
-			return err
-		}
-	}
-	now := clock()
-	if b.issuer, err = newIssuer(b.dir, now); err != nil {
-		return err
-	}
-	if b.databases, err = openPostgres(ctx, b.config.PostgresURL); err != nil {
-		return err
-	}
-	f, err := b.fill(ctx, b.config.Shape, b.databases.url(b.databases.sessiond))
-	if err != nil {
-		return err
-	}
-	if err := b.databases.copyForFloor(ctx); err != nil {
-		return err
-	}
-	if err := b.serve(ctx, "sessiond", b.databases.url(b.databases.sessiond), f.classes, b.databases.postmaster); err != nil {
-		return err
-	}
-	p, err := start(ctx, filepath.Join(b.dir, "floor.log"), floor, "--database-url", b.databases.url(b.databases.floor))
-	if err != nil {
-		return err
-	}
-	b.add(&server{name: "floor", process: p, isFloor: true, postmaster: b.databases.postmaster}, f.classes)
-	if b.config.SQLite.Sessions == 0 {
-		return nil
-	}
-	url := "sqlite://" + filepath.Join(b.dir, "bench.db")
-	if f, err = b.fill(ctx, b.config.SQLite, url); err != nil {
-		return err
-	}
-	return b.serve(ctx, "sessiond, SQLite", url, f.classes, 0)
+func (b *bench) progress(format string, args ...any) {
+	fmt.Fprintf(b.config.Progress, format+"\n", args...)
 }
 
 // fill brings a database's schema up to date, fills it, and makes tokens for what is in it.
-func (b *bench) fill(ctx context.Context, shape Shape, url string) (filling, error) {
-	b.progress("filling %s with %d sessions of %d tenants", store.Redact(url), shape.Sessions, shape.Tenants)
+func (b *bench) fill(ctx context.Context, f filling, url string) error {
+	b.progress("filling %s", store.Redact(url))
 	began := clock()
-	f := filling{tenants: shape.tenants(), now: began}
-	f.classes = classes(f.tenants)
 	s, err := store.Open(ctx, url, store.Options{Now: clock})
 	if err != nil {
-		return f, err
+		return err
 	}
 	fill := func() error {
 		if _, err := s.Migrate(ctx); err != nil {
@@ -197,10 +139,10 @@ func (b *bench) fill(ctx context.Context, shape Shape, url string) (filling, err
 		return afterFill(ctx, s)
 	}
 	if err := errors.Join(fill(), s.Close()); err != nil {
-		return f, err
+		return err
 	}
 	b.progress("filled in %s", clock().Sub(began).Round(time.Second/10))
-	return f, b.mint(f)
+	return b.mint(f)
 }
 
 // mint makes the tokens of administrators, without sid, and of people, with one.

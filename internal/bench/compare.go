@@ -3,91 +3,102 @@ package bench
 import (
 	"context"
 	"slices"
+	"syscall"
 	"time"
 )
 
-// row is what was measured of one operation on one class of tenants at one server.
-type row struct {
-	op     operation
-	class  string
-	server *server
+// contestant is one of those that take turns, and what was measured of it.
+type contestant struct {
+	// What a report says of it.
+	operation, class, name string
+
+	server  *server
+	load    load
+	isFloor bool
+
 	rounds []result
-	// ratios are the rates of the rounds over those of the floor's.
+	// ratios are its rounds' rates over those of the one that it is held against.
 	ratios []float64
 }
 
-// compare lets the servers take turns.
-func (b *bench) compare(ctx context.Context, op operation, class int) ([]row, error) {
-	rows := make([]row, len(b.servers))
-	for i, s := range b.servers {
-		rows[i] = row{op: op, class: s.classes[class].name, server: s}
+// compare lets contestants take turns, and holds each against the one with that index.
+func (b *bench) compare(ctx context.Context, contestants []*contestant, reference int) error {
+	for _, c := range contestants {
 		// Caches and connections warm up before anything counts.
-		if _, err := b.round(ctx, op, s, class, 4); err != nil {
-			return nil, err
+		if _, err := b.round(ctx, c, 4); err != nil {
+			return err
 		}
 	}
 	for range b.config.Rounds {
-		for i, s := range b.servers {
-			result, err := b.round(ctx, op, s, class, 1)
+		for _, c := range contestants {
+			measured, err := b.round(ctx, c, 1)
 			if err != nil {
-				return nil, err
+				return err
 			}
-			rows[i].rounds = append(rows[i].rounds, result)
+			c.rounds = append(c.rounds, measured)
 		}
 	}
-	floor := slices.IndexFunc(rows, func(r row) bool { return r.server.isFloor })
-	for i := range rows {
-		for n, round := range rows[i].rounds {
-			rows[i].ratios = append(rows[i].ratios, round.rate()/rows[floor].rounds[n].rate())
+	for _, c := range contestants {
+		for n, round := range c.rounds {
+			c.ratios = append(c.ratios, round.rate()/contestants[reference].rounds[n].rate())
 		}
-		b.progress("%-24s %-8s %-18s %8.0f/s  %.2f", op.name, rows[i].class, rows[i].server.name, rows[i].rate(), median(rows[i].ratios))
+		b.progress("%-24s %-16s %-18s %9.1f/s  %.2f", c.operation, c.class, c.name, c.rate(), median(c.ratios))
 	}
-	return rows, nil
+	return nil
 }
 
 // round measures once, or a part of that.
-func (b *bench) round(ctx context.Context, op operation, s *server, class, part int) (result, error) {
+func (b *bench) round(ctx context.Context, c *contestant, part int) (result, error) {
 	b.seed++
-	l := load{
-		addr: s.process.addr, workers: b.config.Concurrency, length: b.config.Round / time.Duration(part),
-		requests: b.config.Requests / part, seed: b.seed, class: s.classes[class], make: op.sessiond, expect: op.expect,
-	}
-	if s.isFloor {
-		l.make, l.expect = op.floor, op.floorExpect
-	}
-	server, database := s.process.cpu(), familyCPU(s.postmaster)
+	l := c.load
+	l.addr, l.seed = c.server.process.addr, b.seed
+	l.length, l.requests = b.config.Round/time.Duration(part), b.config.Requests/part
+	server, database, own := c.server.process.cpu(), familyCPU(c.server.postmaster), ownCPU()
 	measured, err := l.run(ctx)
-	measured.serverCPU, measured.databaseCPU = s.process.cpu()-server, familyCPU(s.postmaster)-database
+	measured.serverCPU, measured.databaseCPU = c.server.process.cpu()-server, familyCPU(c.server.postmaster)-database
+	measured.loadCPU = ownCPU() - own
 	return measured, err
 }
 
-func (r row) rate() float64 {
-	rates := make([]float64, len(r.rounds))
-	for i, round := range r.rounds {
+// ownCPU is what this process has taken.
+func ownCPU() time.Duration {
+	var usage syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &usage)
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
+func (c *contestant) rate() float64 {
+	rates := make([]float64, len(c.rounds))
+	for i, round := range c.rounds {
 		rates[i] = round.rate()
 	}
 	return median(rates)
 }
 
 // quantile is over the requests of all rounds.
-func (r row) quantile(q float64) time.Duration {
+func (c *contestant) quantile(q float64) time.Duration {
 	var all []time.Duration
-	for _, round := range r.rounds {
+	for _, round := range c.rounds {
 		all = append(all, round.latencies...)
 	}
-	if len(all) == 0 {
+	return quantile(slices.Sorted(slices.Values(all)), q)
+}
+
+func quantile(sorted []time.Duration, q float64) time.Duration {
+	if len(sorted) == 0 {
 		return 0
 	}
-	slices.Sort(all)
-	return all[int(q*float64(len(all)-1))]
+	return sorted[int(q*float64(len(sorted)-1))]
 }
 
 // perRequest spreads a cost over the requests.
-func (r row) perRequest(cost func(result) time.Duration) time.Duration {
+func perRequest(contestants []*contestant, cost func(result) time.Duration) time.Duration {
 	var sum time.Duration
 	n := 0
-	for _, round := range r.rounds {
-		sum, n = sum+cost(round), n+len(round.latencies)
+	for _, c := range contestants {
+		for _, round := range c.rounds {
+			sum, n = sum+cost(round), n+len(round.latencies)
+		}
 	}
 	return sum / time.Duration(max(n, 1))
 }

@@ -25,6 +25,10 @@ type filling struct {
 	now     time.Time
 }
 
+func newFilling(tenants []*tenant, classes []*class) filling {
+	return filling{tenants, classes, clock()}
+}
+
 func (f filling) maker() *maker { return newMaker(f.tenants, f.now) }
 
 // deal ends a filling: the classes know their sessions now.

@@ -33,9 +33,10 @@ func (e expectation) check(status int, body []byte) error {
 type load struct {
 	addr    string
 	workers int
-	// The round ends after so long, or after so many requests when that is not 0.
-	length   time.Duration
+	// The round ends when until is closed; without that after so many requests or, when they are 0, after so long.
+	until    <-chan struct{}
 	requests int
+	length   time.Duration
 	seed     uint64
 
 	class  *class
@@ -47,8 +48,8 @@ type load struct {
 type result struct {
 	took      time.Duration
 	latencies []time.Duration // sorted
-	// serverCPU and databaseCPU are the processors' time that the round cost.
-	serverCPU, databaseCPU time.Duration
+	// What the round cost of the processors' time: the server, PostgreSQL, and the load itself.
+	serverCPU, databaseCPU, loadCPU time.Duration
 }
 
 func (r result) rate() float64 { return float64(len(r.latencies)) / r.took.Seconds() }
@@ -68,18 +69,11 @@ func (l load) run(ctx context.Context) (result, error) {
 		conns[i] = c
 	}
 	var group sync.WaitGroup
-	var budget atomic.Int64
-	budget.Store(int64(l.requests))
 	samples, errs := make([][]time.Duration, l.workers), make([]error, l.workers)
 	start := clock()
+	going := l.going(start)
 	for i, c := range conns {
 		group.Go(func() {
-			going := func() bool {
-				if l.requests > 0 {
-					return budget.Add(-1) >= 0
-				}
-				return clock().Sub(start) < l.length
-			}
 			random := rand.New(rand.NewPCG(l.seed, uint64(i))) //nolint:gosec // spread, not secret
 			samples[i], errs[i] = l.work(c, random, going)
 			if errs[i] != nil {
@@ -91,6 +85,26 @@ func (l load) run(ctx context.Context) (result, error) {
 	all := slices.Concat(samples...)
 	slices.Sort(all)
 	return result{took: clock().Sub(start), latencies: all}, firstOf(errs)
+}
+
+// going reports whether a worker shall send one more.
+func (l load) going(start time.Time) func() bool {
+	var sent atomic.Int64
+	return func() bool {
+		switch {
+		case l.until != nil:
+			select {
+			case <-l.until:
+				return false
+			default:
+				return true
+			}
+		case l.requests > 0:
+			return sent.Add(1) <= int64(l.requests)
+		default:
+			return clock().Sub(start) < l.length
+		}
+	}
 }
 
 // firstOf prefers the cause to what follows when the others' connections are closed.

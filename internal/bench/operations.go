@@ -7,6 +7,11 @@ import (
 )
 
 // operation is what is measured: a request to sessiond, and what the floor does for the same.
+//
+//   - "get with sid" has a token whose own session is looked up too.
+//   - "activity" uses sessions that were not used for a while, so each use is written; "activity again" uses a few sessions
+//     over and over, which sessiond writes once in --activity-interval and the floor every time.
+//   - "revoke one" revokes each session once.
 type operation struct {
 	name     string
 	expect   expectation
@@ -23,7 +28,7 @@ func operations(w *wire) []operation {
 	empty := expectation{status: 204}
 	return []operation{
 		{"get", one, w.get, floorGet, "", one},
-		{"get, token with sid", one, w.getOwn, floorGet, "get", one},
+		{"get with sid", one, w.getOwn, floorGet, "get", one},
 		{"tenant list", full, w.listTenant, floorTenant, "", full},
 		{"user list", full, w.listUser, floorUser, "", full},
 		{"me list", full, w.listMine, floorUser, "", full},
@@ -32,7 +37,7 @@ func operations(w *wire) []operation {
 		{"revoke one", empty, w.revoke, floorRevoke, "", empty},
 		{"register", expectation{status: 201}, w.register, floorRegister, "", expectation{status: 201}},
 		{"activity", empty, w.activity, floorActivity, "", empty},
-		{"activity, again", empty, w.again, floorAgain, "", empty},
+		{"activity again", empty, w.again, floorAgain, "", empty},
 		{"introspect", expectation{200, `"active":true`, 1}, w.introspect, floorGet, "get", one},
 	}
 }
@@ -77,6 +82,18 @@ func (w *wire) getOwn(c *class, random *rand.Rand, b []byte) ([]byte, error) {
 func (w *wire) listTenant(c *class, random *rand.Rand, b []byte) ([]byte, error) {
 	t := pick(random, c.tenants)
 	return call(b, "GET", perTenant+t.id+"/sessions", pick(random, t.admins)), nil
+}
+
+// listDeep asks for page 1,000, or the last full one where there are not so many.
+func (w *wire) listDeep(c *class, random *rand.Rand, b []byte) ([]byte, error) {
+	t := pick(random, c.tenants)
+	page := min(1000, len(c.active)/len(c.tenants)/20)
+	return call(b, "GET", fmt.Sprintf("%s%s/sessions?page=%d", perTenant, t.id, page), pick(random, t.admins)), nil
+}
+
+// listAll is the first page of all tenants' sessions.
+func (w *wire) listAll(_ *class, random *rand.Rand, b []byte) ([]byte, error) {
+	return call(b, "GET", "/api/v1/admin/sessions/", pick(random, w.operators)), nil
 }
 
 func (w *wire) listUser(c *class, random *rand.Rand, b []byte) ([]byte, error) {

@@ -17,7 +17,8 @@ type databases struct {
 	server   *url.URL
 	sessiond string
 	floor    string
-	stop     func() error
+	// stop is nil for a server that is not ours.
+	stop func() error
 	// postmaster is the server's process, 0 when it is on another machine.
 	postmaster int
 	// about is what a report says of the server.
@@ -26,7 +27,7 @@ type databases struct {
 
 // openPostgres starts a server that takes everything to disk, unless a URL names one.
 func openPostgres(ctx context.Context, given string) (*databases, error) {
-	d := &databases{stop: func() error { return nil }}
+	d := &databases{}
 	var err error
 	if given != "" {
 		d.server, err = url.Parse(given)
@@ -94,9 +95,13 @@ func (d *databases) copyForFloor(ctx context.Context) error {
 	return makeFloor(ctx, d.url(d.floor))
 }
 
+// close stops a server of our own, which takes its databases along, and drops the databases on another.
 func (d *databases) close(ctx context.Context) error {
+	if d.stop != nil {
+		return d.stop()
+	}
 	ctx = context.WithoutCancel(ctx)
-	err := d.do(ctx, func(db *pgx.Conn) error {
+	return d.do(ctx, func(db *pgx.Conn) error {
 		var errs error
 		for _, name := range []string{d.sessiond, d.floor} {
 			_, err := db.Exec(ctx, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)")
@@ -104,8 +109,4 @@ func (d *databases) close(ctx context.Context) error {
 		}
 		return errs
 	})
-	if err != nil && d.stop != nil {
-		err = nil // Ctrl-C has ended a server of our own already
-	}
-	return errors.Join(err, d.stop())
 }

@@ -86,6 +86,26 @@ func (p *process) cpu() time.Duration {
 	return stat.own
 }
 
+// resetPeak makes the peak of the server's memory count from now (proc(5), clear_refs).
+func (p *process) resetPeak() error {
+	return os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", p.cmd.Process.Pid), []byte("5"), 0o600)
+}
+
+// memory is the server's resident set, now and at its peak, in MiB.
+func (p *process) memory() (now, peak int) {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	for line := range strings.Lines(string(text)) {
+		var kib int
+		if n, _ := fmt.Sscanf(line, "VmRSS: %d kB", &kib); n == 1 {
+			now = kib >> 10
+		}
+		if n, _ := fmt.Sscanf(line, "VmHWM: %d kB", &kib); n == 1 {
+			peak = kib >> 10
+		}
+	}
+	return now, peak
+}
+
 // stat is what /proc says of a process. Children are those that have ended.
 type stat struct {
 	parent        int

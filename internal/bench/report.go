@@ -11,45 +11,39 @@ import (
 	"time"
 )
 
-// report writes what was measured as a Markdown table, under what it was measured on.
-func (b *bench) report(out io.Writer, rows []row) error {
-	var t strings.Builder
-	b.conditions(&t)
-	t.WriteString("| operation | tenant | server | requests/s | p50 ms | p99 ms | ratio to floor (least–most) | CPU µs/request | PostgreSQL CPU µs/request |\n")
+// table writes what was measured in Markdown.
+func table(t *strings.Builder, first string, all []*contestant, reference string) {
+	fmt.Fprintf(t, "| operation | %s | requests/s | p50 ms | p99 ms | ratio to %s (least–most) | CPU µs/request | PostgreSQL CPU µs/request |\n",
+		first, reference)
 	t.WriteString("|---|---|---|--:|--:|--:|--:|--:|--:|\n")
-	for _, r := range rows {
-		name := r.server.name
-		if r.server.isFloor && r.op.against != "" {
-			name += "'s " + r.op.against
-		}
-		ratio := "1"
-		if !r.server.isFloor {
-			ratio = fmt.Sprintf("%.2f (%.2f–%.2f)", median(r.ratios), slices.Min(r.ratios), slices.Max(r.ratios))
-		}
+	for _, c := range all {
 		database := "–"
-		if r.server.postmaster != 0 {
-			database = micros(r.perRequest(func(m result) time.Duration { return m.databaseCPU }))
+		if c.server.postmaster != 0 {
+			database = micros(perRequest([]*contestant{c}, func(r result) time.Duration { return r.databaseCPU }))
 		}
-		fmt.Fprintf(&t, "| %s | %s | %s | %.0f | %s | %s | %s | %s | %s |\n", r.op.name, r.class, name, r.rate(),
-			millis(r.quantile(0.5)), millis(r.quantile(0.99)), ratio,
-			micros(r.perRequest(func(m result) time.Duration { return m.serverCPU })), database)
+		fmt.Fprintf(t, "| %s | %s | %s | %.4g | %s | %s | %.3f (%.3f–%.3f) | %s | %s |\n", c.operation, c.class, c.name, c.rate(),
+			millis(c.quantile(0.5)), millis(c.quantile(0.99)), median(c.ratios), slices.Min(c.ratios), slices.Max(c.ratios),
+			micros(perRequest([]*contestant{c}, func(r result) time.Duration { return r.serverCPU })), database)
 	}
-	_, err := io.WriteString(out, t.String())
-	return err
 }
 
 // conditions are what a figure depends on.
-func (b *bench) conditions(t *strings.Builder) {
-	c := b.config
-	fmt.Fprintf(t, "- %s, %d cores, shared by server, database and load; %s\n", processor(), runtime.NumCPU(), clock().Format(time.DateOnly))
-	fmt.Fprintf(t, "- %s; %s; access tokens %s, %d distinct ones\n", runtime.Version(), b.databases.about, algorithm, b.issuer.minted)
-	fmt.Fprintf(t, "- PostgreSQL: %s; SQLite: %s\n", c.Shape, c.SQLite)
-	length := c.Round.String()
-	if c.Requests > 0 {
-		length = fmt.Sprintf("%d requests", c.Requests)
+func (b *bench) conditions(t *strings.Builder, all []*contestant) {
+	fmt.Fprintf(t, "- %s, %d cores, shared by server, database and load (which takes %s µs/request itself); %s\n",
+		processor(), runtime.NumCPU(), micros(perRequest(all, func(r result) time.Duration { return r.loadCPU })), clock().Format(time.DateOnly))
+	fmt.Fprintf(t, "- %s; %s\n", runtime.Version(), b.databases.about)
+	fmt.Fprintf(t, "- access tokens: %s, %d distinct ones, their sessions' users and administrators drawn at random\n", algorithm, b.issuer.minted)
+	length := b.config.Round.String()
+	if b.config.Requests > 0 {
+		length = fmt.Sprintf("%d requests", b.config.Requests)
 	}
-	fmt.Fprintf(t, "- concurrency %d; %d rounds of %s for each server, alternating; the ratio is of requests/s, the median of the rounds'\n\n",
-		c.Concurrency, c.Rounds, length)
+	fmt.Fprintf(t, "- %d rounds of %s each, alternating; the ratio is of requests/s, the median of the rounds'\n", b.config.Rounds, length)
+}
+
+// write puts the text out at once.
+func write(out io.Writer, t *strings.Builder) error {
+	_, err := io.WriteString(out, t.String())
+	return err
 }
 
 // String says it in words.

@@ -57,7 +57,7 @@ func newTenant(number, of, size int) *tenant {
 	if size >= 2*heavySessions {
 		t.heavy = max(t.heavy, 1)
 	}
-	if number%5 != 0 || number == of-1 {
+	if number%5 != 0 || number == of-1 || of == 0 {
 		t.partner = fmt.Sprintf("partner-%02d", number%max(2, of*4/5/tenantsPerPartner))
 	}
 	return t

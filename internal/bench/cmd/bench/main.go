@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -32,14 +33,35 @@ func run(ctx context.Context) error {
 	flag.IntVar(&c.Concurrency, "concurrency", 16, "requests under way at a time")
 	flag.DurationVar(&c.Round, "round", 2*time.Second, "length of a round")
 	flag.IntVar(&c.Rounds, "rounds", 3, "rounds of each operation and server")
-	only := flag.String("only", "", "operations to measure, with commas between where names have none, else semicolons")
+	only := flag.String("only", "", "operations to measure, separated by commas")
 	flag.StringVar(&c.PostgresURL, "postgres-url", "", "server on which databases may be made; started when not given")
 	flag.StringVar(&c.Sessiond, "sessiond", "", "program to measure; built when not given")
+	flat := flag.Bool("flat", false, "measure tenants of different sizes against each other, without the floor")
+	sizes := flag.String("flat-sizes", "300,200000,2000000", "with --flat: sessions of the tenants, smallest first")
+	flag.IntVar(&c.Flat.RevokeAll, "flat-revoke", 200_000, "with --flat: sessions of the tenant that is revoked all at once")
+	smoke := flag.Bool("smoke", false, "run everything once on few sessions, to see that it runs")
 	flag.Parse()
-	if *only != "" {
-		c.Only = strings.Split(*only, ";")
+	if *smoke {
+		given := c
+		c = bench.Smoke()
+		c.PostgresURL, c.Sessiond, c.Progress = given.PostgresURL, given.Sessiond, given.Progress
+	} else {
+		c.Flat.Smallest = 200
+		c.SQLite.Tenants = c.Shape.Tenants * c.SQLite.Sessions / max(c.Shape.Sessions, 1)
+		c.SQLite.Largest = c.Shape.Largest * c.SQLite.Sessions / max(c.Shape.Sessions, 1)
+		for size := range strings.SplitSeq(*sizes, ",") {
+			n, err := strconv.Atoi(size)
+			if err != nil {
+				return fmt.Errorf("--flat-sizes: %q is no number", size)
+			}
+			c.Flat.Sizes = append(c.Flat.Sizes, n)
+		}
 	}
-	c.SQLite.Tenants = c.Shape.Tenants * c.SQLite.Sessions / max(c.Shape.Sessions, 1)
-	c.SQLite.Largest = c.Shape.Largest * c.SQLite.Sessions / max(c.Shape.Sessions, 1)
+	if *only != "" {
+		c.Only = strings.Split(*only, ",")
+	}
+	if *flat {
+		return bench.RunFlat(ctx, c, os.Stdout)
+	}
 	return bench.Run(ctx, c, os.Stdout)
 }

@@ -1,0 +1,111 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Run measures each operation against the floor, on tenants about the median and on the largest, and writes a table.
+func Run(ctx context.Context, config Config, out io.Writer) error {
+	return with(ctx, config, func(b *bench) error {
+		chosen, err := selected(operations(b.wire), config.Only)
+		if err != nil {
+			return err
+		}
+		if err := b.startAll(ctx); err != nil {
+			return err
+		}
+		var all []*contestant
+		for _, op := range chosen {
+			for class := range b.servers[0].classes {
+				contestants, floor := b.contest(op, class)
+				if err := b.compare(ctx, contestants, floor); err != nil {
+					return fmt.Errorf("%s: %w", op.name, err)
+				}
+				all = append(all, contestants...)
+			}
+		}
+		var t strings.Builder
+		b.conditions(&t, all)
+		fmt.Fprintf(&t, "- concurrency %d; PostgreSQL: %s; SQLite: %s\n\n", config.Concurrency, config.Shape, config.SQLite)
+		table(&t, "tenant | server", all, "floor")
+		return write(out, &t)
+	})
+}
+
+// selected are the operations with those names, all without any.
+func selected(all []operation, only []string) ([]operation, error) {
+	if len(only) == 0 {
+		return all, nil
+	}
+	var chosen []operation
+	for _, name := range only {
+		at := slices.IndexFunc(all, func(o operation) bool { return o.name == name })
+		if at < 0 {
+			names := make([]string, len(all))
+			for i, op := range all {
+				names[i] = op.name
+			}
+			return nil, fmt.Errorf("no operation %q: use some of %s", name, strings.Join(names, ", "))
+		}
+		chosen = append(chosen, all[at])
+	}
+	return chosen, nil
+}
+
+// startAll fills the databases and starts sessiond, the floor and, unless it is left out, sessiond on SQLite.
+func (b *bench) startAll(ctx context.Context) error {
+	floor, err := build(ctx, b.dir, "floor", "github.com/sessiond/sessiond/internal/bench/floor")
+	if err != nil {
+		return err
+	}
+	d := b.databases
+	tenants := b.config.Shape.tenants()
+	f := newFilling(tenants, classes(tenants))
+	if err := b.fill(ctx, f, d.url(d.sessiond)); err != nil {
+		return err
+	}
+	if err := d.copyForFloor(ctx); err != nil {
+		return err
+	}
+	if err := b.serve(ctx, "sessiond", d.url(d.sessiond), f.classes, d.postmaster); err != nil {
+		return err
+	}
+	p, err := start(ctx, filepath.Join(b.dir, "floor.log"), floor, "--database-url", d.url(d.floor))
+	if err != nil {
+		return err
+	}
+	b.add(&server{name: "floor", process: p, isFloor: true, postmaster: d.postmaster}, f.classes)
+	if b.config.SQLite.Sessions == 0 {
+		return nil
+	}
+	url := "sqlite://" + filepath.Join(b.dir, "bench.db")
+	tenants = b.config.SQLite.tenants()
+	f = newFilling(tenants, classes(tenants))
+	if err := b.fill(ctx, f, url); err != nil {
+		return err
+	}
+	return b.serve(ctx, "sessiond, SQLite", url, f.classes, 0)
+}
+
+// contest sets an operation up at every server, and says which is the floor.
+func (b *bench) contest(op operation, class int) (contestants []*contestant, floor int) {
+	for i, s := range b.servers {
+		c := &contestant{
+			operation: op.name, class: s.classes[class].name, name: s.name, server: s,
+			load: load{workers: b.config.Concurrency, class: s.classes[class], make: op.sessiond, expect: op.expect},
+		}
+		if s.isFloor {
+			floor, c.load.make, c.load.expect = i, op.floor, op.floorExpect
+			if op.against != "" {
+				c.name += "'s " + op.against
+			}
+		}
+		contestants = append(contestants, c)
+	}
+	return contestants, floor
+}
