@@ -44,7 +44,7 @@ type Config struct {
 // Smoke is a configuration that runs everything once and measures nothing of worth.
 func Smoke() Config {
 	return Config{
-		Shape: Shape{5000, 10, 1500}, SQLite: Shape{5000, 10, 1500}, Concurrency: 4, Requests: 100, Rounds: 1,
+		Shape: Shape{5000, 10, 1500}, SQLite: Shape{5000, 10, 1500}, Concurrency: 4, Requests: 60, Rounds: 1,
 		Flat: Flat{Sizes: []int{300, 600, 1200}, Smallest: 2, RevokeAll: 500}, Progress: io.Discard,
 	}
 }
@@ -89,7 +89,7 @@ func with(ctx context.Context, config Config, do func(*bench) error) (err error)
 func (b *bench) prepare(ctx context.Context) (err error) {
 	if b.sessiond = b.config.Sessiond; b.sessiond == "" {
 		b.progress("building sessiond")
-		if b.sessiond, err = build(ctx, b.dir, "sessiond", "github.com/sessiond/sessiond/cmd/sessiond"); err != nil {
+		if b.sessiond, err = Build(ctx, b.dir); err != nil {
 			return err
 		}
 	}

@@ -1,8 +1,11 @@
 package bench_test
 
 import (
+	"fmt"
+	"io"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -11,13 +14,41 @@ import (
 	"github.com/sessiond/sessiond/store/storetest"
 )
 
-func TestMain(m *testing.M) { os.Exit(storetest.Main(m)) }
+// program is sessiond.
+var program struct {
+	once      sync.Once
+	dir, path string
+	err       error
+}
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "sessiond-bench-test-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	program.dir = dir
+	return storetest.Main(m)
+}
+
+// smoke is the small configuration, on a server of the tests and with sessiond built once for all of them.
+func smoke(t *testing.T) bench.Config {
+	t.Helper()
+	config := bench.Smoke()
+	config.PostgresURL = storetest.PostgresURL(t)
+	program.once.Do(func() { program.path, program.err = bench.Build(t.Context(), program.dir) })
+	require.NoError(t, program.err)
+	config.Sessiond = program.path
+	return config
+}
 
 // TestSmoke sends every request of the benchmark to sessiond, on both engines, and to the floor; a wrong answer is an
 // error. No time is looked at.
 func TestSmoke(t *testing.T) {
-	config := bench.Smoke()
-	config.PostgresURL = storetest.PostgresURL(t)
+	config := smoke(t)
 	var table strings.Builder
 	require.NoError(t, bench.Run(t.Context(), config, &table))
 	for _, operation := range []string{
@@ -33,8 +64,7 @@ func TestSmoke(t *testing.T) {
 }
 
 func TestSmokeFlat(t *testing.T) {
-	config := bench.Smoke()
-	config.PostgresURL = storetest.PostgresURL(t)
+	config := smoke(t)
 	var table strings.Builder
 	require.NoError(t, bench.RunFlat(t.Context(), config, &table))
 	for _, operation := range []string{"list page 1", "list page 1,000", "stats", "get", "revoke one"} {
@@ -47,7 +77,7 @@ func TestSmokeFlat(t *testing.T) {
 }
 
 func TestOnlyNamesAnUnknownOperation(t *testing.T) {
-	config := bench.Smoke()
-	config.PostgresURL, config.Only, config.Sessiond = storetest.PostgresURL(t), []string{"fly"}, "unused"
-	require.ErrorContains(t, bench.Run(t.Context(), config, os.Stderr), `no operation "fly": use some of get,`)
+	config := smoke(t)
+	config.Only = []string{"fly"}
+	require.ErrorContains(t, bench.Run(t.Context(), config, io.Discard), `no operation "fly": use some of get,`)
 }

@@ -12,9 +12,8 @@ type contestant struct {
 	// What a report says of it.
 	operation, class, name string
 
-	server  *server
-	load    load
-	isFloor bool
+	server *server
+	load   load
 
 	rounds []result
 	// ratios are its rounds' rates over those of the one that it is held against.

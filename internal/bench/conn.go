@@ -99,7 +99,7 @@ func (c *conn) chunks() error {
 		if err != nil {
 			return err
 		}
-		if err := c.more(int(size)); err != nil { //nolint:gosec // 31 bits
+		if err := c.more(int(size)); err != nil {
 			return err
 		}
 		if _, err := c.in.Discard(len("\r\n")); err != nil || size == 0 {

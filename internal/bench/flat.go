@@ -132,7 +132,7 @@ func (b *bench) revokeAll(ctx context.Context) (string, error) {
 	go func() {
 		defer close(done)
 		began := clock()
-		c.out = callWith(nil, "POST", perTenant+victim.id+"/sessions/revoke-all", victim.admins[0], "application/json", "{}")
+		c.out = post(nil, perTenant+victim.id+"/sessions/revoke-all", victim.admins[0], "application/json", "{}")
 		status, body, err := c.do()
 		took = clock().Sub(began)
 		if answer = fmt.Sprintf("answered %d with %d KiB", status, len(body)>>10); err != nil {

@@ -61,9 +61,9 @@ func call(b []byte, method, path, token string) []byte {
 	return fmt.Appendf(b, "%s %s HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer %s\r\n\r\n", method, path, token)
 }
 
-func callWith(b []byte, method, path, token, contentType, body string) []byte {
-	return fmt.Appendf(b, "%s %s HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s",
-		method, path, token, contentType, len(body), body)
+func post(b []byte, path, token, contentType, body string) []byte {
+	return fmt.Appendf(b, "POST %s HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s",
+		path, token, contentType, len(body), body)
 }
 
 const perTenant = "/api/v1/tenants/"
@@ -124,7 +124,7 @@ func (w *wire) revoke(c *class, random *rand.Rand, b []byte) ([]byte, error) {
 
 func (w *wire) register(c *class, random *rand.Rand, b []byte) ([]byte, error) {
 	body := registration(c, random, w.until)
-	return callWith(b, "POST", "/api/v1/lifecycle/sessions", pick(random, w.services), "application/json", body), nil
+	return post(b, "/api/v1/lifecycle/sessions", pick(random, w.services), "application/json", body), nil
 }
 
 // registration is a login of one of a tenant's users; its id is the provider's.
@@ -149,10 +149,10 @@ func (w *wire) again(c *class, random *rand.Rand, b []byte) ([]byte, error) {
 }
 
 func (w *wire) use(s target, random *rand.Rand, b []byte) ([]byte, error) {
-	return callWith(b, "POST", "/api/v1/lifecycle/sessions/"+s.id+"/activity", pick(random, w.services), "application/json", "{}"), nil
+	return post(b, "/api/v1/lifecycle/sessions/"+s.id+"/activity", pick(random, w.services), "application/json", "{}"), nil
 }
 
 func (w *wire) introspect(c *class, random *rand.Rand, b []byte) ([]byte, error) {
-	return callWith(b, "POST", "/oauth2/introspect", pick(random, w.services), "application/x-www-form-urlencoded",
+	return post(b, "/oauth2/introspect", pick(random, w.services), "application/x-www-form-urlencoded",
 		"token="+pick(random, c.people).token), nil
 }

@@ -32,8 +32,9 @@ func openPostgres(ctx context.Context, given string) (*databases, error) {
 	if given != "" {
 		d.server, err = url.Parse(given)
 	} else {
-		d.server, d.stop, err = storetest.StartPostgres("fsync=on", "shared_buffers=1GB", "max_wal_size=4GB",
-			"checkpoint_timeout=15min", "effective_cache_size=4GB", "random_page_cost=1.1")
+		d.server, d.stop, err = storetest.StartPostgres( //nolint:contextcheck // it waits half a minute at the most
+			"fsync=on", "shared_buffers=1GB", "max_wal_size=4GB", "checkpoint_timeout=15min", "effective_cache_size=4GB",
+			"random_page_cost=1.1")
 	}
 	if err != nil {
 		return nil, err

@@ -28,6 +28,11 @@ type process struct {
 	addr string
 }
 
+// Build compiles sessiond into a directory, and returns the program's path.
+func Build(ctx context.Context, dir string) (string, error) {
+	return build(ctx, dir, "sessiond", "github.com/sessiond/sessiond/cmd/sessiond")
+}
+
 // build compiles a command of this module.
 func build(ctx context.Context, dir, name, pkg string) (string, error) {
 	binary := filepath.Join(dir, name)
