@@ -14,8 +14,9 @@ import (
 
 // afterFill is called when rows have been put into sessions past its triggers: here belongs whatever makes right what the
 // schema derives from them.
-func afterFill(_ context.Context, _ *store.Store) error {
-	return nil
+func afterFill(ctx context.Context, s *store.Store) error {
+	_, err := s.CheckTallies(ctx, true, func(store.Drift) {})
+	return err
 }
 
 // filling is a database to be filled.
