@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"math"
+	"strconv"
 	"time"
 )
 
@@ -76,8 +77,8 @@ func (l listing) statement() *statement {
 	}
 	st.add(" FROM sessions WHERE ")
 	if deep {
-		// The keys are read from the index alone, the rest of a session only for those on the page.
-		st.add("(tenant_id, id) IN (SELECT tenant_id, id FROM (SELECT tenant_id, id FROM sessions WHERE ")
+		// The ids are read from the index alone, the rest of a session only for those on the page.
+		st.selected(l.sel).add(" AND id IN (SELECT id FROM (SELECT id FROM sessions WHERE ")
 	}
 	st.selected(l.sel)
 	if l.page.ActiveOnly {
@@ -86,7 +87,8 @@ func (l listing) statement() *statement {
 	if deep {
 		st.add(" AND created_at < coalesce((SELECT at FROM start), ?)", endOfTime)
 		l.addOrder(st)
-		st.add(" LIMIT ? OFFSET ? - coalesce((SELECT newer FROM start), 0)) AS page)", l.limit(), l.page.Offset)
+		// The limit stands in the text, or PostgreSQL would expect a tenth of all.
+		st.add(" LIMIT "+strconv.Itoa(l.limit())+" OFFSET ? - coalesce((SELECT newer FROM start), 0)) AS page)", l.page.Offset)
 		l.addOrder(st)
 		return st
 	}
@@ -120,7 +122,7 @@ func (l listing) addStart(st *statement, sc scope) {
 		WHERE tenant_id = ? AND partner_id = ?`, sc.tenant, sc.partner)
 	st.add(` UNION ALL SELECT created_at, ` + column + `, 0 FROM session_changes WHERE ` + column + ` <> 0 AND `).selected(l.sel)
 	if l.page.ActiveOnly {
-		st.add(` UNION ALL SELECT created_at, -1, 0 FROM sessions WHERE `).selected(l.sel).add(" AND "+due, l.now)
+		st.add(` UNION ALL SELECT created_at, -1, 0 FROM `).addDue("created_at", sc, l.now)
 	}
 	st.add(`), ranked AS (SELECT at, chunk, CAST(sum(n) OVER (ORDER BY at DESC) AS bigint) AS newer FROM items),
 		start AS (SELECT at, newer FROM ranked WHERE chunk = 1 AND newer <= ? ORDER BY newer DESC, at LIMIT 1) `, l.page.Offset)

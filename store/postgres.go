@@ -38,12 +38,7 @@ func openPostgres(ctx context.Context, url string, maxConns int) (gorm.Dialector
 		maxConns = defaultMaxConns
 	}
 	config.MaxConns = int32(min(maxConns, math.MaxInt32)) //nolint:gosec // bounded here
-	// Every statement has one good plan, which an index gives. To plan it again for its values costs more than to run it.
-	// It is no parameter of the connection because connection poolers refuse those that they do not know.
-	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
-		_, err := conn.Exec(ctx, "SET plan_cache_mode = force_generic_plan")
-		return err
-	}
+	config.AfterConnect = settle
 	// The pool's own context must not end it.
 	pool, err := pgxpool.NewWithConfig(context.WithoutCancel(ctx), config)
 	if err != nil {
@@ -52,6 +47,14 @@ func openPostgres(ctx context.Context, url string, maxConns int) (gorm.Dialector
 	// GORM and the statements written by hand (statement.go) share the connections.
 	dialect := postgres.New(postgres.Config{Conn: stdlib.OpenDBFromPool(pool)})
 	return dialect, engine{name: postgresName, pool: pool, retryable: pgRetryable}, nil
+}
+
+// settle prepares a connection for short statements. Each has one good plan, which an index gives: to plan it again for
+// its values costs more than to run it, and so do other processes and compiling. These are no parameters of the
+// connection because connection poolers refuse those that they do not know.
+func settle(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, "SET plan_cache_mode = force_generic_plan; SET max_parallel_workers_per_gather = 0; SET jit = off")
+	return err
 }
 
 // pgRetryable: serialization_failure and deadlock_detected undo the transaction and say nothing against it.

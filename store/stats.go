@@ -69,13 +69,13 @@ func (e engine) statsStatement(tenantID string, now time.Time) *statement {
 			SELECT user_id, device_type, created_at, revoked_at, open, total, revoked, application_id, application_name, applications
 			FROM session_changes WHERE tenant_id = ?), `, tenantID)
 	// Sessions that are due have ended: they count as if that had been noted.
-	st.add(`gone AS (SELECT id, user_id, coalesce(device_type, '') AS device_type, app_count FROM sessions WHERE tenant_id = ? AND `+due+`), `,
-		tenantID, now)
+	st.add(`gone AS (SELECT id, user_id, coalesce(device_type, '') AS device_type, app_count FROM `).
+		addDue("id, user_id, device_type, app_count", scope{tenant: tenantID}, now).add(`), `)
 	st.add(`more AS (SELECT user_id, device_type, open FROM noted WHERE open <> 0 UNION ALL SELECT user_id, device_type, -1 FROM gone)`)
 	st.add(` SELECT kind, key, name, open, total, revoked FROM tallies WHERE tenant_id = ? AND partner_id = '' AND kind IN (?, ?, ?, ?)`,
 		tenantID, kindSessions, kindUsers, kindDevice, kindApp)
-	st.add(` UNION ALL SELECT kind, key, name, open, total, revoked FROM tallies
-		WHERE tenant_id = ? AND partner_id = '' AND kind IN (?, ?) AND key >= ?`, tenantID, kindCreated, kindRevoked, slotKey(edge))
+	st.add(` UNION ALL SELECT kind, '', '', 0, sum(total), sum(revoked) FROM tallies
+		WHERE tenant_id = ? AND partner_id = '' AND kind IN (?, ?) AND key >= ? GROUP BY kind`, tenantID, kindCreated, kindRevoked, slotKey(edge))
 	st.add(` UNION ALL SELECT '` + kindSessions + `', '', '', sum(open), sum(total), sum(revoked) FROM noted HAVING count(*) > 0`)
 	st.add(` UNION ALL SELECT '` + kindSessions + `', '', '', -count(*), 0, 0 FROM gone HAVING count(*) > 0`)
 	st.add(` UNION ALL SELECT '` + kindDevice + `', device_type, '', sum(open), 0, 0 FROM more GROUP BY device_type`)

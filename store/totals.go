@@ -25,6 +25,23 @@ func (s Selection) scope() (scope, bool) {
 // due is the condition of a session that has ended by itself and is not recorded as such yet.
 const due = "ended_how IS NULL AND ends_at <= ?"
 
+// beginningOfTime is before every time that a session can have.
+var beginningOfTime = time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC) //nolint:gochecknoglobals // a constant but for Go's rules
+
+// addDue appends a table of columns of a scope's sessions that are due. They are few, but PostgreSQL would expect a third
+// of all and read them another way: it expects less between two bounds, and a limit keeps the partner out of its choice.
+func (st *statement) addDue(columns string, sc scope, now time.Time) *statement {
+	st.add("(SELECT partner_id, " + columns + " FROM sessions WHERE ")
+	if sc.tenant != "" {
+		st.add("tenant_id = ? AND ", sc.tenant)
+	}
+	st.add(due+" AND ends_at > ? LIMIT 1000000000) AS due", now, beginningOfTime)
+	if sc.partner != "" {
+		st.add(" WHERE partner_id = ?", sc.partner)
+	}
+	return st
+}
+
 // addTotal appends an expression for the exact number of selected sessions: the tally, what is not folded into it yet,
 // and, of the active ones, less those that have ended by themselves since the last sweep.
 func (st *statement) addTotal(sel Selection, activeOnly bool, now time.Time) *statement {
@@ -43,7 +60,7 @@ func (st *statement) addTotal(sel Selection, activeOnly bool, now time.Time) *st
 		sc.tenant, sc.partner, kindSessions)
 	st.add(" + coalesce((SELECT sum(" + column + ") FROM session_changes WHERE ").selected(sel).add("), 0)")
 	if activeOnly {
-		st.add(" - (SELECT count(*) FROM sessions WHERE ").selected(sel).add(" AND "+due+")", now)
+		st.add(" - (SELECT count(*) FROM ").addDue("id", sc, now).add(")")
 	}
 	return st
 }
