@@ -9,8 +9,9 @@ import (
 
 // Locks of which one instance at a time holds each.
 const (
-	endedLock = 0x7365737369 // "sessi": to sweep and to purge
-	tallyLock = 0x74616c6c79 // "tally": to fold and to recount
+	endedLock  = 0x7365737369   // "sessi": to sweep and to purge
+	tallyLock  = 0x74616c6c79   // "tally": to fold and to recount
+	endingLock = 0x656e64696e67 // "ending": to finish the endings of tenants
 )
 
 // writeAlone is write for what one instance at a time does: it does nothing while another is at it.

@@ -16,7 +16,7 @@ func (s *Store) RecordApp(ctx context.Context, sel Selection, app App, by Actor)
 	}
 	app.AccessedAt = timestamp(app.AccessedAt)
 	return s.write(ctx, "record application", func(tx *gorm.DB) error {
-		session, err := getSession(tx, sel, app.SessionID)
+		session, err := querier{Store: s, ctx: ctx, tx: tx}.session(sel, app.SessionID)
 		if err != nil {
 			return err
 		}

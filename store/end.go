@@ -30,7 +30,10 @@ func every(*statement) {}
 // end ends the active sessions of the selection that fulfil the condition as well, records it, and returns their ids. On
 // PostgreSQL it is one statement.
 func (r revocation) end(how string, also condition) ([]string, error) {
-	return r.endWhere(how, func(st *statement) { also(st.selected(r.sel)) })
+	return r.endWhere(how, func(st *statement) {
+		also(st.selected(r.sel))
+		st.add(" AND "+active, r.trail.at)
+	})
 }
 
 // endInOrder is end for many sessions. Their rows are locked in the order of their key before they change: two calls that
@@ -41,10 +44,11 @@ func (r revocation) endInOrder(how string, also condition) ([]string, error) {
 	}
 	return r.endWhere(how, func(st *statement) {
 		also(st.add("(tenant_id, id) IN (SELECT tenant_id, id FROM sessions WHERE ").selected(r.sel))
-		st.add(" AND "+active+" ORDER BY tenant_id, id FOR UPDATE)", r.trail.at)
+		st.add(" AND "+active+" ORDER BY tenant_id, id FOR UPDATE) AND "+active, r.trail.at, r.trail.at)
 	})
 }
 
+// endWhere ends the sessions that fulfil the condition, which must leave out those that have ended.
 func (r revocation) endWhere(how string, where condition) ([]string, error) {
 	t, e := r.trail, r.engine
 	st := e.statement("")
@@ -54,7 +58,7 @@ func (r revocation) endWhere(how string, where condition) ([]string, error) {
 	st.add("UPDATE sessions SET revoked_at = ?, ended_how = ?, ended_by_sub = ?, ended_by_client = ?, ended_reason = ? WHERE ",
 		t.at, how, t.by.Subject, t.by.ClientID, t.by.Reason)
 	where(st)
-	st.add(" AND "+active+" RETURNING tenant_id, id, user_id", t.at)
+	st.add(" RETURNING tenant_id, id, user_id")
 	if e.pool != nil {
 		st.add("), noted AS (").addEvents(t, actionOf(how), "ended").add(") SELECT tenant_id, id, user_id FROM ended")
 	}

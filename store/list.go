@@ -122,7 +122,7 @@ func (l listing) addStart(st *statement, sc scope) {
 		WHERE tenant_id = ? AND partner_id = ?`, sc.tenant, sc.partner)
 	st.add(` UNION ALL SELECT created_at, ` + column + `, 0 FROM session_changes WHERE ` + column + ` <> 0 AND `).selected(l.sel)
 	if l.page.ActiveOnly {
-		st.add(` UNION ALL SELECT created_at, -1, 0 FROM `).addDue("created_at", sc, l.now)
+		st.add(` UNION ALL SELECT created_at, -1, 0 FROM `).addGone("created_at", sc, l.now)
 	}
 	st.add(`), ranked AS (SELECT at, chunk, CAST(sum(n) OVER (ORDER BY at DESC) AS bigint) AS newer FROM items),
 		start AS (SELECT at, newer FROM ranked WHERE chunk = 1 AND newer <= ? ORDER BY newer DESC, at LIMIT 1) `, l.page.Offset)

@@ -46,7 +46,7 @@ func (s *Store) RegisterSession(ctx context.Context, session Session, by Actor) 
 	var registered Session
 	created, replaced := false, 0
 	err = s.write(ctx, "register session", func(tx *gorm.DB) error {
-		r := registration{querier: querier{s, ctx, tx}, trail: trail, limits: limits}
+		r := registration{querier: querier{Store: s, ctx: ctx, tx: tx}, trail: trail, limits: limits}
 		var err error
 		registered, created, err = r.register(session)
 		replaced = r.replaced
@@ -126,7 +126,7 @@ func partnerMark(tenantID string) watermark {
 
 // known returns the session that was registered under this id before.
 func (r *registration) known(session Session) (Session, error) {
-	known, err := getSession(r.tx, Everywhere(), session.ID)
+	known, err := r.session(Everywhere(), session.ID)
 	switch {
 	case err != nil:
 		return session, err

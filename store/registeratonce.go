@@ -1,31 +1,18 @@
 package store
 
-import (
-	"context"
-
-	"github.com/jackc/pgx/v5"
-)
+import "context"
 
 // registerAtOnce registers a session in one exchange with PostgreSQL when nothing is in its way, and reports whether it
 // did. Where something is (a new tenant, a known id, a late login), it changes nothing, and register finds out what.
-//
-// Both statements are one transaction. They are two because a statement sees what was committed before it began: what it
-// locks has to be locked before.
 func (s *Store) registerAtOnce(ctx context.Context, session *Session, trail trail) (bool, error) {
 	made := false
-	locks, insert := s.engine.lockStatement(holds(*session, 0)), s.insertStatement(*session, trail)
-	err := s.change(ctx, "register session", func(querier) error {
+	err := s.change(ctx, "register session", func(q querier) error {
 		made = false
-		var batch pgx.Batch
-		batch.Queue(locks.text.String(), locks.args...)
-		batch.Queue(insert.text.String(), insert.args...).Query(func(found pgx.Rows) error {
-			return each(found, func(row rows) error {
-				made = true
-				return row.Scan(&session.PartnerID)
-			})
+		return q.run(s.insertStatement(*session, trail), func(row rows) error {
+			made = true
+			return row.Scan(&session.PartnerID)
 		})
-		return s.engine.pool.SendBatch(ctx, &batch).Close()
-	})
+	}, holds(*session, 0)...)
 	return made, err
 }
 

@@ -21,7 +21,7 @@ func (s *Store) SweepEnded(ctx context.Context, limit int) (int, error) {
 	var swept []Session
 	n, err := s.writeAlone(ctx, "sweep", endedLock, func(tx *gorm.DB) (int, error) {
 		swept = nil // an attempt before this one was undone
-		ripe := ripe(tx, limit, "ends_at", due, s.clock())
+		ripe := ripe(tx, limit, "ends_at", due+" AND "+spared, s.clock())
 		err := tx.Model(&swept).
 			Clauses(clause.Returning{Columns: []clause.Column{
 				{Name: "tenant_id"}, {Name: "id"}, {Name: "user_id"}, {Name: "ends_at"}, {Name: "ended_how"},

@@ -20,8 +20,8 @@ func (s *Store) RevokeSession(ctx context.Context, sel Selection, id string, by 
 	if err != nil {
 		return false, err
 	}
-	if sel.tenant == nil && s.distributed {
-		// With its tenant the statement goes to one node.
+	if sel.tenant == nil {
+		// By its tenant the statement finds its node, and its lock.
 		session, err := s.GetSession(ctx, sel, id)
 		if err != nil {
 			return false, err
@@ -29,12 +29,13 @@ func (s *Store) RevokeSession(ctx context.Context, sel Selection, id string, by 
 		sel = sel.InTenant(session.TenantID)
 	}
 	var ended []string
+	guard := hold{watermark{TenantID: *sel.tenant}, shared}
 	err = s.change(ctx, "revoke session", func(q querier) error {
 		var err error
 		r := revocation{querier: q, sel: sel, trail: trail}
 		ended, err = r.end(Revoked, func(st *statement) { st.add(" AND id = ?", id) })
 		return err
-	})
+	}, guard)
 	if err != nil || len(ended) == 1 {
 		s.onEnded(Revoked, len(ended))
 		return err == nil, err
@@ -47,16 +48,25 @@ func (s *Store) RevokeSession(ctx context.Context, sel Selection, id string, by 
 // nothing, and returns the ids of those that this call ended, sorted, never nil. Of concurrent calls each reports a
 // session exactly once. A login of the selection from before the call cannot be registered after it.
 func (s *Store) RevokeAllSessions(ctx context.Context, sel Selection, except string, by Actor) ([]string, error) {
+	sel, err := s.settlePartner(ctx, sel)
+	if err != nil {
+		return nil, err
+	}
 	return s.revoke(ctx, sel, by, func(r revocation) ([]string, error) {
-		if err := s.raise(r.tx, sel); err != nil {
+		at, err := s.raise(r.tx, sel)
+		if err != nil {
 			return nil, err
 		}
+		r.trail.at = at
 		also := every
 		if except != "" && storable(except) {
 			also = func(st *statement) { st.add(" AND id <> ?", except) }
 		}
 		if sel.user == nil && (sel.tenant != nil || sel.partner != nil) {
 			// Nobody else has many sessions of these tenants under way: the watermarks' locks keep them away.
+			if sel.tenant != nil && sel.partner == nil && except == "" {
+				return r.endTenant()
+			}
 			return r.end(Revoked, also)
 		}
 		return r.endInOrder(Revoked, also)
@@ -100,7 +110,7 @@ func (s *Store) revoke(
 		if err != nil {
 			return err
 		}
-		ids, err = do(revocation{querier: querier{s, ctx, tx}, sel: sel, trail: trail})
+		ids, err = do(revocation{querier: querier{Store: s, ctx: ctx, tx: tx}, sel: sel, trail: trail})
 		return err
 	})
 	if err != nil {

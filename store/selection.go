@@ -80,4 +80,7 @@ func storable(id string) bool {
 
 // active is the condition of Session.Active. It says NOT so that SQLite does not take the index on ends_at for it, and
 // sort, where another one has the order of the list.
-const active = "ended_how IS NULL AND NOT ends_at <= ?"
+const active = "ended_how IS NULL AND NOT ends_at <= ? AND " + spared
+
+// spared is the condition of a session that no ending of all sessions of its tenant has met.
+const spared = "NOT EXISTS (SELECT 1 FROM tenant_endings e WHERE e.tenant_id = sessions.tenant_id AND e.at >= sessions.created_at)"

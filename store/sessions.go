@@ -2,8 +2,7 @@ package store
 
 import (
 	"context"
-
-	"gorm.io/gorm"
+	"time"
 )
 
 // Page is a part of a list.
@@ -17,29 +16,30 @@ type Page struct {
 // GetSession returns the session with that id, ended ones too. It must answer ErrNotFound for an id outside the
 // selection exactly as for one that never existed.
 func (s *Store) GetSession(ctx context.Context, sel Selection, id string) (Session, error) {
+	return querier{Store: s, ctx: ctx}.session(sel, id)
+}
+
+func (q querier) session(sel Selection, id string) (Session, error) {
 	if sel.empty() || !storable(id) {
 		return Session{}, mapError("get session", ErrNotFound)
 	}
 	var session Session
 	found := false
-	st := s.engine.statement("SELECT "+sessionColumns+" FROM sessions WHERE ").selected(sel).add(" AND id = ?", id)
-	err := s.query(ctx, st, func(row rows) error {
+	st := q.engine.statement("SELECT "+sessionColumns+`, (SELECT min(at) FROM tenant_endings e
+		WHERE e.tenant_id = sessions.tenant_id AND e.at >= sessions.created_at) FROM sessions WHERE `).selected(sel).add(" AND id = ?", id)
+	err := q.run(st, func(row rows) error {
 		found = true
-		return scanSession(row, &session)
+		var endedWithAll *time.Time
+		err := scanSession(row, &session, &endedWithAll)
+		if endedWithAll != nil && session.Active(*endedWithAll) {
+			at := endedWithAll.UTC()
+			session.EndedHow, session.RevokedAt = new(Revoked), &at
+		}
+		return err
 	})
 	if err == nil && !found {
 		err = ErrNotFound
 	}
-	return session, mapError("get session", err)
-}
-
-// getSession is GetSession inside a transaction.
-func getSession(tx *gorm.DB, sel Selection, id string) (Session, error) {
-	var session Session
-	if sel.empty() || !storable(id) {
-		return session, mapError("get session", ErrNotFound)
-	}
-	err := sel.where(tx).Where("id = ?", id).Take(&session).Error
 	return session, mapError("get session", err)
 }
 

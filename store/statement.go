@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
 	"gorm.io/gorm"
 )
 
@@ -99,13 +100,29 @@ type querier struct {
 	*Store
 	ctx context.Context //nolint:containedctx // it lives as long as the call that it is of
 	tx  *gorm.DB
+	// holds are locks that a statement needs which is sent alone. They travel with it, as a statement before it: it must
+	// see what was committed until they were got.
+	holds []hold
 }
 
 func (q querier) run(st *statement, scan func(rows) error) error {
-	if q.tx == nil {
+	switch {
+	case q.tx != nil:
+		return queryIn(q.tx, st, scan)
+	case len(q.holds) > 0:
+		return q.queryHolding(st, scan)
+	default:
 		return q.query(q.ctx, st, scan)
 	}
-	return queryIn(q.tx, st, scan)
+}
+
+// queryHolding sends the locks and the statement to PostgreSQL as one transaction, in one exchange.
+func (q querier) queryHolding(st *statement, scan func(rows) error) error {
+	locks := q.engine.lockStatement(q.holds)
+	var batch pgx.Batch
+	batch.Queue(locks.text.String(), locks.args...)
+	batch.Queue(st.text.String(), st.args...).Query(func(found pgx.Rows) error { return each(found, scan) })
+	return q.engine.pool.SendBatch(q.ctx, &batch).Close()
 }
 
 // gorm is a handle for the same.
@@ -118,13 +135,13 @@ func (q querier) gorm() *gorm.DB {
 
 // change runs do, which sends one statement on PostgreSQL and there needs no transaction around it, all or nothing, and
 // again when the database asks for it.
-func (s *Store) change(ctx context.Context, operation string, do func(querier) error) error {
+func (s *Store) change(ctx context.Context, operation string, do func(querier) error, holds ...hold) error {
 	if s.engine.pool == nil {
-		return s.write(ctx, operation, func(tx *gorm.DB) error { return do(querier{s, ctx, tx}) })
+		return s.write(ctx, operation, func(tx *gorm.DB) error { return do(querier{Store: s, ctx: ctx, tx: tx}) })
 	}
 	var err error
 	for range 1 + retries {
-		err = do(querier{Store: s, ctx: ctx})
+		err = do(querier{Store: s, ctx: ctx, holds: holds})
 		if err == nil || !s.engine.retryable(err) {
 			break
 		}

@@ -68,9 +68,9 @@ func (e engine) statsStatement(tenantID string, now time.Time) *statement {
 		WITH noted AS (
 			SELECT user_id, device_type, created_at, revoked_at, open, total, revoked, application_id, application_name, applications
 			FROM session_changes WHERE tenant_id = ?), `, tenantID)
-	// Sessions that are due have ended: they count as if that had been noted.
+	// What has ended and does not say so yet counts as if it had been noted.
 	st.add(`gone AS (SELECT id, user_id, coalesce(device_type, '') AS device_type, app_count FROM `).
-		addDue("id, user_id, device_type, app_count", scope{tenant: tenantID}, now).add(`), `)
+		addGone("id, user_id, device_type, app_count", scope{tenant: tenantID}, now).add(`), `)
 	st.add(`more AS (SELECT user_id, device_type, open FROM noted WHERE open <> 0 UNION ALL SELECT user_id, device_type, -1 FROM gone)`)
 	st.add(` SELECT kind, key, name, open, total, revoked FROM tallies WHERE tenant_id = ? AND partner_id = '' AND kind IN (?, ?, ?, ?)`,
 		tenantID, kindSessions, kindUsers, kindDevice, kindApp)

@@ -28,18 +28,33 @@ const due = "ended_how IS NULL AND ends_at <= ?"
 // beginningOfTime is before every time that a session can have.
 var beginningOfTime = time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC) //nolint:gochecknoglobals // a constant but for Go's rules
 
-// addDue appends a table of columns of a scope's sessions that are due. They are few, but PostgreSQL would expect a third
-// of all and read them another way: it expects less between two bounds, and a limit keeps the partner out of its choice.
-func (st *statement) addDue(columns string, sc scope, now time.Time) *statement {
-	st.add("(SELECT partner_id, " + columns + " FROM sessions WHERE ")
+// addGone appends a table of columns of a scope's sessions that have ended and do not say so yet: those that are due, and
+// those that ended with all of their tenant.
+//
+// The due ones are few, but PostgreSQL would expect a third of all and read them another way: it expects less between two
+// bounds, and a limit keeps the partner out of its choice.
+func (st *statement) addGone(columns string, sc scope, now time.Time) *statement {
+	tenant := ""
 	if sc.tenant != "" {
-		st.add("tenant_id = ? AND ", sc.tenant)
+		tenant = "tenant_id = ? AND "
 	}
+	st.add("(SELECT * FROM (SELECT partner_id, "+columns+" FROM sessions WHERE ").addIf(tenant, sc.tenant)
 	st.add(due+" AND ends_at > ? LIMIT 1000000000) AS due", now, beginningOfTime)
+	st.add(" UNION ALL SELECT partner_id, " + columns + " FROM (SELECT tenant_id AS of, max(at) AS at FROM tenant_endings GROUP BY tenant_id) AS e")
+	st.add(" JOIN sessions ON tenant_id = of AND created_at <= at WHERE ").addIf(tenant, sc.tenant)
+	st.add("ended_how IS NULL AND NOT ends_at <= ?) AS gone", now)
 	if sc.partner != "" {
 		st.add(" WHERE partner_id = ?", sc.partner)
 	}
 	return st
+}
+
+// addIf appends text that is not empty, with its argument.
+func (st *statement) addIf(text string, arg any) *statement {
+	if text == "" {
+		return st
+	}
+	return st.add(text, arg)
 }
 
 // addTotal appends an expression for the exact number of selected sessions: the tally, what is not folded into it yet,
@@ -60,7 +75,7 @@ func (st *statement) addTotal(sel Selection, activeOnly bool, now time.Time) *st
 		sc.tenant, sc.partner, kindSessions)
 	st.add(" + coalesce((SELECT sum(" + column + ") FROM session_changes WHERE ").selected(sel).add("), 0)")
 	if activeOnly {
-		st.add(" - (SELECT count(*) FROM ").addDue("id", sc, now).add(")")
+		st.add(" - (SELECT count(*) FROM ").addGone("id", sc, now).add(")")
 	}
 	return st
 }

@@ -76,11 +76,11 @@ func tooOld(tx *gorm.DB, session Session) (bool, error) {
 	return found > 0, err
 }
 
-// raise sets the watermarks of a revocation of everything in a selection, under their locks.
-func (s *Store) raise(tx *gorm.DB, sel Selection) error {
+// raise sets the watermarks of a revocation of everything in a selection, under their locks, and returns their time.
+func (s *Store) raise(tx *gorm.DB, sel Selection) (time.Time, error) {
 	marks, err := sel.watermarks(tx)
 	if err != nil || len(marks) == 0 {
-		return err
+		return s.clock(), err
 	}
 	holds := make([]hold, len(marks))
 	for i, mark := range marks {
@@ -91,13 +91,13 @@ func (s *Store) raise(tx *gorm.DB, sel Selection) error {
 		holds = append(holds, hold{watermark{TenantID: *sel.tenant}, shared})
 	}
 	if err := s.lock(tx, holds...); err != nil {
-		return err
+		return time.Time{}, err
 	}
 	now := s.clock()
 	for i := range marks {
 		marks[i].NotBefore = now
 	}
-	return tx.Clauses(clause.OnConflict{
+	return now, tx.Clauses(clause.OnConflict{
 		Columns:   []clause.Column{{Name: "tenant_id"}, {Name: "user_id"}},
 		DoUpdates: clause.AssignmentColumns([]string{"not_before"}),
 	}).CreateInBatches(&marks, rowsPerInsert).Error

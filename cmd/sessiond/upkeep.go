@@ -19,6 +19,8 @@ const (
 	// foldEvery is how often what sessions' changes add to the numbers is folded, and foldBatch how many changes at once.
 	foldEvery = time.Second
 	foldBatch = 2000
+	// finishBatch sessions are brought up to date in one transaction after all of their tenant were ended.
+	finishBatch = 250
 	// purgeBatch sessions are swept or deleted in one transaction. Then comes a pause of purgeRest times what that took, and
 	// of purgePause at least: the upkeep leaves nine tenths of the time to the requests, however busy the database is.
 	purgeBatch = 50
@@ -54,6 +56,7 @@ func (u *upkeep) start(ctx context.Context, db *store.Store, logger *slog.Logger
 	}
 	run(flushEvery, "writing activity", func(ctx context.Context, db *store.Store) error { return db.FlushActivity(ctx, false) })
 	run(foldEvery, "folding numbers", fold)
+	run(foldEvery, "finishing endings", finish)
 	run(sweepEvery, "sweeping", sweep)
 	run(u.purgeEvery, "purging", u.purge)
 	return func() error {
@@ -70,6 +73,17 @@ func fold(ctx context.Context, db *store.Store) error {
 	for {
 		n, err := db.FoldChanges(ctx, foldBatch)
 		if err != nil || n < foldBatch || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// finish brings the sessions up to date that ended with all of their tenant, and rests in between for as long as it took.
+func finish(ctx context.Context, db *store.Store) error {
+	for {
+		start := time.Now()
+		more, err := db.FinishEndings(ctx, finishBatch)
+		if err != nil || !more || !sleep(ctx, time.Since(start)) {
 			return err
 		}
 	}

@@ -167,6 +167,10 @@ func testModel(t *testing.T, newStore Factory) {
 				_, err := w.SweepEnded(w.ctx, 100)
 				require.NoError(r, err) // it changes nothing that can be seen but by an auditor
 			},
+			"finish": func(r *rapid.T) {
+				_, err := w.FinishEndings(w.ctx, rapid.SampledFrom([]int{1, 2, 100}).Draw(r, "sessions"))
+				require.NoError(r, err) // it changes nothing that can be seen but by an auditor
+			},
 			"fold": func(r *rapid.T) {
 				_, err := w.FoldChanges(w.ctx, rapid.SampledFrom([]int{1, 4, 1000}).Draw(r, "changes"))
 				require.NoError(r, err) // it changes nothing that can be seen

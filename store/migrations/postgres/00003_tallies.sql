@@ -48,6 +48,19 @@ CREATE TABLE session_chunks (
     PRIMARY KEY (tenant_id, partner_id, starts_at)
 ) WITH (fillfactor = 70);
 
+-- A tenant all of whose sessions made until a time have ended at that time. What this says counts at once, everywhere; the
+-- sessions themselves are brought up to date soon after, and then the row goes.
+CREATE TABLE tenant_endings (
+    tenant_id       text COLLATE "C" NOT NULL,
+    operation_id    text COLLATE "C" NOT NULL,
+    at              timestamptz NOT NULL,
+    ended_by_sub    text NOT NULL,
+    ended_by_client text NOT NULL,
+    ended_reason    text NOT NULL,
+    request_id      text NOT NULL,
+    PRIMARY KEY (tenant_id, operation_id)
+);
+
 -- +goose StatementBegin
 CREATE FUNCTION note_session_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -130,6 +143,7 @@ DROP TRIGGER sessions_deleted ON sessions;
 DROP TRIGGER sessions_updated ON sessions;
 DROP TRIGGER sessions_inserted ON sessions;
 DROP FUNCTION note_session_change;
+DROP TABLE tenant_endings;
 DROP TABLE session_chunks;
 DROP TABLE tallies;
 DROP TABLE session_changes;

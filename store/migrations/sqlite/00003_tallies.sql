@@ -48,6 +48,19 @@ CREATE TABLE session_chunks (
     PRIMARY KEY (tenant_id, partner_id, starts_at)
 ) WITHOUT ROWID;
 
+-- A tenant all of whose sessions made until a time have ended at that time. What this says counts at once, everywhere; the
+-- sessions themselves are brought up to date soon after, and then the row goes.
+CREATE TABLE tenant_endings (
+    tenant_id       TEXT NOT NULL,
+    operation_id    TEXT NOT NULL,
+    at              TIMESTAMP NOT NULL,
+    ended_by_sub    TEXT NOT NULL,
+    ended_by_client TEXT NOT NULL,
+    ended_reason    TEXT NOT NULL,
+    request_id      TEXT NOT NULL,
+    PRIMARY KEY (tenant_id, operation_id)
+);
+
 -- +goose StatementBegin
 CREATE TRIGGER sessions_inserted AFTER INSERT ON sessions BEGIN
     INSERT INTO session_changes (tenant_id, partner_id, user_id, device_type, created_at, revoked_at, open, total, revoked)
@@ -127,6 +140,7 @@ DROP TRIGGER session_apps_inserted;
 DROP TRIGGER sessions_deleted;
 DROP TRIGGER sessions_updated;
 DROP TRIGGER sessions_inserted;
+DROP TABLE tenant_endings;
 DROP TABLE session_chunks;
 DROP TABLE tallies;
 DROP TABLE session_changes;
