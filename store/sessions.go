@@ -23,24 +23,49 @@ func (q querier) session(sel Selection, id string) (Session, error) {
 	if sel.empty() || !storable(id) {
 		return Session{}, mapError("get session", ErrNotFound)
 	}
+	for {
+		session, isSpared, err := q.readSession(sel, id)
+		if err != nil || isSpared {
+			return session, mapError("get session", err)
+		}
+		told, err := q.endWithTenant(&session)
+		if err != nil || told {
+			return session, mapError("get session", err)
+		}
+		// Meanwhile the session was brought up to date.
+	}
+}
+
+// readSession returns a session as it is kept, and whether no ending of all sessions of its tenant has met it.
+func (q querier) readSession(sel Selection, id string) (Session, bool, error) {
 	var session Session
-	found := false
-	st := q.engine.statement("SELECT "+sessionColumns+`, (SELECT min(at) FROM tenant_endings e
-		WHERE e.tenant_id = sessions.tenant_id AND e.at >= sessions.created_at) FROM sessions WHERE `).selected(sel).add(" AND id = ?", id)
+	found, isSpared := false, true
+	st := q.engine.statement("SELECT "+sessionColumns+", "+spared+" FROM sessions WHERE ").selected(sel).add(" AND id = ?", id)
 	err := q.run(st, func(row rows) error {
 		found = true
-		var endedWithAll *time.Time
-		err := scanSession(row, &session, &endedWithAll)
-		if endedWithAll != nil && session.Active(*endedWithAll) {
-			at := endedWithAll.UTC()
-			session.EndedHow, session.RevokedAt = new(Revoked), &at
-		}
-		return err
+		return scanSession(row, &session, &isSpared)
 	})
 	if err == nil && !found {
 		err = ErrNotFound
 	}
-	return session, mapError("get session", err)
+	return session, isSpared, err
+}
+
+// endWithTenant fills in how a session ended that did so with all of its tenant and does not say so yet. It reports
+// whether that ending is still there to tell.
+func (q querier) endWithTenant(session *Session) (bool, error) {
+	told := false
+	st := q.engine.statement("SELECT at FROM tenant_endings WHERE tenant_id = ? AND at >= ? ORDER BY at", session.TenantID, session.CreatedAt)
+	err := q.run(st, func(row rows) error {
+		told = true
+		var at time.Time
+		err := row.Scan(&at)
+		if at = at.UTC(); session.Active(at) {
+			session.EndedHow, session.RevokedAt = new(Revoked), &at
+		}
+		return err
+	})
+	return told, err
 }
 
 // GetSessionWithApps returns the session as GetSession does, and its applications, newest first.

@@ -295,3 +295,85 @@ func testSchema(t *testing.T, newStore Factory) {
 		}
 	})
 }
+
+// testTenantEndings is about tenants with so many sessions that ending all of them is said first and done afterwards.
+func testTenantEndings(t *testing.T, newStore Factory) {
+	f := newFixture(t, newStore)
+	for i := range 9 {
+		s := session("acme", fmt.Sprintf("u%d", i%3), fmt.Sprintf("s%d", i))
+		s.ExpiresAt = Epoch.Add(time.Duration(10*i+5) * time.Minute)
+		f.register(s)
+	}
+	f.app("s8", "mail", "Mail")
+	f.register(session("globex", "u1", "other"))
+	f.clock.Advance(10 * time.Minute) // s0 has expired
+	ids, err := f.RevokeAllSessions(f.ctx, store.InTenant("acme"), "", store.Actor{Subject: "admin", Reason: "breach"})
+	require.NoError(t, err)
+	assert.Equal(t, []string{"s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8"}, ids)
+	f.clock.Advance(10 * time.Minute) // s1 would have expired by now
+	at := Epoch.Add(10 * time.Minute)
+
+	ended := func() {
+		t.Helper()
+		for i := 1; i < 9; i++ {
+			id := fmt.Sprintf("s%d", i)
+			how, when := f.get(id).Ending(f.clock.Now())
+			assert.Equal(t, store.Revoked, how, id)
+			assert.Equal(t, at, when, id)
+			gone, err := f.SessionEnded(f.ctx, "acme", id)
+			require.NoError(t, err)
+			assert.True(t, gone, id)
+			revoked, err := f.RevokeSession(f.ctx, store.Everywhere(), id, tester())
+			require.NoError(t, err)
+			assert.False(t, revoked, id)
+			require.ErrorIs(t, f.RecordActivity(f.ctx, store.Everywhere(), id, store.Activity{}, tester()), store.ErrEnded)
+			_, _, err = f.RegisterSession(f.ctx, session("acme", fmt.Sprintf("u%d", i%3), id), tester())
+			require.ErrorIs(t, err, store.ErrEnded)
+		}
+		for _, sel := range []store.Selection{store.InTenant("acme"), store.InTenant("acme").OfUser("u1")} {
+			got, total := f.ids(sel, store.Page{ActiveOnly: true, Limit: 5})
+			assert.Empty(t, got)
+			assert.Zero(t, total)
+			again, err := f.RevokeAllSessions(f.ctx, sel, "", tester())
+			require.NoError(t, err)
+			assert.Empty(t, again)
+		}
+		_, total := f.ids(store.InTenant("acme"), store.Page{Limit: 1})
+		assert.Equal(t, 9, total)
+		got, total := f.ids(store.Everywhere(), store.Page{ActiveOnly: true, Limit: 5})
+		assert.Equal(t, []string{"other"}, got)
+		assert.Equal(t, 1, total)
+		stats, err := f.TenantStats(f.ctx, "acme")
+		require.NoError(t, err)
+		assert.Equal(t, []int{9, 0, 0}, []int{stats.Total, stats.Active, stats.UniqueUsers})
+		assert.Empty(t, stats.ByDeviceType)
+		assert.Empty(t, stats.TopApplications)
+		f.exact()
+	}
+	ended()
+	f.foldAll()
+	ended()
+	_, err = f.SweepEnded(f.ctx, 100) // takes none that ended with its tenant
+	require.NoError(t, err)
+	ended()
+	for more := true; more; {
+		more, err = f.FinishEndings(f.ctx, 3)
+		require.NoError(t, err)
+		ended()
+	}
+	events, err := f.ListAuditEvents(f.ctx, store.AuditFilter{TenantID: "acme", Action: store.ActionRevoked})
+	require.NoError(t, err)
+	require.Len(t, events, 8)
+	for _, e := range events {
+		assert.Equal(t, []any{"admin", "breach", at, events[0].OperationID}, []any{e.ActorSub, e.Reason, e.At, e.OperationID})
+	}
+	_, err = f.SweepEnded(f.ctx, 100)
+	require.NoError(t, err)
+	assert.Equal(t, store.Expired, *f.get("s0").EndedHow, "what had expired before was not revoked")
+	f.clock.Advance(time.Second)
+	fresh := session("acme", "u1", "fresh")
+	fresh.ExpiresAt = f.clock.Now().Add(time.Hour)
+	f.register(fresh)
+	_, total := f.ids(store.InTenant("acme"), store.Page{ActiveOnly: true, Limit: 5})
+	assert.Equal(t, 1, total)
+}

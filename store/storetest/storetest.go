@@ -52,7 +52,7 @@ func Run(t *testing.T, newStore Factory) {
 		"register": testRegister, "partners": testPartners, "get": testGet, "list": testList, "revoke": testRevoke,
 		"activity": testActivity, "apps": testApps, "stats": testStats, "schema": testSchema,
 		"limits": testLimits, "coalescing": testCoalescing, "watermarks": testWatermarks, "audit": testAudit,
-		"retention": testRetention, "totals": testTotals, "erasure": testErasure, "model": testModel,
+		"retention": testRetention, "totals": testTotals, "tenant endings": testTenantEndings, "erasure": testErasure, "model": testModel,
 	} {
 		t.Run(name, func(t *testing.T) { group(t, newStore) })
 	}
