@@ -78,7 +78,12 @@ func with(ctx context.Context, config Config, do func(*bench) error) (err error)
 		return err
 	}
 	b := &bench{config: config, dir: dir}
-	defer func() { err = errors.Join(err, b.close(ctx)) }()
+	defer func() {
+		if ctx.Err() != nil {
+			err = errors.New("interrupted")
+		}
+		err = errors.Join(err, b.close(ctx))
+	}()
 	if err := b.prepare(ctx); err != nil {
 		return err
 	}

@@ -31,11 +31,19 @@ func Run(ctx context.Context, config Config, out io.Writer) error {
 		}
 		var t strings.Builder
 		b.conditions(&t, all)
-		fmt.Fprintf(&t, "- concurrency %d; PostgreSQL: %s; SQLite: %s\n\n", config.Concurrency, config.Shape, config.SQLite)
+		fmt.Fprintf(&t, "- concurrency %d; PostgreSQL: %s; SQLite: %s\n", config.Concurrency, config.Shape, config.SQLite)
+		t.WriteString(notes)
 		table(&t, "tenant | server", all, "floor")
 		return write(out, &t)
 	})
 }
+
+// notes explain the table.
+const notes = `- the floor has no statistics and no introspection: its get stands there; on SQLite too the floor is PostgreSQL's
+- "get with sid": the token's own session is looked up as well; "activity": sessions that were not used lately, so each use
+  is written; "activity again": the same 200 over and over, which sessiond writes once in --activity-interval
+
+`
 
 // selected are the operations with those names, all without any.
 func selected(all []operation, only []string) ([]operation, error) {

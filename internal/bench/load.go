@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -107,15 +108,15 @@ func (l load) going(start time.Time) func() bool {
 	}
 }
 
-// firstOf prefers the cause to what follows when the others' connections are closed.
+// firstOf is the cause: what follows is that the others' connections are closed.
 func firstOf(errs []error) error {
-	var answer *answerError
+	var first error
 	for _, err := range errs {
-		if errors.As(err, &answer) || errors.Is(err, errDry) {
-			return err
+		if err != nil && (first == nil || errors.Is(first, net.ErrClosed)) {
+			first = err
 		}
 	}
-	return errors.Join(errs...)
+	return first
 }
 
 // answerError is an answer that is not the expected one.
