@@ -36,8 +36,8 @@ func (f filling) maker() *maker { return newMaker(f.tenants, f.now) }
 func (f filling) deal() error {
 	random := rand.New(rand.NewPCG(3, 4)) //nolint:gosec // spread, not secret
 	for _, c := range f.classes {
-		c.deal(random)
-		if len(c.people) == 0 || len(c.partners) == 0 || len(c.revocable) == 0 {
+		c.mix(random)
+		if len(c.tenants) == 0 || len(c.people) == 0 || len(c.partners) == 0 || len(c.active) == 0 {
 			return fmt.Errorf("the %s tenants have too few sessions for every operation: set --sessions higher or --tenants lower", c.name)
 		}
 	}

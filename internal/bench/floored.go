@@ -45,24 +45,21 @@ const notes = `- the floor has no statistics and no introspection: its get stand
 
 `
 
-// selected are the operations with those names, all without any.
+// selected are the operations with those names, in their own order; all without any.
 func selected(all []operation, only []string) ([]operation, error) {
 	if len(only) == 0 {
 		return all, nil
 	}
-	var chosen []operation
-	for _, name := range only {
-		at := slices.IndexFunc(all, func(o operation) bool { return o.name == name })
-		if at < 0 {
-			names := make([]string, len(all))
-			for i, op := range all {
-				names[i] = op.name
-			}
-			return nil, fmt.Errorf("no operation %q: use some of %s", name, strings.Join(names, ", "))
-		}
-		chosen = append(chosen, all[at])
+	var known []string
+	for _, op := range all {
+		known = append(known, op.name)
 	}
-	return chosen, nil
+	for _, name := range only {
+		if !slices.Contains(known, name) {
+			return nil, fmt.Errorf("no operation %q: use some of %s", name, strings.Join(known, ", "))
+		}
+	}
+	return slices.DeleteFunc(all, func(op operation) bool { return !slices.Contains(only, op.name) }), nil
 }
 
 // startAll fills the databases and starts sessiond, the floor and, unless it is left out, sessiond on SQLite.

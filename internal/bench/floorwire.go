@@ -40,11 +40,12 @@ func floorRegister(c *class, random *rand.Rand, b []byte) ([]byte, error) {
 }
 
 func floorActivity(c *class, _ *rand.Rand, b []byte) ([]byte, error) {
-	return floorCall(b, "POST", "/activity/"+c.toUse().path()), nil
+	s, err := c.toUse()
+	return floorCall(b, "POST", "/activity/"+s.path()), err
 }
 
 func floorAgain(c *class, random *rand.Rand, b []byte) ([]byte, error) {
-	return floorCall(b, "POST", "/activity/"+pick(random, c.hot).path()), nil
+	return floorCall(b, "POST", "/activity/"+pick(random, c.hot()).path()), nil
 }
 
 // path names the session to the floor.

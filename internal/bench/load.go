@@ -84,8 +84,12 @@ func (l load) run(ctx context.Context) (result, error) {
 	}
 	group.Wait()
 	all := slices.Concat(samples...)
+	measured := result{took: clock().Sub(start), latencies: all}
 	slices.Sort(all)
-	return result{took: clock().Sub(start), latencies: all}, firstOf(errs)
+	if err := firstOf(errs); err != nil || len(all) > 0 {
+		return measured, err
+	}
+	return measured, errDry
 }
 
 // going reports whether a worker shall send one more.
@@ -134,7 +138,9 @@ func (l load) work(c *conn, random *rand.Rand, going func() bool) ([]time.Durati
 	samples := make([]time.Duration, 0, 1<<14)
 	for going() {
 		var err error
-		if c.out, err = l.make(l.class, random, c.out[:0]); err != nil {
+		if c.out, err = l.make(l.class, random, c.out[:0]); errors.Is(err, errDry) {
+			return samples, nil
+		} else if err != nil {
 			return samples, err
 		}
 		start := clock()

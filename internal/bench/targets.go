@@ -9,8 +9,8 @@ import (
 	"github.com/sessiond/sessiond/store"
 )
 
-// errDry says that a benchmark has used up what it may use once.
-var errDry = errors.New("no fresh sessions are left to revoke: take fewer or shorter rounds, or more sessions")
+// errDry says that a benchmark has used up what it may use once. The round ends there.
+var errDry = errors.New("no session is left that was not used or revoked: take fewer or shorter rounds, or more sessions")
 
 // target is a session that requests are about.
 type target struct {
@@ -34,9 +34,8 @@ type class struct {
 	people   []*person
 	known    map[string]*person
 	active   []target
-	// revocable is handed out once, usable over and over, in turn. hot is few.
-	revocable, usable, hot []target
-	revoked, used          *atomic.Int64
+	// So many of the active ones were handed out to be revoked, and to be used.
+	revoked, used *atomic.Int64
 }
 
 func newClass(name string, tenants []*tenant) *class {
@@ -53,11 +52,11 @@ func newClass(name string, tenants []*tenant) *class {
 	return c
 }
 
-// classes are the largest tenant, and those about the median: a fifth of all, so that revocations find enough.
+// classes are the largest tenant, and those about the median: two fifths of all, so that revocations find enough.
 func classes(tenants []*tenant) []*class {
 	others := tenants[:len(tenants)-1]
 	largest := tenants[len(tenants)-1]
-	middle := others[len(others)*2/5 : max(len(others)*3/5, len(others)*2/5+1)]
+	middle := others[len(others)*3/10 : max(len(others)*7/10, len(others)*3/10+1)]
 	median := newClass("median", middle)
 	median.partners = slices.DeleteFunc(median.partners, func(id string) bool { return id == largest.partner })
 	return []*class{median, newClass("largest", []*tenant{largest})}
@@ -77,12 +76,9 @@ func (c *class) addHeavy(of *tenant, session store.Session) {
 	}
 }
 
-// deal parts the active sessions into those to revoke and those to use.
-func (c *class) deal(random *rand.Rand) {
+// mix ends the filling.
+func (c *class) mix(random *rand.Rand) {
 	random.Shuffle(len(c.active), func(i, j int) { c.active[i], c.active[j] = c.active[j], c.active[i] })
-	most := len(c.active) * 3 / 5
-	c.revocable, c.usable = c.active[:most], c.active[most:]
-	c.hot = c.usable[:min(len(c.usable), 200)]
 }
 
 // fork returns the class of a database with the same rows.
@@ -92,18 +88,20 @@ func (c *class) fork() *class {
 	return &same
 }
 
-// toRevoke returns an active session that no call has returned before.
-func (c *class) toRevoke() (target, error) {
-	n := int(c.revoked.Add(1)) - 1
-	if n >= len(c.revocable) {
+// hot are the few sessions that are used again and again.
+func (c *class) hot() []target { return c.active[:min(len(c.active), 200)] }
+
+// toRevoke returns an active session that no call has returned before, toUse one that was not used lately. All uses must
+// come before the first revocation.
+func (c *class) toRevoke() (target, error) { return c.once(c.revoked) }
+func (c *class) toUse() (target, error)    { return c.once(c.used) }
+
+func (c *class) once(done *atomic.Int64) (target, error) {
+	n := int(done.Add(1)) - 1
+	if n >= len(c.active) {
 		return target{}, errDry
 	}
-	return c.revocable[n], nil
-}
-
-// toUse returns the session that was used longest ago.
-func (c *class) toUse() target {
-	return c.usable[int(c.used.Add(1)-1)%len(c.usable)]
+	return c.active[n], nil
 }
 
 func pick[T any](random *rand.Rand, from []T) T { return from[random.IntN(len(from))] }
