@@ -131,19 +131,7 @@ func (b *bench) fill(ctx context.Context, f filling, url string) error {
 	if err != nil {
 		return err
 	}
-	fill := func() error {
-		if _, err := s.Migrate(ctx); err != nil {
-			return err
-		}
-		if s.Engine() == "sqlite" {
-			return f.fillStore(ctx, s)
-		}
-		if err := f.fillPostgres(ctx, url); err != nil {
-			return err
-		}
-		return afterFill(ctx, s)
-	}
-	if err := errors.Join(fill(), s.Close()); err != nil {
+	if err := errors.Join(f.into(ctx, s, url), s.Close()); err != nil {
 		return err
 	}
 	b.progress("filled in %s", clock().Sub(began).Round(time.Second/10))

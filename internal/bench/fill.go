@@ -12,8 +12,8 @@ import (
 	"github.com/sessiond/sessiond/store"
 )
 
-// afterFill is called when rows have been put into sessions past its triggers: here belongs whatever makes right what the
-// schema derives from them.
+// afterFill is called when sessions have been put into a database, on PostgreSQL past the triggers: here belongs whatever
+// makes right what the schema derives from them, and what upkeep would have done with time.
 func afterFill(ctx context.Context, s *store.Store) error {
 	_, err := s.CheckTallies(ctx, true, func(store.Drift) {})
 	return err
@@ -32,8 +32,32 @@ func newFilling(tenants []*tenant, classes []*class) filling {
 
 func (f filling) maker() *maker { return newMaker(f.tenants, f.now) }
 
-// deal ends a filling: the classes know their sessions now.
-func (f filling) deal() error {
+// into fills a database of either kind.
+func (f filling) into(ctx context.Context, s *store.Store, url string) error {
+	if _, err := s.Migrate(ctx); err != nil {
+		return err
+	}
+	postgres := s.Engine() == "postgres"
+	fill := func() error { return f.fillStore(ctx, s) }
+	if postgres {
+		fill = func() error { return f.fillPostgres(ctx, url) }
+	}
+	if err := fill(); err != nil {
+		return err
+	}
+	if err := afterFill(ctx, s); err != nil {
+		return err
+	}
+	if postgres {
+		if err := settle(ctx, url); err != nil {
+			return err
+		}
+	}
+	return f.mix()
+}
+
+// mix ends a filling: the classes know their sessions now.
+func (f filling) mix() error {
 	random := rand.New(rand.NewPCG(3, 4)) //nolint:gosec // spread, not secret
 	for _, c := range f.classes {
 		c.mix(random)
@@ -65,12 +89,27 @@ func (f filling) fillPostgres(ctx context.Context, url string) (err error) {
 	if err := f.copySessions(ctx, db); err != nil {
 		return err
 	}
-	for _, statement := range append(indexes, "VACUUM (ANALYZE)", "CHECKPOINT") {
+	for _, statement := range indexes {
 		if _, err := db.Exec(ctx, statement); err != nil {
 			return err
 		}
 	}
-	return f.deal()
+	return nil
+}
+
+// settle brings a database into the state in which one that has long been in use is: its tables are vacuumed and known to
+// the planner, and all is on disk.
+func settle(ctx context.Context, url string) error {
+	db, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return err
+	}
+	for _, statement := range []string{"VACUUM (ANALYZE)", "CHECKPOINT"} {
+		if err == nil {
+			_, err = db.Exec(ctx, statement)
+		}
+	}
+	return errors.Join(err, db.Close(context.WithoutCancel(ctx)))
 }
 
 // dropIndexes drops the indexes of sessions but its key, and returns the statements that make them again.
@@ -163,7 +202,7 @@ func (f filling) fillStore(ctx context.Context, into *store.Store) error {
 			rows = store.Import{}
 		}
 		if !more {
-			return f.deal()
+			return nil
 		}
 	}
 }
