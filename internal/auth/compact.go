@@ -41,7 +41,7 @@ type compact struct {
 // would take for another token is no token here.
 func parseCompact(token string) (compact, error) {
 	if len(token) > maxToken {
-		return compact{}, errToken("The access token is too long.", "the token is over 8 KiB")
+		return compact{}, errTooLong()
 	}
 	head, rest, found := strings.Cut(token, ".")
 	body, tail, foundToo := strings.Cut(rest, ".")

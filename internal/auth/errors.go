@@ -74,6 +74,10 @@ func errToken(detail, reason string) *Error {
 	return &Error{kind: invalidToken, detail: detail, cause: errors.New(reason)}
 }
 
+func errTooLong() *Error {
+	return errToken("The access token is too long.", "the token is over 8 KiB")
+}
+
 func errSessionEnded() *Error {
 	return &Error{kind: invalidToken, detail: "The session has ended."}
 }

@@ -49,6 +49,18 @@ func (k Key) fits(alg string) bool {
 	}
 }
 
+// same tells whether it is the same key under the same terms. Of an RSA or EC key it must be the very same value: one that
+// has been read anew may be equal, which whoever asks finds out by using it.
+func (k Key) same(other Key) bool {
+	if k.ID != other.ID || k.Algorithm != other.Algorithm {
+		return false
+	}
+	if public, ok := k.Public.(ed25519.PublicKey); ok { // a slice, which == cannot compare
+		return public.Equal(other.Public)
+	}
+	return k.Public == other.Public
+}
+
 // StaticKeys is a set of keys that never changes. It is always ready.
 type StaticKeys map[string][]Key
 

@@ -43,7 +43,7 @@ func errLogout(reason string) *LogoutError {
 // when the token is not good; any other error says that no verdict was possible. Call LogoutDone when the sessions have
 // ended: until then the provider may try again with the same token.
 func (v *Verifier) VerifyLogout(ctx context.Context, token string) (Logout, error) {
-	claims, err := v.open(ctx, token, []string{"logout+jwt", "jwt", ""})
+	claims, _, err := v.open(ctx, token, []string{"logout+jwt", "jwt", ""}, v.keys)
 	if refused, ok := errors.AsType[*Error](err); ok {
 		return Logout{}, errLogout(refused.cause.Error()) // the sentence speaks of access tokens, the cause does not
 	}

@@ -2,106 +2,18 @@ package auth
 
 import (
 	"context"
-	"errors"
-	"fmt"
+	"crypto/sha256"
 	"slices"
-	"strings"
 	"time"
 )
 
-// maxLeeway is both the default and the most: clocks that differ by more are broken, and every second of it lengthens
-// the life of a stolen token.
-const maxLeeway = 60 * time.Second
-
-// ClaimNames says under which names the issuer puts what is not fixed by a standard. An empty field takes the default.
-type ClaimNames struct {
-	Tenant  string // tenant_id
-	Partner string // partner_id
-	Session string // sid
-	Scope   string // scope; a string with spaces between, or a list
-	Client  string // client_id
-}
-
-// Config says what a good token looks like. Issuer and Audience are needed, the rest has defaults.
-type Config struct {
-	Issuer   string
-	Audience string
-	// Algorithms is the allow-list. By default RS256, PS256, ES256 and EdDSA, and there are no others.
-	Algorithms []string
-	// TokenTypes are the accepted values of the typ header, by default at+jwt (RFC 9068). With or without "application/"
-	// in front and in any case they mean the same. An issuer that says JWT needs JWT here; ID tokens and logout tokens,
-	// which such an issuer calls by the same name, are then told apart by their claims.
-	TokenTypes []string
-	// LogoutAudiences are the names of which a logout token's aud must have one: the client ids under which the provider
-	// knows this service's logout address, by default the Audience.
-	LogoutAudiences []string
-	Claims          ClaimNames
-	// Leeway is how far the issuer's clock may differ: 60 seconds when zero, and not more.
-	Leeway time.Duration
-}
-
-// withDefaults fills what is empty and refuses what would make the checks weaker than they look.
-func (c Config) withDefaults() (Config, error) {
-	known := []string{algRS256, algPS256, algES256, algEdDSA}
-	if c.Issuer == "" || c.Audience == "" {
-		return Config{}, errors.New("the token check needs an issuer and an audience")
-	}
-	if c.Leeway < 0 || c.Leeway > maxLeeway {
-		return Config{}, fmt.Errorf("the token check's leeway is %s: it must be from 0 to %s", c.Leeway, maxLeeway)
-	}
-	if c.Leeway == 0 {
-		c.Leeway = maxLeeway
-	}
-	if len(c.Algorithms) == 0 {
-		c.Algorithms = known
-	}
-	for _, alg := range c.Algorithms {
-		if !slices.Contains(known, alg) {
-			return Config{}, fmt.Errorf("the token check knows no algorithm %q: use some of %s", alg, strings.Join(known, ", "))
-		}
-	}
-	if len(c.TokenTypes) == 0 {
-		c.TokenTypes = []string{"at+jwt"}
-	}
-	types := make([]string, 0, len(c.TokenTypes))
-	for _, typ := range c.TokenTypes {
-		if typ == "" {
-			return Config{}, errors.New("the token check has an empty token type")
-		}
-		types = append(types, plainType(typ))
-	}
-	c.TokenTypes = types
-	if len(c.LogoutAudiences) == 0 {
-		c.LogoutAudiences = []string{c.Audience}
-	}
-	if slices.Contains(c.LogoutAudiences, "") {
-		return Config{}, errors.New("the token check has an empty audience for logout tokens")
-	}
-	setDefault(&c.Claims.Tenant, "tenant_id")
-	setDefault(&c.Claims.Partner, "partner_id")
-	setDefault(&c.Claims.Session, "sid")
-	setDefault(&c.Claims.Scope, "scope")
-	setDefault(&c.Claims.Client, "client_id")
-	return c, nil
-}
-
-func setDefault(field *string, value string) {
-	if *field == "" {
-		*field = value
-	}
-}
-
-// plainType brings a media type to the form in which two of the same meaning are equal (RFC 7515, section 4.1.9).
-func plainType(typ string) string {
-	return strings.TrimPrefix(strings.ToLower(typ), "application/")
-}
-
 // Verifier turns tokens of one issuer into callers.
 type Verifier struct {
-	config  Config
-	keys    KeySource
-	now     func() time.Time
-	logouts spentLogouts
+	config   Config
+	keys     KeySource
+	now      func() time.Time
+	verified verifiedTokens
+	logouts  spentLogouts
 }
 
 // NewVerifier returns a verifier, and an error when the configuration would let tokens through unchecked.
@@ -110,7 +22,11 @@ func NewVerifier(config Config, keys KeySource, now func() time.Time) (*Verifier
 	if err != nil {
 		return nil, err
 	}
-	return &Verifier{config: config, keys: keys, now: now}, nil
+	verified, err := newVerifiedTokens(maxVerified)
+	if err != nil {
+		return nil, err
+	}
+	return &Verifier{config: config, keys: keys, now: now, verified: verified}, nil
 }
 
 // Ready returns nil when tokens can be verified now, and an error that wraps ErrKeysUnavailable otherwise.
@@ -119,56 +35,81 @@ func (v *Verifier) Ready(ctx context.Context) error { return v.keys.Ready(ctx) }
 // Verify returns the caller that the token speaks for. The error is an *Error when the token is not good; any other
 // error, such as one that wraps ErrKeysUnavailable, says that no verdict was possible. Whether the token's session has
 // ended is not looked at here.
+//
+// What is remembered of a token spares its signature, never its times and never the question whether the issuer still has
+// the key: the verdict is that of a check from the start.
 func (v *Verifier) Verify(ctx context.Context, token string) (Caller, error) {
-	claims, err := v.open(ctx, token, v.config.TokenTypes)
+	if len(token) > maxToken {
+		return Caller{}, errTooLong()
+	}
+	id, source := tokenID(sha256.Sum256([]byte(token))), v.keys
+	if known, ok := v.verified.get(id); ok {
+		keys, err := source.Keys(ctx, known.by.kid)
+		if err != nil {
+			return Caller{}, err
+		}
+		if slices.ContainsFunc(keys, known.by.key.same) && v.inTime(known) {
+			return known.caller, nil
+		}
+		source = StaticKeys{known.by.kid: keys} // the issuer has been asked
+	}
+	claims, by, err := v.open(ctx, token, v.config.TokenTypes, source)
 	if err != nil {
 		return Caller{}, err
 	}
-	return v.caller(claims)
+	known, err := v.caller(claims)
+	if err != nil {
+		return Caller{}, err
+	}
+	known.by = by
+	v.verified.add(id, known)
+	return known.caller, nil
 }
 
-// open returns the claims of a token that the issuer has signed. Its typ header must be one of the types, where the empty
-// one stands for a header without.
-func (v *Verifier) open(ctx context.Context, token string, types []string) (claimSet, error) {
+// open returns the claims of a token that the issuer has signed, and what says so. Its typ header must be one of
+// the types, where the empty one stands for a header without.
+func (v *Verifier) open(ctx context.Context, token string, types []string, source KeySource) (claimSet, signer, error) {
 	parsed, err := parseCompact(token)
 	if err != nil {
-		return nil, err
+		return nil, signer{}, err
 	}
 	if !slices.Contains(v.config.Algorithms, parsed.alg) {
-		return nil, errInvalid("the algorithm is not allowed")
+		return nil, signer{}, errInvalid("the algorithm is not allowed")
 	}
 	if !slices.Contains(types, plainType(parsed.typ)) {
-		return nil, errToken("The token is not an access token of the accepted type.", "the typ header is not accepted")
+		return nil, signer{}, errToken("The token is not an access token of the accepted type.", "the typ header is not accepted")
 	}
 	// Fetching keys comes after everything that can be refused without them.
-	keys, err := v.keys.Keys(ctx, parsed.kid)
+	keys, err := source.Keys(ctx, parsed.kid)
 	if err != nil {
-		return nil, err
+		return nil, signer{}, err
 	}
 	if len(keys) == 0 {
-		return nil, errInvalid("the issuer has no key with this id")
+		return nil, signer{}, errInvalid("the issuer has no key with this id")
 	}
-	if !slices.ContainsFunc(keys, parsed.verify) {
-		return nil, errInvalid("no key with this id made the signature")
+	i := slices.IndexFunc(keys, parsed.verify)
+	if i < 0 {
+		return nil, signer{}, errInvalid("no key with this id made the signature")
 	}
 	claims, ok := object(parsed.payload)
 	if !ok {
-		return nil, errInvalid("the payload is not a JSON object with unique members")
+		return nil, signer{}, errInvalid("the payload is not a JSON object with unique members")
 	}
-	return claims, nil
+	return claims, signer{kid: parsed.kid, key: keys[i]}, nil
 }
 
 // caller checks the claims of a token whose signature is good.
-func (v *Verifier) caller(claims claimSet) (Caller, error) {
+func (v *Verifier) caller(claims claimSet) (*verifiedToken, error) {
 	if err := v.checkPurpose(claims); err != nil {
-		return Caller{}, err
+		return nil, err
 	}
-	issued, expires, err := v.checkTimes(claims)
+	token, err := v.checkTimes(claims)
 	if err != nil {
-		return Caller{}, err
+		return nil, err
 	}
-	audience, _ := claims.list("aud")
-	caller := Caller{Issuer: v.config.Issuer, Audience: audience, IssuedAt: issued, ExpiresAt: expires}
+	caller := &token.caller
+	caller.Issuer = v.config.Issuer
+	caller.Audience, _ = claims.list("aud")
 	for _, claim := range []struct {
 		name string
 		to   *string
@@ -181,19 +122,19 @@ func (v *Verifier) caller(claims claimSet) (Caller, error) {
 	} {
 		value, ok := claims.text(claim.name)
 		if !ok {
-			return Caller{}, errInvalid("a claim that names someone is not a non-empty text")
+			return nil, errInvalid("a claim that names someone is not a non-empty text")
 		}
 		*claim.to = value
 	}
 	if caller.Subject == "" {
-		return Caller{}, errInvalid("the token has no subject")
+		return nil, errInvalid("the token has no subject")
 	}
 	scopes, ok := claims.scopes(v.config.Claims.Scope)
 	if !ok {
-		return Caller{}, errInvalid("the scope claim is neither a text nor a list of texts")
+		return nil, errInvalid("the scope claim is neither a text nor a list of texts")
 	}
 	caller.Scopes = scopes
-	return caller, nil
+	return token, nil
 }
 
 // checkPurpose refuses what the same issuer signed with the same key for somebody else or for something else.
@@ -223,28 +164,44 @@ func (v *Verifier) checkPurpose(claims claimSet) error {
 	}
 }
 
-// checkTimes returns when the token was issued and when it expires, if now is a time to use it.
-func (v *Verifier) checkTimes(claims claimSet) (issued, expires time.Time, err error) {
+// checkTimes returns a token with its times filled in, if now is a time to use it.
+func (v *Verifier) checkTimes(claims claimSet) (*verifiedToken, error) {
 	now := v.now()
 	expires, ok := claims.instant("exp")
 	if !ok || expires.IsZero() {
-		return issued, expires, errInvalid("the exp claim is missing or is not a time")
+		return nil, errInvalid("the exp claim is missing or is not a time")
 	}
-	// At the very second of exp a token is over (RFC 7519, section 4.1.4), and so with the leeway added.
-	if !now.Before(expires.Add(v.config.Leeway)) {
-		return issued, expires, errToken("The access token has expired.", "the exp claim is in the past")
+	if v.over(now, expires) {
+		return nil, errToken("The access token has expired.", "the exp claim is in the past")
 	}
-	for _, name := range []string{"nbf", "iat"} {
-		start, ok := claims.instant(name)
+	token := &verifiedToken{caller: Caller{ExpiresAt: expires}}
+	for _, claim := range []struct {
+		name string
+		to   *time.Time
+	}{{"nbf", &token.notBefore}, {"iat", &token.caller.IssuedAt}} {
+		start, ok := claims.instant(claim.name)
 		if !ok {
-			return issued, expires, errInvalid("a claim that holds a time does not")
+			return nil, errInvalid("a claim that holds a time does not")
 		}
-		if now.Add(v.config.Leeway).Before(start) {
-			return issued, expires, errToken("The access token is not valid yet.", "the nbf or iat claim is in the future")
+		if v.early(now, start) {
+			return nil, errToken("The access token is not valid yet.", "the nbf or iat claim is in the future")
 		}
-		if name == "iat" {
-			issued = start
-		}
+		*claim.to = start
 	}
-	return issued, expires, nil
+	return token, nil
+}
+
+// over tells whether a token is past its end: at the very second of exp it is (RFC 7519, section 4.1.4), and so with the
+// leeway added.
+func (v *Verifier) over(now, expires time.Time) bool {
+	return !now.Before(expires.Add(v.config.Leeway))
+}
+
+// early tells whether a time at which a token was issued or may first be used is still to come.
+func (v *Verifier) early(now, start time.Time) bool { return now.Add(v.config.Leeway).Before(start) }
+
+// inTime tells what checkTimes would. A clock that is set back makes a token early again.
+func (v *Verifier) inTime(known *verifiedToken) bool {
+	now := v.now()
+	return !v.over(now, known.caller.ExpiresAt) && !v.early(now, known.notBefore) && !v.early(now, known.caller.IssuedAt)
 }

@@ -3,12 +3,10 @@ package auth
 import (
 	"context"
 	"crypto"
-	"encoding/json"
 	"fmt"
 	"testing"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
 	"github.com/stretchr/testify/require"
 )
 
@@ -310,29 +308,4 @@ func TestVerifyWithoutKeysIsNoVerdict(t *testing.T) {
 	// A token that is bad in itself is refused without asking for keys.
 	_, err = verifier.Verify(t.Context(), "a.b.c")
 	requireInvalid(t, err)
-}
-
-func BenchmarkVerify(b *testing.B) {
-	for alg, key := range map[string]crypto.Signer{"RS256": rsaKey(), "ES256": ecKey(), "EdDSA": edKey()} {
-		b.Run(alg, func(b *testing.B) {
-			options := new(jose.SignerOptions).WithType("at+jwt").WithHeader("kid", "k")
-			signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(alg), Key: key}, options)
-			require.NoError(b, err)
-			body, err := json.Marshal(claims(nil))
-			require.NoError(b, err)
-			signed, err := signer.Sign(body)
-			require.NoError(b, err)
-			token, err := signed.CompactSerialize()
-			require.NoError(b, err)
-			keys := StaticKeys{"k": {{ID: "k", Public: key.Public()}}}
-			verifier, err := NewVerifier(Config{Issuer: testIssuer, Audience: testAudience}, keys, func() time.Time { return testTime })
-			require.NoError(b, err)
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, err := verifier.Verify(b.Context(), token); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
 }
