@@ -32,7 +32,7 @@ func every(*statement) {}
 func (r revocation) end(how string, also condition) ([]string, error) {
 	return r.endWhere(how, func(st *statement) {
 		also(st.selected(r.sel))
-		st.add(" AND "+active, r.trail.at)
+		st.addActive(r.sel, r.trail.at)
 	})
 }
 
@@ -44,7 +44,7 @@ func (r revocation) endInOrder(how string, also condition) ([]string, error) {
 	}
 	return r.endWhere(how, func(st *statement) {
 		also(st.add("(tenant_id, id) IN (SELECT tenant_id, id FROM sessions WHERE ").selected(r.sel))
-		st.add(" AND "+active+" ORDER BY tenant_id, id FOR UPDATE) AND "+active, r.trail.at, r.trail.at)
+		st.addActive(r.sel, r.trail.at).add(" ORDER BY tenant_id, id FOR UPDATE) AND "+active, r.trail.at)
 	})
 }
 

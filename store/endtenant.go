@@ -43,7 +43,7 @@ func (r revocation) endTenant() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	st = r.engine.statement("SELECT id FROM sessions WHERE ").selected(r.sel).add(" AND "+active, r.trail.at)
+	st = r.engine.statement("SELECT id FROM sessions WHERE ").selected(r.sel).addActive(r.sel, r.trail.at)
 	err = r.run(st, func(row rows) error {
 		var id string
 		err := row.Scan(&id)

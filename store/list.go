@@ -82,7 +82,7 @@ func (l listing) statement() *statement {
 	}
 	st.selected(l.sel)
 	if l.page.ActiveOnly {
-		st.add(" AND "+active, l.now)
+		st.addActive(l.sel, l.now)
 	}
 	if deep {
 		st.add(" AND created_at < coalesce((SELECT at FROM start), ?)", endOfTime)

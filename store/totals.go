@@ -63,7 +63,7 @@ func (st *statement) addTotal(sel Selection, activeOnly bool, now time.Time) *st
 	sc, counted := sel.scope()
 	switch {
 	case !counted && activeOnly:
-		return st.add("(SELECT count(*) FROM sessions WHERE ").selected(sel).add(" AND "+active+")", now)
+		return st.add("(SELECT count(*) FROM sessions WHERE ").selected(sel).addActive(sel, now).add(")")
 	case !counted:
 		return st.add("(SELECT count(*) FROM sessions WHERE ").selected(sel).add(")")
 	}
