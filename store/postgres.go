@@ -51,11 +51,11 @@ func openPostgres(ctx context.Context, url string, maxConns int) (gorm.Dialector
 
 // settle prepares a connection for short statements. Each has one good plan, which an index gives: to plan it again for
 // its values costs more than to run it, and so do other processes and compiling. A table that was empty when a plan was
-// made, or is full of what was deleted since, must not be read as a whole. These are no parameters of the connection
-// because connection poolers refuse those that they do not know.
+// made, or is full of what was deleted since, must not be read as a whole; and only a plain scan of an index forgets what
+// was deleted. These are no parameters of the connection because connection poolers refuse those that they do not know.
 func settle(ctx context.Context, conn *pgx.Conn) error {
 	_, err := conn.Exec(ctx, `SET plan_cache_mode = force_generic_plan; SET max_parallel_workers_per_gather = 0; SET jit = off;
-		SET enable_seqscan = off`)
+		SET enable_seqscan = off; SET enable_bitmapscan = off`)
 	return err
 }
 
