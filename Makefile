@@ -74,3 +74,34 @@ postgres:
 		|| scripts/install-package postgresql
 node:
 	@{ command -v node && command -v npm; } >/dev/null || scripts/install-package nodejs npm
+
+# The contract and the clients made from it. What npm installs is in .bin, and a picture of the explorer is kept only with
+# PICTURE=docs/images/explorer.png.
+OASDIFF_VERSION := v1.36.0
+OASDIFF := $(BIN)/oasdiff-$(OASDIFF_VERSION)
+NODE_TOOLS := $(BIN)/node-tools
+NODE_MODULES := $(NODE_TOOLS)/node_modules/.package-lock.json
+CLIENTS := internal/clients
+PICTURE :=
+
+.PHONY: contract
+contract: $(OASDIFF) $(NODE_MODULES) ## Lint openapi.yaml, and fail when it breaks a client of the last release
+	cp $(CLIENTS)/lint/* $(NODE_TOOLS)/ && node $(NODE_TOOLS)/lint.mjs openapi.yaml
+	go run ./internal/contract -oasdiff $(OASDIFF) testdata/openapi.released.yaml openapi.yaml
+
+.PHONY: clients
+clients: $(NODE_MODULES) chromium ## Generate clients with five generators, run them, and read the API explorer in Chromium
+	go run ./$(CLIENTS) -tools $(NODE_TOOLS) -picture '$(PICTURE)'
+
+$(OASDIFF): | go
+	GOBIN=$(BIN) go install github.com/oasdiff/oasdiff@$(OASDIFF_VERSION)
+	mv $(BIN)/oasdiff $@
+
+$(NODE_MODULES): $(CLIENTS)/package.json $(CLIENTS)/package-lock.json $(CLIENTS)/.npmrc | go node
+	mkdir -p $(NODE_TOOLS) && cp $^ $(NODE_TOOLS)/
+	cd $(NODE_TOOLS) && npm ci --ignore-scripts --prefer-offline --no-audit --no-fund --loglevel=error
+	touch $@
+
+.PHONY: chromium
+chromium:
+	@command -v chromium >/dev/null || scripts/install-package chromium fonts-dejavu-core

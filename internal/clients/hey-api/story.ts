@@ -1,0 +1,70 @@
+// The story that every client tells, with the functions of @hey-api/openapi-ts.
+// Arguments: address, tenant, a token of the tenant's administrator, a token of the platform's.
+import assert from "node:assert/strict";
+import { createClient } from "./generated/client/index.js";
+import {
+  getTenantSession, getTenantSessionStats, listSessions, listTenantSessions, revokeAllSessions, revokeTenantSession,
+} from "./generated/index.js";
+import type {
+  ApiResponseSessionRevokeResponse, PaginatedResponseSessionListItem, SessionListItem, SessionResponse, ValidationError,
+} from "./generated/index.js";
+
+const [baseUrl = "", tenant_id = "", tenantToken = "", platformToken = ""] = process.argv.slice(2);
+const connect = (auth: string) => createClient({ baseUrl, auth, redirect: "error" });
+const client = connect(tenantToken);
+const platform = connect(platformToken);
+
+// A list, and what the compiler knows of it.
+const list = await listTenantSessions({ client, path: { tenant_id }, query: { per_page: 2, active_only: true } });
+assert(list.data, "the list");
+const items: SessionListItem[] = list.data.data;
+const [first, second] = items;
+assert(first && second && items.length === 2);
+assert(list.data.pagination.total_items > 2 && list.data.pagination.per_page === 2);
+const email: string | null | undefined = first.user_email;
+assert.match(email ?? "", /@/);
+// @ts-expect-error there is no such member
+assert.equal(first.nothing, undefined);
+
+// One session.
+const path = { tenant_id, session_id: first.id };
+const one = await getTenantSession({ client, path });
+const session: SessionResponse | undefined = one.data?.data;
+assert.equal(session?.user_id, first.user_id);
+assert(session?.sso_apps?.every((app) => app.application_name.length > 0));
+
+// It ends, and is in the list no more.
+const revoked = await revokeTenantSession({ client, path });
+assert.equal(revoked.response.status, 204);
+const after = await listTenantSessions({ client, path: { tenant_id } });
+assert(after.data && !after.data.data.some((item) => item.id === first.id));
+assert.equal(after.data.pagination.total_items, list.data.pagination.total_items - 1);
+
+// A misfit is told member by member.
+const misfit = await listTenantSessions({ client, path: { tenant_id }, query: { per_page: 101 } });
+assert.equal(misfit.response?.status, 422);
+assert(misfit.error && Array.isArray(misfit.error.detail));
+const entry: ValidationError | undefined = misfit.error.detail[0];
+const loc: (string | number)[] | undefined = entry?.loc;
+assert.deepEqual(loc, ["query", "per_page"]);
+assert.equal(entry?.type, "less_than_equal");
+await assert.rejects(async () => {
+  // @ts-expect-error a number is wanted, and the server says so too
+  const wrong = await listTenantSessions({ client, path: { tenant_id }, query: { page: "x" } });
+  throw wrong.error;
+}, { detail: [{ loc: ["query", "page"], msg: "Input should be a valid integer, unable to parse string as an integer", type: "int_parsing" }] });
+
+// What is not there.
+const missing = await getTenantSession({ client, path: { tenant_id, session_id: "nothing" } });
+assert.equal(missing.response.status, 404);
+assert.equal(missing.error?.detail, "Session not found.");
+
+// The path that ends in a slash, an answer of no declared type, and a body of no declared members.
+const everywhere = await listSessions({ client: platform, query: { tenant_id, per_page: 1 } });
+const anything: unknown = everywhere.data;
+assert.equal((anything as PaginatedResponseSessionListItem).data.length, 1);
+const ended = await revokeAllSessions({ client: platform, body: { user_id: second.user_id, tenant_id } });
+assert((ended.data as ApiResponseSessionRevokeResponse).data.session_ids.includes(second.id));
+const stats = await getTenantSessionStats({ client, path: { tenant_id } });
+const data: { [key: string]: unknown } | undefined = stats.data?.data;
+assert.equal(typeof data?.["active_sessions"], "number");
