@@ -100,7 +100,9 @@ func (f *fixture) serve(s handlers.Store) {
 	handler, err := handlers.NewHandler(handlers.Config{
 		Store: s, Verifier: verifier, Now: f.clock.Now, OpenAPI: sessiond.OpenAPI,
 		Logger: slog.New(slog.NewTextHandler(f.logs, nil)),
-		Locate: func(address string) string { return map[string]string{"203.0.113.1": "Bern, Switzerland"}[address] },
+		Locate: func(address string) string {
+			return map[string]string{"203.0.113.1": "Bern, Switzerland", "203.0.113.7": "London, United Kingdom"}[address]
+		},
 	})
 	require.NoError(f.t, err)
 	f.server = httptest.NewServer(handler)

@@ -62,7 +62,7 @@ func announced(lines *bufio.Scanner) string {
 		var entry struct{ Msg, Addr string }
 		if json.Unmarshal(lines.Bytes(), &entry) == nil && entry.Msg == "serving" {
 			go func() {
-				for lines.Scan() { //nolint:revive // to the end
+				for lines.Scan() { // to the end
 				}
 			}()
 			return "http://" + entry.Addr
