@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -25,10 +24,7 @@ func start() int {
 	context.AfterFunc(ctx, stop)
 	if err := run(ctx, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintf(os.Stderr, "sessiond: %v\n", err)
-		if errors.As(err, new(usageError)) {
-			return 2
-		}
-		return 1
+		return exitCode(err)
 	}
 	return 0
 }
@@ -59,5 +55,6 @@ func run(ctx context.Context, args []string, getenv func(string) (string, bool),
 		return usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
 	})
 	root.AddCommand(serveCommand(), migrateCommand(), tokenCommand(), demoCommand(), auditCommand(), checkCommand(), eraseCommand(), versionCommand()) //nolint:contextcheck // cobra hands the context on
+	root.AddCommand(sessionsCommand(getenv), referenceCommand()) //nolint:contextcheck // as above
 	return root.ExecuteContext(ctx)
 }

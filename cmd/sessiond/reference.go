@@ -1,0 +1,20 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/sessiond/sessiond"
+	"github.com/sessiond/sessiond/internal/reference"
+)
+
+func referenceCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:               "reference",
+		Short:             "Print the API's reference as Markdown, from the contract that is built in",
+		Args:              arguments(cobra.NoArgs),
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return reference.Write(cmd.OutOrStdout(), sessiond.OpenAPI)
+		},
+	}
+}

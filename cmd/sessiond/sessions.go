@@ -1,0 +1,162 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/sessiond/sessiond/client"
+)
+
+// environment looks a variable up, as os.LookupEnv does.
+type environment = func(string) (string, bool)
+
+// sessionsCommand is the API on the command line. Its errors end the program with the codes of exitCode.
+func sessionsCommand(getenv environment) *cobra.Command {
+	o := &operation{getenv: getenv}
+	cmd := &cobra.Command{
+		Use:   "sessions",
+		Short: "List and end sessions on a server",
+		Long: "List and end sessions on a server, through its API.\n\n" +
+			"With --tenant the tenant's operations are used, with --me those of the token's user, otherwise the platform's.\n" +
+			"The token comes from --token-file, SESSIOND_TOKEN or the profile; it is never given on the command line.\n" +
+			"Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 not allowed, 5 unavailable (try later), 130 interrupted.",
+		RunE: func(*cobra.Command, []string) error {
+			return usageError{errors.New("sessions needs list, get, revoke, revoke-all or stats; see sessiond sessions --help")}
+		},
+	}
+	o.flags(cmd.PersistentFlags())
+	// Completion of what is not there offers nothing, which is what an error here would come to.
+	_ = cmd.RegisterFlagCompletionFunc("profile", o.completeProfiles)
+	_ = cmd.MarkPersistentFlagFilename("config", "yaml", "yml")
+	cmd.AddCommand(listCommand(o), getCommand(o), revokeCommand(o), revokeAllCommand(o), statsCommand(o))
+	return cmd
+}
+
+// operation is what the sessions commands have in common: which server, whose token, whose sessions, which output.
+type operation struct {
+	getenv    environment
+	config    string
+	profile   string
+	server    string
+	tokenFile string
+	timeout   time.Duration
+	asJSON    bool
+	selection
+}
+
+func (o *operation) flags(flags *pflag.FlagSet) {
+	flags.StringVar(&o.config, "config", "", "file with profiles (default $XDG_CONFIG_HOME/sessiond/config.yaml)")
+	flags.StringVar(&o.profile, "profile", "", "profile of the file, other than its default one")
+	flags.StringVar(&o.server, "server", "", "URL of the server, instead of the profile's")
+	flags.StringVar(&o.tokenFile, "token-file", "", "file with the access token, instead of the profile's")
+	flags.DurationVar(&o.timeout, "timeout", 30*time.Second, "how long one request may take")
+	flags.BoolVar(&o.asJSON, "json", false, "print the API's own answers, one a line")
+	flags.StringVar(&o.tenant, "tenant", "", "sessions of this tenant, with the operations for its administrators")
+	flags.BoolVar(&o.me, "me", false, "sessions of the user whose token it is")
+}
+
+// open returns the operations that fit the flags, on the server that they name.
+func (o *operation) open(cmd *cobra.Command) (family, error) {
+	chosen, err := o.chosen(cmd)
+	if err != nil {
+		return nil, err
+	}
+	tokens, err := o.tokens(cmd, chosen)
+	if err != nil {
+		return nil, err
+	}
+	if o.server == "" {
+		o.server = chosen.Server
+	}
+	if o.server == "" {
+		return nil, usageError{errors.New("which server? set --server, SESSIOND_SERVER, or a profile in the configuration")}
+	}
+	api, err := client.New(o.server, tokens, client.WithHTTPClient(&http.Client{Timeout: o.timeout}))
+	if err != nil {
+		return nil, usageError{err}
+	}
+	if readable(o.server) {
+		fmt.Fprintf(cmd.ErrOrStderr(), "sessiond: warning: the token goes to %s unencrypted; use https\n", o.server)
+	}
+	return o.family(api)
+}
+
+// readable reports whether others on the network could read what is sent to a server.
+func readable(server string) bool {
+	base, err := url.Parse(server)
+	return err != nil || base.Scheme == "http" && !loopback(base.Hostname()+":0")
+}
+
+// chosen is the profile that the flags name.
+func (o *operation) chosen(cmd *cobra.Command) (profile, error) {
+	path := o.config
+	if path == "" {
+		path = configFile(o.getenv)
+	}
+	if path == "" {
+		if o.profile != "" {
+			return profile{}, usageError{errors.New("--profile needs --config: there is no home directory to look in")}
+		}
+		return profile{}, nil
+	}
+	written, err := readProfiles(path, o.config != "" || o.profile != "", cmd.ErrOrStderr())
+	if err != nil {
+		return profile{}, err
+	}
+	return written.choose(o.profile)
+}
+
+// tokens is where the token comes from; what is nearest to the command wins.
+func (o *operation) tokens(cmd *cobra.Command, chosen profile) (client.TokenSource, error) {
+	if o.tokenFile != "" {
+		return fileTokens(o.tokenFile), nil
+	}
+	if text, found := o.getenv("SESSIOND_TOKEN"); found && text != "" {
+		token, err := readToken(text)
+		if err != nil {
+			return nil, usageError{fmt.Errorf("SESSIOND_TOKEN: %w", err)}
+		}
+		return client.Token(token), nil
+	}
+	// A profile's token is for the profile's server only.
+	if o.server != "" && chosen.Server != "" && o.server != chosen.Server {
+		return nil, usageError{fmt.Errorf("the profile's token is for %s, not for %s: set SESSIOND_TOKEN or --token-file", chosen.Server, o.server)}
+	}
+	if source := chosen.tokens(cmd.ErrOrStderr()); source != nil {
+		return source, nil
+	}
+	return nil, usageError{errors.New("whose token? set SESSIOND_TOKEN, --token-file, or token-command in a profile")}
+}
+
+// completeProfiles offers the configuration's profiles to the shell.
+func (o *operation) completeProfiles(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if fromEnvironment(cmd.Flags(), o.getenv) != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	path := o.config
+	if path == "" {
+		path = configFile(o.getenv)
+	}
+	written, err := readProfiles(path, true, io.Discard)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	return written.names(), cobra.ShellCompDirectiveNoFileComp
+}
+
+// arguments makes a wrong number of arguments a mistake in usage.
+func arguments(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
+		}
+		return nil
+	}
+}

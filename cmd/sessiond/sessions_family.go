@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/sessiond/sessiond/gen"
+	"github.com/sessiond/sessiond/internal/plain"
+)
+
+// selection is whose sessions a command is about.
+type selection struct {
+	tenant  string
+	user    string
+	partner string
+	me      bool
+	ended   bool   // list ended sessions too
+	reason  string // why sessions are ended, for the audit trail
+}
+
+// String names the sessions in a question or a report.
+func (s selection) String() string {
+	switch {
+	case s.me:
+		return "of your own but the current one"
+	case s.user != "" && s.tenant != "":
+		return "of user " + plain.Text(s.user) + " in tenant " + plain.Text(s.tenant)
+	case s.user != "":
+		return "of user " + plain.Text(s.user) + " in every tenant"
+	default:
+		return "of tenant " + plain.Text(s.tenant)
+	}
+}
+
+// family is one of the three groups of operations that the API has. The answers are the API's own JSON.
+type family interface {
+	// list returns a page, counted from 1, of so many sessions.
+	list(ctx context.Context, page, size int) ([]byte, error)
+	get(ctx context.Context, id string) ([]byte, error)
+	// revoke ends a session; one that has ended already is a success.
+	revoke(ctx context.Context, id string) error
+	// revokeAll ends the selected sessions, all or none.
+	revokeAll(ctx context.Context) ([]byte, error)
+}
+
+// family is the narrowest one that the flags allow.
+func (o *operation) family(api *gen.ClientWithResponses) (family, error) {
+	switch {
+	case o.me && (o.tenant != "" || o.user != "" || o.partner != ""):
+		return nil, usageError{errors.New("--me is about the token's user: leave --tenant, --user and --partner away")}
+	case o.tenant != "" && o.partner != "":
+		return nil, usageError{errors.New("--partner is about every tenant of a partner: leave --tenant away")}
+	case o.ended && o.tenant == "":
+		return nil, usageError{errors.New("only a tenant's list has ended sessions: --ended needs --tenant")}
+	}
+	for _, id := range []string{o.tenant, o.user, o.partner} {
+		if err := checkID(id); id != "" && err != nil {
+			return nil, err
+		}
+	}
+	switch {
+	case o.me:
+		return myFamily{api, o.selection}, nil
+	case o.tenant != "":
+		return tenantFamily{api, o.selection}, nil
+	default:
+		return platformFamily{api, o.selection}, nil
+	}
+}
+
+// checkID refuses what cannot be a segment of a path: it would be the address of another operation (RFC 3986, section
+// 5.2.4).
+func checkID(id string) error {
+	if id == "" || id == "." || id == ".." {
+		return usageError{fmt.Errorf("%q is no id", id)}
+	}
+	return nil
+}
+
+// because sends the reason along.
+func (s selection) because(_ context.Context, request *http.Request) error {
+	if s.reason != "" {
+		request.Header.Set("X-Revoke-Reason", s.reason)
+	}
+	return nil
+}
+
+// body reads the answer of a call, whose errors the client has told already.
+func body(response *http.Response, err error) ([]byte, error) {
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	return io.ReadAll(response.Body)
+}
+
+// given is a parameter that is left out when it is empty.
+func given(value string) *string {
+	if value == "" {
+		return nil
+	}
+	return &value
+}
+
+// platformFamily is the operations for the platform's operators and for partners.
+type platformFamily struct {
+	*gen.ClientWithResponses
+	selection
+}
+
+func (f platformFamily) list(ctx context.Context, page, size int) ([]byte, error) {
+	return body(f.ListSessions(ctx, &gen.ListSessionsParams{
+		Page: &page, PerPage: &size, UserId: given(f.user), PartnerId: given(f.partner),
+	}))
+}
+
+func (f platformFamily) get(ctx context.Context, id string) ([]byte, error) {
+	return body(f.GetSession(ctx, id, nil))
+}
+
+func (f platformFamily) revoke(ctx context.Context, id string) error {
+	_, err := body(f.RevokeSession(ctx, id, nil, f.because))
+	return err
+}
+
+func (f platformFamily) revokeAll(ctx context.Context) ([]byte, error) {
+	return body(f.RevokeAllSessions(ctx, nil, map[string]any{"user_id": f.user}, f.because))
+}
+
+// tenantFamily is the operations for a tenant's administrators.
+type tenantFamily struct {
+	*gen.ClientWithResponses
+	selection
+}
+
+func (f tenantFamily) list(ctx context.Context, page, size int) ([]byte, error) {
+	active := !f.ended
+	if f.user != "" {
+		return body(f.ListUserSessions(ctx, f.tenant, f.user, &gen.ListUserSessionsParams{ActiveOnly: &active, Page: &page, PerPage: &size}))
+	}
+	return body(f.ListTenantSessions(ctx, f.tenant, &gen.ListTenantSessionsParams{ActiveOnly: &active, Page: &page, PerPage: &size}))
+}
+
+func (f tenantFamily) get(ctx context.Context, id string) ([]byte, error) {
+	return body(f.GetTenantSession(ctx, f.tenant, id))
+}
+
+func (f tenantFamily) revoke(ctx context.Context, id string) error {
+	_, err := body(f.RevokeTenantSession(ctx, f.tenant, id, f.because))
+	return err
+}
+
+func (f tenantFamily) revokeAll(ctx context.Context) ([]byte, error) {
+	if f.user == "" {
+		return body(f.RevokeAllTenantSessions(ctx, f.tenant, f.because))
+	}
+	// All means all, as in the other revocations: what was counted is what ends.
+	all, exceptCurrent := true, false
+	request := gen.SessionRevokeRequest{RevokeAll: &all, ExceptCurrent: &exceptCurrent}
+	return body(f.RevokeUserSessions(ctx, f.tenant, f.user, request, f.because))
+}
+
+// myFamily is the operations for the signed-in user.
+type myFamily struct {
+	*gen.ClientWithResponses
+	selection
+}
+
+// list returns all sessions, for the API does not page this list.
+func (f myFamily) list(ctx context.Context, _, _ int) ([]byte, error) {
+	return body(f.ListMySessions(ctx, nil))
+}
+
+func (f myFamily) get(context.Context, string) ([]byte, error) {
+	return nil, usageError{errors.New("the API does not show a user a single session: use sessiond sessions list --me")}
+}
+
+func (f myFamily) revoke(ctx context.Context, id string) error {
+	_, err := body(f.RevokeMySession(ctx, id, nil, f.because))
+	return err
+}
+
+func (f myFamily) revokeAll(ctx context.Context) ([]byte, error) {
+	return body(f.RevokeMyOtherSessions(ctx, nil, f.because))
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sessiond/sessiond/gen"
+)
+
+func revokeAllCommand(o *operation) *cobra.Command {
+	r := &revocation{operation: o}
+	cmd := &cobra.Command{
+		Use:   "revoke-all",
+		Short: "End all sessions of a tenant (--tenant), a user (--user), a user in a tenant (both), or your others (--me)",
+		Long: "End all sessions of a tenant (--tenant), of a user (--user), or of a user in a tenant (both); the session of\n" +
+			"the caller is not spared. With --me, end all sessions of the token's user but the current one.\n" +
+			"A login from before cannot be registered any more after it.",
+		Args:              arguments(cobra.NoArgs),
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !o.me && o.tenant == "" && o.user == "" {
+				return usageError{errors.New("whose sessions? revoke-all needs --tenant, --user, both, or --me")}
+			}
+			api, err := o.open(cmd)
+			if err != nil {
+				return err
+			}
+			if r.dryRun {
+				return r.previewAll(cmd, api)
+			}
+			return r.revokeAll(cmd, api)
+		},
+	}
+	cmd.Flags().StringVar(&o.user, "user", "", "sessions of this user")
+	r.flags(cmd.Flags())
+	return cmd
+}
+
+func (r *revocation) revokeAll(cmd *cobra.Command, api family) error {
+	if !r.yes {
+		total, err := r.countAll(cmd, api)
+		if err != nil {
+			return fmt.Errorf("the sessions that would end cannot be counted: %w", err)
+		}
+		question := fmt.Sprintf("End %s %s on %s?", sessionCount(total), r.selection, r.server)
+		if err := confirm(cmd.Context(), cmd, question); err != nil {
+			return err
+		}
+	}
+	answer, err := api.revokeAll(cmd.Context())
+	if err != nil {
+		return err
+	}
+	if r.asJSON {
+		return printJSON(cmd.OutOrStdout(), answer)
+	}
+	revoked, err := decode[gen.ApiResponseSessionRevokeResponse](answer)
+	if err != nil {
+		return err
+	}
+	return printCount(cmd.OutOrStdout(), revoked.Data.RevokedCount)
+}
+
+// countAll is how many sessions would end now.
+func (r *revocation) countAll(cmd *cobra.Command, api family) (int, error) {
+	answer, err := api.list(cmd.Context(), 1, 1)
+	if err != nil {
+		return 0, err
+	}
+	found, err := decode[gen.PaginatedResponseSessionListItem](answer)
+	if err != nil {
+		return 0, err
+	}
+	if r.me {
+		return len(r.endable(found.Data)), nil
+	}
+	return found.Pagination.TotalItems, nil
+}
+
+// endable is the listed sessions without the one that --me spares.
+func (r *revocation) endable(sessions []gen.SessionListItem) []gen.SessionListItem {
+	var others []gen.SessionListItem
+	for _, s := range sessions {
+		if !r.me || !s.IsCurrent {
+			others = append(others, s)
+		}
+	}
+	return others
+}
+
+// previewAll shows the sessions that would end now.
+func (r *revocation) previewAll(cmd *cobra.Command, api family) error {
+	var sessions []gen.SessionListItem
+	total := 0
+	err := eachPage(cmd, api, func(answer []byte, page []gen.SessionListItem) error {
+		page = r.endable(page)
+		total += len(page)
+		if r.asJSON {
+			return printJSON(cmd.OutOrStdout(), answer)
+		}
+		sessions = append(sessions, page...)
+		return nil
+	})
+	if err == nil && !r.asJSON {
+		err = printSessions(cmd.OutOrStdout(), sessions)
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "dry run: nothing has ended; %s would\n", sessionCount(total))
+	return nil
+}
