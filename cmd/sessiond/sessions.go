@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -91,7 +92,7 @@ func (o *operation) open(cmd *cobra.Command) (family, error) {
 // readable reports whether others on the network could read what is sent to a server.
 func readable(server string) bool {
 	base, err := url.Parse(server)
-	return err != nil || base.Scheme == "http" && !loopback(base.Hostname()+":0")
+	return err != nil || base.Scheme == "http" && !loopback(net.JoinHostPort(base.Hostname(), "0"))
 }
 
 // chosen is the profile that the flags name.

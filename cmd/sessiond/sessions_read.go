@@ -82,7 +82,7 @@ func (o *operation) listAll(cmd *cobra.Command, api family) error {
 // eachPage asks for one page after the other.
 func eachPage(cmd *cobra.Command, api family, use func(answer []byte, page []gen.SessionListItem) error) error {
 	progress := newProgress(cmd, 1, "pages")
-	defer progress.Clear() //nolint:errcheck // only the look of the terminal
+	defer func() { _ = progress.Clear() }() // only the look of the terminal, as below
 	for number := 1; ; number++ {
 		answer, err := api.list(cmd.Context(), number, mostPerPage)
 		if err != nil {
@@ -98,7 +98,7 @@ func eachPage(cmd *cobra.Command, api family, use func(answer []byte, page []gen
 		if number == 1 && found.Pagination.TotalPages > 1 {
 			progress = newProgress(cmd, found.Pagination.TotalPages, "pages")
 		}
-		_ = progress.Add(1) // only the look of the terminal
+		_ = progress.Add(1)
 		if number >= found.Pagination.TotalPages {
 			return nil
 		}

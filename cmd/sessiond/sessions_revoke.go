@@ -98,6 +98,9 @@ func (r *revocation) revoke(cmd *cobra.Command, api family, ids []string) error 
 		}
 	}
 	ended, missing, err := each(cmd, ids, func(id string) error { return api.revoke(cmd.Context(), id) })
+	if err != nil && len(ended) == 0 {
+		return err
+	}
 	if printed := r.report(cmd, ended); printed != nil {
 		return errors.Join(err, printed)
 	}
@@ -110,7 +113,7 @@ func (r *revocation) revoke(cmd *cobra.Command, api family, ids []string) error 
 // each calls do for every id until one fails for another reason than that there is no such session.
 func each(cmd *cobra.Command, ids []string, do func(id string) error) (done, missing []string, err error) {
 	progress := newProgress(cmd, len(ids), "sessions")
-	defer progress.Clear() //nolint:errcheck // only the look of the terminal
+	defer func() { _ = progress.Clear() }() // only the look of the terminal, as below
 	for _, id := range ids {
 		switch err := do(id); {
 		case err == nil:
@@ -120,7 +123,7 @@ func each(cmd *cobra.Command, ids []string, do func(id string) error) (done, mis
 		default:
 			return done, missing, err
 		}
-		_ = progress.Add(1) // only the look of the terminal
+		_ = progress.Add(1)
 	}
 	return done, missing, nil
 }

@@ -17,13 +17,13 @@ import (
 // isTerminal reports whether somebody sits at a stream.
 func isTerminal(stream any) bool {
 	file, ok := stream.(interface{ Fd() uintptr })
-	return ok && term.IsTerminal(int(file.Fd())) //nolint:gosec // G115: a file descriptor is a small number
+	return ok && term.IsTerminal(int(file.Fd()))
 }
 
 // confirm asks before many sessions end. Without a terminal nobody can answer, and nothing is done.
 func confirm(ctx context.Context, cmd *cobra.Command, question string) error {
 	if !isTerminal(cmd.InOrStdin()) {
-		return usageError{fmt.Errorf("%s There is no terminal to ask at: add --yes to do it, or --dry-run to see what it would end", question)}
+		return usageError{fmt.Errorf("there is no terminal to ask %q: add --yes to do it, or --dry-run to see what would end", question)}
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "%s [y/N] ", question)
 	answer := make(chan string, 1)
