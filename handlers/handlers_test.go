@@ -83,8 +83,8 @@ func newFixtureWith(t *testing.T, open storetest.Factory, options store.Options)
 	return f
 }
 
-// serve starts the chain on a store, the fixture's own or one that fails.
-func (f *fixture) serve(s handlers.Store) {
+// serve starts the chain on a store, the fixture's own or one that fails, with a configuration that may differ.
+func (f *fixture) serve(s handlers.Store, differ ...func(*handlers.Config)) {
 	f.t.Helper()
 	var err error
 	if f.issuer == nil {
@@ -97,13 +97,17 @@ func (f *fixture) serve(s handlers.Store) {
 	}
 	verifier, err := auth.NewVerifier(f.issuer.Config(), f.issuer.Keys(), f.clock.Now)
 	require.NoError(f.t, err)
-	handler, err := handlers.NewHandler(handlers.Config{
+	config := handlers.Config{
 		Store: s, Verifier: verifier, Now: f.clock.Now, OpenAPI: sessiond.OpenAPI,
 		Logger: slog.New(slog.NewTextHandler(f.logs, nil)),
 		Locate: func(address string) string {
 			return map[string]string{"203.0.113.1": "Bern, Switzerland", "203.0.113.7": "London, United Kingdom"}[address]
 		},
-	})
+	}
+	for _, change := range differ {
+		change(&config)
+	}
+	handler, err := handlers.NewHandler(config)
 	require.NoError(f.t, err)
 	f.server = httptest.NewServer(handler)
 	f.t.Cleanup(f.server.Close)

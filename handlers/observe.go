@@ -10,39 +10,86 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
+
+	"github.com/sessiond/sessiond/internal/telemetry"
 )
 
 // maxRequestID bounds the id that a client may choose.
 const maxRequestID = 128
 
+// requestContext is the context of a request that knows its id. A type of its own costs one allocation where
+// context.WithValue costs two.
+type requestContext struct {
+	context.Context
+	id string
+}
+
 type requestIDKey struct{}
+
+// Value implements context.Context.
+func (c *requestContext) Value(key any) any {
+	if key == (requestIDKey{}) {
+		return c
+	}
+	return c.Context.Value(key)
+}
 
 // requestID is the id of the request that the context belongs to.
 func requestID(ctx context.Context) string {
-	id, _ := ctx.Value(requestIDKey{}).(string)
-	return id
+	if c, ok := ctx.Value(requestIDKey{}).(*requestContext); ok {
+		return c.id
+	}
+	return ""
 }
 
-// observe is the outermost of the chain: it gives the request its id, has every error written, and logs one line. A panic
-// is an error like others, with its stack in the log.
-func observe(logger *slog.Logger, now func() time.Time) echo.MiddlewareFunc {
-	return func(next echo.HandlerFunc) echo.HandlerFunc {
-		return func(c echo.Context) error {
-			start := now()
-			id := chooseRequestID(c.Request().Header.Get(echo.HeaderXRequestID))
-			ctx := context.WithValue(c.Request().Context(), requestIDKey{}, id)
-			c.SetRequest(c.Request().WithContext(ctx))
-			secure(c.Response().Header(), id)
-			if err := recovered(next, c, logger); err != nil {
-				c.Error(err)
-			}
-			logger.LogAttrs(ctx, slog.LevelInfo, "request",
-				slog.String("method", c.Request().Method), slog.String("route", c.Path()),
-				slog.Int("status", c.Response().Status), slog.Duration("took", now().Sub(start)),
-				slog.String("request_id", id))
-			return nil
+// observer sees every request from outside the chain.
+type observer struct {
+	logger     *slog.Logger
+	now        func() time.Time
+	metrics    *telemetry.Metrics
+	operations operations
+	tracer     tracer
+}
+
+// middleware is the outermost of the chain: it gives the request its id, has every error written, logs one line, counts
+// and traces. A panic is an error like others, with its stack in the log.
+func (o observer) middleware(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		start := o.now()
+		o.metrics.Begin()
+		defer o.metrics.End()
+		id := chooseRequestID(c.Request().Header.Get(echo.HeaderXRequestID))
+		ctx, span := o.tracer.request(c.Request(), start)
+		ctx = &requestContext{Context: ctx, id: id}
+		c.SetRequest(c.Request().WithContext(ctx))
+		secure(c.Response().Header(), id)
+		if err := recovered(next, c, o.logger); err != nil {
+			c.Error(err)
 		}
+		end := o.now()
+		op := o.operations.of(c)
+		op.series.Observe(c.Response().Status, end.Sub(start))
+		span.end(c, op, end)
+		o.log(ctx, c, id, span.traceID(), end, end.Sub(start))
+		return nil
 	}
+}
+
+// log writes the request's line. The record is made here because Logger would ask the clock again and look for the place
+// in the source, which is always this one.
+func (o observer) log(ctx context.Context, c echo.Context, id, traceID string, at time.Time, took time.Duration) {
+	if !o.logger.Enabled(ctx, slog.LevelInfo) {
+		return
+	}
+	line := slog.NewRecord(at, slog.LevelInfo, "request", 0)
+	line.AddAttrs(
+		slog.String("method", c.Request().Method), slog.String("route", c.Path()),
+		slog.Int("status", c.Response().Status), slog.Duration("took", took), slog.String("request_id", id))
+	if traceID != "" {
+		line.AddAttrs(slog.String("trace_id", traceID))
+	}
+	// Nobody could be told that the log cannot be written.
+	_ = o.logger.Handler().Handle(ctx, line)
 }
 
 // chooseRequestID takes the client's id when it is 1 to 128 visible ASCII characters, and makes one otherwise.
@@ -60,10 +107,12 @@ func chooseRequestID(given string) string {
 
 // secure sets what every answer carries: nothing here may be cached, framed or taken for another type.
 func secure(header http.Header, id string) {
-	header.Set(echo.HeaderXRequestID, id)
-	header.Set(echo.HeaderCacheControl, "no-store")
-	header.Set(echo.HeaderXContentTypeOptions, "nosniff")
-	header.Set(echo.HeaderContentSecurityPolicy, "default-src 'none'; frame-ancestors 'none'")
+	// The names are canonical already, and the values share one array.
+	values := [...]string{id, "no-store", "nosniff", "default-src 'none'; frame-ancestors 'none'"}
+	header[echo.HeaderXRequestID] = values[0:1:1]
+	header[echo.HeaderCacheControl] = values[1:2:2]
+	header[echo.HeaderXContentTypeOptions] = values[2:3:3]
+	header[echo.HeaderContentSecurityPolicy] = values[3:4:4]
 }
 
 func recovered(next echo.HandlerFunc, c echo.Context, logger *slog.Logger) (err error) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/labstack/echo/v4"
 
 	"github.com/sessiond/sessiond/gen"
@@ -24,7 +25,14 @@ func NewHandler(config Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	around, err := newSurroundings(config)
+	document, err := openapi3.NewLoader().LoadFromData(config.OpenAPI)
+	if err != nil {
+		return nil, fmt.Errorf("contract: load: %w", err)
+	}
+	if config.Tracer != nil {
+		config.Store = tracedStore{store: config.Store, tracer: config.Tracer}
+	}
+	around, err := newSurroundings(config, document)
 	if err != nil {
 		return nil, fmt.Errorf("contract: %w", err)
 	}
@@ -39,7 +47,11 @@ func NewHandler(config Config) (http.Handler, error) {
 	table := newRouteTable(e.Routes())
 	around.register(e)
 
-	e.Pre(observe(config.Logger, config.Now), table.routing(around.owns))
+	outside := observer{
+		logger: config.Logger, now: config.Now, metrics: config.Metrics, tracer: tracer{config.Tracer},
+		operations: newOperations(document, e.Routes(), config.Metrics),
+	}
+	e.Pre(outside.middleware, table.routing(around.owns))
 	public := func(c echo.Context) bool { return around.owns(c.Request().URL.Path) || c.Path() == logoutPath }
 	e.Use(
 		auth.Authenticate(config.Verifier, config.Store, public),

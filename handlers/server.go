@@ -11,9 +11,12 @@ import (
 	"log/slog"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/sessiond/sessiond/gen"
 	"github.com/sessiond/sessiond/internal/auth"
 	"github.com/sessiond/sessiond/internal/device"
+	"github.com/sessiond/sessiond/internal/telemetry"
 	"github.com/sessiond/sessiond/store"
 )
 
@@ -44,6 +47,10 @@ type Config struct {
 	OpenAPI []byte
 	// Locate names the place of an address, "" when it is not known; no place is known when nil.
 	Locate func(address string) string
+	// Metrics counts the requests; nobody does when nil.
+	Metrics *telemetry.Metrics
+	// Tracer makes a span of each request and of each call of the store; there are none when nil.
+	Tracer trace.Tracer
 }
 
 // Server has one method for each operation.

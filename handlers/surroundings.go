@@ -20,11 +20,7 @@ type surroundings struct {
 	exact    map[string]echo.HandlerFunc
 }
 
-func newSurroundings(config Config) (*surroundings, error) {
-	document, err := openapi3.NewLoader().LoadFromData(config.OpenAPI)
-	if err != nil {
-		return nil, fmt.Errorf("load: %w", err)
-	}
+func newSurroundings(config Config, document *openapi3.T) (*surroundings, error) {
 	asJSON, err := document.MarshalJSON()
 	if err != nil {
 		return nil, fmt.Errorf("convert to JSON: %w", err)

@@ -84,6 +84,8 @@ func TestMistakesAreOneSentence(t *testing.T) {
 		"dev on an address":    {[]string{"serve", "--dev", "--addr", "192.0.2.1:8080"}, "loopback addresses only"},
 		"a busy port":          {[]string{"serve", "--dev", "--addr", busy.Addr().String(), "--data-dir", dir}, "is in use"},
 		"an odd address":       {append(trusted, "--addr", "nonsense"), "use HOST:PORT"},
+		"a busy metrics port":  {append(trusted, "--jwks-file", keys, "--metrics-addr", busy.Addr().String()), "choose another with --metrics-addr"},
+		"an odd collector":     {append(trusted, "--jwks-file", keys, "--otlp-endpoint", "collector"), "use http://HOST:4318"},
 		"an unknown engine":    {append(trusted, "--database-url", "mysql://x"), "use sqlite://FILE or postgres://"},
 		"an unreadable URL":    {append(trusted, "--database-url", "postgres://u:secret@h:port/x"), "cannot be read"},
 		"no database":          {append(trusted, "--database-url", "postgres://u:secret@127.0.0.1:1/x"), "cannot be reached: check that it runs"},

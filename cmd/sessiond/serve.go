@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"syscall"
 	"time"
 
@@ -43,6 +44,7 @@ type serving struct {
 	upkeep       upkeep
 	limits       limits
 	geoip        string
+	observing    observing
 }
 
 func serveCommand() *cobra.Command {
@@ -70,6 +72,7 @@ func (s *serving) flags(flags *pflag.FlagSet) {
 	flags.StringVar(&s.geoip, "geoip-database", "", "MaxMind-format database (.mmdb) for the place of an address")
 	s.limits.flags(flags)
 	s.upkeep.flags(flags)
+	s.observing.flags(flags)
 }
 
 // check refuses what cannot work before anything is opened.
@@ -103,7 +106,7 @@ func loopback(addr string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-func (s *serving) run(ctx context.Context, cmd *cobra.Command) error {
+func (s *serving) run(ctx context.Context, cmd *cobra.Command) (err error) {
 	if err := s.check(); err != nil {
 		return err
 	}
@@ -116,34 +119,66 @@ func (s *serving) run(ctx context.Context, cmd *cobra.Command) error {
 	if err != nil {
 		return usageError{err}
 	}
+	var opened closers
+	defer func() { err = errors.Join(err, opened.close()) }()
 	places, err := s.places()
 	if err != nil {
 		return err
 	}
-	// The address is taken first: a second server must not touch the database of the one that runs.
-	listener, err := listen(ctx, s.addr)
+	opened.add(places.Close)
+	// The addresses are taken first: a second server must not touch the database of the one that runs.
+	listener, err := listen(ctx, "--addr", s.addr)
 	if err != nil {
 		return err
 	}
-	db, err := s.database(ctx, logger)
+	opened.add(func() error { return ignoreClosed(listener.Close()) })
+	telling, err := s.observing.open(ctx, logger)
 	if err != nil {
-		return errors.Join(err, listener.Close())
+		return err
 	}
+	opened.add(func() error { return telling.close(ctx) })
+	db, err := s.database(ctx, logger, telling.onEnded())
+	if err != nil {
+		return err
+	}
+	opened.add(db.Close)
 	handler, err := handlers.NewHandler(handlers.Config{ //nolint:contextcheck // requests bring their own
 		Store: db, Verifier: verifier, Now: time.Now, Logger: logger, OpenAPI: sessiond.OpenAPI, Locate: places.Locate,
+		Metrics: telling.metrics, Tracer: telling.tracer(),
 	})
 	if err != nil {
-		return errors.Join(err, listener.Close(), db.Close())
+		return err
 	}
 	if dev != nil {
 		if err := welcome(ctx, cmd.OutOrStdout(), db, dev, "http://"+listener.Addr().String()); err != nil {
-			return errors.Join(err, listener.Close(), db.Close())
+			return err
 		}
 	}
-	logger.InfoContext(ctx, "serving", "addr", listener.Addr().String(), "engine", db.Engine(), "version", version())
-	stop := s.upkeep.start(ctx, db, logger)
-	err = serveUntilDone(ctx, listener, handler, logger)
-	return errors.Join(err, stop(), db.Close(), places.Close())
+	logger.InfoContext(ctx, "serving", "addr", listener.Addr().String(), "metrics", telling.addr(), "engine", db.Engine(), "version", version())
+	telling.serve(ctx, db)
+	opened.add(s.upkeep.start(ctx, db, logger))
+	return serveUntilDone(ctx, listener, newServer(handler, logger), logger)
+}
+
+// closers are what was opened, to be closed in the opposite order.
+type closers []func() error
+
+func (c *closers) add(closer func() error) { *c = append(*c, closer) }
+
+func (c *closers) close() error {
+	var err error
+	for _, closer := range slices.Backward(*c) {
+		err = errors.Join(err, closer())
+	}
+	return err
+}
+
+// ignoreClosed is for a listener, which a server that ends closes itself.
+func ignoreClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
 }
 
 // places opens the location database; without one every place is unknown.
@@ -167,26 +202,28 @@ func (s *serving) trust() (auth.Config, auth.KeySource, *auth.DevIssuer, error) 
 	return dev.Config(), dev.Keys(), dev, nil
 }
 
-func listen(ctx context.Context, addr string) (net.Listener, error) {
+func listen(ctx context.Context, flag, addr string) (net.Listener, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("address %s is in use: end the program that listens there, or choose another with --addr", addr)
+		return nil, fmt.Errorf("address %s is in use: end the program that listens there, or choose another with %s", addr, flag)
 	case errors.Is(err, syscall.EACCES):
-		return nil, fmt.Errorf("address %s needs more rights than this user has: choose a port above 1023 with --addr", addr)
+		return nil, fmt.Errorf("address %s needs more rights than this user has: choose a port above 1023 with %s", addr, flag)
 	case err != nil:
-		return nil, fmt.Errorf("address %q cannot be listened on: use HOST:PORT, as in 127.0.0.1:8080 (%w)", addr, err)
+		return nil, fmt.Errorf("address %q cannot be listened on: use HOST:PORT, as in %s 127.0.0.1:8080 (%w)", addr, flag, err)
 	}
 	return listener, nil
 }
 
 // database opens the store with an up-to-date schema.
-func (s *serving) database(ctx context.Context, logger *slog.Logger) (*store.Store, error) {
+func (s *serving) database(ctx context.Context, logger *slog.Logger, onEnded func(how string, n int)) (*store.Store, error) {
 	of, err := s.limits.load()
 	if err != nil {
 		return nil, err
 	}
-	db, err := s.db.open(ctx, store.Options{Logger: logger, Limits: of, ActivityInterval: s.upkeep.interval})
+	db, err := s.db.open(ctx, store.Options{
+		Logger: logger, Limits: of, ActivityInterval: s.upkeep.interval, OnEnded: onEnded,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -216,9 +253,9 @@ func fillEmpty(ctx context.Context, db *store.Store, sessions int) error {
 	return demo.Fill(ctx, db, sessions, time.Now())
 }
 
-// serveUntilDone serves until the context is done, and then lets the requests that are under way finish.
-func serveUntilDone(ctx context.Context, listener net.Listener, handler http.Handler, logger *slog.Logger) error {
-	server := &http.Server{
+// newServer is a server with the limits of a connection.
+func newServer(handler http.Handler, logger *slog.Logger) *http.Server {
+	return &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
@@ -229,6 +266,10 @@ func serveUntilDone(ctx context.Context, listener net.Listener, handler http.Han
 		// OPTIONS * is no path of ours either.
 		DisableGeneralOptionsHandler: true,
 	}
+}
+
+// serveUntilDone serves until the context is done, and then lets the requests that are under way finish.
+func serveUntilDone(ctx context.Context, listener net.Listener, server *http.Server, logger *slog.Logger) error {
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 	select {

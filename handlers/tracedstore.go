@@ -1,0 +1,135 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/sessiond/sessiond/store"
+)
+
+// tracedStore makes a span of each call of a store, with the method's name and no values. It does not embed the store, so
+// that a method cannot be forgotten here.
+type tracedStore struct {
+	store  Store
+	tracer trace.Tracer
+}
+
+var _ Store = tracedStore{}
+
+func (s tracedStore) begin(ctx context.Context, method string) (context.Context, trace.Span) {
+	return s.tracer.Start(ctx, "store."+method, trace.WithSpanKind(trace.SpanKindClient))
+}
+
+// finish ends a span. The store's own answers are no errors, and the text of others may hold values.
+func finish(span trace.Span, err error) {
+	if err != nil && !answered(err) {
+		span.SetStatus(codes.Error, "")
+	}
+	span.End()
+}
+
+// answered reports whether an error is what the store has to say about a request, rather than a failure.
+func answered(err error) bool {
+	for _, answer := range []error{
+		store.ErrNotFound, store.ErrTaken, store.ErrEnded, store.ErrOtherPartner, store.ErrTooOld, store.ErrTooMany,
+	} {
+		if errors.Is(err, answer) {
+			return true
+		}
+	}
+	return false
+}
+
+// Ping implements Store.
+func (s tracedStore) Ping(ctx context.Context) (err error) {
+	ctx, span := s.begin(ctx, "Ping")
+	defer func() { finish(span, err) }()
+	return s.store.Ping(ctx)
+}
+
+// SessionEnded implements Store.
+func (s tracedStore) SessionEnded(ctx context.Context, tenantID, sessionID string) (ended bool, err error) {
+	ctx, span := s.begin(ctx, "SessionEnded")
+	defer func() { finish(span, err) }()
+	return s.store.SessionEnded(ctx, tenantID, sessionID)
+}
+
+// TenantPartner implements Store.
+func (s tracedStore) TenantPartner(ctx context.Context, tenantID string) (partnerID string, err error) {
+	ctx, span := s.begin(ctx, "TenantPartner")
+	defer func() { finish(span, err) }()
+	return s.store.TenantPartner(ctx, tenantID)
+}
+
+// GetSession implements Store.
+func (s tracedStore) GetSession(ctx context.Context, sel store.Selection, id string) (found store.Session, err error) {
+	ctx, span := s.begin(ctx, "GetSession")
+	defer func() { finish(span, err) }()
+	return s.store.GetSession(ctx, sel, id)
+}
+
+// GetSessionWithApps implements Store.
+func (s tracedStore) GetSessionWithApps(ctx context.Context, sel store.Selection, id string) (found store.Session, apps []store.App, err error) {
+	ctx, span := s.begin(ctx, "GetSessionWithApps")
+	defer func() { finish(span, err) }()
+	return s.store.GetSessionWithApps(ctx, sel, id)
+}
+
+// ListSessions implements Store.
+func (s tracedStore) ListSessions(ctx context.Context, sel store.Selection, page store.Page) (found []store.Session, total int, err error) {
+	ctx, span := s.begin(ctx, "ListSessions")
+	defer func() { finish(span, err) }()
+	return s.store.ListSessions(ctx, sel, page)
+}
+
+// TenantStats implements Store.
+func (s tracedStore) TenantStats(ctx context.Context, tenantID string) (stats store.Stats, err error) {
+	ctx, span := s.begin(ctx, "TenantStats")
+	defer func() { finish(span, err) }()
+	return s.store.TenantStats(ctx, tenantID)
+}
+
+// RevokeSession implements Store.
+func (s tracedStore) RevokeSession(ctx context.Context, sel store.Selection, id string, by store.Actor) (ended bool, err error) {
+	ctx, span := s.begin(ctx, "RevokeSession")
+	defer func() { finish(span, err) }()
+	return s.store.RevokeSession(ctx, sel, id, by)
+}
+
+// RevokeSessions implements Store.
+func (s tracedStore) RevokeSessions(ctx context.Context, sel store.Selection, ids []string, by store.Actor) (ended []string, err error) {
+	ctx, span := s.begin(ctx, "RevokeSessions")
+	defer func() { finish(span, err) }()
+	return s.store.RevokeSessions(ctx, sel, ids, by)
+}
+
+// RevokeAllSessions implements Store.
+func (s tracedStore) RevokeAllSessions(ctx context.Context, sel store.Selection, except string, by store.Actor) (ended []string, err error) {
+	ctx, span := s.begin(ctx, "RevokeAllSessions")
+	defer func() { finish(span, err) }()
+	return s.store.RevokeAllSessions(ctx, sel, except, by)
+}
+
+// RegisterSession implements Store.
+func (s tracedStore) RegisterSession(ctx context.Context, session store.Session, by store.Actor) (kept store.Session, created bool, err error) {
+	ctx, span := s.begin(ctx, "RegisterSession")
+	defer func() { finish(span, err) }()
+	return s.store.RegisterSession(ctx, session, by)
+}
+
+// RecordActivity implements Store.
+func (s tracedStore) RecordActivity(ctx context.Context, sel store.Selection, id string, activity store.Activity, by store.Actor) (err error) {
+	ctx, span := s.begin(ctx, "RecordActivity")
+	defer func() { finish(span, err) }()
+	return s.store.RecordActivity(ctx, sel, id, activity, by)
+}
+
+// RecordApp implements Store.
+func (s tracedStore) RecordApp(ctx context.Context, sel store.Selection, app store.App, by store.Actor) (err error) {
+	ctx, span := s.begin(ctx, "RecordApp")
+	defer func() { finish(span, err) }()
+	return s.store.RecordApp(ctx, sel, app, by)
+}

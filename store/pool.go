@@ -1,0 +1,34 @@
+package store
+
+import "time"
+
+// PoolStats is the state of the connections to the database.
+type PoolStats struct {
+	// Open counts connections, those that are in use and those that are idle; there are never more than MaxOpen, where 0 is
+	// no bound.
+	Open, InUse, Idle, MaxOpen int
+	// WaitCount is how often somebody had to wait for a connection since the store was opened, and WaitDuration for how
+	// long in all.
+	WaitCount    int64
+	WaitDuration time.Duration
+}
+
+// Pool returns the state of the connections now.
+func (s *Store) Pool() PoolStats {
+	if s.engine.pool != nil {
+		stat := s.engine.pool.Stat()
+		return PoolStats{
+			Open: int(stat.TotalConns()), InUse: int(stat.AcquiredConns()), Idle: int(stat.IdleConns()),
+			MaxOpen: int(stat.MaxConns()), WaitCount: stat.EmptyAcquireCount(), WaitDuration: stat.EmptyAcquireWaitTime(),
+		}
+	}
+	db, err := s.sqlDB()
+	if err != nil {
+		return PoolStats{}
+	}
+	stat := db.Stats()
+	return PoolStats{
+		Open: stat.OpenConnections, InUse: stat.InUse, Idle: stat.Idle, MaxOpen: stat.MaxOpenConnections,
+		WaitCount: stat.WaitCount, WaitDuration: stat.WaitDuration,
+	}
+}
