@@ -1,0 +1,36 @@
+package chaos_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sessiond/sessiond/internal/chaos"
+)
+
+func historyRun(t *testing.T) chaos.History {
+	t.Helper()
+	return chaos.History{Binary: binary(t), Dir: directory(t), Rounds: 12, Clients: 6, Steps: 15, Sessions: 3, Seed: 1}
+}
+
+func TestTwoInstancesAreOne(t *testing.T) {
+	report, err := historyRun(t).Run(t.Context())
+	require.NoError(t, err)
+	assert.Empty(t, chaos.Head(report.Illegal))
+	assert.Empty(t, report.Undecided)
+	assert.Greater(t, report.Operations, 500)
+	assert.Positive(t, report.Pauses)
+	assert.Positive(t, report.Kills)
+	t.Log(report.Text())
+}
+
+// TestStaleAnswersAreNoticed is the control: an introspection that is a second old.
+func TestStaleAnswersAreNoticed(t *testing.T) {
+	run := historyRun(t)
+	run.Calm, run.Cached = true, true
+	report, err := run.Run(t.Context())
+	require.NoError(t, err)
+	assert.NotEmpty(t, report.Illegal)
+	t.Log(report.Text())
+}
