@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sessiond/sessiond/internal/apifuzz"
 	"github.com/sessiond/sessiond/internal/chaos"
 )
 
@@ -19,7 +20,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	root := &cobra.Command{Use: "chaos", Short: "Put sessiond under faults", SilenceUsage: true}
-	root.AddCommand(crashCommand())
+	root.AddCommand(crashCommand(), historyCommand(), fuzzCommand())
 	if err := root.ExecuteContext(ctx); err != nil {
 		stop()
 		os.Exit(1) //nolint:gocritic // stop has run
@@ -73,6 +74,65 @@ func crashCommand() *cobra.Command {
 	flags.Uint64Var(&run.Seed, "seed", 1, "what chance begins with")
 	flags.BoolVar(&run.SQLite, "sqlite", false, "on a SQLite file, killing the server only")
 	flags.BoolVar(&control, "control", false, "let PostgreSQL acknowledge before it has written: the run must find losses")
+	return cmd
+}
+
+func historyCommand() *cobra.Command {
+	var run chaos.History
+	cmd := &cobra.Command{
+		Use: "history", Short: "Hold what clients of two instances see against one session at a time", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			run.Calm = run.Cached
+			return inDirectory(cmd.Context(), func(dir, binary string) error {
+				run.Dir, run.Binary = dir, binary
+				report, err := run.Run(cmd.Context())
+				fmt.Fprintln(cmd.OutOrStdout(), report.Text())
+				switch wrong := append(report.Illegal, report.Undecided...); {
+				case err == nil && run.Cached && len(report.Illegal) == 0:
+					return errors.New("the control's stale answers were not noticed: the run proves nothing")
+				case err == nil && !run.Cached && len(wrong) > 0:
+					return fmt.Errorf("histories that one instance cannot have:\n%s", chaos.Head(wrong))
+				default:
+					return err
+				}
+			})
+		},
+	}
+	flags := cmd.Flags()
+	flags.IntVar(&run.Rounds, "rounds", 300, "rounds, each with sessions of its own")
+	flags.IntVar(&run.Clients, "clients", 6, "clients at once")
+	flags.IntVar(&run.Steps, "steps", 15, "requests of a client in a round")
+	flags.IntVar(&run.Sessions, "sessions", 3, "sessions of a round")
+	flags.Uint64Var(&run.Seed, "seed", 1, "what chance begins with")
+	flags.BoolVar(&run.Cached, "control", false, "put a cache of a second before one instance: the run must notice")
+	return cmd
+}
+
+func fuzzCommand() *cobra.Command {
+	requests, seed := 200_000, uint64(1)
+	cmd := &cobra.Command{
+		Use: "fuzz", Short: "Make requests from the contract and hold the answers against it", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			dir, err := os.MkdirTemp("", "sessiond-fuzz-")
+			if err != nil {
+				return err
+			}
+			defer os.RemoveAll(dir)
+			fuzz, stop, err := apifuzz.OnSQLite(cmd.Context(), dir)
+			if err != nil {
+				return err
+			}
+			fuzz.Requests, fuzz.Seed = requests, seed
+			report, err := fuzz.Run()
+			fmt.Fprintln(cmd.OutOrStdout(), report.Text())
+			if err == nil && len(report.Failures) > 0 {
+				err = fmt.Errorf("answers that break the contract:\n%s", chaos.Head(report.Failures))
+			}
+			return errors.Join(err, stop())
+		},
+	}
+	cmd.Flags().IntVar(&requests, "requests", requests, "how many")
+	cmd.Flags().Uint64Var(&seed, "seed", seed, "what chance begins with")
 	return cmd
 }
 

@@ -1,0 +1,55 @@
+package apifuzz
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"github.com/sessiond/sessiond"
+	"github.com/sessiond/sessiond/handlers"
+	"github.com/sessiond/sessiond/internal/auth"
+	"github.com/sessiond/sessiond/store"
+)
+
+// OnSQLite prepares a run against the whole chain on a file in a directory. The returned function closes it.
+func OnSQLite(ctx context.Context, dir string) (Fuzz, func() error, error) {
+	db, err := store.Open(ctx, "sqlite://"+filepath.Join(dir, "sessiond.db"), store.Options{})
+	if err != nil {
+		return Fuzz{}, nil, err
+	}
+	if _, err := db.Migrate(ctx); err != nil {
+		return Fuzz{}, nil, errors.Join(err, db.Close())
+	}
+	issuer, err := auth.OpenDevIssuer(dir)
+	if err != nil {
+		return Fuzz{}, nil, errors.Join(err, db.Close())
+	}
+	now := time.Now //nolint:forbidigo // the one clock of the run
+	verifier, err := auth.NewVerifier(issuer.Config(), issuer.Keys(), now)
+	if err != nil {
+		return Fuzz{}, nil, errors.Join(err, db.Close())
+	}
+	handler, err := handlers.NewHandler(handlers.Config{
+		Store: db, Verifier: verifier, Now: now, Logger: slog.New(slog.DiscardHandler), OpenAPI: sessiond.OpenAPI,
+	})
+	if err != nil {
+		return Fuzz{}, nil, errors.Join(err, db.Close())
+	}
+	mint := func(request auth.TokenRequest) string {
+		request.TTL = 24 * time.Hour
+		token, err := issuer.Mint(request, now())
+		if err != nil {
+			panic(err) // the generator's names are plain text
+		}
+		return token
+	}
+	return Fuzz{Handler: handler, OpenAPI: sessiond.OpenAPI, Tokens: Tokens{
+		Operator: mint(auth.TokenRequest{Subject: "operator", Scope: "admin:sessions:read admin:sessions:write"}),
+		Service:  mint(auth.TokenRequest{Subject: "idp", ClientID: "idp", Scope: "sessions:ingest"}),
+		Session: func(tenant, user, session string) string {
+			return mint(auth.TokenRequest{Subject: user, TenantID: tenant, SessionID: session})
+		},
+	}}, db.Close, nil
+}
