@@ -1,31 +1,29 @@
-package chaos_test
+package chaos
 
 import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/sessiond/sessiond/internal/chaos"
 )
 
 // crashRun is a small one: make chaos has the long ones.
-func crashRun(t *testing.T) chaos.Crash {
+func crashRun(t *testing.T) Crash {
 	t.Helper()
-	return chaos.Crash{Binary: binary(t), Dir: directory(t), Kills: 6, Writes: 200, Writers: 8, Seed: 1}
+	return Crash{Binary: sessiond(t), Dir: directory(t), Kills: 6, Writes: 200, Writers: 8, Seed: 1}
 }
 
 func TestNothingAcknowledgedIsLost(t *testing.T) {
-	for name, change := range map[string]func(*chaos.Crash){
-		"postgres": func(*chaos.Crash) {},
-		"sqlite":   func(c *chaos.Crash) { c.SQLite = true },
+	for name, change := range map[string]func(*Crash){
+		"postgres": func(*Crash) {},
+		"sqlite":   func(c *Crash) { c.SQLite = true },
 	} {
 		t.Run(name, func(t *testing.T) {
 			run := crashRun(t)
 			change(&run)
 			report, err := run.Run(t.Context())
 			require.NoError(t, err)
-			assert.Empty(t, chaos.Head(report.Broken()))
+			assert.Empty(t, Head(report.Broken()))
 			assert.Equal(t, run.Kills, report.ServerKills+report.PostgresKills)
 			assert.GreaterOrEqual(t, report.Acknowledged, run.Kills*run.Writes/2)
 			assert.Positive(t, report.Asked)

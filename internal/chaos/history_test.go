@@ -1,23 +1,21 @@
-package chaos_test
+package chaos
 
 import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/sessiond/sessiond/internal/chaos"
 )
 
-func historyRun(t *testing.T) chaos.History {
+func historyRun(t *testing.T) History {
 	t.Helper()
-	return chaos.History{Binary: binary(t), Dir: directory(t), Rounds: 12, Clients: 6, Steps: 15, Sessions: 3, Seed: 1}
+	return History{Binary: sessiond(t), Dir: directory(t), Rounds: 12, Clients: 6, Steps: 15, Sessions: 3, Seed: 1}
 }
 
 func TestTwoInstancesAreOne(t *testing.T) {
 	report, err := historyRun(t).Run(t.Context())
 	require.NoError(t, err)
-	assert.Empty(t, chaos.Head(report.Illegal))
+	assert.Empty(t, Head(report.Illegal))
 	assert.Empty(t, report.Undecided)
 	assert.Greater(t, report.Operations, 500)
 	assert.Positive(t, report.Pauses)

@@ -1,4 +1,4 @@
-package chaos_test
+package chaos
 
 import (
 	"fmt"
@@ -8,8 +8,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
-
-	"github.com/sessiond/sessiond/internal/chaos"
 )
 
 // program is sessiond, built once for all tests.
@@ -42,10 +40,10 @@ func run(m *testing.M) int {
 	return code
 }
 
-// binary is the path of sessiond.
-func binary(t *testing.T) string {
+// sessiond is the path of sessiond.
+func sessiond(t *testing.T) string {
 	t.Helper()
-	program.once.Do(func() { program.path, program.err = chaos.Build(t.Context(), program.dir) })
+	program.once.Do(func() { program.path, program.err = Build(t.Context(), program.dir) })
 	require.NoError(t, program.err)
 	return program.path
 }

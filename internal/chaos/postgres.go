@@ -25,7 +25,9 @@ type Postgres struct {
 	bin, dir   string
 	settings   []string
 	attributes *syscall.SysProcAttr
-	cmd        *exec.Cmd
+	// env is added to the environment of the server.
+	env []string
+	cmd *exec.Cmd
 }
 
 // NewPostgres makes and starts a server in a directory that does not exist yet. Settings are NAME=VALUE.
@@ -34,11 +36,14 @@ func NewPostgres(ctx context.Context, dir string, settings ...string) (*Postgres
 	if err != nil {
 		return nil, err
 	}
-	err = p.run(ctx, "initdb", "-D", p.data(), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
-	if err != nil {
+	if err := p.initialize(ctx); err != nil {
 		return nil, err
 	}
 	return p, p.Start(ctx)
+}
+
+func (p *Postgres) initialize(ctx context.Context) error {
+	return p.run(ctx, "initdb", "-D", p.data(), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
 }
 
 // NewStandby makes and starts a server that streams from another one.
@@ -99,6 +104,7 @@ func (p *Postgres) Start(ctx context.Context) error {
 	}
 	p.cmd = exec.Command(filepath.Join(p.bin, "postgres"), args...) //nolint:gosec,noctx // as above; it outlives the call
 	p.cmd.SysProcAttr, p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = p.attributes, p.dir, log, log
+	p.cmd.Env = append(os.Environ(), p.env...)
 	if err := p.cmd.Start(); err != nil {
 		return err
 	}
