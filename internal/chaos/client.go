@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -59,8 +60,8 @@ type answer struct {
 	body   []byte
 }
 
-// do sends a request once. A body is a form when it is url.Values, JSON otherwise. The error is errNoAnswer.
-func (c *Client) do(ctx context.Context, method, path, token string, body any) (answer, error) {
+// do sends a request once, with headers by name and value. A body is a form when it is url.Values, JSON otherwise. The error is errNoAnswer.
+func (c *Client) do(ctx context.Context, method, path, token string, body any, headers ...string) (answer, error) {
 	content, kind, err := encode(body)
 	if err != nil {
 		return answer{}, err
@@ -73,6 +74,9 @@ func (c *Client) do(ctx context.Context, method, path, token string, body any) (
 	request.Header.Set("Authorization", "Bearer "+token)
 	if kind != "" {
 		request.Header.Set("Content-Type", kind)
+	}
+	for pair := range slices.Chunk(headers, 2) {
+		request.Header.Set(pair[0], pair[1])
 	}
 	response, err := c.http.Do(request)
 	if err != nil {
@@ -99,10 +103,10 @@ func encode(body any) (io.Reader, string, error) {
 }
 
 // register registers a session.
-func (c *Client) register(ctx context.Context, tenant, user, id string) (answer, error) {
+func (c *Client) register(ctx context.Context, tenant, user, id string, headers ...string) (answer, error) {
 	return c.do(ctx, http.MethodPost, "/api/v1/lifecycle/sessions", c.operator, map[string]any{
 		"id": id, "tenant_id": tenant, "user_id": user, "expires_at": clock().Add(24 * time.Hour),
-	})
+	}, headers...)
 }
 
 // reach notes single sign-on into an application.
@@ -112,8 +116,8 @@ func (c *Client) reach(ctx context.Context, id, application string) (answer, err
 }
 
 // revoke ends a session.
-func (c *Client) revoke(ctx context.Context, tenant, id string) (answer, error) {
-	return c.do(ctx, http.MethodDelete, "/api/v1/tenants/"+tenant+"/sessions/"+id, c.operator, nil)
+func (c *Client) revoke(ctx context.Context, tenant, id string, headers ...string) (answer, error) {
+	return c.do(ctx, http.MethodDelete, "/api/v1/tenants/"+tenant+"/sessions/"+id, c.operator, nil, headers...)
 }
 
 // revokeSome ends sessions of a user, all or none.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -55,27 +56,36 @@ type crash struct {
 	random   *rand.Rand
 	postgres *Postgres
 	server   *Server
+	// target is the server that is asked.
+	target   atomic.Pointer[Server]
 	client   *Client
 	journals []*journal
 	acks     chan struct{}
 	// serverFirst is the order of the next two kills.
 	serverFirst bool
+	// strike is what is done between writes.
+	strike func(ctx context.Context, n int) error
 }
 
 // Run does it. An error is a fault of the run itself; what the report says of broken promises is none.
 func (c Crash) Run(ctx context.Context) (CrashReport, error) {
 	run := &crash{Crash: c, random: rand.New(rand.NewPCG(c.Seed, 0)), acks: make(chan struct{}, 1024)} //nolint:gosec // repeatable
-	run.report.Answers = map[int]int{}
+	run.strike = run.kill
+	return run.run(ctx)
+}
+
+func (c *crash) run(ctx context.Context) (CrashReport, error) {
+	c.report.Answers = map[int]int{}
 	start := clock()
-	err := errors.Join(run.start(ctx), ctx.Err())
+	err := errors.Join(c.start(ctx), ctx.Err())
 	if err == nil {
-		err = run.rounds(ctx)
+		err = c.rounds(ctx)
 	}
 	if err == nil {
-		err = run.verify(ctx)
+		err = c.verify(ctx)
 	}
-	run.report.Took = clock().Sub(start)
-	return run.report, errors.Join(err, run.stop())
+	c.report.Took = clock().Sub(start)
+	return c.report, errors.Join(err, c.stop())
 }
 
 func (c *crash) start(ctx context.Context) error {
@@ -94,11 +104,15 @@ func (c *crash) start(ctx context.Context) error {
 		return err
 	}
 	var err error
-	c.client, err = c.server.client()
+	c.target.Store(c.server)
+	if c.client, err = c.server.client(); err != nil {
+		return err
+	}
+	c.client.base = func() string { return c.target.Load().URL() }
 	for i := range c.Writers {
 		c.journals = append(c.journals, newJournal(i))
 	}
-	return err
+	return nil
 }
 
 func (c *crash) stop() error {
@@ -148,7 +162,7 @@ func (c *crash) kills(ctx context.Context) error {
 				return fmt.Errorf("nothing is acknowledged any more after %d kills: %w", kill, errPatience)
 			}
 		}
-		if err := c.kill(ctx, kill); err != nil {
+		if err := c.strike(ctx, kill); err != nil {
 			return fmt.Errorf("kill %d: %w", kill+1, err)
 		}
 		if c.Progress != nil {

@@ -190,25 +190,34 @@ func (p *Postgres) Promote(ctx context.Context) error {
 // signal sends a signal to all processes of the server. Each has a session of its own, so that no process group holds
 // them together.
 func (p *Postgres) signal(sig syscall.Signal) ([]int, error) {
-	postmaster := p.cmd.Process.Pid
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", postmaster, postmaster))
+	family, err := childrenOf(p.cmd.Process.Pid)
 	if err != nil {
 		return nil, err
 	}
-	family := []int{postmaster}
-	for _, field := range strings.Fields(string(text)) {
-		pid, err := strconv.Atoi(field)
-		if err != nil {
-			return nil, err
-		}
-		family = append(family, pid)
-	}
+	family = append(family, p.cmd.Process.Pid)
 	for _, pid := range family {
 		if err := syscall.Kill(pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
 			return nil, err
 		}
 	}
 	return family, nil
+}
+
+// childrenOf are the processes that a process has started.
+func childrenOf(parent int) ([]int, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", parent, parent))
+	if err != nil {
+		return nil, err
+	}
+	var children []int
+	for _, field := range strings.Fields(string(text)) {
+		pid, err := strconv.Atoi(field)
+		if err != nil {
+			return nil, err
+		}
+		children = append(children, pid)
+	}
+	return children, nil
 }
 
 func zombie(pid int) bool {

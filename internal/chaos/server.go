@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -33,6 +35,10 @@ type Server struct {
 	Binary, Dir, Database string
 	Flags                 []string
 
+	// wrap is a program that runs it, with its arguments.
+	wrap []string
+	// log is the log's name, where it is not the usual one.
+	log string
 	cmd *exec.Cmd
 	url atomic.Value
 }
@@ -51,8 +57,9 @@ func (s *Server) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	args := []string{"serve", "--dev", "--data-dir", s.Dir, "--addr", "127.0.0.1:0", "--database-url", s.Database}
-	s.cmd = exec.Command(s.Binary, append(args, s.Flags...)...) //nolint:gosec,noctx // our own; it outlives the call
+	args := append(slices.Clone(s.wrap), s.Binary, "serve", "--dev", "--data-dir", s.Dir, "--addr", "127.0.0.1:0", "--database-url", s.Database)
+	args = append(args, s.Flags...)
+	s.cmd = exec.Command(args[0], args[1:]...) //nolint:gosec,noctx // our own; it outlives the call
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	s.cmd.Stderr = log
 	if err := s.cmd.Start(); err != nil {
@@ -77,7 +84,7 @@ func (s *Server) Start(ctx context.Context) error {
 func (s *Server) URL() string { return s.url.Load().(string) }
 
 // LogFile has what it logged, of all starts.
-func (s *Server) LogFile() string { return filepath.Join(s.Dir, "sessiond.log") }
+func (s *Server) LogFile() string { return filepath.Join(s.Dir, cmp.Or(s.log, "sessiond.log")) }
 
 // Kill ends it at once.
 func (s *Server) Kill() error {
