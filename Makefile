@@ -3,6 +3,8 @@ SHELL := /bin/bash
 
 # Tools that are not in go.mod, by exact version.
 GOLANGCI_LINT_VERSION := v2.15.0
+GOVULNCHECK_VERSION := v1.9.0
+CYCLONEDX_GOMOD_VERSION := v1.10.0
 BIN := $(CURDIR)/.bin
 LINT := $(BIN)/golangci-lint-$(GOLANGCI_LINT_VERSION)
 
@@ -19,7 +21,7 @@ build: go ## Build ./sessiond
 	CGO_ENABLED=0 go build -o sessiond ./cmd/sessiond
 
 .PHONY: test
-test: go gcc postgres node ## Run every test on both engines, with the race detector
+test: go gcc postgres node strace ## Run every test on both engines, with the race detector
 	go test -race -shuffle=on ./...
 
 .PHONY: bench
@@ -31,7 +33,7 @@ microbench: go ## Run the Go benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
 
 .PHONY: cover
-cover: go postgres node ## Run the tests and show what they reach
+cover: go gcc postgres node strace ## Run the tests and show what they reach
 	go test -coverpkg=./... -coverprofile=coverage.out ./...
 	go tool cover -func=coverage.out | tail -1
 
@@ -64,7 +66,7 @@ $(LINT): | go gcc
 	mv $(BIN)/golangci-lint $@
 
 # What the targets need of the machine. Debian's packages are installed when this user may.
-.PHONY: go gcc postgres node
+.PHONY: go gcc postgres node strace
 go:
 	@command -v go >/dev/null || { echo "Go is missing: install the version that go.mod names from https://go.dev/dl/"; exit 1; }
 gcc:
@@ -105,3 +107,40 @@ $(NODE_MODULES): $(CLIENTS)/package.json $(CLIENTS)/package-lock.json $(CLIENTS)
 .PHONY: chromium
 chromium:
 	@command -v chromium >/dev/null || scripts/install-package chromium fonts-dejavu-core
+
+strace:
+	@command -v strace >/dev/null || scripts/install-package strace
+
+# Faults on purpose; docs/assurance.md says what is run, and has the figures of the long runs.
+CHAOS := go run ./internal/chaos/cmd/chaos
+LONG := "crash" "crash --control --kills 20" "crash --sqlite --kills 100 --writes 1000" "powerloss" "powerloss --control --moments 50" \
+	"history" "history --control --rounds 50" "fuzz"
+
+.PHONY: chaos
+chaos: go postgres strace ## Kill, cut off and confuse sessiond at full length; ARGS="crash --help" runs one of it
+ifdef ARGS
+	$(CHAOS) $(ARGS)
+else
+	@set -e; for run in $(LONG); do echo "chaos $$run"; $(CHAOS) $$run; done
+endif
+
+.PHONY: assurance
+assurance: go gcc postgres strace ## Everything that is known about failures at a small size, with one table of figures
+	go test -count=1 ./internal/chaos/... ./internal/apifuzz/...
+	$(CHAOS) assurance
+	@scripts/upgrade-check || [ $$? = 2 ]
+	@$(MAKE) --no-print-directory sbom
+	@scripts/vulnerabilities $(GOVULNCHECK_VERSION) || [ $$? = 2 ]
+
+.PHONY: upgrade-check
+upgrade-check: go postgres ## Bring the schema up to date under the previous version; needs the repository's history
+	scripts/upgrade-check
+
+.PHONY: vuln
+vuln: go ## Look for known vulnerabilities; fails, and says so, when their database cannot be reached
+	scripts/vulnerabilities $(GOVULNCHECK_VERSION)
+
+.PHONY: sbom
+sbom: go ## Write sessiond.cdx.json, what the program is made of (CycloneDX)
+	CGO_ENABLED=0 go run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(CYCLONEDX_GOMOD_VERSION) \
+		app -json -licenses -main cmd/sessiond -output sessiond.cdx.json .

@@ -46,7 +46,7 @@ func TestFailuresAreNoticed(t *testing.T) {
 		answer http.HandlerFunc
 		says   string
 	}{
-		"an error":             {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, "an error of the server"},
+		"an error":             {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }, "an error of the server"},
 		"an undeclared status": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }, "status 418 is not declared"},
 		"an undeclared type": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/html")
@@ -62,9 +62,9 @@ func TestFailuresAreNoticed(t *testing.T) {
 			w.Header().Set("X-Powered-By", "1")
 			_, _ = w.Write([]byte(`{}`))
 		}, "header X-Powered-By is not declared"},
-		"anything is good":   {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(200) }, "a misfit is not refused as one"},
-		"broken is good":     {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(200) }, "a broken request is not refused"},
-		"anything is misfit": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(422) }, "a good request is refused as a misfit"},
+		"anything is good":   {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }, "a misfit is not refused as one"},
+		"broken is good":     {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }, "a broken request is not refused"},
+		"anything is misfit": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnprocessableEntity) }, "a good request is refused as a misfit"},
 		"without an id": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			_, _ = w.Write([]byte(`{}`))

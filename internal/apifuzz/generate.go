@@ -36,6 +36,7 @@ func (g *generator) request(o operation, k kind) (*request, bool) {
 		return r, g.broken(o, r)
 	case odd:
 		g.odd(o, r)
+	case good, kinds:
 	}
 	return r, true
 }
@@ -233,16 +234,21 @@ func (g *generator) string(name string, s *openapi3.Schema) string {
 	if known, ok := g.named(name); ok && g.IntN(4) > 0 {
 		return known
 	}
-	high := 300
-	if s.MaxLength != nil {
-		high = int(*s.MaxLength)
-	}
-	low := int(s.MinLength)
+	low, high := lengths(s)
 	text := g.text(low, pick(g, min(low+5, high), min(low+20, high), high))
 	if g.IntN(10) == 0 && s.MaxLength != nil {
 		text = g.text(high, high)
 	}
 	return text
+}
+
+// lengths are the fewest and the most characters of a text.
+func lengths(s *openapi3.Schema) (low, high int) {
+	const most = 300 // where the contract does not say
+	if s.MaxLength == nil {
+		return int(min(s.MinLength, most)), most //nolint:gosec // bounded
+	}
+	return int(min(s.MinLength, 1<<16)), int(min(*s.MaxLength, 1<<16)) //nolint:gosec // bounded
 }
 
 // time makes one that is mostly in the future where a session would have ended otherwise.

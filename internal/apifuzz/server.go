@@ -31,7 +31,7 @@ func OnSQLite(ctx context.Context, dir string) (Fuzz, func() error, error) {
 	if err != nil {
 		return Fuzz{}, nil, errors.Join(err, db.Close())
 	}
-	handler, err := handlers.NewHandler(handlers.Config{
+	handler, err := handlers.NewHandler(handlers.Config{ //nolint:contextcheck // requests bring their own
 		Store: db, Verifier: verifier, Now: now, Logger: slog.New(slog.DiscardHandler), OpenAPI: sessiond.OpenAPI,
 	})
 	if err != nil {

@@ -52,10 +52,15 @@ func misfitTexts(s *openapi3.Schema) []string {
 	case s.Type.Is(openapi3.TypeBoolean):
 		return []string{"", "maybe", "2", "truee", "null"}
 	case s.Type.Is(openapi3.TypeString) && s.MaxLength != nil:
-		return []string{strings.Repeat("x", int(*s.MaxLength)+1)}
+		return []string{tooLong(s, "x")}
 	default:
 		return nil
 	}
+}
+
+func tooLong(s *openapi3.Schema, of string) string {
+	_, most := lengths(s)
+	return strings.Repeat(of, most+1)
 }
 
 // misfitBodies are ways to break a rule of a body.
@@ -128,7 +133,7 @@ func misfitValues(s *openapi3.Schema) []any {
 		case option.Format == "ipvanyaddress":
 			values = append(values, "256.1.1.1", "localhost", "1.2.3.4/33", "")
 		case option.Type.Is(openapi3.TypeString) && option.MaxLength != nil:
-			values = append(values, strings.Repeat("ä", int(*option.MaxLength)+1))
+			values = append(values, tooLong(option, "ä"))
 		}
 		if option.MinLength > 0 {
 			values = append(values, "")

@@ -182,7 +182,7 @@ func (c *crash) kill(ctx context.Context, kill int) error {
 		return errors.Join(c.server.Kill(), c.server.Start(ctx))
 	}
 	c.report.PostgresKills++
-	return errors.Join(c.postgres.Kill(), c.postgres.Start(ctx))
+	return errors.Join(c.postgres.Kill(ctx), c.postgres.Start(ctx))
 }
 
 // Text is the report as a line.

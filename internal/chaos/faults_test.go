@@ -51,7 +51,7 @@ func newFaulty(t *testing.T, postgres *Postgres, url string, flags ...string) *f
 // deadline is short, so that tests of a database that does not answer are.
 func deadline(t *testing.T) []string {
 	t.Helper()
-	help, err := exec.CommandContext(t.Context(), sessiond(t), "serve", "--help").Output()
+	help, err := exec.CommandContext(t.Context(), sessiond(t), "serve", "--help").Output() //nolint:gosec // our own
 	require.NoError(t, err)
 	if !strings.Contains(string(help), "--request-timeout") {
 		return nil
@@ -149,7 +149,7 @@ func TestPostgresGoesAway(t *testing.T) {
 		fail, mend func(ctx context.Context) error
 	}{
 		{"stopped", func(context.Context) error { return postgres.Stop() }, postgres.Start},
-		{"killed", func(context.Context) error { return postgres.Kill() }, postgres.Start},
+		{"killed", postgres.Kill, postgres.Start},
 		{"frozen", func(context.Context) error { return postgres.Freeze() }, func(context.Context) error { return postgres.Thaw() }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -320,7 +320,7 @@ func TestFailover(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, standby.Stop()) })
 	require.NoError(t, primary.Do(t.Context(), "postgres", "ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()"))
 	f := newFaulty(t, primary, urlOf("sessions", primary.dir, standby.dir))
-	require.NoError(t, primary.Kill())
+	require.NoError(t, primary.Kill(t.Context()))
 	f.away()
 	require.NoError(t, standby.Do(t.Context(), "postgres", "ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()"))
 	require.NoError(t, standby.Promote(t.Context()))

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -220,6 +221,7 @@ func (c *Client) act(ctx context.Context, a action, about subject) result {
 		return written(got, err, http.StatusNotFound, refusedAbsent)
 	case using:
 		ask = c.admitted
+	case introspecting:
 	}
 	alive, err := ask(ctx, about.token)
 	switch {
@@ -258,14 +260,15 @@ func (h *history) judge(seen map[string][]porcupine.Operation) {
 			h.report.Illegal = append(h.report.Illegal, id+": "+describe(operations))
 		case porcupine.Unknown:
 			h.report.Undecided = append(h.report.Undecided, id)
+		case porcupine.Ok:
 		}
 	}
 }
 
 func describe(operations []porcupine.Operation) string {
-	text := ""
+	var text strings.Builder
 	for _, o := range operations {
-		text += fmt.Sprintf("\n  %d to %d µs, client %d: %v → %v", o.Call/1000, o.Return/1000, o.ClientId, o.Input, o.Output)
+		fmt.Fprintf(&text, "\n  %d to %d µs, client %d: %v → %v", o.Call/1000, o.Return/1000, o.ClientId, o.Input, o.Output)
 	}
-	return text
+	return text.String()
 }

@@ -51,7 +51,7 @@ func sessiond(t *testing.T) string {
 // directory is one that PostgreSQL can reach, unlike the test's own.
 func directory(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp(program.dir, "run-")
+	dir, err := os.MkdirTemp(program.dir, "run-") //nolint:usetesting // as said
 	require.NoError(t, err)
 	require.NoError(t, os.Chmod(dir, 0o711)) //nolint:gosec // as said above
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })

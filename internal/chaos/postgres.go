@@ -76,7 +76,7 @@ func preparePostgres(dir string, settings []string) (*Postgres, error) {
 	uid, uidErr := strconv.ParseUint(account.Uid, 10, 32)
 	gid, gidErr := strconv.ParseUint(account.Gid, 10, 32)
 	p.attributes.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
-	return p, errors.Join(uidErr, gidErr, os.Chown(dir, int(uid), int(gid))) //nolint:gosec // 32 bits, see above
+	return p, errors.Join(uidErr, gidErr, os.Chown(dir, int(uid), int(gid)))
 }
 
 func (p *Postgres) data() string { return filepath.Join(p.dir, "data") }
@@ -138,7 +138,7 @@ func urlOf(database string, dirs ...string) string {
 }
 
 // Kill ends all processes of the server at once, as a failure of its machine does.
-func (p *Postgres) Kill() error {
+func (p *Postgres) Kill(ctx context.Context) error {
 	// The postmaster is stopped first, so that it starts no process that is then missed.
 	if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		return err
@@ -146,7 +146,7 @@ func (p *Postgres) Kill() error {
 	family, err := p.signal(syscall.SIGKILL)
 	_ = p.cmd.Wait() // a program that is killed does not end well
 	// The next start would find the shared memory in use.
-	return errors.Join(err, await(context.Background(), func() error { //nolint:forbidigo // bounded by the patience
+	return errors.Join(err, await(ctx, func() error {
 		for _, pid := range family {
 			if syscall.Kill(pid, 0) == nil && !zombie(pid) {
 				return fmt.Errorf("process %d is still there", pid)
@@ -210,7 +210,7 @@ func childrenOf(parent int) ([]int, error) {
 		return nil, err
 	}
 	var children []int
-	for _, field := range strings.Fields(string(text)) {
+	for field := range strings.FieldsSeq(string(text)) {
 		pid, err := strconv.Atoi(field)
 		if err != nil {
 			return nil, err

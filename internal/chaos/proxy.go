@@ -165,6 +165,7 @@ func (c *conversation) requests(client, server net.Conn) {
 				c.mu.Lock()
 				c.silent = true
 				c.mu.Unlock()
+			case whole:
 			}
 		}
 		if _, err := server.Write(m); err != nil {
@@ -175,7 +176,7 @@ func (c *conversation) requests(client, server net.Conn) {
 
 // commits reports whether a message makes a write permanent.
 func (c *conversation) commits(m []byte) bool {
-	body := m[5:]
+	body := m[5:] //nolint:gosec // a typed message has a head of five bytes
 	switch m[0] {
 	case 'P': // Parse: name, text
 		name, text, _ := bytes.Cut(body, []byte{0})

@@ -33,56 +33,64 @@ type event struct {
 
 // The forms of strace -f -y -xx: a call in one line, or in two when another thread comes between.
 var (
-	callForm    = regexp.MustCompile(`^(\d+) +(pwrite64|write|fsync|fdatasync|ftruncate)\(\d+<([^>]*)>(?:, "((?:\\x[0-9a-f]{2})*)")?(.*)$`) //nolint:gochecknoglobals // constants
-	resumedForm = regexp.MustCompile(`^(\d+) +<\.\.\. (\w+) resumed>(.*)$`)                                                                 //nolint:gochecknoglobals // as above
-	unlinkForm  = regexp.MustCompile(`^\d+ +unlink(?:at)?\((?:[^"]*, )?"((?:\\x[0-9a-f]{2})*)".* = 0$`)                                     //nolint:gochecknoglobals // as above
-	answerForm  = regexp.MustCompile(`(?s)^HTTP/1\.1 2\d\d .*?X-Request-Id: ((?:register|revoke):\S+)\r\n`)                                 //nolint:gochecknoglobals // as above
+	callForm    = regexp.MustCompile(`^(\d+) +(pwrite64|write|fsync|fdatasync|ftruncate)\(\d+<([^>]*)>(?:, "((?:\\x[0-9a-f]{2})*)")?(.*)$`)
+	resumedForm = regexp.MustCompile(`^(\d+) +<\.\.\. (\w+) resumed>(.*)$`)
+	unlinkForm  = regexp.MustCompile(`^\d+ +unlink(?:at)?\((?:[^"]*, )?"((?:\\x[0-9a-f]{2})*)".* = 0$`)
+	answerForm  = regexp.MustCompile(`(?s)^HTTP/1\.1 2\d\d .*?X-Request-Id: ((?:register|revoke):\S+)\r\n`)
 )
+
+// reader reads a record line by line.
+type reader struct {
+	events []event
+	// waiting are calls that have not ended, by thread.
+	waiting map[string]event
+}
 
 // readRecord reads what happened to the database's files, and the answers.
 func readRecord(text string) ([]event, error) {
-	var events []event
-	waiting := map[string]event{} // by thread
+	r := reader{waiting: map[string]event{}}
 	for line := range strings.Lines(text) {
-		line = strings.TrimSuffix(line, "\n")
-		if resumed := resumedForm.FindStringSubmatch(line); resumed != nil {
-			if e, found := waiting[resumed[1]]; found && succeeded(resumed[3]) {
-				if err := e.offset(resumed[3]); err != nil {
-					return nil, err
-				}
-				events = append(events, e)
-			}
-			delete(waiting, resumed[1])
-			continue
-		}
-		if gone := unlinkForm.FindStringSubmatch(line); gone != nil {
-			events = append(events, event{kind: removed, name: filepath.Base(unescape(gone[1]))})
-			continue
-		}
-		call := callForm.FindStringSubmatch(line)
-		if call == nil {
-			continue
-		}
-		e, ours, err := readCall(call[2], unescape(call[3]), call[4])
-		switch {
-		case err != nil:
+		if err := r.read(strings.TrimSuffix(line, "\n")); err != nil {
 			return nil, err
-		case !ours:
-		case e.kind == answered:
-			events = append(events, e)
-		case strings.HasSuffix(line, "<unfinished ...>"):
-			if err := e.offset(call[5]); err != nil {
-				return nil, err
-			}
-			waiting[call[1]] = e
-		case succeeded(line):
-			if err := e.offset(call[5]); err != nil {
-				return nil, err
-			}
-			events = append(events, e)
 		}
 	}
-	return events, nil
+	return r.events, nil
+}
+
+func (r *reader) read(line string) error {
+	if resumed := resumedForm.FindStringSubmatch(line); resumed != nil {
+		e, found := r.waiting[resumed[1]]
+		delete(r.waiting, resumed[1])
+		if !found || !succeeded(resumed[3]) {
+			return nil
+		}
+		err := e.offset(resumed[3])
+		r.events = append(r.events, e)
+		return err
+	}
+	if gone := unlinkForm.FindStringSubmatch(line); gone != nil {
+		r.events = append(r.events, event{kind: removed, name: filepath.Base(unescape(gone[1]))})
+		return nil
+	}
+	call := callForm.FindStringSubmatch(line)
+	if call == nil {
+		return nil
+	}
+	e, ours, err := readCall(call[2], unescape(call[3]), call[4])
+	if err != nil || !ours {
+		return err
+	}
+	if e.kind == answered {
+		r.events = append(r.events, e)
+		return nil
+	}
+	err = e.offset(call[5])
+	if strings.HasSuffix(line, "<unfinished ...>") {
+		r.waiting[call[1]] = e
+	} else if succeeded(line) {
+		r.events = append(r.events, e)
+	}
+	return err
 }
 
 func succeeded(rest string) bool { return !strings.Contains(rest, ") = -1 ") }

@@ -29,6 +29,15 @@ func (c *crash) verify(ctx context.Context) error {
 	for line := range strings.Lines(errorText(err)) {
 		c.report.Torn = append(c.report.Torn, strings.TrimSpace(line))
 	}
+	c.compare(left)
+	if err := c.server.Check(ctx); err != nil {
+		c.report.Torn = append(c.report.Torn, err.Error())
+	}
+	return nil
+}
+
+// compare holds the journals against what is left in the database.
+func (c *crash) compare(left map[string]*remains) {
 	for id, r := range left {
 		if torn := r.torn(); torn != "" {
 			c.report.Torn = append(c.report.Torn, id+": "+torn)
@@ -48,10 +57,6 @@ func (c *crash) verify(ctx context.Context) error {
 	if tried != len(left) {
 		c.report.Torn = append(c.report.Torn, fmt.Sprintf("%d sessions are there that nobody registered", len(left)-tried))
 	}
-	if err := c.server.Check(ctx); err != nil {
-		c.report.Torn = append(c.report.Torn, err.Error())
-	}
-	return nil
 }
 
 func errorText(err error) string {
