@@ -37,7 +37,7 @@ func openPostgres(ctx context.Context, url string, maxConns int) (gorm.Dialector
 	if maxConns <= 0 {
 		maxConns = defaultMaxConns
 	}
-	config.MaxConns = int32(min(maxConns, math.MaxInt32)) //nolint:gosec // bounded here
+	config.MaxConns = int32(min(maxConns, math.MaxInt32))
 	config.AfterConnect = settle
 	// The pool's own context must not end it.
 	pool, err := pgxpool.NewWithConfig(context.WithoutCancel(ctx), config)

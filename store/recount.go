@@ -230,7 +230,8 @@ func (c *recount) compare(kept, counted tallies) {
 	for _, key := range slices.SortedFunc(maps.Keys(keys), tallyKey.compare) {
 		was, is := kept[key], counted[key]
 		was.name, is.name = "", ""
-		if was != is && !((key.kind == kindCreated || key.kind == kindRevoked) && key.key < edge) {
+		past := (key.kind == kindCreated || key.kind == kindRevoked) && key.key < edge
+		if was != is && !past {
 			c.report(Drift{
 				TenantID: key.tenant, PartnerID: key.partner, Kind: key.kind, Key: key.key,
 				Kept: [3]int64{was.open, was.total, was.revoked}, Counted: [3]int64{is.open, is.total, is.revoked},

@@ -3,8 +3,6 @@ package store
 import (
 	"strings"
 	"time"
-
-	"gorm.io/gorm"
 )
 
 // Selection says whose sessions an operation may see or end. Conditions combine with AND, and an empty id is a value
@@ -54,23 +52,6 @@ func (s Selection) empty() bool {
 		}
 	}
 	return !s.all
-}
-
-// where puts the conditions into a statement, the tenant first.
-func (s Selection) where(db *gorm.DB) *gorm.DB {
-	if s.tenant != nil {
-		db = db.Where("tenant_id = ?", *s.tenant)
-	}
-	if s.partner != nil {
-		db = db.Where("partner_id = ?", *s.partner)
-	}
-	if s.user != nil {
-		db = db.Where("user_id = ?", *s.user)
-	}
-	if !s.all {
-		db = db.Where("1 = 0")
-	}
-	return db
 }
 
 // storable reports whether an id can be in the database at all. PostgreSQL refuses text with NUL or invalid UTF-8 with

@@ -165,7 +165,7 @@ func collect(found *sql.Rows, err error, scan func(rows) error) error {
 	if err != nil {
 		return err
 	}
-	defer found.Close() //nolint:errcheck // Err tells
+	defer found.Close()
 	return each(found, scan)
 }
 

@@ -34,14 +34,10 @@ var beginningOfTime = time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC) //nolint:gocheckn
 // The due ones are few, but PostgreSQL would expect a third of all and read them another way: it expects less between two
 // bounds, and a limit keeps the partner out of its choice.
 func (st *statement) addGone(columns string, sc scope, now time.Time) *statement {
-	tenant := ""
-	if sc.tenant != "" {
-		tenant = "tenant_id = ? AND "
-	}
-	st.add("(SELECT * FROM (SELECT partner_id, "+columns+" FROM sessions WHERE ").addIf(tenant, sc.tenant)
+	st.add("(SELECT * FROM (SELECT partner_id, " + columns + " FROM sessions WHERE ").addTenant(sc)
 	st.add(due+" AND ends_at > ? LIMIT 1000000000) AS due", now, beginningOfTime)
 	st.add(" UNION ALL SELECT partner_id, " + columns + " FROM (SELECT tenant_id AS of, max(at) AS at FROM tenant_endings GROUP BY tenant_id) AS e")
-	st.add(" JOIN sessions ON tenant_id = of AND created_at <= at WHERE ").addIf(tenant, sc.tenant)
+	st.add(" JOIN sessions ON tenant_id = of AND created_at <= at WHERE ").addTenant(sc)
 	st.add("ended_how IS NULL AND NOT ends_at <= ?) AS gone", now)
 	if sc.partner != "" {
 		st.add(" WHERE partner_id = ?", sc.partner)
@@ -49,12 +45,11 @@ func (st *statement) addGone(columns string, sc scope, now time.Time) *statement
 	return st
 }
 
-// addIf appends text that is not empty, with its argument.
-func (st *statement) addIf(text string, arg any) *statement {
-	if text == "" {
-		return st
+// addTenant appends the condition of a scope's tenant, when it has one, with an AND.
+func (st *statement) addTenant(sc scope) {
+	if sc.tenant != "" {
+		st.add("tenant_id = ? AND ", sc.tenant)
 	}
-	return st.add(text, arg)
 }
 
 // addTotal appends an expression for the exact number of selected sessions: the tally, what is not folded into it yet,

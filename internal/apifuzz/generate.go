@@ -246,9 +246,9 @@ func (g *generator) string(name string, s *openapi3.Schema) string {
 func lengths(s *openapi3.Schema) (low, high int) {
 	const most = 300 // where the contract does not say
 	if s.MaxLength == nil {
-		return int(min(s.MinLength, most)), most //nolint:gosec // bounded
+		return int(min(s.MinLength, most)), most
 	}
-	return int(min(s.MinLength, 1<<16)), int(min(*s.MaxLength, 1<<16)) //nolint:gosec // bounded
+	return int(min(s.MinLength, 1<<16)), int(min(*s.MaxLength, 1<<16))
 }
 
 // time makes one that is mostly in the future where a session would have ended otherwise.

@@ -71,8 +71,10 @@ func (j judge) declared(o operation, r *request, answer *httptest.ResponseRecord
 	if answer.Body.Len() == 0 && len(response.Value.Content) > 0 {
 		return errors.New("the body is missing")
 	}
-	usual := []string{"Content-Type", "Content-Length", "Cache-Control", "Vary", "X-Content-Type-Options", "Content-Security-Policy",
-		"Referrer-Policy", "Strict-Transport-Security", "X-Frame-Options", "Date"}
+	usual := []string{
+		"Content-Type", "Content-Length", "Cache-Control", "Vary", "X-Content-Type-Options", "Content-Security-Policy",
+		"Referrer-Policy", "Strict-Transport-Security", "X-Frame-Options", "Date",
+	}
 	for name := range answer.Header() {
 		if !slices.Contains(usual, name) && !slices.ContainsFunc(headers(response.Value), func(declared string) bool { return declared == name }) {
 			return fmt.Errorf("header %s is not declared", name)

@@ -39,7 +39,7 @@ func TestWycheproof(t *testing.T) {
 		"json_web_crypto_test.json":    {taken: 2, refused: 76, unsupported: 4, differ: map[int]string{46: roca}},
 	} {
 		t.Run(file, func(t *testing.T) {
-			data, err := os.ReadFile("testdata/wycheproof/" + file)
+			data, err := os.ReadFile("testdata/wycheproof/" + file) //nolint:gosec // one of the three above
 			require.NoError(t, err)
 			var all vectors
 			require.NoError(t, json.Unmarshal(data, &all))

@@ -134,10 +134,11 @@ type conversation struct {
 
 // message reads one; the very first of a client has no type.
 func message(from io.Reader, typed bool) ([]byte, error) {
-	head := make([]byte, 4, 5)
+	size := 4
 	if typed {
-		head = head[:5]
+		size = 5
 	}
+	head := make([]byte, size)
 	if _, err := io.ReadFull(from, head); err != nil {
 		return nil, err
 	}
@@ -176,7 +177,7 @@ func (c *conversation) requests(client, server net.Conn) {
 
 // commits reports whether a message makes a write permanent.
 func (c *conversation) commits(m []byte) bool {
-	body := m[5:] //nolint:gosec // a typed message has a head of five bytes
+	body := m[5:]
 	switch m[0] {
 	case 'P': // Parse: name, text
 		name, text, _ := bytes.Cut(body, []byte{0})

@@ -298,6 +298,7 @@ func testSchema(t *testing.T, newStore Factory) {
 
 // testTenantEndings is about tenants with so many sessions that ending all of them is said first and done afterwards.
 func testTenantEndings(t *testing.T, newStore Factory) {
+	t.Helper()
 	f := newFixture(t, newStore)
 	for i := range 9 {
 		s := session("acme", fmt.Sprintf("u%d", i%3), fmt.Sprintf("s%d", i))

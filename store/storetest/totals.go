@@ -31,6 +31,7 @@ func (f fixture) exact() {
 }
 
 func testTotals(t *testing.T, newStore Factory) {
+	t.Helper()
 	t.Run("every change is counted, folded or not", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		for _, fold := range []func(){func() {}, f.foldAll} {
