@@ -142,11 +142,11 @@ func message(from io.Reader, typed bool) ([]byte, error) {
 	if _, err := io.ReadFull(from, head); err != nil {
 		return nil, err
 	}
-	size := binary.BigEndian.Uint32(head[len(head)-4:])
-	if size < 4 || size > 1<<26 {
+	length := binary.BigEndian.Uint32(head[len(head)-4:])
+	if length < 4 || length > 1<<26 {
 		return nil, errors.New("no message of the protocol")
 	}
-	body := make([]byte, size-4)
+	body := make([]byte, length-4)
 	_, err := io.ReadFull(from, body)
 	return append(head, body...), err
 }
