@@ -44,7 +44,7 @@ type Config struct {
 // Smoke is a configuration that runs everything once and measures nothing of worth.
 func Smoke() Config {
 	return Config{
-		Shape: Shape{3000, 10, 900}, SQLite: Shape{2000, 10, 600}, Concurrency: 4, Requests: 40, Rounds: 1,
+		Shape: Shape{3000, 10, 900}, SQLite: Shape{800, 6, 300}, Concurrency: 4, Requests: 40, Rounds: 1,
 		Flat: Flat{Sizes: []int{300, 600, 1200}, Smallest: 2, RevokeAll: 500}, Progress: io.Discard,
 	}
 }
