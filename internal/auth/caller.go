@@ -44,30 +44,37 @@ type Reach struct {
 	PartnerID string
 }
 
-// The context keys are types of their own, so that no other package can put a caller in by accident.
-type (
-	callerKey struct{}
-	reachKey  struct{}
-)
+// contextKey is a type of its own, so that no other package can put a caller in by accident.
+type contextKey struct{}
+
+// findings are what is found out about one request on its way. Authenticate puts them into its context and Authorize adds
+// the reach in place, which spares a second copy of the request.
+type findings struct {
+	caller         Caller
+	reach          Reach
+	known, decided bool // whether there is a caller, and a reach
+}
+
+func findingsIn(ctx context.Context) *findings {
+	if found, ok := ctx.Value(contextKey{}).(*findings); ok {
+		return found
+	}
+	return &findings{}
+}
 
 // NewContext returns a context that carries the caller.
 func NewContext(ctx context.Context, caller Caller) context.Context {
-	return context.WithValue(ctx, callerKey{}, caller)
+	return context.WithValue(ctx, contextKey{}, &findings{caller: caller, known: true})
 }
 
 // FromContext returns the caller that Authenticate found, and false where nobody was authenticated.
 func FromContext(ctx context.Context) (Caller, bool) {
-	caller, ok := ctx.Value(callerKey{}).(Caller)
-	return caller, ok
-}
-
-// NewReachContext returns a context that carries the reach.
-func NewReachContext(ctx context.Context, reach Reach) context.Context {
-	return context.WithValue(ctx, reachKey{}, reach)
+	found := findingsIn(ctx)
+	return found.caller, found.known
 }
 
 // ReachFromContext returns what Authorize decided, and false where nothing was decided: then nothing is allowed.
 func ReachFromContext(ctx context.Context) (Reach, bool) {
-	reach, ok := ctx.Value(reachKey{}).(Reach)
-	return reach, ok
+	found := findingsIn(ctx)
+	return found.reach, found.decided
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"reflect"
 	"strings"
+	"sync"
 
 	"github.com/labstack/echo/v4"
 
@@ -83,38 +84,57 @@ func bearer(header http.Header) (string, error) {
 }
 
 // Authorize lets a bound request through to its handler when the policy allows it, and puts the Reach into its context.
-func Authorize(tenants TenantPartners) gen.StrictMiddlewareFunc {
+func Authorize(partners TenantPartners) gen.StrictMiddlewareFunc {
 	rules := Policy()
+	var tenants pathTenants
 	return func(next gen.StrictHandlerFunc, operationID string) gen.StrictHandlerFunc {
 		return func(c echo.Context, request any) (any, error) {
 			if rules[operationID].Audience == Issuer {
 				return next(c, request) // without a Reach, so that nothing but the verified body can open anything
 			}
 			ctx := c.Request().Context()
-			caller, ok := FromContext(ctx)
-			if !ok {
+			found := findingsIn(ctx)
+			if !found.known {
 				return nil, errNoToken()
 			}
-			partnerOf := func(tenantID string) (string, error) { return tenants.TenantPartner(ctx, tenantID) }
-			reach, err := rules.Decide(operationID, caller, pathTenant(request), partnerOf)
+			partnerOf := func(tenantID string) (string, error) { return partners.TenantPartner(ctx, tenantID) }
+			reach, err := rules.Decide(operationID, found.caller, tenants.of(request), partnerOf)
 			if err != nil {
 				return nil, err
 			}
-			c.SetRequest(c.Request().WithContext(NewReachContext(ctx, reach)))
+			found.reach, found.decided = reach, true
 			return next(c, request)
 		}
 	}
 }
 
-// pathTenant returns the tenant that the handler will see. It is not taken from the route again: Echo leaves a path like
-// /tenants/%61cme escaped while the generated code unescapes it, and a token for the tenant "%61cme" would open "acme".
-func pathTenant(request any) string {
+// pathTenants finds the tenant in a bound request, the one that the handler will see. It is not taken from the route
+// again: Echo leaves a path like /tenants/%61cme escaped while the generated code unescapes it, and a token for the tenant
+// "%61cme" would open "acme".
+type pathTenants struct {
+	fields sync.Map // from a request's type to the number of its field, -1 for none
+}
+
+// of returns the tenant, empty when the request has none.
+func (p *pathTenants) of(request any) string {
 	value := reflect.ValueOf(request)
 	if value.Kind() != reflect.Struct {
 		return ""
 	}
-	if field := value.FieldByName("TenantId"); field.IsValid() && field.Kind() == reflect.String {
-		return field.String()
+	known, ok := p.fields.Load(value.Type())
+	if !ok {
+		known, _ = p.fields.LoadOrStore(value.Type(), tenantField(value.Type()))
+	}
+	if number, _ := known.(int); number >= 0 {
+		return value.Field(number).String()
 	}
 	return ""
+}
+
+func tenantField(request reflect.Type) int {
+	field, ok := request.FieldByName("TenantId")
+	if !ok || field.Type.Kind() != reflect.String || len(field.Index) != 1 {
+		return -1
+	}
+	return field.Index[0]
 }

@@ -222,7 +222,7 @@ func TestRememberedTokenSparesTheSignatureOnly(t *testing.T) {
 		"removed":         {},
 		"another's":       {"rs": {{ID: "rs", Algorithm: "RS256", Public: makeRSA(2048).Public()}}},
 		"of another kind": {"rs": {{ID: "rs", Algorithm: "EdDSA", Public: edKey().Public()}}},
-		"for other use":   {"rs": {{ID: "rs", Algorithm: "PS256", Public: rsaKey().Public()}}},
+		"for other use":   {"rs": {{ID: "rs", Algorithm: "PS256", Public: good["rs"][0].Public}}},
 	} {
 		source.keys = keys
 		_, err := verifier.Verify(t.Context(), token)
