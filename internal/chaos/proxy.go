@@ -134,19 +134,19 @@ type conversation struct {
 
 // message reads one; the very first of a client has no type.
 func message(from io.Reader, typed bool) ([]byte, error) {
-	size := 4
+	before := 0
 	if typed {
-		size = 5
+		before = 1
 	}
-	head := make([]byte, size)
+	head := make([]byte, before+4)
 	if _, err := io.ReadFull(from, head); err != nil {
 		return nil, err
 	}
-	length := binary.BigEndian.Uint32(head[len(head)-4:])
-	if length < 4 || length > 1<<26 {
+	size := binary.BigEndian.Uint32(head[before:])
+	if size < 4 || size > 1<<26 {
 		return nil, errors.New("no message of the protocol")
 	}
-	body := make([]byte, length-4)
+	body := make([]byte, size-4)
 	_, err := io.ReadFull(from, body)
 	return append(head, body...), err
 }
