@@ -41,7 +41,7 @@ func (w *writer) settle(o outcome) outcome {
 	if o == acknowledged {
 		w.note()
 	} else {
-		time.Sleep(5 * time.Millisecond)
+		time.Sleep(20 * time.Millisecond)
 	}
 	return o
 }
