@@ -15,7 +15,7 @@ import (
 // BenchmarkChain is Authenticate with a remembered token and Authorize, without what stands between and behind them.
 func BenchmarkChain(b *testing.B) {
 	verifier, token := benchVerifier(b, "RS256", rsaKey())
-	inner := func(c echo.Context, _ any) (any, error) {
+	inner := func(c echo.Context, _ any) (any, error) { //nolint:unparam // the signature of a strict handler
 		_, _ = FromContext(c.Request().Context())
 		_, ok := ReachFromContext(c.Request().Context())
 		require.True(b, ok)
