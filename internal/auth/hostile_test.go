@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -302,6 +303,11 @@ func TestTokenOf8KiBIsTheLongest(t *testing.T) {
 	verifier := testVerifier(t, nil)
 	allocated := testing.AllocsPerRun(10, func() { _, _ = verifier.Verify(t.Context(), huge) })
 	require.LessOrEqual(t, allocated, 4.0, "an oversize token is not parsed")
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, _ = verifier.Verify(t.Context(), huge)
+	runtime.ReadMemStats(&after)
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(1<<20), "nor copied, which could be one allocation")
 }
 
 // TestRefusalsHoldNothingOfTheToken looks for a marker that stands in every part of bad tokens.
