@@ -50,7 +50,7 @@ func startServer(t *testing.T, url string, args ...string) *served {
 // metrics is a scrape.
 func (s *served) metrics() string {
 	s.t.Helper()
-	found := regexp.MustCompile(`"serving metrics","addr":"([^"]+)"`).FindStringSubmatch(s.log.String())
+	found := regexp.MustCompile(`"msg":"serving".*"metrics":"([^"]+)"`).FindStringSubmatch(s.log.String())
 	require.Len(s.t, found, 2, s.log.String())
 	request, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, "http://"+found[1]+"/metrics", http.NoBody)
 	require.NoError(s.t, err)
