@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"net"
 	"strings"
@@ -66,14 +67,15 @@ func pgRetryable(err error) bool {
 }
 
 // unreachable reports whether the server was not there, went away, or is not taking statements, as opposed to refusing
-// one: SQLSTATE classes 08 (connection), 53 (resources) and 57P (operator intervention).
+// one: SQLSTATE classes 08 (connection), 53 (resources) and 57P (operator intervention), and what ran again in vain.
 func unreachable(err error) bool {
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return strings.HasPrefix(pg.Code, "08") || strings.HasPrefix(pg.Code, "53") || strings.HasPrefix(pg.Code, "57P")
+		return pgRetryable(err) || strings.HasPrefix(pg.Code, "08") || strings.HasPrefix(pg.Code, "53") || strings.HasPrefix(pg.Code, "57P")
 	}
 	var connect *pgconn.ConnectError
 	var network net.Error
-	return errors.As(err, &connect) || errors.As(err, &network) || errors.Is(err, driver.ErrBadConn)
+	return errors.As(err, &connect) || errors.As(err, &network) || errors.Is(err, driver.ErrBadConn) ||
+		errors.Is(err, io.ErrUnexpectedEOF) || pgconn.SafeToRetry(err)
 }
 
 func hasCitus(db *gorm.DB) (bool, error) {

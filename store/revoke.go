@@ -28,20 +28,34 @@ func (s *Store) RevokeSession(ctx context.Context, sel Selection, id string, by 
 		}
 		sel = sel.InTenant(session.TenantID)
 	}
+	for {
+		ended, err := s.revokeOne(ctx, sel, id, trail)
+		if err != nil || ended {
+			return ended, err
+		}
+		session, err := s.GetSession(ctx, sel, id)
+		if err != nil || !session.Active(s.clock()) {
+			return false, err
+		}
+		// It was registered after the revocation had looked for it. To say that it has ended would be wrong.
+	}
+}
+
+// revokeOne ends a session and reports whether there was one to end.
+func (s *Store) revokeOne(ctx context.Context, sel Selection, id string, trail trail) (bool, error) {
 	var ended []string
 	guard := hold{watermark{TenantID: *sel.tenant}, shared}
-	err = s.change(ctx, "revoke session", func(q querier) error {
+	err := s.change(ctx, "revoke session", func(q querier) error {
 		var err error
 		r := revocation{querier: q, sel: sel, trail: trail}
 		ended, err = r.end(Revoked, func(st *statement) { st.add(" AND id = ?", id) })
 		return err
 	}, guard)
-	if err != nil || len(ended) == 1 {
-		s.onEnded(Revoked, len(ended))
-		return err == nil, err
+	if err != nil || len(ended) == 0 {
+		return false, err
 	}
-	_, err = s.GetSession(ctx, sel, id)
-	return false, err
+	s.onEnded(Revoked, 1)
+	return true, nil
 }
 
 // RevokeAllSessions ends every active session of the selection but the one with the id except ("" spares none), all or
