@@ -10,7 +10,7 @@ import (
 // crashRun is a small one: make chaos has the long ones.
 func crashRun(t *testing.T) Crash {
 	t.Helper()
-	return Crash{Binary: sessiond(t), Dir: directory(t), Kills: 6, Writes: 200, Writers: 8, Seed: 1}
+	return Crash{Binary: sessiond(t), Dir: directory(t), Kills: 4, Writes: 120, Writers: 8, Seed: 1}
 }
 
 func TestNothingAcknowledgedIsLost(t *testing.T) {

@@ -9,13 +9,13 @@ import (
 
 func powerLoss(t *testing.T) PowerLoss {
 	t.Helper()
-	return PowerLoss{Binary: sessiond(t), Dir: directory(t), Writers: 4, Writes: 30, Moments: 25, Seed: 1}
+	return PowerLoss{Binary: sessiond(t), Dir: directory(t), Writers: 4, Writes: 10, Moments: 8, Seed: 1}
 }
 
 func TestSQLiteSurvivesPowerLoss(t *testing.T) {
 	report, err := powerLoss(t).Run(t.Context())
 	require.NoError(t, err)
-	assert.Equal(t, 120, report.Acknowledged)
+	assert.Equal(t, 40, report.Acknowledged)
 	assert.Empty(t, Head(report.Lost))
 	assert.Empty(t, Head(report.Torn))
 	t.Log(report.Text())

@@ -33,7 +33,7 @@ type event struct {
 
 // The forms of strace -f -y -xx: a call in one line, or in two when another thread comes between.
 var (
-	callForm    = regexp.MustCompile(`^(\d+) +(pwrite64|write|fsync|fdatasync|ftruncate)\(\d+<([^>]*)>(?:, "((?:\\x[0-9a-f]{2})*)")?(.*)$`)
+	callForm    = regexp.MustCompile(`^(\d+) +(pwrite64|write|fsync|fdatasync|ftruncate)\(\d+<([^>]*)>(.*)$`)
 	resumedForm = regexp.MustCompile(`^(\d+) +<\.\.\. (\w+) resumed>(.*)$`)
 	unlinkForm  = regexp.MustCompile(`^\d+ +unlink(?:at)?\((?:[^"]*, )?"((?:\\x[0-9a-f]{2})*)".* = 0$`)
 	answerForm  = regexp.MustCompile(`(?s)^HTTP/1\.1 2\d\d .*?X-Request-Id: ((?:register|revoke):\S+)\r\n`)
@@ -72,11 +72,12 @@ func (r *reader) read(line string) error {
 		r.events = append(r.events, event{kind: removed, name: filepath.Base(unescape(gone[1]))})
 		return nil
 	}
+	line, data := withoutData(line)
 	call := callForm.FindStringSubmatch(line)
 	if call == nil {
 		return nil
 	}
-	e, ours, err := readCall(call[2], unescape(call[3]), call[4])
+	e, ours, err := readCall(call[2], unescape(call[3]), data)
 	if err != nil || !ours {
 		return err
 	}
@@ -84,13 +85,23 @@ func (r *reader) read(line string) error {
 		r.events = append(r.events, e)
 		return nil
 	}
-	err = e.offset(call[5])
+	err = e.offset(call[4])
 	if strings.HasSuffix(line, "<unfinished ...>") {
 		r.waiting[call[1]] = e
 	} else if succeeded(line) {
 		r.events = append(r.events, e)
 	}
 	return err
+}
+
+// withoutData takes what was written out of a line, for which regular expressions are slow.
+func withoutData(line string) (rest, data string) {
+	head, tail, found := strings.Cut(line, `, "`)
+	if !found {
+		return line, ""
+	}
+	data, tail, _ = strings.Cut(tail, `"`)
+	return head + tail, data
 }
 
 func succeeded(rest string) bool { return !strings.Contains(rest, ") = -1 ") }
