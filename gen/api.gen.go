@@ -256,6 +256,9 @@ type PayloadTooLarge = Error
 // ServiceUnavailable The body of every error but 422.
 type ServiceUnavailable = Error
 
+// TooManyRequests The body of every error but 422.
+type TooManyRequests = Error
+
 // Unauthorized The body of every error but 422.
 type Unauthorized = Error
 
@@ -2857,6 +2860,12 @@ type ListSessionsResponse422Headers struct {
 	XRequestID *string
 }
 
+// ListSessionsResponse429Headers the declared response headers of an HTTP 429 response for ListSessions
+type ListSessionsResponse429Headers struct {
+	RetryAfter *int
+	XRequestID *string
+}
+
 // ListSessionsResponse500Headers the declared response headers of an HTTP 500 response for ListSessions
 type ListSessionsResponse500Headers struct {
 	XRequestID *string
@@ -2879,6 +2888,8 @@ type ListSessionsResponse struct {
 	JSON403 *Forbidden
 	// JSON422 the response for an HTTP 422 `application/json` response
 	JSON422 *HTTPValidationError
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *TooManyRequests
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *InternalServerError
 	// JSON503 the response for an HTTP 503 `application/json` response
@@ -2891,6 +2902,8 @@ type ListSessionsResponse struct {
 	Headers403 *ListSessionsResponse403Headers
 	// Headers422 the parsed response headers for an HTTP 422 response
 	Headers422 *ListSessionsResponse422Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *ListSessionsResponse429Headers
 	// Headers500 the parsed response headers for an HTTP 500 response
 	Headers500 *ListSessionsResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -2915,6 +2928,11 @@ func (r ListSessionsResponse) GetJSON403() *Forbidden {
 // GetJSON422 returns the response for an HTTP 422 `application/json` response
 func (r ListSessionsResponse) GetJSON422() *HTTPValidationError {
 	return r.JSON422
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r ListSessionsResponse) GetJSON429() *TooManyRequests {
+	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -2988,6 +3006,12 @@ type RevokeAllSessionsResponse422Headers struct {
 	XRequestID *string
 }
 
+// RevokeAllSessionsResponse429Headers the declared response headers of an HTTP 429 response for RevokeAllSessions
+type RevokeAllSessionsResponse429Headers struct {
+	RetryAfter *int
+	XRequestID *string
+}
+
 // RevokeAllSessionsResponse500Headers the declared response headers of an HTTP 500 response for RevokeAllSessions
 type RevokeAllSessionsResponse500Headers struct {
 	XRequestID *string
@@ -3014,6 +3038,8 @@ type RevokeAllSessionsResponse struct {
 	JSON413 *PayloadTooLarge
 	// JSON422 the response for an HTTP 422 `application/json` response
 	JSON422 *HTTPValidationError
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *TooManyRequests
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *InternalServerError
 	// JSON503 the response for an HTTP 503 `application/json` response
@@ -3030,6 +3056,8 @@ type RevokeAllSessionsResponse struct {
 	Headers413 *RevokeAllSessionsResponse413Headers
 	// Headers422 the parsed response headers for an HTTP 422 response
 	Headers422 *RevokeAllSessionsResponse422Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *RevokeAllSessionsResponse429Headers
 	// Headers500 the parsed response headers for an HTTP 500 response
 	Headers500 *RevokeAllSessionsResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -3064,6 +3092,11 @@ func (r RevokeAllSessionsResponse) GetJSON413() *PayloadTooLarge {
 // GetJSON422 returns the response for an HTTP 422 `application/json` response
 func (r RevokeAllSessionsResponse) GetJSON422() *HTTPValidationError {
 	return r.JSON422
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r RevokeAllSessionsResponse) GetJSON429() *TooManyRequests {
+	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -3132,6 +3165,12 @@ type RevokeSessionResponse422Headers struct {
 	XRequestID *string
 }
 
+// RevokeSessionResponse429Headers the declared response headers of an HTTP 429 response for RevokeSession
+type RevokeSessionResponse429Headers struct {
+	RetryAfter *int
+	XRequestID *string
+}
+
 // RevokeSessionResponse500Headers the declared response headers of an HTTP 500 response for RevokeSession
 type RevokeSessionResponse500Headers struct {
 	XRequestID *string
@@ -3154,6 +3193,8 @@ type RevokeSessionResponse struct {
 	JSON404 *NotFound
 	// JSON422 the response for an HTTP 422 `application/json` response
 	JSON422 *HTTPValidationError
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *TooManyRequests
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *InternalServerError
 	// JSON503 the response for an HTTP 503 `application/json` response
@@ -3168,6 +3209,8 @@ type RevokeSessionResponse struct {
 	Headers404 *RevokeSessionResponse404Headers
 	// Headers422 the parsed response headers for an HTTP 422 response
 	Headers422 *RevokeSessionResponse422Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *RevokeSessionResponse429Headers
 	// Headers500 the parsed response headers for an HTTP 500 response
 	Headers500 *RevokeSessionResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -3192,6 +3235,11 @@ func (r RevokeSessionResponse) GetJSON404() *NotFound {
 // GetJSON422 returns the response for an HTTP 422 `application/json` response
 func (r RevokeSessionResponse) GetJSON422() *HTTPValidationError {
 	return r.JSON422
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r RevokeSessionResponse) GetJSON429() *TooManyRequests {
+	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -3260,6 +3308,12 @@ type GetSessionResponse422Headers struct {
 	XRequestID *string
 }
 
+// GetSessionResponse429Headers the declared response headers of an HTTP 429 response for GetSession
+type GetSessionResponse429Headers struct {
+	RetryAfter *int
+	XRequestID *string
+}
+
 // GetSessionResponse500Headers the declared response headers of an HTTP 500 response for GetSession
 type GetSessionResponse500Headers struct {
 	XRequestID *string
@@ -3284,6 +3338,8 @@ type GetSessionResponse struct {
 	JSON404 *NotFound
 	// JSON422 the response for an HTTP 422 `application/json` response
 	JSON422 *HTTPValidationError
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *TooManyRequests
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *InternalServerError
 	// JSON503 the response for an HTTP 503 `application/json` response
@@ -3298,6 +3354,8 @@ type GetSessionResponse struct {
 	Headers404 *GetSessionResponse404Headers
 	// Headers422 the parsed response headers for an HTTP 422 response
 	Headers422 *GetSessionResponse422Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *GetSessionResponse429Headers
 	// Headers500 the parsed response headers for an HTTP 500 response
 	Headers500 *GetSessionResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -3327,6 +3385,11 @@ func (r GetSessionResponse) GetJSON404() *NotFound {
 // GetJSON422 returns the response for an HTTP 422 `application/json` response
 func (r GetSessionResponse) GetJSON422() *HTTPValidationError {
 	return r.JSON422
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r GetSessionResponse) GetJSON429() *TooManyRequests {
+	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -3410,6 +3473,12 @@ type RegisterSessionResponse422Headers struct {
 	XRequestID *string
 }
 
+// RegisterSessionResponse429Headers the declared response headers of an HTTP 429 response for RegisterSession
+type RegisterSessionResponse429Headers struct {
+	RetryAfter *int
+	XRequestID *string
+}
+
 // RegisterSessionResponse500Headers the declared response headers of an HTTP 500 response for RegisterSession
 type RegisterSessionResponse500Headers struct {
 	XRequestID *string
@@ -3440,6 +3509,8 @@ type RegisterSessionResponse struct {
 	JSON413 *PayloadTooLarge
 	// JSON422 the response for an HTTP 422 `application/json` response
 	JSON422 *HTTPValidationError
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *TooManyRequests
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *InternalServerError
 	// JSON503 the response for an HTTP 503 `application/json` response
@@ -3460,6 +3531,8 @@ type RegisterSessionResponse struct {
 	Headers413 *RegisterSessionResponse413Headers
 	// Headers422 the parsed response headers for an HTTP 422 response
 	Headers422 *RegisterSessionResponse422Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *RegisterSessionResponse429Headers
 	// Headers500 the parsed response headers for an HTTP 500 response
 	Headers500 *RegisterSessionResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -3504,6 +3577,11 @@ func (r RegisterSessionResponse) GetJSON413() *PayloadTooLarge {
 // GetJSON422 returns the response for an HTTP 422 `application/json` response
 func (r RegisterSessionResponse) GetJSON422() *HTTPValidationError {
 	return r.JSON422
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r RegisterSessionResponse) GetJSON429() *TooManyRequests {
+	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -3587,6 +3665,12 @@ type RecordSessionActivityResponse422Headers struct {
 	XRequestID *string
 }
 
+// RecordSessionActivityResponse429Headers the declared response headers of an HTTP 429 response for RecordSessionActivity
+type RecordSessionActivityResponse429Headers struct {
+	RetryAfter *int
+	XRequestID *string
+}
+
 // RecordSessionActivityResponse500Headers the declared response headers of an HTTP 500 response for RecordSessionActivity
 type RecordSessionActivityResponse500Headers struct {
 	XRequestID *string
@@ -3615,6 +3699,8 @@ type RecordSessionActivityResponse struct {
 	JSON413 *PayloadTooLarge
 	// JSON422 the response for an HTTP 422 `application/json` response
 	JSON422 *HTTPValidationError
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *TooManyRequests
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *InternalServerError
 	// JSON503 the response for an HTTP 503 `application/json` response
@@ -3635,6 +3721,8 @@ type RecordSessionActivityResponse struct {
 	Headers413 *RecordSessionActivityResponse413Headers
 	// Headers422 the parsed response headers for an HTTP 422 response
 	Headers422 *RecordSessionActivityResponse422Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *RecordSessionActivityResponse429Headers
 	// Headers500 the parsed response headers for an HTTP 500 response
 	Headers500 *RecordSessionActivityResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -3674,6 +3762,11 @@ func (r RecordSessionActivityResponse) GetJSON413() *PayloadTooLarge {
 // GetJSON422 returns the response for an HTTP 422 `application/json` response
 func (r RecordSessionActivityResponse) GetJSON422() *HTTPValidationError {
 	return r.JSON422
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r RecordSessionActivityResponse) GetJSON429() *TooManyRequests {
+	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -3757,6 +3850,12 @@ type RecordSessionAppResponse422Headers struct {
 	XRequestID *string
 }
 
+// RecordSessionAppResponse429Headers the declared response headers of an HTTP 429 response for RecordSessionApp
+type RecordSessionAppResponse429Headers struct {
+	RetryAfter *int
+	XRequestID *string
+}
+
 // RecordSessionAppResponse500Headers the declared response headers of an HTTP 500 response for RecordSessionApp
 type RecordSessionAppResponse500Headers struct {
 	XRequestID *string
@@ -3785,6 +3884,8 @@ type RecordSessionAppResponse struct {
 	JSON413 *PayloadTooLarge
 	// JSON422 the response for an HTTP 422 `application/json` response
 	JSON422 *HTTPValidationError
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *TooManyRequests
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *InternalServerError
 	// JSON503 the response for an HTTP 503 `application/json` response
@@ -3805,6 +3906,8 @@ type RecordSessionAppResponse struct {
 	Headers413 *RecordSessionAppResponse413Headers
 	// Headers422 the parsed response headers for an HTTP 422 response
 	Headers422 *RecordSessionAppResponse422Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *RecordSessionAppResponse429Headers
 	// Headers500 the parsed response headers for an HTTP 500 response
 	Headers500 *RecordSessionAppResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -3844,6 +3947,11 @@ func (r RecordSessionAppResponse) GetJSON413() *PayloadTooLarge {
 // GetJSON422 returns the response for an HTTP 422 `application/json` response
 func (r RecordSessionAppResponse) GetJSON422() *HTTPValidationError {
 	return r.JSON422
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r RecordSessionAppResponse) GetJSON429() *TooManyRequests {
+	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -3907,6 +4015,12 @@ type ListMySessionsResponse422Headers struct {
 	XRequestID *string
 }
 
+// ListMySessionsResponse429Headers the declared response headers of an HTTP 429 response for ListMySessions
+type ListMySessionsResponse429Headers struct {
+	RetryAfter *int
+	XRequestID *string
+}
+
 // ListMySessionsResponse500Headers the declared response headers of an HTTP 500 response for ListMySessions
 type ListMySessionsResponse500Headers struct {
 	XRequestID *string
@@ -3929,6 +4043,8 @@ type ListMySessionsResponse struct {
 	JSON403 *Forbidden
 	// JSON422 the response for an HTTP 422 `application/json` response
 	JSON422 *HTTPValidationError
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *TooManyRequests
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *InternalServerError
 	// JSON503 the response for an HTTP 503 `application/json` response
@@ -3941,6 +4057,8 @@ type ListMySessionsResponse struct {
 	Headers403 *ListMySessionsResponse403Headers
 	// Headers422 the parsed response headers for an HTTP 422 response
 	Headers422 *ListMySessionsResponse422Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *ListMySessionsResponse429Headers
 	// Headers500 the parsed response headers for an HTTP 500 response
 	Headers500 *ListMySessionsResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -3965,6 +4083,11 @@ func (r ListMySessionsResponse) GetJSON403() *Forbidden {
 // GetJSON422 returns the response for an HTTP 422 `application/json` response
 func (r ListMySessionsResponse) GetJSON422() *HTTPValidationError {
 	return r.JSON422
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r ListMySessionsResponse) GetJSON429() *TooManyRequests {
+	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -4028,6 +4151,12 @@ type RevokeMyOtherSessionsResponse422Headers struct {
 	XRequestID *string
 }
 
+// RevokeMyOtherSessionsResponse429Headers the declared response headers of an HTTP 429 response for RevokeMyOtherSessions
+type RevokeMyOtherSessionsResponse429Headers struct {
+	RetryAfter *int
+	XRequestID *string
+}
+
 // RevokeMyOtherSessionsResponse500Headers the declared response headers of an HTTP 500 response for RevokeMyOtherSessions
 type RevokeMyOtherSessionsResponse500Headers struct {
 	XRequestID *string
@@ -4050,6 +4179,8 @@ type RevokeMyOtherSessionsResponse struct {
 	JSON403 *Forbidden
 	// JSON422 the response for an HTTP 422 `application/json` response
 	JSON422 *HTTPValidationError
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *TooManyRequests
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *InternalServerError
 	// JSON503 the response for an HTTP 503 `application/json` response
@@ -4062,6 +4193,8 @@ type RevokeMyOtherSessionsResponse struct {
 	Headers403 *RevokeMyOtherSessionsResponse403Headers
 	// Headers422 the parsed response headers for an HTTP 422 response
 	Headers422 *RevokeMyOtherSessionsResponse422Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *RevokeMyOtherSessionsResponse429Headers
 	// Headers500 the parsed response headers for an HTTP 500 response
 	Headers500 *RevokeMyOtherSessionsResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -4086,6 +4219,11 @@ func (r RevokeMyOtherSessionsResponse) GetJSON403() *Forbidden {
 // GetJSON422 returns the response for an HTTP 422 `application/json` response
 func (r RevokeMyOtherSessionsResponse) GetJSON422() *HTTPValidationError {
 	return r.JSON422
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r RevokeMyOtherSessionsResponse) GetJSON429() *TooManyRequests {
+	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -4154,6 +4292,12 @@ type RevokeMySessionResponse422Headers struct {
 	XRequestID *string
 }
 
+// RevokeMySessionResponse429Headers the declared response headers of an HTTP 429 response for RevokeMySession
+type RevokeMySessionResponse429Headers struct {
+	RetryAfter *int
+	XRequestID *string
+}
+
 // RevokeMySessionResponse500Headers the declared response headers of an HTTP 500 response for RevokeMySession
 type RevokeMySessionResponse500Headers struct {
 	XRequestID *string
@@ -4178,6 +4322,8 @@ type RevokeMySessionResponse struct {
 	JSON404 *NotFound
 	// JSON422 the response for an HTTP 422 `application/json` response
 	JSON422 *HTTPValidationError
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *TooManyRequests
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *InternalServerError
 	// JSON503 the response for an HTTP 503 `application/json` response
@@ -4192,6 +4338,8 @@ type RevokeMySessionResponse struct {
 	Headers404 *RevokeMySessionResponse404Headers
 	// Headers422 the parsed response headers for an HTTP 422 response
 	Headers422 *RevokeMySessionResponse422Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *RevokeMySessionResponse429Headers
 	// Headers500 the parsed response headers for an HTTP 500 response
 	Headers500 *RevokeMySessionResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -4221,6 +4369,11 @@ func (r RevokeMySessionResponse) GetJSON404() *NotFound {
 // GetJSON422 returns the response for an HTTP 422 `application/json` response
 func (r RevokeMySessionResponse) GetJSON422() *HTTPValidationError {
 	return r.JSON422
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r RevokeMySessionResponse) GetJSON429() *TooManyRequests {
+	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -4284,6 +4437,12 @@ type ListTenantSessionsResponse422Headers struct {
 	XRequestID *string
 }
 
+// ListTenantSessionsResponse429Headers the declared response headers of an HTTP 429 response for ListTenantSessions
+type ListTenantSessionsResponse429Headers struct {
+	RetryAfter *int
+	XRequestID *string
+}
+
 // ListTenantSessionsResponse500Headers the declared response headers of an HTTP 500 response for ListTenantSessions
 type ListTenantSessionsResponse500Headers struct {
 	XRequestID *string
@@ -4306,6 +4465,8 @@ type ListTenantSessionsResponse struct {
 	JSON403 *Forbidden
 	// JSON422 the response for an HTTP 422 `application/json` response
 	JSON422 *HTTPValidationError
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *TooManyRequests
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *InternalServerError
 	// JSON503 the response for an HTTP 503 `application/json` response
@@ -4318,6 +4479,8 @@ type ListTenantSessionsResponse struct {
 	Headers403 *ListTenantSessionsResponse403Headers
 	// Headers422 the parsed response headers for an HTTP 422 response
 	Headers422 *ListTenantSessionsResponse422Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *ListTenantSessionsResponse429Headers
 	// Headers500 the parsed response headers for an HTTP 500 response
 	Headers500 *ListTenantSessionsResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -4342,6 +4505,11 @@ func (r ListTenantSessionsResponse) GetJSON403() *Forbidden {
 // GetJSON422 returns the response for an HTTP 422 `application/json` response
 func (r ListTenantSessionsResponse) GetJSON422() *HTTPValidationError {
 	return r.JSON422
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r ListTenantSessionsResponse) GetJSON429() *TooManyRequests {
+	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -4405,6 +4573,12 @@ type RevokeAllTenantSessionsResponse422Headers struct {
 	XRequestID *string
 }
 
+// RevokeAllTenantSessionsResponse429Headers the declared response headers of an HTTP 429 response for RevokeAllTenantSessions
+type RevokeAllTenantSessionsResponse429Headers struct {
+	RetryAfter *int
+	XRequestID *string
+}
+
 // RevokeAllTenantSessionsResponse500Headers the declared response headers of an HTTP 500 response for RevokeAllTenantSessions
 type RevokeAllTenantSessionsResponse500Headers struct {
 	XRequestID *string
@@ -4427,6 +4601,8 @@ type RevokeAllTenantSessionsResponse struct {
 	JSON403 *Forbidden
 	// JSON422 the response for an HTTP 422 `application/json` response
 	JSON422 *HTTPValidationError
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *TooManyRequests
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *InternalServerError
 	// JSON503 the response for an HTTP 503 `application/json` response
@@ -4439,6 +4615,8 @@ type RevokeAllTenantSessionsResponse struct {
 	Headers403 *RevokeAllTenantSessionsResponse403Headers
 	// Headers422 the parsed response headers for an HTTP 422 response
 	Headers422 *RevokeAllTenantSessionsResponse422Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *RevokeAllTenantSessionsResponse429Headers
 	// Headers500 the parsed response headers for an HTTP 500 response
 	Headers500 *RevokeAllTenantSessionsResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -4463,6 +4641,11 @@ func (r RevokeAllTenantSessionsResponse) GetJSON403() *Forbidden {
 // GetJSON422 returns the response for an HTTP 422 `application/json` response
 func (r RevokeAllTenantSessionsResponse) GetJSON422() *HTTPValidationError {
 	return r.JSON422
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r RevokeAllTenantSessionsResponse) GetJSON429() *TooManyRequests {
+	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -4526,6 +4709,12 @@ type GetTenantSessionStatsResponse422Headers struct {
 	XRequestID *string
 }
 
+// GetTenantSessionStatsResponse429Headers the declared response headers of an HTTP 429 response for GetTenantSessionStats
+type GetTenantSessionStatsResponse429Headers struct {
+	RetryAfter *int
+	XRequestID *string
+}
+
 // GetTenantSessionStatsResponse500Headers the declared response headers of an HTTP 500 response for GetTenantSessionStats
 type GetTenantSessionStatsResponse500Headers struct {
 	XRequestID *string
@@ -4548,6 +4737,8 @@ type GetTenantSessionStatsResponse struct {
 	JSON403 *Forbidden
 	// JSON422 the response for an HTTP 422 `application/json` response
 	JSON422 *HTTPValidationError
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *TooManyRequests
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *InternalServerError
 	// JSON503 the response for an HTTP 503 `application/json` response
@@ -4560,6 +4751,8 @@ type GetTenantSessionStatsResponse struct {
 	Headers403 *GetTenantSessionStatsResponse403Headers
 	// Headers422 the parsed response headers for an HTTP 422 response
 	Headers422 *GetTenantSessionStatsResponse422Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *GetTenantSessionStatsResponse429Headers
 	// Headers500 the parsed response headers for an HTTP 500 response
 	Headers500 *GetTenantSessionStatsResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -4584,6 +4777,11 @@ func (r GetTenantSessionStatsResponse) GetJSON403() *Forbidden {
 // GetJSON422 returns the response for an HTTP 422 `application/json` response
 func (r GetTenantSessionStatsResponse) GetJSON422() *HTTPValidationError {
 	return r.JSON422
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r GetTenantSessionStatsResponse) GetJSON429() *TooManyRequests {
+	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -4647,6 +4845,12 @@ type ListUserSessionsResponse422Headers struct {
 	XRequestID *string
 }
 
+// ListUserSessionsResponse429Headers the declared response headers of an HTTP 429 response for ListUserSessions
+type ListUserSessionsResponse429Headers struct {
+	RetryAfter *int
+	XRequestID *string
+}
+
 // ListUserSessionsResponse500Headers the declared response headers of an HTTP 500 response for ListUserSessions
 type ListUserSessionsResponse500Headers struct {
 	XRequestID *string
@@ -4669,6 +4873,8 @@ type ListUserSessionsResponse struct {
 	JSON403 *Forbidden
 	// JSON422 the response for an HTTP 422 `application/json` response
 	JSON422 *HTTPValidationError
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *TooManyRequests
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *InternalServerError
 	// JSON503 the response for an HTTP 503 `application/json` response
@@ -4681,6 +4887,8 @@ type ListUserSessionsResponse struct {
 	Headers403 *ListUserSessionsResponse403Headers
 	// Headers422 the parsed response headers for an HTTP 422 response
 	Headers422 *ListUserSessionsResponse422Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *ListUserSessionsResponse429Headers
 	// Headers500 the parsed response headers for an HTTP 500 response
 	Headers500 *ListUserSessionsResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -4705,6 +4913,11 @@ func (r ListUserSessionsResponse) GetJSON403() *Forbidden {
 // GetJSON422 returns the response for an HTTP 422 `application/json` response
 func (r ListUserSessionsResponse) GetJSON422() *HTTPValidationError {
 	return r.JSON422
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r ListUserSessionsResponse) GetJSON429() *TooManyRequests {
+	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -4778,6 +4991,12 @@ type RevokeUserSessionsResponse422Headers struct {
 	XRequestID *string
 }
 
+// RevokeUserSessionsResponse429Headers the declared response headers of an HTTP 429 response for RevokeUserSessions
+type RevokeUserSessionsResponse429Headers struct {
+	RetryAfter *int
+	XRequestID *string
+}
+
 // RevokeUserSessionsResponse500Headers the declared response headers of an HTTP 500 response for RevokeUserSessions
 type RevokeUserSessionsResponse500Headers struct {
 	XRequestID *string
@@ -4804,6 +5023,8 @@ type RevokeUserSessionsResponse struct {
 	JSON413 *PayloadTooLarge
 	// JSON422 the response for an HTTP 422 `application/json` response
 	JSON422 *HTTPValidationError
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *TooManyRequests
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *InternalServerError
 	// JSON503 the response for an HTTP 503 `application/json` response
@@ -4820,6 +5041,8 @@ type RevokeUserSessionsResponse struct {
 	Headers413 *RevokeUserSessionsResponse413Headers
 	// Headers422 the parsed response headers for an HTTP 422 response
 	Headers422 *RevokeUserSessionsResponse422Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *RevokeUserSessionsResponse429Headers
 	// Headers500 the parsed response headers for an HTTP 500 response
 	Headers500 *RevokeUserSessionsResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -4854,6 +5077,11 @@ func (r RevokeUserSessionsResponse) GetJSON413() *PayloadTooLarge {
 // GetJSON422 returns the response for an HTTP 422 `application/json` response
 func (r RevokeUserSessionsResponse) GetJSON422() *HTTPValidationError {
 	return r.JSON422
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r RevokeUserSessionsResponse) GetJSON429() *TooManyRequests {
+	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -4922,6 +5150,12 @@ type RevokeTenantSessionResponse422Headers struct {
 	XRequestID *string
 }
 
+// RevokeTenantSessionResponse429Headers the declared response headers of an HTTP 429 response for RevokeTenantSession
+type RevokeTenantSessionResponse429Headers struct {
+	RetryAfter *int
+	XRequestID *string
+}
+
 // RevokeTenantSessionResponse500Headers the declared response headers of an HTTP 500 response for RevokeTenantSession
 type RevokeTenantSessionResponse500Headers struct {
 	XRequestID *string
@@ -4944,6 +5178,8 @@ type RevokeTenantSessionResponse struct {
 	JSON404 *NotFound
 	// JSON422 the response for an HTTP 422 `application/json` response
 	JSON422 *HTTPValidationError
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *TooManyRequests
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *InternalServerError
 	// JSON503 the response for an HTTP 503 `application/json` response
@@ -4958,6 +5194,8 @@ type RevokeTenantSessionResponse struct {
 	Headers404 *RevokeTenantSessionResponse404Headers
 	// Headers422 the parsed response headers for an HTTP 422 response
 	Headers422 *RevokeTenantSessionResponse422Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *RevokeTenantSessionResponse429Headers
 	// Headers500 the parsed response headers for an HTTP 500 response
 	Headers500 *RevokeTenantSessionResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -4982,6 +5220,11 @@ func (r RevokeTenantSessionResponse) GetJSON404() *NotFound {
 // GetJSON422 returns the response for an HTTP 422 `application/json` response
 func (r RevokeTenantSessionResponse) GetJSON422() *HTTPValidationError {
 	return r.JSON422
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r RevokeTenantSessionResponse) GetJSON429() *TooManyRequests {
+	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -5050,6 +5293,12 @@ type GetTenantSessionResponse422Headers struct {
 	XRequestID *string
 }
 
+// GetTenantSessionResponse429Headers the declared response headers of an HTTP 429 response for GetTenantSession
+type GetTenantSessionResponse429Headers struct {
+	RetryAfter *int
+	XRequestID *string
+}
+
 // GetTenantSessionResponse500Headers the declared response headers of an HTTP 500 response for GetTenantSession
 type GetTenantSessionResponse500Headers struct {
 	XRequestID *string
@@ -5074,6 +5323,8 @@ type GetTenantSessionResponse struct {
 	JSON404 *NotFound
 	// JSON422 the response for an HTTP 422 `application/json` response
 	JSON422 *HTTPValidationError
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *TooManyRequests
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *InternalServerError
 	// JSON503 the response for an HTTP 503 `application/json` response
@@ -5088,6 +5339,8 @@ type GetTenantSessionResponse struct {
 	Headers404 *GetTenantSessionResponse404Headers
 	// Headers422 the parsed response headers for an HTTP 422 response
 	Headers422 *GetTenantSessionResponse422Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *GetTenantSessionResponse429Headers
 	// Headers500 the parsed response headers for an HTTP 500 response
 	Headers500 *GetTenantSessionResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -5117,6 +5370,11 @@ func (r GetTenantSessionResponse) GetJSON404() *NotFound {
 // GetJSON422 returns the response for an HTTP 422 `application/json` response
 func (r GetTenantSessionResponse) GetJSON422() *HTTPValidationError {
 	return r.JSON422
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r GetTenantSessionResponse) GetJSON429() *TooManyRequests {
+	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -5178,6 +5436,12 @@ type BackchannelLogoutResponse422Headers struct {
 	XRequestID *string
 }
 
+// BackchannelLogoutResponse429Headers the declared response headers of an HTTP 429 response for BackchannelLogout
+type BackchannelLogoutResponse429Headers struct {
+	RetryAfter *int
+	XRequestID *string
+}
+
 // BackchannelLogoutResponse500Headers the declared response headers of an HTTP 500 response for BackchannelLogout
 type BackchannelLogoutResponse500Headers struct {
 	XRequestID *string
@@ -5198,6 +5462,8 @@ type BackchannelLogoutResponse struct {
 	JSON413 *PayloadTooLarge
 	// JSON422 the response for an HTTP 422 `application/json` response
 	JSON422 *HTTPValidationError
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *TooManyRequests
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *InternalServerError
 	// JSON503 the response for an HTTP 503 `application/json` response
@@ -5210,6 +5476,8 @@ type BackchannelLogoutResponse struct {
 	Headers413 *BackchannelLogoutResponse413Headers
 	// Headers422 the parsed response headers for an HTTP 422 response
 	Headers422 *BackchannelLogoutResponse422Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *BackchannelLogoutResponse429Headers
 	// Headers500 the parsed response headers for an HTTP 500 response
 	Headers500 *BackchannelLogoutResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -5229,6 +5497,11 @@ func (r BackchannelLogoutResponse) GetJSON413() *PayloadTooLarge {
 // GetJSON422 returns the response for an HTTP 422 `application/json` response
 func (r BackchannelLogoutResponse) GetJSON422() *HTTPValidationError {
 	return r.JSON422
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r BackchannelLogoutResponse) GetJSON429() *TooManyRequests {
+	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -5302,6 +5575,12 @@ type IntrospectTokenResponse422Headers struct {
 	XRequestID *string
 }
 
+// IntrospectTokenResponse429Headers the declared response headers of an HTTP 429 response for IntrospectToken
+type IntrospectTokenResponse429Headers struct {
+	RetryAfter *int
+	XRequestID *string
+}
+
 // IntrospectTokenResponse500Headers the declared response headers of an HTTP 500 response for IntrospectToken
 type IntrospectTokenResponse500Headers struct {
 	XRequestID *string
@@ -5328,6 +5607,8 @@ type IntrospectTokenResponse struct {
 	JSON413 *PayloadTooLarge
 	// JSON422 the response for an HTTP 422 `application/json` response
 	JSON422 *HTTPValidationError
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *TooManyRequests
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *InternalServerError
 	// JSON503 the response for an HTTP 503 `application/json` response
@@ -5344,6 +5625,8 @@ type IntrospectTokenResponse struct {
 	Headers413 *IntrospectTokenResponse413Headers
 	// Headers422 the parsed response headers for an HTTP 422 response
 	Headers422 *IntrospectTokenResponse422Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *IntrospectTokenResponse429Headers
 	// Headers500 the parsed response headers for an HTTP 500 response
 	Headers500 *IntrospectTokenResponse500Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -5378,6 +5661,11 @@ func (r IntrospectTokenResponse) GetJSON413() *PayloadTooLarge {
 // GetJSON422 returns the response for an HTTP 422 `application/json` response
 func (r IntrospectTokenResponse) GetJSON422() *HTTPValidationError {
 	return r.JSON422
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r IntrospectTokenResponse) GetJSON429() *TooManyRequests {
+	return r.JSON429
 }
 
 // GetJSON500 returns the response for an HTTP 500 `application/json` response
@@ -5977,6 +6265,13 @@ func ParseListSessionsResponse(rsp *http.Response) (*ListSessionsResponse, error
 		}
 		response.JSON422 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest InternalServerError
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -6048,6 +6343,23 @@ func ParseListSessionsResponse(rsp *http.Response) (*ListSessionsResponse, error
 			headers.XRequestID = &value
 		}
 		response.Headers422 = &headers
+	case rsp.StatusCode == 429:
+		var headers ListSessionsResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers429 = &headers
 	case rsp.StatusCode == 500:
 		var headers ListSessionsResponse500Headers
 		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
@@ -6135,6 +6447,13 @@ func ParseRevokeAllSessionsResponse(rsp *http.Response) (*RevokeAllSessionsRespo
 			return nil, err
 		}
 		response.JSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest InternalServerError
@@ -6227,6 +6546,23 @@ func ParseRevokeAllSessionsResponse(rsp *http.Response) (*RevokeAllSessionsRespo
 			headers.XRequestID = &value
 		}
 		response.Headers422 = &headers
+	case rsp.StatusCode == 429:
+		var headers RevokeAllSessionsResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers429 = &headers
 	case rsp.StatusCode == 500:
 		var headers RevokeAllSessionsResponse500Headers
 		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
@@ -6303,6 +6639,13 @@ func ParseRevokeSessionResponse(rsp *http.Response) (*RevokeSessionResponse, err
 			return nil, err
 		}
 		response.JSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest InternalServerError
@@ -6385,6 +6728,23 @@ func ParseRevokeSessionResponse(rsp *http.Response) (*RevokeSessionResponse, err
 			headers.XRequestID = &value
 		}
 		response.Headers422 = &headers
+	case rsp.StatusCode == 429:
+		var headers RevokeSessionResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers429 = &headers
 	case rsp.StatusCode == 500:
 		var headers RevokeSessionResponse500Headers
 		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
@@ -6465,6 +6825,13 @@ func ParseGetSessionResponse(rsp *http.Response) (*GetSessionResponse, error) {
 			return nil, err
 		}
 		response.JSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest InternalServerError
@@ -6547,6 +6914,23 @@ func ParseGetSessionResponse(rsp *http.Response) (*GetSessionResponse, error) {
 			headers.XRequestID = &value
 		}
 		response.Headers422 = &headers
+	case rsp.StatusCode == 429:
+		var headers GetSessionResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers429 = &headers
 	case rsp.StatusCode == 500:
 		var headers GetSessionResponse500Headers
 		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
@@ -6648,6 +7032,13 @@ func ParseRegisterSessionResponse(rsp *http.Response) (*RegisterSessionResponse,
 			return nil, err
 		}
 		response.JSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest InternalServerError
@@ -6760,6 +7151,23 @@ func ParseRegisterSessionResponse(rsp *http.Response) (*RegisterSessionResponse,
 			headers.XRequestID = &value
 		}
 		response.Headers422 = &headers
+	case rsp.StatusCode == 429:
+		var headers RegisterSessionResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers429 = &headers
 	case rsp.StatusCode == 500:
 		var headers RegisterSessionResponse500Headers
 		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
@@ -6857,6 +7265,13 @@ func ParseRecordSessionActivityResponse(rsp *http.Response) (*RecordSessionActiv
 			return nil, err
 		}
 		response.JSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest InternalServerError
@@ -6969,6 +7384,23 @@ func ParseRecordSessionActivityResponse(rsp *http.Response) (*RecordSessionActiv
 			headers.XRequestID = &value
 		}
 		response.Headers422 = &headers
+	case rsp.StatusCode == 429:
+		var headers RecordSessionActivityResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers429 = &headers
 	case rsp.StatusCode == 500:
 		var headers RecordSessionActivityResponse500Headers
 		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
@@ -7066,6 +7498,13 @@ func ParseRecordSessionAppResponse(rsp *http.Response) (*RecordSessionAppRespons
 			return nil, err
 		}
 		response.JSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest InternalServerError
@@ -7178,6 +7617,23 @@ func ParseRecordSessionAppResponse(rsp *http.Response) (*RecordSessionAppRespons
 			headers.XRequestID = &value
 		}
 		response.Headers422 = &headers
+	case rsp.StatusCode == 429:
+		var headers RecordSessionAppResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers429 = &headers
 	case rsp.StatusCode == 500:
 		var headers RecordSessionAppResponse500Headers
 		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
@@ -7252,6 +7708,13 @@ func ParseListMySessionsResponse(rsp *http.Response) (*ListMySessionsResponse, e
 		}
 		response.JSON422 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest InternalServerError
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -7323,6 +7786,23 @@ func ParseListMySessionsResponse(rsp *http.Response) (*ListMySessionsResponse, e
 			headers.XRequestID = &value
 		}
 		response.Headers422 = &headers
+	case rsp.StatusCode == 429:
+		var headers ListMySessionsResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers429 = &headers
 	case rsp.StatusCode == 500:
 		var headers ListMySessionsResponse500Headers
 		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
@@ -7397,6 +7877,13 @@ func ParseRevokeMyOtherSessionsResponse(rsp *http.Response) (*RevokeMyOtherSessi
 		}
 		response.JSON422 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest InternalServerError
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -7468,6 +7955,23 @@ func ParseRevokeMyOtherSessionsResponse(rsp *http.Response) (*RevokeMyOtherSessi
 			headers.XRequestID = &value
 		}
 		response.Headers422 = &headers
+	case rsp.StatusCode == 429:
+		var headers RevokeMyOtherSessionsResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers429 = &headers
 	case rsp.StatusCode == 500:
 		var headers RevokeMyOtherSessionsResponse500Headers
 		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
@@ -7548,6 +8052,13 @@ func ParseRevokeMySessionResponse(rsp *http.Response) (*RevokeMySessionResponse,
 			return nil, err
 		}
 		response.JSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest InternalServerError
@@ -7630,6 +8141,23 @@ func ParseRevokeMySessionResponse(rsp *http.Response) (*RevokeMySessionResponse,
 			headers.XRequestID = &value
 		}
 		response.Headers422 = &headers
+	case rsp.StatusCode == 429:
+		var headers RevokeMySessionResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers429 = &headers
 	case rsp.StatusCode == 500:
 		var headers RevokeMySessionResponse500Headers
 		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
@@ -7704,6 +8232,13 @@ func ParseListTenantSessionsResponse(rsp *http.Response) (*ListTenantSessionsRes
 		}
 		response.JSON422 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest InternalServerError
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -7775,6 +8310,23 @@ func ParseListTenantSessionsResponse(rsp *http.Response) (*ListTenantSessionsRes
 			headers.XRequestID = &value
 		}
 		response.Headers422 = &headers
+	case rsp.StatusCode == 429:
+		var headers ListTenantSessionsResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers429 = &headers
 	case rsp.StatusCode == 500:
 		var headers ListTenantSessionsResponse500Headers
 		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
@@ -7849,6 +8401,13 @@ func ParseRevokeAllTenantSessionsResponse(rsp *http.Response) (*RevokeAllTenantS
 		}
 		response.JSON422 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest InternalServerError
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -7920,6 +8479,23 @@ func ParseRevokeAllTenantSessionsResponse(rsp *http.Response) (*RevokeAllTenantS
 			headers.XRequestID = &value
 		}
 		response.Headers422 = &headers
+	case rsp.StatusCode == 429:
+		var headers RevokeAllTenantSessionsResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers429 = &headers
 	case rsp.StatusCode == 500:
 		var headers RevokeAllTenantSessionsResponse500Headers
 		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
@@ -7994,6 +8570,13 @@ func ParseGetTenantSessionStatsResponse(rsp *http.Response) (*GetTenantSessionSt
 		}
 		response.JSON422 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest InternalServerError
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -8065,6 +8648,23 @@ func ParseGetTenantSessionStatsResponse(rsp *http.Response) (*GetTenantSessionSt
 			headers.XRequestID = &value
 		}
 		response.Headers422 = &headers
+	case rsp.StatusCode == 429:
+		var headers GetTenantSessionStatsResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers429 = &headers
 	case rsp.StatusCode == 500:
 		var headers GetTenantSessionStatsResponse500Headers
 		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
@@ -8139,6 +8739,13 @@ func ParseListUserSessionsResponse(rsp *http.Response) (*ListUserSessionsRespons
 		}
 		response.JSON422 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest InternalServerError
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -8210,6 +8817,23 @@ func ParseListUserSessionsResponse(rsp *http.Response) (*ListUserSessionsRespons
 			headers.XRequestID = &value
 		}
 		response.Headers422 = &headers
+	case rsp.StatusCode == 429:
+		var headers ListUserSessionsResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers429 = &headers
 	case rsp.StatusCode == 500:
 		var headers ListUserSessionsResponse500Headers
 		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
@@ -8297,6 +8921,13 @@ func ParseRevokeUserSessionsResponse(rsp *http.Response) (*RevokeUserSessionsRes
 			return nil, err
 		}
 		response.JSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest InternalServerError
@@ -8389,6 +9020,23 @@ func ParseRevokeUserSessionsResponse(rsp *http.Response) (*RevokeUserSessionsRes
 			headers.XRequestID = &value
 		}
 		response.Headers422 = &headers
+	case rsp.StatusCode == 429:
+		var headers RevokeUserSessionsResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers429 = &headers
 	case rsp.StatusCode == 500:
 		var headers RevokeUserSessionsResponse500Headers
 		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
@@ -8465,6 +9113,13 @@ func ParseRevokeTenantSessionResponse(rsp *http.Response) (*RevokeTenantSessionR
 			return nil, err
 		}
 		response.JSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest InternalServerError
@@ -8547,6 +9202,23 @@ func ParseRevokeTenantSessionResponse(rsp *http.Response) (*RevokeTenantSessionR
 			headers.XRequestID = &value
 		}
 		response.Headers422 = &headers
+	case rsp.StatusCode == 429:
+		var headers RevokeTenantSessionResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers429 = &headers
 	case rsp.StatusCode == 500:
 		var headers RevokeTenantSessionResponse500Headers
 		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
@@ -8627,6 +9299,13 @@ func ParseGetTenantSessionResponse(rsp *http.Response) (*GetTenantSessionRespons
 			return nil, err
 		}
 		response.JSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest InternalServerError
@@ -8709,6 +9388,23 @@ func ParseGetTenantSessionResponse(rsp *http.Response) (*GetTenantSessionRespons
 			headers.XRequestID = &value
 		}
 		response.Headers422 = &headers
+	case rsp.StatusCode == 429:
+		var headers GetTenantSessionResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers429 = &headers
 	case rsp.StatusCode == 500:
 		var headers GetTenantSessionResponse500Headers
 		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
@@ -8779,6 +9475,13 @@ func ParseBackchannelLogoutResponse(rsp *http.Response) (*BackchannelLogoutRespo
 		}
 		response.JSON422 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest InternalServerError
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -8836,6 +9539,23 @@ func ParseBackchannelLogoutResponse(rsp *http.Response) (*BackchannelLogoutRespo
 			headers.XRequestID = &value
 		}
 		response.Headers422 = &headers
+	case rsp.StatusCode == 429:
+		var headers BackchannelLogoutResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers429 = &headers
 	case rsp.StatusCode == 500:
 		var headers BackchannelLogoutResponse500Headers
 		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
@@ -8923,6 +9643,13 @@ func ParseIntrospectTokenResponse(rsp *http.Response) (*IntrospectTokenResponse,
 			return nil, err
 		}
 		response.JSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest InternalServerError
@@ -9015,6 +9742,23 @@ func ParseIntrospectTokenResponse(rsp *http.Response) (*IntrospectTokenResponse,
 			headers.XRequestID = &value
 		}
 		response.Headers422 = &headers
+	case rsp.StatusCode == 429:
+		var headers IntrospectTokenResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers429 = &headers
 	case rsp.StatusCode == 500:
 		var headers IntrospectTokenResponse500Headers
 		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
@@ -9769,6 +10513,16 @@ type ServiceUnavailableJSONResponse struct {
 	Headers ServiceUnavailableResponseHeaders
 }
 
+type TooManyRequestsResponseHeaders struct {
+	RetryAfter *int
+	XRequestID *string
+}
+type TooManyRequestsJSONResponse struct {
+	Body Error
+
+	Headers TooManyRequestsResponseHeaders
+}
+
 type UnauthorizedResponseHeaders struct {
 	WWWAuthenticate *string
 	XRequestID      *string
@@ -9871,6 +10625,26 @@ func (response ListSessions422JSONResponse) VisitListSessionsResponse(w http.Res
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSessions429JSONResponse struct{ TooManyRequestsJSONResponse }
+
+func (response ListSessions429JSONResponse) VisitListSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -10045,6 +10819,26 @@ func (response RevokeAllSessions422JSONResponse) VisitRevokeAllSessionsResponse(
 	return err
 }
 
+type RevokeAllSessions429JSONResponse struct{ TooManyRequestsJSONResponse }
+
+func (response RevokeAllSessions429JSONResponse) VisitRevokeAllSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type RevokeAllSessions500JSONResponse struct {
 	InternalServerErrorJSONResponse
 }
@@ -10186,6 +10980,26 @@ func (response RevokeSession422JSONResponse) VisitRevokeSessionResponse(w http.R
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeSession429JSONResponse struct{ TooManyRequestsJSONResponse }
+
+func (response RevokeSession429JSONResponse) VisitRevokeSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -10339,6 +11153,26 @@ func (response GetSession422JSONResponse) VisitGetSessionResponse(w http.Respons
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSession429JSONResponse struct{ TooManyRequestsJSONResponse }
+
+func (response GetSession429JSONResponse) VisitGetSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -10553,6 +11387,26 @@ func (response RegisterSession422JSONResponse) VisitRegisterSessionResponse(w ht
 	return err
 }
 
+type RegisterSession429JSONResponse struct{ TooManyRequestsJSONResponse }
+
+func (response RegisterSession429JSONResponse) VisitRegisterSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type RegisterSession500JSONResponse struct {
 	InternalServerErrorJSONResponse
 }
@@ -10745,6 +11599,26 @@ func (response RecordSessionActivity422JSONResponse) VisitRecordSessionActivityR
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RecordSessionActivity429JSONResponse struct{ TooManyRequestsJSONResponse }
+
+func (response RecordSessionActivity429JSONResponse) VisitRecordSessionActivityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -10946,6 +11820,26 @@ func (response RecordSessionApp422JSONResponse) VisitRecordSessionAppResponse(w 
 	return err
 }
 
+type RecordSessionApp429JSONResponse struct{ TooManyRequestsJSONResponse }
+
+func (response RecordSessionApp429JSONResponse) VisitRecordSessionAppResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type RecordSessionApp500JSONResponse struct {
 	InternalServerErrorJSONResponse
 }
@@ -11081,6 +11975,26 @@ func (response ListMySessions422JSONResponse) VisitListMySessionsResponse(w http
 	return err
 }
 
+type ListMySessions429JSONResponse struct{ TooManyRequestsJSONResponse }
+
+func (response ListMySessions429JSONResponse) VisitListMySessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListMySessions500JSONResponse struct {
 	InternalServerErrorJSONResponse
 }
@@ -11212,6 +12126,26 @@ func (response RevokeMyOtherSessions422JSONResponse) VisitRevokeMyOtherSessionsR
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeMyOtherSessions429JSONResponse struct{ TooManyRequestsJSONResponse }
+
+func (response RevokeMyOtherSessions429JSONResponse) VisitRevokeMyOtherSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -11369,6 +12303,26 @@ func (response RevokeMySession422JSONResponse) VisitRevokeMySessionResponse(w ht
 	return err
 }
 
+type RevokeMySession429JSONResponse struct{ TooManyRequestsJSONResponse }
+
+func (response RevokeMySession429JSONResponse) VisitRevokeMySessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type RevokeMySession500JSONResponse struct {
 	InternalServerErrorJSONResponse
 }
@@ -11501,6 +12455,26 @@ func (response ListTenantSessions422JSONResponse) VisitListTenantSessionsRespons
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListTenantSessions429JSONResponse struct{ TooManyRequestsJSONResponse }
+
+func (response ListTenantSessions429JSONResponse) VisitListTenantSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -11640,6 +12614,26 @@ func (response RevokeAllTenantSessions422JSONResponse) VisitRevokeAllTenantSessi
 	return err
 }
 
+type RevokeAllTenantSessions429JSONResponse struct{ TooManyRequestsJSONResponse }
+
+func (response RevokeAllTenantSessions429JSONResponse) VisitRevokeAllTenantSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type RevokeAllTenantSessions500JSONResponse struct {
 	InternalServerErrorJSONResponse
 }
@@ -11771,6 +12765,26 @@ func (response GetTenantSessionStats422JSONResponse) VisitGetTenantSessionStatsR
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetTenantSessionStats429JSONResponse struct{ TooManyRequestsJSONResponse }
+
+func (response GetTenantSessionStats429JSONResponse) VisitGetTenantSessionStatsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -11908,6 +12922,26 @@ func (response ListUserSessions422JSONResponse) VisitListUserSessionsResponse(w 
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListUserSessions429JSONResponse struct{ TooManyRequestsJSONResponse }
+
+func (response ListUserSessions429JSONResponse) VisitListUserSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -12083,6 +13117,26 @@ func (response RevokeUserSessions422JSONResponse) VisitRevokeUserSessionsRespons
 	return err
 }
 
+type RevokeUserSessions429JSONResponse struct{ TooManyRequestsJSONResponse }
+
+func (response RevokeUserSessions429JSONResponse) VisitRevokeUserSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type RevokeUserSessions500JSONResponse struct {
 	InternalServerErrorJSONResponse
 }
@@ -12224,6 +13278,26 @@ func (response RevokeTenantSession422JSONResponse) VisitRevokeTenantSessionRespo
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeTenantSession429JSONResponse struct{ TooManyRequestsJSONResponse }
+
+func (response RevokeTenantSession429JSONResponse) VisitRevokeTenantSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -12381,6 +13455,26 @@ func (response GetTenantSession422JSONResponse) VisitGetTenantSessionResponse(w 
 	return err
 }
 
+type GetTenantSession429JSONResponse struct{ TooManyRequestsJSONResponse }
+
+func (response GetTenantSession429JSONResponse) VisitGetTenantSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetTenantSession500JSONResponse struct {
 	InternalServerErrorJSONResponse
 }
@@ -12505,6 +13599,26 @@ func (response BackchannelLogout422JSONResponse) VisitBackchannelLogoutResponse(
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BackchannelLogout429JSONResponse struct{ TooManyRequestsJSONResponse }
+
+func (response BackchannelLogout429JSONResponse) VisitBackchannelLogoutResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -12674,6 +13788,26 @@ func (response IntrospectToken422JSONResponse) VisitIntrospectTokenResponse(w ht
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectToken429JSONResponse struct{ TooManyRequestsJSONResponse }
+
+func (response IntrospectToken429JSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -13412,130 +14546,131 @@ func (sh *strictHandler) IntrospectToken(ctx echo.Context) error {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H15c9u6ku9X6eKbqtguSpbkLZH/eM/HOTnjeclJKvGZTJ3IV4LIloRrCuAFQNu6KX/3KSxcRcrykl1/",
-	"2SKJrQH08kN347MX8HnMGTIlvf5nb4YkRGH+fY//SlCqs5f6R4gyEDRWlDOv753PEIR9/UwCDftAlYTR",
-	"/7RcmdbZyxFcz5CBmhEFVEIXFIdu7zlcUUnHEcLJh9OzMwhmRJBAoZA+EJgIlDPgDIGrGYprKrHt+Z4M",
-	"ZjgnuhdqEaPX96QSlE2921vfe49KLE4mCsVyLz9gwFkodcvXhCoY44QLBDVDYHijQIlFbfWUKZyiMPV/",
-	"/PjxJFEzZIoGROFyI+9fncLh0UHHB4mBfgZ7q/t863sCZcyZREPm30joqKZ/BZwpZOZfEseRbpRytvtP",
-	"qRv77OENmceR64YiNLKTIRCuiQTCAIXgAmIiJGVTM9QxDxfebbFH/yFw4vW9/7ObT/2ufSt3f9flbS+X",
-	"p1xXBQFhjGtiQogBDzH0/OKqKa6Bpsbc57v5CjMNnnI2iWjwCDqARCn1HMyIBGQhhu0nGrpURCHwiSFp",
-	"2goXoJARpiDkKEGThUQRvwaqnowor7gY0zBE9giqKH6JDCISXErb/4DHCBPd/RmVwGMUpqKnIpZp75m0",
-	"7cgSmVYQ6ePHj63qXltFqOrWvPUfQ+czplAwEn1AcYXCDu9hFE9rAlsVOFI9mrInDBKGNzEGCkOYkCRS",
-	"x2Y6Iz41C17z4IAkEiFhIQrzznFpoE+3Tf/k6hVPWPhA8nxwm0cvhImu5ylW3Z8cZBLMsp2Zre2ARBGK",
-	"Jxv7O7KIOAnPOX9NxBQfsScNL6USIl2P7ixh0O3sPz84OoTxQqFsPyXTrjYEb+hvT0YUvc5pgH8xckVo",
-	"RMYRPoqDm8p0jxXOYy6IoNECkrzypyJMSBQZE4kFiSaQBDMMgTJQdI5lChlVo5XpGqsJlGklj+NKfzGS",
-	"qBkX9N/40P12AlckoiGMkQg9/0YWUGk4AxX4VNvPNmJq9zXH18xoSRp/Pww/G7PpyUlM3zudbOj4U/Zb",
-	"v4+FlpGKWo1NL5y7SFWpRfd1jncXe4OKZGV876Y15S2tQLbkJY1b3NCbRK2Yax1VeH0lEtSf8TnVu0Ut",
-	"vP6ERBKtlmkn2Ot/sl2+8D1FlV4exQF/qnT1wvNTnZWP/4mB0n2vJdAVv8SnIlOxrh+CWMUO30mykAZq",
-	"KJUYDk/YYriCViQMqe32u8J72/G0Oy/1tzUNfq8k04P/JJXw4YQtLmpp9RsJLoMZYQyj13zKE1WwiMqc",
-	"5m2M7OwlnHLGMFCgC7ZObUmwRaHbLhhjvfaBNsfK1I7Mh0PDrOqNW/tFys4I/NfHc5B0yjCE8cIoVjTU",
-	"fEgtIBb8ioYodDPp8F1Pzk0Dfo3ZWqRdqTcFGjYSpYaAmb7aIP/5BPAKxcLZh+NEwX6vt0yZVGpUK/qo",
-	"zfhrZAquBWdTH7S1CRK1NAqwOPSXtoa7Bu0aKgzXDqFmbP95fv7uv7V0MbIuG2lTx/VClXftg2p9t80D",
-	"IEKQxWP3Slp53VhqhnzGlOAytmu4cS+8f3UKR4eHveJq7y7P6YplToIApXQ6geIQcX4JRBXns2EN+7ba",
-	"oX48nFGnkrDF24nX/7QEevjZE5ZEkXd7sWTbBAHG2qwhLDSWAUMMMewDZ9Gi1E0JRCBcMn7NYIYCl/oK",
-	"54sY4T91l6qLbmmL1dL57vlw/HOtCem14RUXQFIiOzxMj3HKeQjU/Bx9HngkUPQKB14f7LIZpcSYUTYF",
-	"jCwYVp5bW6Zuv6KaORMw0/isiqYrrSpnujcOLinwcFt3Ro4x5xEStu5WuPU9koSlHbm8htKmkvCBG+7W",
-	"94KIIlNDatpKazw1D+EsXFq661eMN3EzqCgpCxC6L446mmYTLuZEWezwcL9AxN9v4rwHKbC4fhcoUY/u",
-	"whlRj+qClEXCnkn5CJLGRCiGojJZ7+zTx82WAZuKtX4wDx5RYbmTH+ijepeMS5Ul40dUZtG0ChHPLcT2",
-	"KBrmPL1Uc8ZWH1x1hRE7ttXMiTMNdYkVlzTYpa2h32pdFCgLoiS0pvzJuzPIIPdlHuogMkfO+8iwtPNO",
-	"clja1ygA+ss5SkXmhqFkOzUkClsOaMiInX35QFrfpYJUTIAlAr8jU8qIwrBq8L2mUp0pnK8wX9bSvSrV",
-	"lXSvkmljBcHXtmw0kzIUoBZTWdXou+xL3bxXaxWV6issmiU6f6oQ5mLF7KQtLm2A/D3M3V5YXvExmWKZ",
-	"/05xWURoSqAYLn2MAhoLKK5INMwFfsZBFIngzDxuLqZbqin2zjz2607nisSObZ+yLpc7U25jeRpSgtaQ",
-	"3E2LUYeoXidVmp9AIs3ZEEmVqjacjLVxBHOcj1FIiJBcIVw75c9qrwnT1t3UKl3lCcKbmAqUQ1JRq+s5",
-	"xz117XNz/nmtFb7KgVa7rLjoLsCJoQGNhyQMBVpdoKZDNL4ibJF+c/9OfTSHmMXDNSo1WUOYCD4Hxq+L",
-	"nTuL4cQ1det7iUQxJFOsGiFzcvMa2VTNvH6vs/9cb0SlUOjm/vHpH4PBTadzsfMfD6Sgac+q84lEqfX4",
-	"Sif/kijgxHSryH+ry2nFiovjE2P51KiAlE0jNJBES9OKKQ6EQQETrrMVdF0YfplV9dGe9mOxD+ZQ2mHq",
-	"x5o81ieAmL1RNjVs19xqK1QxZGRu2E9xMg8OfG9OWfq7u2JmMzwq79SfpG6AVQ2l2oWL5RnMpmflFJ6x",
-	"Ca/hGYUOpROjdRVS3Isr52+lFlEkaI3tXhxdWYss9qtGlWyYnCchs9Gvl2r3S+OunQVD4eY5yBSNGkPK",
-	"spqISgVaTtQQPY6HAU+YM8PMqavX75RWFpyaDx5qYzVoIYFArR2sM9un9tOGyQ7xigaYafUPUXBfmiqs",
-	"CWAN44J4Wtm1ghip6Vp57dWvtybRs37vy9KCymGQCIGVKTVkL5SRcOq+eigA0jCvEZFqSBz3fypenAHP",
-	"RCpIRYvjpk3icf1ai5LM1YdzB7c+uL7f5xZmrSWSaaO8OkyhuiVSYSmGjaTlS8unRIryvihtt5o5Kq35",
-	"ZSaUsZhmLvQep1QqkZkVVRUyVXsUB2E+RQFEQcSntEYWlJnDlxLlmlzpsQdlKyV4gQUtMYiG2tMRIwsl",
-	"jBdAlcRoUoKyHspR6nXAe6gND1AI03OgZxK0dp+psSFsjSQNR9s+JIz+K8lcHFrXNMRjmJMQ00Ol1Pmh",
-	"gchn4RfSxes5ZRmsq6Vpt/f8i9LUAYNGzTZYtgW5xhhxNpWgeBv0dxMqpHL7xm4xW0RrENI4lIYY0NCi",
-	"PzWoYxVTe+AI70TivpWxonlnyzBwsN4QqeFn2MsxjAq8cAQB11QzdhdVTRaNG0lIZRyRRaYJNu+8h4+n",
-	"1PxL26BVL1dIo0Lze73OkzVvpVZZQi3TW780Z6TuyEpTR9N7rlX8kUzGI03Wx5k068rDXBTmS/wOcVaS",
-	"VatEWhMMmyrW9lRWZujrXYJso+VutNwHarkRDzLd6iHke52Wv/U9KfmQxLEske7ThX8vfDs1TIvQj+Rw",
-	"out9QueCL6TfN/P1x/DrVSP46SyKbEU+0rhYdVhTcUdrchRx51PGttBfptqprIOeA4xVLfMou6H9bj5s",
-	"5h+GiLqxIYmiVUzIdh5Ooqi2EtfVIQ0rrLHZrWBObuxZQ7/b6XQ6SwdKzesoFVxnoawDbct0vns+Gh1F",
-	"3Bvjp55aCppaTditpWSYQ1Fl4oVNENQy/e52xijSoEq6ys4od6vc1kUj9ZqX851uXhEPSoNYg1dkpLi4",
-	"reH2NYeNclok8BuUsnTaVSBY5Zzc9Ln+nHzZ5y/wbFPuywK17vQPM5MaJIKqxQctcyxprH/3SaLVx/TX",
-	"q1TO/tfHc68mnqTk/+VMgoCzCZ0mQtv8UiYoYOv9q1N40Tl8vt2G04jQuexbJdaHUaZT6h+5wah/Sfcn",
-	"4DGOspg4s7tN5/KBzZSKrVs5rQfLYcdVvWPclXZsq3LHB5KahOa55sb2qYEuzLOU1e0c5+C6eaMHu1PA",
-	"m+VO5v+vZoIn09mAUaVNc1k+bdkapQrCaLsNJ8UTq50d69qwswPXMxohUJU5WI0RmeO/oQ+jnOePdElq",
-	"QZFJohKBA2a9tPSLa6pm7mVE51RJPVH6jxv4Fg0jNOEK28d53KQrvLNj3Lp2dqydvOPY+k4ewjYBkgcJ",
-	"WaJoe9n6qSmZxXKZ6YRAT781q9sDNmBv09AxaUsgCzPZAopcoqmdyCwkB4EkIVWgBKFROmhnk5r4UU2e",
-	"1ntTZARbvYODQozotmnzd+PImpoUEBAhKFajT9tgHCmMs+Bf56c+6DW8t7f3wtATRn+PfCAK5lwqmNNA",
-	"cGmdqvR8FsgRzDC4NOjXgNlYOREa046FdroM8DCnckIz8hEmr1H0ISZqBlv7nf1tH+aoZjzUvw62fTt4",
-	"yqYgIyJnsLXXOdJPzS7c2u90t329C5Ue9YBt7fd62z7EKObUztnWfmdv28+m0DTRhhODNVnYA69QAN5Q",
-	"mbpUZlOaIycg+RyNczBGEmGKFmGRZG6Wnx5DG/Z7PQeiWPfhdKQMRta2Gx27N2blOfdi59Bovxh4fRh4",
-	"g6TT2QtSh2HzCwfe7ag90DxYJvM5EQsjKhCuZ1xXkQGPvsUirs0RsR2N3l3BDKzCZadDLz3CFhlZiALO",
-	"AltAr70p5yX3xg/pMj15d+b53hUKablNp91tdzR/5zEyElOv7+2ZR8Ymnxlmu0tiunvV3SXhnLLddMXv",
-	"6ldTrNHAXlOpwLKGfH+YlTihkUItI8zaPs/Wj6YAgdHd3jgjHxhe6/VqF+PWKNc2R76eUwYjw4p1l5CF",
-	"lE232/DKtCsHLODzMWVoe3Py58tjE0aslWewwsv25IpEiVtDc6KCmY13nemOw6jgaWGYGd6QQNlpIRCT",
-	"KUKsTTa9vvQ0UalXmGskolKZsf+JGEoYGZL2UyL1BZJwdOx2rZMClbeO1xnBpVeM4gWsUKZyLWVkrg67",
-	"8LLQ17PQ63u6K+myMLMtyByViVbS+qaeyH8lKLTBZu2i1OkkD5/KlNyuwXPoPJmb/+9wtdH6Sm39uTdL",
-	"TRu9jtF1XSNa0a1tstlhp6nZ3NjJW32wWXYWNjdUhKQe11QOuprGytvPLnYtylNEeYtEUbZCKEufb2v7",
-	"rnaeMyj8oR19RI/qEOuMolZ45l1NAwZT/fZxZD0p1XarX5WyF/Q6nXvGJRpXwU+lk/Vu+bTb63V6h61O",
-	"t9U9OO8873c6/U7n74p53df0vFQ8LlvPedler1RWW/5ep/vixfgo6LUOupNO64jsjVvPJ4fY6o1fhIf7",
-	"QYd0j7Bs4Ov69tqddre71z7yyrCaNYeXga5S91/0ey/6+9127+DvMlrQ997wf9MoIrsH7Q5s/U+3ewyv",
-	"KUtu4Ob54fBw/xjEVb+732l3tuEPDC75bq/T7XS6nS68ogIn/GbXvPXK8IlHQvL/HLnbAZ8XkIu+l7T2",
-	"j7pdM7+pS2XR+dXRB/dbh0E3bB0FB9h6QQ6OWp1wn+wF3clz7HW9kjNrZax7ltxLPpTWh7BbdCjUvKvk",
-	"LdituAF2b4txqTVBpx8SY71MkggKNuXThDTvd7pNJbLlv1sKzjWF9u4ulOdz0CV6vTV2z3rBuXWhRTVU",
-	"yz+B1Lx8GpIdWE6wevR1WRZM2TUoVxNmbpZIpjsaJasgvxWZasntvYuImnAxzzQv70IXbNDhrIXWcqBV",
-	"zOsBNQNZaY6daXMTE+Vj7E79XxSZ/61hZ7i6UXJGbjfa4J6C+ZzaQjbHyoxzWXKHlMcw5moGik9tZM8c",
-	"CcvcD4UtTZRryqleCiIkUg2YVv+LId8wEs7CmnKUqcJUsMx8p8+n/qvajKJTxk1hraTavArVs25r6MqY",
-	"ZN8VlFk9+rvjiEd2HFoVS42OzDUiTehgY5V8Q2QuMj20WYm8FlRhsxZpXz+ZGmlX0EkU3aFLfgPJbXbs",
-	"bzxc3E9oFw7HPRIYIH9ZqpQ6/OA45jJS5uJSnkLlWAJRuxVs9NN6+sHF7ZeWnt9U7q3BxAsZq76iqOyu",
-	"UaKanmUjYp9YxOZnNY8XtJ/z3XdrRWyEtRnWbJtb9v12wUVaM/wTI2Ak9Dr7QCLJ07RzxVxgIZBIIAkX",
-	"qeCQ3OCSSpjMOJJM8DsTHo64DYIjJmqWi42cjF6VdZby0C0d79SdUnwnRuV+jU/JT6Du23GtLpGl19ow",
-	"ry/DvPK9tYpv+fVA7h+oCsdI4wWcvawDbhmMVuUUGh1bTpRbD1rBNtnQIGGKRppbLMzDOBFTDL8TgHSK",
-	"6lfnTA/UPX8NfCt3wvJecxZy5sNfjCoM4f9TNg0NHJU7V32qxDRV6dLtd3t/e8vRSt41vaR1sUJ97xzJ",
-	"HD7q13rqviDcVvaP8k5CAq/5FUYkwIcgcj+1SbGRrT+/bNVycT3BWjAIIjrBYBFEmBkFqyC3NCimeMJr",
-	"w2NSASzJHM1Zp5WG6XE28GumC04JZU5Ia3uhY0AyG4OdHWY6QUqYxb9MSd9hezkORYxXx4A5c4KLcqlC",
-	"2AIrSNpn0teSOO3BfufFsbZETO5gYodiT7pdompScAkzjhpRNGCZxuC8QFLAsQj8cYYwxgV3Tgq5Q0Yl",
-	"jMLk4ZUOtSyqGJn6QDVt1Og4y19k1YwibFnVKzIQst66sbOYL5UHY1JfUSoWA2E8xoXRcZowsR9E3qzH",
-	"2OoCAr4kRLdRkzZq0neiJq3cFysTxjalkHfiwyZFsHwQQ8fsn0wV6Fl165fYes6RfHnvabvu3ttssxO+",
-	"9k6gxY3wK5xhdF7cXSK7BWNz6PHd4IbO9Fg2cPIMIs6SucvAKZ167JJCTql6s+dPrpzXJSkJkEQ6UNDF",
-	"/NkDfxPhOycLmJErdKZNaG2Ckr+5/mTOr7DovZ5aNQ6ZzG40CfgcYUyCS5Mglk6wP2D7nRf2eN94K+ja",
-	"xggRThTwRH0lQyLgIlzOpfR1QcnHnKk3yrj7KufZ6G+XLxeqPUlxEcrOXeMX4bz3RYc2rPrHZNWaLaSM",
-	"GopJ1p6IY8ex3P1cNrXM6XWcNHFveXeuNsPIDTyVRskY3KrwSd9eW2aestCE+5jjobEJVFKQxJpphkRh",
-	"G96yGrDKsvU+aNb99Rl0HH+zA6NyC0sJx5pbWTuBxZqp0x4lLVYb8feVGFnmurWwnP2VyeM3UmQjRX5y",
-	"KWK415oCZF4+zFgRDRZFSxFhKfd3CEeOy5fdC0xwHVFk4PWhmjXYh3a7feHDwAAE+otiZuTbSrRYG0Y5",
-	"oKLtApFeEWhrHbD8zKAUCGpDQMFKEXuA8MwFi64QIRJRFgWHud6hKRLrzeL785/dRL5sIl/Wx83W8YLO",
-	"UkGUohfgJKbw3114g/mjP1DVu0tvwmI20uwBYTFvFg3H8gUR9uBoGJtGpiTMOLNeticF6cAT5QSKzZKQ",
-	"fewqsq66UeR81ObainloYEm9tGr2wX2zeKtm2VH1TyWEfsxYiPvx0xpX9TquWvjsHZcbDrvhsE8dFbEW",
-	"n71nMAQBGWNAJzQoBUOs6YVcCbizanqJI4yga9yarI9UKVfDUoDFgC1FWNyf1W7cijdsfBUbz23xJQ4O",
-	"+QQDvLT75hfh4huf1+8ynqSR47uIi93PGSZyuyZaVAkzL0SUnxIGY3R5hOz9tM7uNUmeZvy6WjgTHQW3",
-	"zwcnEIIH5w8asEckEILG/EGV0JeyJ3BtvrpqtEwm4JayjdfFyRg5WRuU0wRs2VQ1d9gVZZFXzJNzt8Rb",
-	"kYB8VW4c40p89rIhBc5jcwLd3Wpt1qDK9c8sWoBAlQhWBU8bum2/GnIWLeqTKFki3qeZ8gWp8NZWXc1c",
-	"2pjS6QdPGbXBQTc46LfIALTORYyrLq3cGPIbje6hUKkTqPdX6u6Ln9YdCJa0vfMZlVahClEqkdjvMx3D",
-	"KljXNIog4lPgicozEZnyZ2k+Wuu6Z9LMmrw+5pqUYwvY1uX2Mbf0KM7bBuaoz7pTzYlwL90rLfN45cvW",
-	"tDIzzzdVwX5t6//ezuQltGrDxjds/D54rNuHT8rTpSKq2Vz/A7NKQX9JpaJBDScf6V1sz72c+Zs2oNmj",
-	"M1uKj6ySG5aepRyg+MzeMjY0PH8EWy4y1YmWLIB028/59XC8GJZugNqyH/suAZt+CLFAiUzpcorHw2Li",
-	"9BFs8UlVdvnOJ7Hb2fYHLMMUjLbc258Ve589s57qRA75ZPTj2PRTLJv0H8z6+EFlSmXhef29bsf3zJQ0",
-	"8ffcdksn0uu/OEytsrBQ15E2OKuz7vW7vfxp/nFvr5MJtOoSNVcccG3P+pkZ2O8+1+YsH1M9om6n63sm",
-	"HFv/r7f9ONLbtXtk7hsvL+DUHL1//GTeQ3NvmwH9S5tZj26/43vFXWkcSr9PqRvSQA2lEsPhCVsMN+J2",
-	"I27vlfsBUt73eClrdsruZ4dd3N4LHl9GuN+K0KDjWsDEZKr/k6XUDD8gjvyXvNM75QuiyDX15xDx3bWv",
-	"uHxrA/puQN8N6LsBfTeg70Z9+VqgrxFHT4oSVPQXhwTfiQLX5JPPjvnTyxsrrl/S5qH007zzS+EkWSWj",
-	"/EbGPmhGNrK4bu5hmzpsVYFoWtRkfJPinbJpGS4uOPra288GbFS+TtKc7et225l+NaShdL0wh/7RAtSM",
-	"SxvrGPpVD2JQnB8DDV0YCREICbtk/Jr5LnCdiwErXW31zGbXjImU+vWVzZYvaYQswDb87lrVlaeZMK85",
-	"UObgdT36eSK1+gZTeoXsJ0DAf1LN8eJR6cTK957a1os3mLrgyHsmzipeGLpJbv+DnwVskuNvFIk7jx2e",
-	"XpV4GufwL5Ap/wcRdyV0/ruQd0+ehGaTPX/j7fyNvJ2X+dqK3Pn2TtglnLbIp35/cGb8H+uY8BdgRJss",
-	"sJsssJvclxshvBHCXzTNfr1lwfVc93bHJLgMZoQxjFoRn3Kbp6wegzyfIdAQmaJqAbHgVzREAQqjyOSb",
-	"N0nqeaJg622M7OwlnHLGMFDwGwkuW6e2EXhtv+m2O9sF4cx4mjDKCFGbz8xVZ/MBuOvzY8H5pA0fTVCq",
-	"SQ1gkL6iH6pv5fRIJuORKyYMMmjyyQCdAFUDRmV+P+Yzmd6QY8qQiLNKwgID/aW3aZosA8XENS7xmQSk",
-	"JsN/Jf9ZnkbTJcxxN2EaYFIrCXleTeO7Ky0j0OXysRP9D2fpffa6u5QZLHJOWaIwS/k/okTVahiFqbaT",
-	"sHZ+/ZvW9fV1a8LFvJWICFnAQ60GrLsxf6s2fH/EqzFLsLTJTA31nhrKuYdqYvRW17PqstVTfaWZjl3V",
-	"eKWbhiAidJ7nUZVkYdeMvYyJM2yvn7itkdet7I7RT/NLZQnTb8YIIdr5fTJqbuCnbycbMEiESSH86aIo",
-	"KWpY8hpJzJzMoEwJro2zFbLiTNoLeYtc/ZksuL7SKIIp5+H/ha33r07h6PCwt20OoT4PnIPGwOuDyeF+",
-	"az0/3YGKObVJHWbNok556pxEmkdh6INzLvTNaje3puiFTqVMnF12bU6Rcmgrva4lzU2wlPrSGHOFhykJ",
-	"RvdIaJamOpCNmc3yes/1h1+LQ59lzRol9cudR9iZTQ0ikoR6uTmqht6F7wURxfTelGscW5PN63ePDp/v",
-	"H+11Oh3fo0S5B4cv9s0DY33NlIplf3eXhu2yiSADboP9Y2Q2QvU+Fp5MxrlxUXuvi5nS1NT8DYlAsT7r",
-	"rlDeqf1NmfEVUVi6kG9zerERH1/FtMjXKaScaaW0KMuez97Y7IuTRM20KLrVwsh002IXdeqdfpsq9+IK",
-	"nTwJeZDM9Xz6XiK0xrVrU6nYvixFrzsNJ3Y3jT2TLhiOC2n16Mqtl1Rk915qCeOQPNnOIbHlS8tqgubT",
-	"NM10yjBsUWZ9LPJKiikg6ouTXGQYBNFesMRLXakadis6YqfXCSPdLRv0B+bKs9D5VFifCXmp7Sdjx5Di",
-	"XRy5yC50YXnuby9u/zcAAP//",
+	"7H17c9u4ku9X6eLdqtguSpZkx07kP+71OJNZ700mqcSz2ZrIR4LIloRjCuABQNs6KX/3LTz4FCnLlpNJ",
+	"JvrLFkm8GkA/fuhufPECPo85Q6ak1//izZCEKMy/H/BfCUp1/kr/CFEGgsaKcub1vYsZgrCvn0mgYR+o",
+	"kjD6n5Yr0zp/NYKbGTJQM6KASuiC4tDtvYBrKuk4Qjj9eHZ+DsGMCBIoFNIHAhOBcgacIXA1Q3FDJbY9",
+	"35PBDOdE90ItYvT6nlSCsql3d+d7H1CJxelEoVju5UcMOAulbvmGUAVjnHCBoGYIDG8VKLGorZ4yhVMU",
+	"pv5Pnz6dJmqGTNGAKFxu5MPrMzg6ft7xQWKgn8HB6j7f+Z5AGXMm0ZD5FxI6qulfAWcKmfmXxHGkG6Wc",
+	"7f9T6sa+eHhL5nHkuqEIjexkCIQbIoEwQCG4gJgISdnUDHXMw4V3V+zRfwiceH3v/+znU79v38r9X3V5",
+	"28vlKddVQUAY45qYEGLAQww9v7hqimugqTH3+X6+wkyDZ5xNIhpsQAeQKKWegxmRgCzEsP1EQ5eKKAQ+",
+	"MSRNW+ECFDLCFIQcJWiykCjiN0DVkxHlNRdjGobINqCK4lfIICLBlbT9D3iMMNHdn1EJPEZhKnoqYpn2",
+	"nknbjiyRaQWRPn361KrutVWEqm7NO38TOp8zhYKR6COKaxR2eI+jeFoT2KrAkWpjyp4ySBjexhgoDGFC",
+	"kkidmOmM+NQseM2DA5JIhISFKMw7x6WBPt02/Z2r1zxh4SPJ89FtHr0QJrqep1h1v3OQSTDLdma2tgMS",
+	"RSiebOzvySLiJLzg/A0RU9xgTxpeSiVEuh7dWcKg2zl88fz4CMYLhbL9lEy72hC8pb88GVH0OqcB/sHI",
+	"NaERGUe4EQc3lekeK5zHXBBBowUkeeVPRZiQKDImEgsSTSAJZhgCZaDoHMsUMqpGK9M1VhMo00o240oX",
+	"nL8lbOGeysfSlXOYE7ZIucGTrS27u3zN4TXzIWEoUGpVTl5JmGtli0+U1QKZk5yGJRoBIP968v7BSKJm",
+	"XNB/42PZ2Slck4iGMEYi9PYyopZKQ2oq8Km4m23E1J6Re0nZ+X7kaTZm05PTmH5wKu/Qsf/st34fC62C",
+	"KGoVYr0v7yNVpRbd1zneX+wtKpKV8b3b1pS3tH7eklc0bnFDbxK1Yq5NAOH1lUhQf8bnVDMjtfD6ExJJ",
+	"tEq8nWCv/9l2+dL3FFV6eRQH/LnS1UvPT00CPv4nBkr3vZZA1/wKn4pMxbp+CGIVO3wvyUIaqKFUYjg8",
+	"ZYvhClqRMKS22+8L723H0+680t/WNPi9kkwP/rNUwodTtrispdUvJLgKZoQxjN7wKU9UweAsc5p3MbLz",
+	"V3DGGcNAgS7YOrMlwRaFbrtg6/baz7W1W6Z2ZD4cGmZVjx3YL1J2RuC/Pl2ApFOGIYwXRlDQUPMhtYBY",
+	"8GsaotDNpMN3PbkwDfg1qECRdqXeFGjYSJQaAmbmQIN6xSeA1ygWzvweJwoOe71lyqRSo1rRpxlRcINM",
+	"wY3gbKoFKBCQqKVRgMWhv7I13Ddo11BhuHYINWP7z4uL9/+tpYuRddlImzquF6q8bx9U67trHgARgiw2",
+	"3Stp5XVjqRnyOVOCy9iu4ca98OH1GRwfHfWKq727PKcrljkJApTS6QSKQ8T5FRBVnM+GNezbaof68XBG",
+	"nUrCFu8mXv/zEqbkZ09YEkXe3eWS6RgEGGurkbDQGF4MMcSwD5xFi1I3JRCBcMX4DYMZClzqK1wsYoT/",
+	"1F2qLrqlLVZL5/vnw/HPtSak14bXXABJiezgRj3GKechUPNz9GXgkUDRaxx4fbDLZpQSY0bZFDCyWGN5",
+	"bm2Zuv2KauYs7EzjsyqarrSqnOneODSqwMNt3Rk5xpxHSNi6W+HO90gSlnbk8hpKm0rCR264O98LIopM",
+	"DalpK63xzDyE83Bp6a5fMd7GzZitpCxA6L487miaTbiYE2Wh2aPDAhF/vY3zHqS47fpdoERt3IVzojbq",
+	"gpRFwp5LuQFJYyIUQ1GZrPf26WazZbC8Yq0fzYMNKix38iPdqHfJuFRZMt6gMgtWVoh4YRHMjWiY8/RS",
+	"zRlbfXTVFUbs2FYzJ8401CVWXNJgl7aGfqt1UaAsiJLQIiWn788hO9FY5qEOc3DkfIgMSzvvJIelfY0C",
+	"oL+co1RkbhhKtlNDorDlcJyM2NmXj6T1fSpIxQRYIvB7MqWMKAyrBt8bKtW5wvkK82Ut3atSXUn3Kpk2",
+	"VhB8a8tGMylDAWoxlVWNvs++1M17tVZRqb7Colmi8+cKYS5XzE7a4tIGyN/D3O2F5RUfkymW+e8Ul0WE",
+	"pgSK4dLHKKCxgOKKRMNc4GccRJEIzs3j5mK6pZpi781jv+7ws0js2PYp63K5M+U2lqchJWgNyd20GHWI",
+	"6nVSpfkpJNIcvZFUqWrD6VgbRzDH+RiFhAjJNcKNU/6s9powbd1NrdJVniC8jalAOSQVtbqeczxQ174w",
+	"x8s3WuGrnBe2y4qL7gKcGhrQeOiw04YO0fiasEX6zcM79cmcERfPLqnUZA1hIvgcGL8pdu48hlPX1J3v",
+	"JRLFkEyxaoTMye0bZFM18/q9zuELvRGVQqGb+8fnfwwGt53O5d5/PJKCpj2rzicSpdbjK538Q6KAU9Ot",
+	"Iv+tLqcVKy6OT43lU6MCUjaN0EASLU0rpjgQBgVMuM5W0HVh+HVW1SfrTIHFPpgzf3dkcaLJY10uiNkb",
+	"ZVPDds2ttkIVQ0bmhv0UJ/P5c9+bU5b+7q6Y2QyPyjv1O6kbYFVDqXbhcnkGs+lZOYXnbMJreEahQ+nE",
+	"aF2FFPfiyvlbqUUUCVpjuxdHV9Yii/2qUSUbJudJyGz066Xa/dK4a2fBULh5DjJFo8aQsqwmolKBlhM1",
+	"RI/jYcAT5swwc6jt9TullQVn5oPH2lgNWkggUGsH68z2mf20YbJDvKYBZlr9YxTcV6YKawJYw7ggnlZ2",
+	"rSBGarpWXnv1661J9Kzf+7K0oHIYJEJgZUoN2QtlJJy5rx4LgDTMa0SkGhLH/Z+KF2fAM5EKUtHiuGmT",
+	"eFy/1qIkc/Xh3MGtj67v17mFWWuJZNoorw5TqG6JVFiKYSNp+dLyKZGivC9K261mjkprfpkJZSymmQt9",
+	"wCmVSmRmRVWFTNUexUGYT1EAURDxKa2RBWXm8LVEuSZXeuxB2UoJXmBBSwyiofZ0xMhCCeMFUCUxmpSg",
+	"rMdylHod8AFqwyMUwvQc6JkErd1namwIOyNJw9GuDwmj/0oyD5LWDQ3xBOYkxPRQKfUtaSDyefiVdPF6",
+	"TlkG62pp2u29+Ko0dcCgUbMNlm1BrjFGnE0lKN4G/d2ECqncvrFbzBbRGoQ0/rohBjS06E8N6ljF1B45",
+	"wnuRuL/KWNG8s2UYOFhviNTwM+zlBEYFXjiCgGuqGbuLqiaLxo0kpDKOyCLTBJt33uPHU2r+lW3Qqpcr",
+	"pFGh+YNe58mat1KrLKGW6a1fmjNSd2SlqaPpPdcq/kgm45Em62YmzbryMBeF+RK/R5yVZNUqkdYEw6aK",
+	"tT2VlRn6ep8g22q5Wy33kVpuxINMt3oM+d6k5e98T0o+JHEsS6T7fOk/CN9ODdMi9CM5nOp6n9C54Cvp",
+	"9818fRN+vWoEfzuLIluRGxoXqw5rKu5oTY4i7nzK2Bb6y1Q7lXXQc4CxqmUeZTe0X82HzfzDEFE3NiRR",
+	"tIoJ2c7DaRTVVuK6OqRhhTU2uxXMya09a+h3O51OZ+lAqXkdpYLrPJR1oG2ZzvfPR6OjiHtjwgBSS0FT",
+	"qwm7tZQMcyiqTLywCYJapt/9zhhFGlRJV9kZ5W6V27pspF7zcr7XzSviQWkQa/CKjBSXdzXcvuawUU6L",
+	"BH6LUpZOuwoEq5yTmz7Xn5Mv+/wFnm3KfVmg1r3+YWZSg0RQtfioZY4ljfXvPk20+pj+ep3K2f/6dOHV",
+	"hOuU/L+cSRBwNqHTRGibX8oEBex8eH0GLztHL3bbcBYROpd9q8T6MMp0Sv0jNxj1L+n+BDzGURZyaHa3",
+	"6Vw+sJlSsXUrp/VgOey5qveMu9KebVXu+UBSk9A819zYPjXQhXmWsrq9kxxcN2/0YPcKeLPcy8Ir1Ezw",
+	"ZDobMKq0aS7Lpy07o1RBGO224bR4YrW3Z10b9vbgZkYjBKoyB6sxInP8N/RhlPP8kS5JLSgySVQicMCs",
+	"l5Z+cUPVzL2M6JwqqSdK/3ED36FhhCYaZPckD0t1hff2jFvX3p61k/ccW9/LIwQnQPIYLEsUbS9bPzUl",
+	"s1A5M50Q6Om3ZnV7wAbsXRqZJ20JZGEmW0CRKzS1E5lFPCGQJKQKlCA0SgftbFITnqvJ0/pgioxgp/f8",
+	"eSEEd9e0+atxZE1NCgiIEBSrwb1tMI4Uxlnwj4szH/QaPjg4eGnoCaM/Rz4QBXMuFcxpILi0TlV6Pgvk",
+	"CGYYXBn0a8BsKKIIjWnHQjtdBniYUzmhGfkIkzco+hATNYOdw87hrg9zVDMe6l/Pd307eMqmICMiZ7Bz",
+	"0DnWT80u3DnsdHd9vQuVHvWA7Rz2ers+xCjm1M7ZzmHnYNfPptA00YZTgzVZ2AOvUQDeUpm6VGZTmiMn",
+	"IPkcjXMwRhJhihZhkWRulp8eQxsOez0Holj34XSkDEbWthuduDdm5Tn3YufQaL8YeH0YeIOk0zkIUodh",
+	"8wsH3t2oPdA8WCbzORELIyoQbmZcV5EBj77FIm7MEbEdjd5dwQyswmWnQy89whYZWYgCzgJbQK+9Kecl",
+	"98aP6TI9fX/u+d41Cmm5TafdbXc0f+cxMhJTr+8dmEfGJp8ZZrtPYrp/3d0n4Zyy/XTF7+tXU6zRwN5Q",
+	"qcCyhnx/mJU4oZFCLSPM2r7I1o+mAIHR/d44Ix8Y3uj1ahfjzijXNke+nlMGI8OKdZeQhZRNd9vw2rQr",
+	"Byzg8zFlaHtz+vurExOlrZVnsMLL9uSaRIlbQ3OigpkNJ57pjsOo4GlhmBnekkDZaSEQkylCrE02vb70",
+	"NFGpV5hrJKJSmbH/jhhKGBmS9lMi9QWScHTidq2TApW3jtcZwaVXjOIFrFCmci1lZK4Ou/CyyOLz0Ot7",
+	"uivpsjCzLcgclYlW0vqmnsh/JSi0wWbtotTpJA+fypTcrsFz6DyZm//vcbXR+kpt/bk3S00bvY7RdV0j",
+	"WtGtbbLZYaep2dzYyVt9tFl2HjY3VISkNmsqB11NY+XtZxe7FuUporxDoihbIZSlz3e1fVc7zxkU/tiO",
+	"btCjOsQ6o6gVnnlX04DBVL/djKynpdru9KtScohep/PAuETjKvi5dLLeLZ92e71O76jV6ba6zy86L/qd",
+	"Tr/T+bNiXvc1Pa8Uj8vWc1621yuV1Za/1+m+fDk+Dnqt591Jp3VMDsatF5MjbPXGL8Ojw6BDusdYNvB1",
+	"fQftTrvbPWgfe2VYzZrDy0BXqfsv+72X/cNuu/f8zzJa0Pfe8n/TKCL7z9sd2PmfbvcE3lCW3MLti6Ph",
+	"0eEJiOt+97DT7uzCbxhc8f1ep9vpdDtdeE0FTvjtvnnrleETj4Tk/zlytwM+LyAXfS9pHR53u2Z+U5fK",
+	"ovOrow8eto6Cbtg6Dp5j6yV5ftzqhIfkIOhOXmCv65WcWStjPbDkXvKhtD6E3aJDoeZdJW/BbsUNsHtX",
+	"jEutCTr9mBjrZZJEULApnyZi/LDTbSqRLf/9UnCuKXRwf6E8XYYu0eutsXvWC86tCy2qoVr+CaTm5ROR",
+	"rPfy/tFXw8XvfO+55SCry9UlvzBl16B4TfS/WVqZzmmUs4LcV2SqJb73PiJqwsU809i8S12wQfezll3L",
+	"gV0xrwfiDNSlOX2mBU5MdJCxV7kJPDf/W4PQSAOjHI3cLrZBQQWzO7WhbOqbGeey5EYpT2DM1QwUn9qI",
+	"oDkSlrktCluaKNeUU9kUREikGjBtNhRDxWEknGU25ShTRatg0fnODkj9XrX5RaeMm8J5QH71jNwayDIm",
+	"2XcFJViP/v7445Edh1bhUmMlc6lI82zYGCffEJmLTH9tVj5vBFXYrH3a10+mftoVdBpF9+igf4HEN9v1",
+	"Fx4uHibsC4fqHgnMAcCyNCp1+NHxz2WEzcWzPIWqsgS+diuY6uf19IrLu68tdf9SebkGEy8kEvuGIra7",
+	"Rolq1pytaP5ORHN+NrS5gP6S79o7K5ojrE2YZ9vcse93Cy7ZWlCcGsEkodc5BBJJnmYRLKZ2C4FEAkm4",
+	"SAWO5AYHVcIkOpJkgt+Z0HHEbRA4MVGzXNzkZPSqLLeUVnDpOKnuVOQ7MWIPa3xY/gbmhR3X6hJZtrQt",
+	"0/u+mF6+J1fxO78ecP4NVeG4a7yA81d1ADOD0arcR6MTy8Fya0Ur9CYpHiRM0UhzmYV5GCdiiuF3AuRO",
+	"Uf3sHO2Ruu7PgcPlzmLeG85Cznz4g1GFIfx/yqahgc1yJ7DPldirKl26/W7vT285qsq7oVe0Lqap710g",
+	"mcMn/VpP3VeEBct+XN5pSOANv8aIBPgY5PBvbcJsZfJWJjfJZC1P1xPIBQMkohMMFkGEmRGyChpMg36K",
+	"J9g2/CcV3JLM0ZzlWimaHtcDv2G64JRQ5oS7tk86BsyzMebZYa0TwIRZnM6U9B0GmeNlxHitDJgzX7go",
+	"lyqEZbCChH4mfS3B0x4cdl6eaMvHpJ4mdij2JN/lOScFlzfjiBJFA5ZpGs7LJQVGiwAlZwhjXHDnhJE7",
+	"nFTCRGwWT4euFlWTTO2gmjZqdJLlZ7LqSRFereojGVhab03ZWcyXyqOxs28oTYuBPh7jwuhGTdjdDyKn",
+	"1mOIdQEPXxNK3KpXW/XqO1GvVu6LlQlxm24gcOLDJn2wfBBDx+yfTIXoWTXtp9h6zlF+ee9pe/DB22y7",
+	"E771TqDFjfAznLV01lDvs0tUtoczPzxO6UyWZcMoz6ziLKD7DKPS6cw+KeTaqjeXfufKeaOSkuBJpAMh",
+	"XSykdWgwkc9zsoAZuUZnEoXWlij54etP5vwai179qTXkkNDsIp2AzxHGJLgyiXPpBPsDdth5ad0XjDeG",
+	"rm2MEOFEAU/UNzJAAi7C5RxT3xYE3cRnoFE2PlSpz0Z/t3ynVe2Jj4vcdu4oPwnHfigatWXxPxeL1+wk",
+	"ZfBQTFr3RJw+juX+l7JpZ07n46SJ68v7c98ZAWDgsDTqyOBkhU/69pY985SFJnzKHGONTeCXgiTWzDYk",
+	"CtvwjtWAY1Yc9EGz/G/P2OP4LzvYKrewlMCtuZW1E4KsmYpuIymzGjR4qKTJMgGuhR0drkzGv5U+W+mz",
+	"lT610sdwvTUFz7x86LIiKi+KliLzUqnhkJj8/KDsPmGCHIkiA68P1ezNPrTb7UsfBgbI0F8UM1TfVaL2",
+	"2jDKgR9th4j0Jkxb64DlZxulgFwbigtW+tiDjmcuaHeF6JGIsihwzDUbTRFxbxffnz/yNgJpG4G0Pr63",
+	"jld5lpKjFA0CpzGF/+7CW8wf/Yaq3v18G560lYLfMDzp7aLB7aAg+h4dlWTTAJWEIGfWa/m0IFV4opwg",
+	"slkuso9dRdb1OYqc795cW02PDfCpl3LNPs1vF+/ULDuK/1sJrx8zJuVhfLjG9b+OGxc+e8/lljNvOfP3",
+	"Ep2yFn9+YFAKARljQCc0KAWlrOnVXQmYtGZBiZOMoGvcvazvWClHx1Kgy4AtRbo8nEVv3bS37H8V+89t",
+	"/yXOD/kEA7yy++Yn4f5bH+K/VVxPo6RwkS/7XzLs5m5NVKuSXqCQSeCMMBijyztl7zN29rlJCjbjN9XC",
+	"mcgpuNE+OuEUPDrf1IBtkHAKGvNNVUKQyp7VtfkNq1FLmWBcyk5fF69k5GttcFQTAGdTG91jx5RFZTGv",
+	"0v2SckXC+lW5lIxr9vmrhpRJm+aQur/V2ixTlevCWbQAgSoRrAryNnTbfjXkLFrUJ92yRHxIM+ULdeGd",
+	"rbqa6bYxBdgPnmJsi9du8dq/ImPUOhd3rrrkdAscbDXBbw3pOkH8cGXwoThv3YFnSUu8mFFpFbEQpRKJ",
+	"/T7TTaxidkOjCCI+BZ6oPHOVKX+e5j22rpAmnbHJA2Wu4zmxwHJdLihzG5TivG1glfosTdVcGA/S2dIy",
+	"mytttqaVmZz+UtXt50YbHuzUX0LHtux/y/6/BW7s9u+TygKpiGqGB37DrFLQX1KpaFAjAUZ699tzPWdu",
+	"pw1oturMpOIjq1SHpWcp5yg+s7fgDY2sGMGOiyx2IikLAN71cz4/HC+GpRvKduzHvkv0px9CLFAiU7qc",
+	"4vGwmNh/BDt8UpV5vvPx7HZ2/QHLMAyjnfcOZ8XeZ89sxACRQz4Z/TgYwhTLEMJHsz5+UFlUWXhe/6Db",
+	"8T0zJU1yIbcV04n0+i+PUiswLNR1rA3c6qx7/W4vf5p/3DvoZIKwukTNFRxc289+Znb2uy+0+czHVI+o",
+	"2+n6ngmn1//rbT+O9HbtHpv78MsLODV/Hx7/mvfQ3CtoDidKm1mP7rDje8VdaRx0v09pHdJADaUSw+Ep",
+	"Wwy3Ynorpr9Jzg9Ieebm0tnssP0vDmO5exCMv4zEvxOhQfG1YIrJVP8nSyk5fkC8+w95r9fOV0S7a+rP",
+	"oez7a19xqdwWnN6C01twegtOb8HprdrzvYPTRow9KSpR0XscYn0vWl1zT0LmxpBeZlpxiZM236mf3qew",
+	"FNaTVTLKbyjtg2aAI4s/5x7LqSNbFTCnRQ3IN1cXUDYtw9oFx2l7G+CAjcrXqxrfBd1uO9PLhjSUrhfG",
+	"qSFagJpxaWNVQ7/qkQ2K8xOgoQvnIQIhYVeM3zDfJSzgYsBKV709s1lcYyKlfn1tb4GQNEIWYBt+da3q",
+	"ytOMqzccKHPHAHr080RqtQ+m9BrZ3wCp/5tqnJcbpZ8r3wNsWy/e6OuCWx+YaK14ge720oYf/Mxie+nD",
+	"VgH5ascjT6+CPI2z/Ve4AeIHEZOlU4TvQk4+edKi7a0QW+/xH8x7fJkfrrgTwt7JvIQnF/nbr4++8eHH",
+	"Ogb9CRjYNkvxNkvxNjfrVnhvhfd3eX1EvSXD9Rrp7Y9JcBXMCGMYtSI+5TYfXj1WejFDoCEyRdUCYsGv",
+	"aYgCFEaRuUfBXL7AEwU772Jk56/gjDOGgYJfSHDVOrONwBv7Tbfd2S0IdcbTxGRG+Nq8ea46mweC2gPn",
+	"WHA+acMnE1RsUkIYRLLo1+tb+T6SyXjkigmDYJr8Q0AnQNWAUZnfT/tMpjdGmTIk4qySqMJAlOlttia7",
+	"RDHRkUuwJwGpubmikmcvT/PqEiy5m2gNgKqVizzvq/GFlpaB6HL52In+h7MAbfyZ7i5lBjOdU5YozK6y",
+	"GFGiajWTwlTbSVj73ojb1s3NTWvCxbyViAhZwEOtPqy7oX+pNvxwZK4x+7W0yXYN9Z4acnqASmP0Xdez",
+	"6rLVU32tmZVd1Xitm4YgInSe5/mVZGHXjL2cjDNsr58gsJFHruyO0WvzS50J02/GCCHa+X0yam5hsh9P",
+	"pmCQCJMa+/NlUcLUsPI1kuU5WUOZElwbgytkzLm0F2kXpcEzWXAlplEEU87D/ws7H16fwfHRUW/XHLJ9",
+	"GTjHlYHXB3OnwZ31pHUHRuZUKnVANpsh5cVzEmnehqEPzlnTN7vE3CKkNwiVMnF24I05JcshuPT6ojQn",
+	"xVJqVmM8Fh6mJBg9IHFemuJCNmbQy+u90B9+K85+njVrlOKvd95iZzY1wEgS6uXmqBp6l74XRBTTe4Ru",
+	"cGxNRK/fPT56cXh80Ol0fI8S5R4cvTw0D4y1N1Mqlv39fRq2yyaJDLhN8hAjsxHGD7EoZTLOjZnae47M",
+	"lKam7S9IBIr1WX6F8s7MaLopQhGFpYstt6czW7HzXZsy+fqGlKOtlDJlmfXFG5v9dJqomRZhd1qImW5a",
+	"jKVOndRvU2NCXKOTQyEPkrleB76XCK3h7dvUO7YvS1kLnEYVuxv7nkkXzMiFtHp75dZZKrJ7Z7Vkcoij",
+	"bOfQ3fLlfzXJEtL043TKMGxRZn1P8kqKqT/qi5Nc1Bik015UxktdqRqSKzpip9cJMd0tG7QJ5urA0Pma",
+	"WF8SeaXtNWM3keKdNrmoL3Rhee7vLu/+NwAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

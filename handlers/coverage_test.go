@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sessiond/sessiond"
+	"github.com/sessiond/sessiond/handlers"
 	"github.com/sessiond/sessiond/store/storetest"
 )
 
@@ -83,6 +84,10 @@ func provoke(t *testing.T, l *logoutFixture, method, path string, operation *ope
 		// By somebody else, so that the caller's own session is not the one that ends.
 		l.do(http.MethodDelete, "/api/v1/admin/sessions/"+exampleID, l.admin(), nil).want(http.StatusNoContent)
 		p.token = l.service()
+	}
+	if p.limited {
+		l.serve(l.store, func(c *handlers.Config) { c.Rates.Address = handlers.Rate{PerSecond: 1} })
+		l.do(http.MethodGet, "/nothing", "", nil).want(http.StatusNotFound)
 	}
 	if p.err != nil {
 		l.serve(broken{Store: l.store, err: p.err})

@@ -52,6 +52,7 @@ func (h errorHandler) status(err error, c echo.Context) (int, string) {
 		refused  *auth.Error
 		method   *methodError
 		tooLarge *http.MaxBytesError
+		tooOften *rateError
 		echoed   *echo.HTTPError
 	)
 	switch {
@@ -84,7 +85,11 @@ func (h errorHandler) status(err error, c echo.Context) (int, string) {
 		return http.StatusConflict, "The tenant belongs to another partner."
 	case errors.As(err, &tooLarge):
 		return http.StatusRequestEntityTooLarge, fmt.Sprintf("The body is larger than %d bytes.", tooLarge.Limit)
-	case errors.Is(err, store.ErrUnavailable), errors.Is(err, auth.ErrKeysUnavailable), errors.Is(err, context.Canceled):
+	case errors.As(err, &tooOften):
+		header.Set(echo.HeaderRetryAfter, strconv.Itoa(tooOften.seconds))
+		return http.StatusTooManyRequests, "Too many requests."
+	case errors.Is(err, store.ErrUnavailable), errors.Is(err, auth.ErrKeysUnavailable),
+		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		h.log(err, c, slog.LevelWarn, "unavailable")
 		header.Set(echo.HeaderRetryAfter, strconv.Itoa(retryAfter))
 		return http.StatusServiceUnavailable, "The service is temporarily unavailable."

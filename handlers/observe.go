@@ -49,6 +49,7 @@ type observer struct {
 	metrics    *telemetry.Metrics
 	operations operations
 	tracer     tracer
+	timeout    time.Duration // of a request; none when zero
 }
 
 // middleware is the outermost of the chain: it gives the request its id, has every error written, logs one line, counts
@@ -60,9 +61,14 @@ func (o observer) middleware(next echo.HandlerFunc) echo.HandlerFunc {
 		defer o.metrics.End()
 		id := chooseRequestID(c.Request().Header.Get(echo.HeaderXRequestID))
 		ctx, span := o.tracer.request(c.Request(), start)
+		if o.timeout > 0 {
+			bounded, cancel := context.WithTimeout(ctx, o.timeout)
+			defer cancel()
+			ctx = bounded
+		}
 		ctx = &requestContext{Context: ctx, id: id}
 		c.SetRequest(c.Request().WithContext(ctx))
-		secure(c.Response().Header(), id)
+		secure(c.Response().Header(), id, c.Request().TLS != nil)
 		if err := recovered(next, c, o.logger); err != nil {
 			c.Error(err)
 		}
@@ -105,8 +111,12 @@ func chooseRequestID(given string) string {
 	return given
 }
 
-// secure sets what every answer carries: nothing here may be cached, framed or taken for another type.
-func secure(header http.Header, id string) {
+// secure sets what every answer carries: nothing here may be cached, framed or taken for another type, and who came with
+// TLS has to come with it (RFC 6797).
+func secure(header http.Header, id string, encrypted bool) {
+	if encrypted {
+		header.Set(echo.HeaderStrictTransportSecurity, "max-age=63072000")
+	}
 	// The names are canonical already, and the values share one array.
 	values := [...]string{id, "no-store", "nosniff", "default-src 'none'; frame-ancestors 'none'"}
 	header[echo.HeaderXRequestID] = values[0:1:1]

@@ -27,6 +27,7 @@ type provocation struct {
 	query      string
 	body       string
 	brokenOff  bool  // the body cannot be read
+	limited    bool  // whether the address has asked as often as it may
 	registered bool  // whether the examples' session is there
 	ended      bool  // and has ended
 	err        error // of every method of the store
@@ -60,6 +61,8 @@ func provocationOf(l *logoutFixture, operation *openapi3.Operation, status strin
 		if operation.RequestBody != nil {
 			p.body = misfits()[operation.OperationID]
 		}
+	case "429":
+		p.limited = true
 	case "500":
 		p.err = errors.New("a fault")
 	case "503":

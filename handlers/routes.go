@@ -18,8 +18,9 @@ var errPanic = errors.New("panic")
 
 // NewHandler serves the contract, and beside it /healthz, /readyz, the contract itself and its explorer.
 //
-// The chain of an operation, each step with one answer: observe (request id, log, panics), routing (404, 405, 307),
-// authentication (401), contract (422), policy (403), the operation itself (404, 409, 200).
+// The chain of an operation, each step with one answer: observe (request id, log, panics, deadline), other origins
+// (preflights), the address's rate (429), routing (404, 405, 307), authentication (401), the principal's rate (429),
+// contract (422), policy (403), the operation itself (404, 409, 200).
 func NewHandler(config Config) (http.Handler, error) {
 	validator, err := validation.New(config.OpenAPI)
 	if err != nil {
@@ -36,11 +37,14 @@ func NewHandler(config Config) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("contract: %w", err)
 	}
+	edge, err := newEdge(config)
+	if err != nil {
+		return nil, err
+	}
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
 	e.HTTPErrorHandler = errorHandler{logger: config.Logger}.handle
-	// The address of a client is the one that connected: a header can say anything.
-	e.IPExtractor = echo.ExtractIPDirect()
+	e.IPExtractor = edge.address
 
 	operations := gen.NewStrictHandler(newServer(config), []gen.StrictMiddlewareFunc{auth.Authorize(config.Store)})
 	gen.RegisterHandlers(e, operations)
@@ -49,14 +53,14 @@ func NewHandler(config Config) (http.Handler, error) {
 
 	outside := observer{
 		logger: config.Logger, now: config.Now, metrics: config.Metrics, tracer: tracer{config.Tracer},
-		operations: newOperations(document, e.Routes(), config.Metrics),
+		operations: newOperations(document, e.Routes(), config.Metrics), timeout: config.RequestTimeout,
 	}
-	e.Pre(outside.middleware, table.routing(around.owns))
+	e.Pre(outside.middleware)
+	e.Pre(edge.before...)
+	e.Pre(table.routing(around.owns))
 	public := func(c echo.Context) bool { return around.owns(c.Request().URL.Path) || c.Path() == logoutPath }
-	e.Use(
-		auth.Authenticate(config.Verifier, config.Store, public),
-		validator.Middleware(),
-		withReason,
-	)
+	e.Use(auth.Authenticate(config.Verifier, config.Store, public))
+	e.Use(edge.authenticated...)
+	e.Use(validator.Middleware(), withReason)
 	return e, nil
 }

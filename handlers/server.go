@@ -9,6 +9,7 @@ package handlers
 import (
 	"context"
 	"log/slog"
+	"net"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
@@ -51,6 +52,15 @@ type Config struct {
 	Metrics *telemetry.Metrics
 	// Tracer makes a span of each request and of each call of the store; there are none when nil.
 	Tracer trace.Tracer
+	// RequestTimeout is how long a request may wait for the database and the like until its answer is 503; there is no such
+	// limit when zero.
+	RequestTimeout time.Duration
+	// Rates limit how often a principal and an address may ask.
+	Rates Rates
+	// TrustedProxies are those whose X-Forwarded-For tells the address of a client.
+	TrustedProxies []net.IPNet
+	// Origins are the web origins whose pages may call the API (CORS), such as https://console.example.com.
+	Origins []string
 }
 
 // Server has one method for each operation.

@@ -12,6 +12,9 @@ import (
 	"github.com/sessiond/sessiond/internal/auth"
 )
 
+// livenessPath is where the process tells that it lives.
+const livenessPath = "/healthz"
+
 // surroundings is what is served beside the contract, without a token: probes, the contract and its explorer.
 type surroundings struct {
 	store    Store
@@ -28,7 +31,7 @@ func newSurroundings(config Config, document *openapi3.T) (*surroundings, error)
 	s := &surroundings{store: config.Store, verifier: config.Verifier}
 	s.explorer = swagger.New(document.Info.Title, "/openapi.yaml", "/docs/")
 	s.exact = map[string]echo.HandlerFunc{
-		"/healthz":      s.healthz,
+		livenessPath:    s.healthz,
 		"/readyz":       s.readyz,
 		"/openapi.yaml": func(c echo.Context) error { return c.Blob(http.StatusOK, "application/yaml", config.OpenAPI) },
 		"/openapi.json": func(c echo.Context) error { return c.JSONBlob(http.StatusOK, asJSON) },

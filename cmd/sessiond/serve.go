@@ -5,10 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/http"
-	"slices"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,16 +16,6 @@ import (
 	"github.com/sessiond/sessiond/internal/demo"
 	"github.com/sessiond/sessiond/internal/geo"
 	"github.com/sessiond/sessiond/store"
-)
-
-// Limits of a connection. A body is at most 1 MiB, so ten seconds suffice for a slow client and end a stalling one.
-const (
-	readHeaderTimeout = 5 * time.Second
-	readTimeout       = 10 * time.Second
-	writeTimeout      = 60 * time.Second
-	idleTimeout       = 2 * time.Minute
-	maxHeaderBytes    = 16 << 10
-	shutdownTimeout   = 15 * time.Second
 )
 
 // serving is the configuration of serve.
@@ -45,6 +31,7 @@ type serving struct {
 	limits       limits
 	geoip        string
 	observing    observing
+	edge         edge
 }
 
 func serveCommand() *cobra.Command {
@@ -73,6 +60,7 @@ func (s *serving) flags(flags *pflag.FlagSet) {
 	s.limits.flags(flags)
 	s.upkeep.flags(flags)
 	s.observing.flags(flags)
+	s.edge.flags(flags)
 }
 
 // check refuses what cannot work before anything is opened.
@@ -89,21 +77,12 @@ func (s *serving) check() error {
 		return usageError{errors.New("--demo-sessions must not be negative")}
 	case s.upkeep.interval < 0 || s.upkeep.retention <= 0 || s.upkeep.trailRetention <= 0 || s.upkeep.purgeEvery <= 0:
 		return usageError{errors.New("--retention, --audit-retention and --purge-interval must be positive, --activity-interval not negative")}
-	case s.dev:
-		return nil
-	default:
-		return s.issuer.check()
+	case !s.dev:
+		if err := s.issuer.check(); err != nil {
+			return err
+		}
 	}
-}
-
-// loopback reports whether an address is reached from this machine only.
-func loopback(addr string) bool {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return false
-	}
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
+	return s.edge.check()
 }
 
 func (s *serving) run(ctx context.Context, cmd *cobra.Command) (err error) {
@@ -132,6 +111,10 @@ func (s *serving) run(ctx context.Context, cmd *cobra.Command) (err error) {
 		return err
 	}
 	opened.add(func() error { return ignoreClosed(listener.Close()) })
+	server, err := s.edge.server(ctx, logger, &opened)
+	if err != nil {
+		return err
+	}
 	telling, err := s.observing.open(ctx, logger)
 	if err != nil {
 		return err
@@ -142,43 +125,23 @@ func (s *serving) run(ctx context.Context, cmd *cobra.Command) (err error) {
 		return err
 	}
 	opened.add(db.Close)
-	handler, err := handlers.NewHandler(handlers.Config{ //nolint:contextcheck // requests bring their own
+	handler, err := handlers.NewHandler(s.edge.over(handlers.Config{ //nolint:contextcheck // requests bring their own
 		Store: db, Verifier: verifier, Now: time.Now, Logger: logger, OpenAPI: sessiond.OpenAPI, Locate: places.Locate,
 		Metrics: telling.metrics, Tracer: telling.tracer(),
-	})
+	}))
 	if err != nil {
 		return err
 	}
 	if dev != nil {
-		if err := welcome(ctx, cmd.OutOrStdout(), db, dev, "http://"+listener.Addr().String()); err != nil {
+		if err := welcome(ctx, cmd.OutOrStdout(), db, dev, s.edge.scheme()+"://"+listener.Addr().String()); err != nil {
 			return err
 		}
 	}
 	logger.InfoContext(ctx, "serving", "addr", listener.Addr().String(), "metrics", telling.addr(), "engine", db.Engine(), "version", version())
 	telling.serve(ctx, db)
 	opened.add(s.upkeep.start(ctx, db, logger))
-	return serveUntilDone(ctx, listener, newServer(handler, logger), logger)
-}
-
-// closers are what was opened, to be closed in the opposite order.
-type closers []func() error
-
-func (c *closers) add(closer func() error) { *c = append(*c, closer) }
-
-func (c *closers) close() error {
-	var err error
-	for _, closer := range slices.Backward(*c) {
-		err = errors.Join(err, closer())
-	}
-	return err
-}
-
-// ignoreClosed is for a listener, which a server that ends closes itself.
-func ignoreClosed(err error) error {
-	if errors.Is(err, net.ErrClosed) {
-		return nil
-	}
-	return err
+	server.Handler = handler
+	return serveUntilDone(ctx, listener, server, logger)
 }
 
 // places opens the location database; without one every place is unknown.
@@ -200,19 +163,6 @@ func (s *serving) trust() (auth.Config, auth.KeySource, *auth.DevIssuer, error) 
 		return auth.Config{}, nil, nil, err
 	}
 	return dev.Config(), dev.Keys(), dev, nil
-}
-
-func listen(ctx context.Context, flag, addr string) (net.Listener, error) {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("address %s is in use: end the program that listens there, or choose another with %s", addr, flag)
-	case errors.Is(err, syscall.EACCES):
-		return nil, fmt.Errorf("address %s needs more rights than this user has: choose a port above 1023 with %s", addr, flag)
-	case err != nil:
-		return nil, fmt.Errorf("address %q cannot be listened on: use HOST:PORT, as in %s 127.0.0.1:8080 (%w)", addr, flag, err)
-	}
-	return listener, nil
 }
 
 // database opens the store with an up-to-date schema.
@@ -251,37 +201,4 @@ func fillEmpty(ctx context.Context, db *store.Store, sessions int) error {
 		return err
 	}
 	return demo.Fill(ctx, db, sessions, time.Now())
-}
-
-// newServer is a server with the limits of a connection.
-func newServer(handler http.Handler, logger *slog.Logger) *http.Server {
-	return &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: readHeaderTimeout,
-		ReadTimeout:       readTimeout,
-		WriteTimeout:      writeTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
-		// OPTIONS * is no path of ours either.
-		DisableGeneralOptionsHandler: true,
-	}
-}
-
-// serveUntilDone serves until the context is done, and then lets the requests that are under way finish.
-func serveUntilDone(ctx context.Context, listener net.Listener, server *http.Server, logger *slog.Logger) error {
-	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(listener) }()
-	select {
-	case err := <-failed:
-		return fmt.Errorf("serve: %w", err)
-	case <-ctx.Done():
-	}
-	logger.InfoContext(ctx, "shutting down")
-	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
-	defer cancel()
-	if err := server.Shutdown(ending); err != nil {
-		return fmt.Errorf("shut down: %w", err)
-	}
-	return nil
 }
