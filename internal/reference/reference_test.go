@@ -28,7 +28,7 @@ var (
 		"BackchannelLogoutRequest", "IntrospectionResponse",
 	}
 	// addedStatuses are errors that the server sends and the reference page leaves out; all have the body of Error.
-	addedStatuses = []string{"400", "401", "403", "404", "413", "500", "503"}
+	addedStatuses = []string{"400", "401", "403", "404", "413", "429", "500", "503"}
 	// addedFacts are what the contract asks of a value and the reference page leaves out.
 	addedFacts = map[string]string{
 		"page":        "Default: 1; Minimum: 1",
