@@ -2,7 +2,6 @@ package handlers_test
 
 import (
 	"fmt"
-	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/sessiond/sessiond/gen"
@@ -20,158 +20,281 @@ import (
 	"github.com/sessiond/sessiond/store/storetest"
 )
 
-// TestEveryCallerOnEveryTarget sends every operation of the policy table as every kind of caller about every kind of
-// target, each with sessions of its own, and holds three things against the rules: the status, the sessions that the
-// answer names, and those that are other ones afterwards. What a caller does not reach must look like what is not there.
-func TestEveryCallerOnEveryTarget(t *testing.T) {
-	onBothEngines(t, func(f *fixture) {
-		acts := actions()
-		require.ElementsMatch(f.t, slices.Collect(maps.Keys(auth.Policy())), slices.Collect(maps.Keys(acts)), "add the operation to actions")
-		m := &matrix{fixture: f, statuses: map[int]int{}}
-		m.prepare()
-		for _, operation := range slices.Sorted(maps.Keys(acts)) {
-			for _, who := range askers() {
-				m.row(operation, acts[operation], who)
+// operation is how the contract has one asked for.
+type operation struct {
+	name, method, path  string
+	inTenant, ofSession bool // what the path names
+	success             int
+}
+
+// operations are those of the contract.
+func operations(t *testing.T) []operation {
+	t.Helper()
+	contract, err := gen.GetSpec()
+	require.NoError(t, err)
+	var all []operation
+	for path, item := range contract.Paths.Map() {
+		for method, declared := range item.Operations() {
+			op := operation{
+				name: strings.ToUpper(declared.OperationID[:1]) + declared.OperationID[1:], method: method, path: path,
+				inTenant: strings.Contains(path, "{tenant_id}"), ofSession: strings.Contains(path, "{session_id}"),
+				success: http.StatusOK,
+			}
+			if declared.Responses.Status(http.StatusNoContent) != nil {
+				op.success = http.StatusNoContent
+			}
+			all = append(all, op)
+		}
+	}
+	slices.SortFunc(all, func(a, b operation) int { return strings.Compare(a.name, b.name) })
+	return all
+}
+
+// targets are the pairs of a tenant and a session that an operation can be asked about.
+func (op operation) targets() [][2]place {
+	var all [][2]place
+	for _, tenant := range places {
+		for _, session := range places {
+			if (op.inTenant && op.ofSession) || tenant == session {
+				all = append(all, [2]place{tenant, session})
 			}
 		}
-		require.Equal(f.t, len(auth.Policy())*len(askers())*len(targets(0)), m.combinations, "none is left out")
-		f.t.Logf("%d combinations (%v by status), %d pairs of foreign and absent alike", m.combinations, m.statuses, m.pairs)
-		require.Greater(f.t, m.pairs, 300)
-	})
-}
-
-// matrix is the fixture and what has been counted.
-type matrix struct {
-	*fixture
-
-	number, combinations, pairs int
-	statuses                    map[int]int
-}
-
-func (m *matrix) prepare() {
-	m.t.Helper()
-	m.register(home, "operator", "ended", "partner_id", homeOwner)
-	m.do(http.MethodDelete, "/api/v1/admin/sessions/ended", m.admin(), nil).want(http.StatusNoContent)
-}
-
-// row is one operation by one caller on all targets.
-func (m *matrix) row(operation string, act action, who asker) {
-	m.t.Helper()
-	answers := map[string]string{}
-	covered := map[string]bool{}
-	for i, named := range targets(0) {
-		want, got := m.combination(operation, act, who, i)
-		answers[named.name], covered[named.name] = alike(got), want.covered
-		m.combinations++
-		m.statuses[got.status]++
-	}
-	if operation == "RegisterSession" || act.on == everyone {
-		return // the one makes tenants and so tells by its nature whether one is there, the other is about no target
-	}
-	for name, text := range answers {
-		if name != "absent" && !covered[name] && !covered["absent"] {
-			require.Equal(m.t, answers["absent"], text, "%s by %s: %s differs from absent", operation, who.name, name)
-			m.pairs++
-		}
-	}
-}
-
-// combination sends one request in a world of its own.
-func (m *matrix) combination(operation string, act action, who asker, aimed int) (expectation, answer) {
-	m.t.Helper()
-	m.number++
-	m.clock.Advance(time.Second)
-	all := targets(m.number)
-	aim, world := all[aimed], all[:len(all)-1]
-	for _, t := range world {
-		_, _, err := m.store.RegisterSession(m.t.Context(), registered(t, m.clock.Now().Add(time.Second/2)), store.Actor{}) // over before the next
-		require.NoError(m.t, err)
-	}
-	before := m.snapshots(world)
-	want, got := expect(operation, act, who, aim, world), m.send(act, who, aim)
-	label := fmt.Sprintf("%s by %s on %s: %d %s", operation, who.name, aim.name, got.status, got.body)
-	require.Equal(m.t, want.status, got.status, label)
-	after := m.snapshots(world)
-	for _, t := range world {
-		require.Equal(m.t, act.names && want.reaches[t.session], strings.Contains(got.body, `"`+t.session+`"`), "%s names %s", label, t.name)
-		changes := act.changes && want.reaches[t.session]
-		if operation == "RevokeUserSessions" {
-			changes = changes && t == aim
-		}
-		require.Equal(m.t, changes, before[t.session] != after[t.session], "%s changes %s", label, t.name)
-	}
-	if operation == "IntrospectToken" && got.status == http.StatusOK {
-		require.Equal(m.t, len(want.reaches) > 0, strings.Contains(got.body, `"active":true`), label)
-	}
-	return want, got
-}
-
-func (m *matrix) send(act action, who asker, aim target) answer {
-	m.t.Helper()
-	token := m.token(who.token)
-	if who.spoil != nil {
-		token = who.spoil(m.fixture, token)
-	}
-	path := strings.NewReplacer("{tenant}", aim.tenant, "{user}", aim.user, "{session}", aim.session).Replace(act.path)
-	var body any
-	contentType := "application/json"
-	if act.body != nil {
-		body = act.body(m.fixture, aim)
-	}
-	if form, ok := body.(url.Values); ok {
-		body, contentType = form.Encode(), "application/x-www-form-urlencoded"
-	}
-	return m.do(act.method, path, token, body, "Content-Type", contentType)
-}
-
-// snapshots is all that is known of sessions.
-func (m *matrix) snapshots(world []target) map[string]string {
-	m.t.Helper()
-	all := map[string]string{}
-	for _, t := range world {
-		session, apps, err := m.store.GetSessionWithApps(m.t.Context(), store.Everywhere(), t.session)
-		require.NoError(m.t, err)
-		require.Equal(m.t, t.tenant, session.TenantID)
-		how, address := "", ""
-		if session.EndedHow != nil {
-			how = *session.EndedHow
-		}
-		if session.IPAddress != nil {
-			address = *session.IPAddress
-		}
-		all[t.session] = fmt.Sprint(how, session.RevokedAt != nil, address, len(apps), session.AppCount, session.LastActivityAt, session.ExpiresAt)
 	}
 	return all
 }
 
-// alike is a whole answer without what tells one request from another: its id and its time.
-func alike(a answer) string {
-	header := a.header.Clone()
-	header.Del("X-Request-Id")
-	header.Del("Date")
-	body := regexp.MustCompile(`"(request_id|timestamp)":"[^"]*"`).ReplaceAllString(a.body, `"$1":""`)
-	return fmt.Sprint(a.status, header, body)
+// world is the server with the places in it.
+type world struct {
+	*fixture
+	sessions map[place]string // the id of the active session of each place
+	tokens   map[string]string
+	count    int
 }
 
-// TestEveryRouteIsInTheContract fails for a route that somebody adds by hand: the policy table covers the contract, see
-// its own test, and what is served beside it is listed here.
-func TestEveryRouteIsInTheContract(t *testing.T) {
-	contract, err := gen.GetSpec()
-	require.NoError(t, err)
-	allowed := []string{
-		"GET /healthz", "GET /readyz", "GET /openapi.yaml", "GET /openapi.json", "GET /docs", "GET /docs/*",
-		"HEAD /healthz", "HEAD /readyz", "HEAD /openapi.yaml", "HEAD /openapi.json", "HEAD /docs", "HEAD /docs/*",
-	}
-	for path, item := range contract.Paths.Map() {
-		for method := range item.Operations() {
-			allowed = append(allowed, method+" "+regexp.MustCompile(`\{(\w+)\}`).ReplaceAllString(path, ":$1"))
+func newWorld(f *fixture) *world {
+	w := &world{fixture: f, sessions: map[place]string{absent: "never"}, tokens: map[string]string{}}
+	w.restore()
+	f.register(string(own), "eve", "gone")
+	_, err := f.store.RevokeSession(f.t.Context(), store.InTenant(string(own)), "gone", store.Actor{Subject: "test"})
+	require.NoError(f.t, err)
+	for _, a := range askers() {
+		switch a.bad {
+		case "none":
+		case "malformed":
+			w.tokens[a.name] = "a.b.c"
+		case "expired":
+			token, err := f.issuer.Mint(a.token, f.clock.Now().Add(-2*time.Hour))
+			require.NoError(f.t, err)
+			w.tokens[a.name] = token
+		case "revoked":
+			a.token.SessionID = "gone"
+			fallthrough
+		default:
+			w.tokens[a.name] = f.token(a.token)
 		}
 	}
-	server, ok := newFixture(t, storetest.SQLite).server.Config.Handler.(*echo.Echo)
-	require.True(t, ok)
-	var served []string
-	for _, route := range server.Routes() {
-		served = append(served, route.Method+" "+route.Path)
+	return w
+}
+
+// restore gives each place an active session where it has none.
+func (w *world) restore() {
+	w.t.Helper()
+	w.clock.Advance(time.Millisecond) // a login is later than the revocation before it
+	active := w.active()
+	for p, ids := range active {
+		if len(ids) == 0 {
+			w.count++
+			w.sessions[p] = fmt.Sprintf("%s-%d", p, w.count)
+			w.register(string(p), "ada", w.sessions[p], "partner_id", p.partner())
+		}
 	}
-	require.ElementsMatch(t, allowed, served)
+}
+
+func (w *world) active() map[place][]string {
+	w.t.Helper()
+	sessions, _, err := w.store.ListSessions(w.t.Context(), store.Everywhere(), store.Page{ActiveOnly: true})
+	require.NoError(w.t, err)
+	all := map[place][]string{own: {}, sibling: {}, stranger: {}}
+	for _, s := range sessions {
+		if p := place(s.TenantID); all[p] != nil {
+			all[p] = append(all[p], s.ID)
+		}
+	}
+	return all
+}
+
+// ask sends the operation about a target.
+func (w *world) ask(a asker, op operation, tenant, session place) answer {
+	w.t.Helper()
+	target := strings.NewReplacer("{tenant_id}", string(tenant), "{session_id}", w.sessions[session], "{user_id}", "ada",
+		"{application_id}", "wiki").Replace(op.path)
+	var body any
+	var headers []string
+	form := func(name, value string) {
+		body, headers = url.Values{name: {value}}.Encode(), []string{"Content-Type", "application/x-www-form-urlencoded"}
+	}
+	switch op.name {
+	case "ListSessions":
+		target += "?tenant_id=" + string(tenant)
+	case "RevokeAllSessions":
+		body = map[string]any{"tenant_id": tenant}
+	case "RevokeUserSessions":
+		body = map[string]any{"revoke_all": true, "except_current": false}
+	case "RegisterSession":
+		w.count++
+		where := string(tenant)
+		if tenant == absent {
+			where = fmt.Sprintf("%s-%d", absent, w.count) // else it would be there the next time
+		}
+		body = map[string]any{
+			"id": fmt.Sprintf("new-%d", w.count), "tenant_id": where, "user_id": "bob", "expires_at": w.clock.Now().Add(time.Hour),
+		}
+	case "RecordSessionApp":
+		body = map[string]any{"application_name": "Wiki"}
+	case "IntrospectToken":
+		form("token", w.token(auth.TokenRequest{
+			Subject: "ada", TenantID: string(tenant), PartnerID: tenant.partner(), SessionID: w.sessions[session],
+		}))
+	case "BackchannelLogout":
+		form("logout_token", "a.b.c")
+	}
+	return w.do(op.method, target, w.tokens[a.name], body, headers...)
+}
+
+// check asks, and holds the answer and what it left behind against what is wanted.
+func (w *world) check(a asker, op operation, tenant, session place, want want) answer {
+	t := w.t
+	what := fmt.Sprintf("%s by %s on %s, %s", op.name, a.name, tenant, session)
+	before := w.active()
+	got := w.ask(a, op, tenant, session)
+	require.Equal(t, want.status, got.status, "%s: %s", what, got.body)
+
+	challenge := got.header.Get("WWW-Authenticate")
+	switch {
+	case want.scope != "":
+		require.Equal(t, `Bearer realm="sessions", error="insufficient_scope", scope="`+want.scope+`"`, challenge, what)
+	case want.status == http.StatusUnauthorized:
+		require.NotEmpty(t, challenge, what)
+	default:
+		require.Empty(t, challenge, what)
+	}
+	w.requireShown(what, op, got, want.done)
+
+	after := w.active()
+	if op.name == "RegisterSession" {
+		w.requireRegistered(what, before, after, want.done)
+		return got
+	}
+	if strings.HasPrefix(op.name, "Revoke") {
+		for _, p := range want.done {
+			before[p] = []string{}
+		}
+	}
+	require.Equal(t, before, after, "%s ends what it should and nothing else", what)
+	if strings.HasPrefix(op.name, "Revoke") && len(want.done) > 0 {
+		w.restore()
+	}
+	return got
+}
+
+// requireShown wants the answer to name the sessions that it is about, and no other.
+func (w *world) requireShown(what string, op operation, got answer, done []place) {
+	w.t.Helper()
+	var shown []place
+	for _, p := range places {
+		if strings.Contains(got.body, `"`+w.sessions[p]+`"`) {
+			shown = append(shown, p)
+		}
+	}
+	switch {
+	case op.name == "GetTenantSessionStats" && got.status == http.StatusOK:
+		require.Contains(w.t, got.body, fmt.Sprintf(`"active_sessions":%d`, len(done)), what)
+	case op.name == "RegisterSession", got.status == http.StatusNoContent:
+		require.Empty(w.t, shown, what)
+	default:
+		require.ElementsMatch(w.t, done, shown, "%s: %s", what, got.body)
+	}
+}
+
+// requireRegistered wants one more session where it was registered, and takes it away again.
+func (w *world) requireRegistered(what string, before, after map[place][]string, done []place) {
+	w.t.Helper()
+	for p := range before {
+		made := slices.DeleteFunc(after[p], func(id string) bool { return slices.Contains(before[p], id) })
+		if !slices.Contains(done, p) {
+			require.Empty(w.t, made, what)
+			continue
+		}
+		require.Len(w.t, made, 1, what)
+		_, err := w.store.RevokeSession(w.t.Context(), store.InTenant(string(p)), made[0], store.Actor{Subject: "test"})
+		require.NoError(w.t, err)
+	}
+}
+
+var varying = regexp.MustCompile(`"(request_id|timestamp|as_of)":"[^"]*"`)
+
+// bytesOf is an answer without what differs from any request to the next.
+func bytesOf(a answer) [2]string {
+	header := withoutVarying(a.header)
+	if varying.MatchString(a.body) {
+		header.Del("Content-Length") // a time has as many digits as it needs
+	}
+	return [2]string{varying.ReplaceAllString(a.body, ""), fmt.Sprint(header)}
+}
+
+// TestEveryoneAsksForEverything asks for every operation in the name of every kind of caller about every target. What
+// should come back follows from the policy's table and the rules of rules_authorization_test.go; where it is a refusal, or
+// nothing, it is the same whether the target is somebody else's or not there at all.
+func TestEveryoneAsksForEverything(t *testing.T) {
+	onBothEngines(t, func(f *fixture) {
+		w, rules := newWorld(f), auth.Policy()
+		statuses := map[int]int{}
+		for _, op := range operations(f.t) {
+			rule, ok := rules[op.name]
+			require.True(f.t, ok, op.name)
+			for _, a := range askers() {
+				alike := map[string][2]string{}
+				for _, target := range op.targets() {
+					tenant, session := target[0], target[1]
+					want := expected(a, op, rule, tenant, session)
+					got := w.check(a, op, tenant, session, want)
+					statuses[got.status]++
+					if len(want.done) > 0 {
+						continue
+					}
+					kind := fmt.Sprint(want.status, want.scope)
+					if first, seen := alike[kind]; seen {
+						require.Equal(f.t, first, bytesOf(got), "%s by %s tells %v from another target", op.name, a.name, target)
+					}
+					alike[kind] = bytesOf(got)
+				}
+			}
+		}
+		total := 0
+		for _, count := range statuses {
+			total += count
+		}
+		f.t.Logf("%d requests: %v", total, statuses)
+		require.Equal(f.t, len(askers())*(17*len(places)+2*len(places)*len(places)), total, "two operations name a tenant and a session")
+	})
+}
+
+// TestEveryRouteHasARule looks at what is served, not at what the contract says is.
+func TestEveryRouteHasARule(t *testing.T) {
+	f := newFixture(t, storetest.SQLite)
+	served, ok := f.server.Config.Handler.(*echo.Echo)
+	require.True(t, ok)
+	known := map[string]bool{}
+	parameter := regexp.MustCompile(`\{([a-z_]+)\}`)
+	for _, op := range operations(t) {
+		require.Contains(t, auth.Policy(), op.name)
+		known[op.method+" "+parameter.ReplaceAllString(op.path, ":$1")] = true
+	}
+	for _, path := range []string{"/healthz", "/readyz", "/openapi.yaml", "/openapi.json", "/docs", "/docs/*"} {
+		known["GET "+path], known["HEAD "+path] = true, true // open to everyone
+	}
+	require.Len(t, served.Routes(), len(known))
+	for _, r := range served.Routes() {
+		assert.True(t, known[r.Method+" "+r.Path], "%s %s is served, but no rule says to whom", r.Method, r.Path)
+	}
 }
