@@ -22,7 +22,7 @@ build: go ## Build ./sessiond
 
 .PHONY: test
 test: go gcc postgres node strace ## Run every test on both engines, with the race detector
-	go test -race -shuffle=on ./...
+	go test -race -shuffle=on -timeout 20m ./...
 
 .PHONY: bench
 bench: go postgres ## Measure sessiond against a floor, on 1,000,000 sessions; ARGS="--help" lists what can be set
