@@ -79,11 +79,13 @@ func (f *folding) fold(changes []change) error {
 	if err != nil {
 		return err
 	}
-	gone := map[tallyKey]bool{}
+	var gone []tallyKey
 	for _, user := range users {
 		now := after[user.tallyKey].open
 		sums.plus(tallyKey{user.scope, kindUsers, ""}, amounts{open: present(now) - present(now-user.open)})
-		gone[user.tallyKey] = now == 0
+		if now == 0 {
+			gone = append(gone, user.tallyKey)
+		}
 	}
 	rest := sums.take(func(tallyKey) bool { return true })
 	if after, err = f.store.upsertTallies(f.tx, rest); err != nil {
@@ -93,8 +95,9 @@ func (f *folding) fold(changes []change) error {
 	for key, now := range after {
 		if key.kind == kindSessions {
 			f.touched[key.scope] = now
+		} else if now.zero() {
+			gone = append(gone, key)
 		}
-		gone[key] = key.kind != kindSessions && now.zero()
 	}
 	if err := f.dropTallies(gone); err != nil {
 		return err
@@ -110,25 +113,30 @@ func present(sessions int64) int64 {
 	return 0
 }
 
+// rowsPerUpsert bounds the rows of one statement: SQLite takes 32,766 parameters, and a tally has eight.
+const rowsPerUpsert = 4000
+
 // upsertTallies adds to tallies and returns what they say then.
 func (s *Store) upsertTallies(tx *gorm.DB, more []tallyRow) (map[tallyKey]amounts, error) {
 	after := make(map[tallyKey]amounts, len(more))
-	if len(more) == 0 {
-		return after, nil
+	for batch := range slices.Chunk(more, rowsPerUpsert) {
+		st := s.engine.statement("INSERT INTO tallies (tenant_id, partner_id, kind, key, name, open, total, revoked) ")
+		addTallyRows(st, batch)
+		st.add(` ON CONFLICT (tenant_id, partner_id, kind, key) DO UPDATE SET
+			open = tallies.open + excluded.open, total = tallies.total + excluded.total, revoked = tallies.revoked + excluded.revoked,
+			name = CASE WHEN excluded.name = '' THEN tallies.name ELSE excluded.name END
+			RETURNING tenant_id, partner_id, kind, key, open, total, revoked`)
+		err := queryIn(tx, st, func(row rows) error {
+			var r tallyRow
+			err := row.Scan(&r.tenant, &r.partner, &r.kind, &r.key, &r.open, &r.total, &r.revoked)
+			after[r.tallyKey] = r.amounts
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
 	}
-	st := s.engine.statement("INSERT INTO tallies (tenant_id, partner_id, kind, key, name, open, total, revoked) ")
-	addTallyRows(st, more)
-	st.add(` ON CONFLICT (tenant_id, partner_id, kind, key) DO UPDATE SET
-		open = tallies.open + excluded.open, total = tallies.total + excluded.total, revoked = tallies.revoked + excluded.revoked,
-		name = CASE WHEN excluded.name = '' THEN tallies.name ELSE excluded.name END
-		RETURNING tenant_id, partner_id, kind, key, open, total, revoked`)
-	err := queryIn(tx, st, func(row rows) error {
-		var r tallyRow
-		err := row.Scan(&r.tenant, &r.partner, &r.kind, &r.key, &r.open, &r.total, &r.revoked)
-		after[r.tallyKey] = r.amounts
-		return err
-	})
-	return after, err
+	return after, nil
 }
 
 // addTallyRows appends rows as a source for an INSERT. PostgreSQL gets them as arrays: one statement for any number.
@@ -158,33 +166,51 @@ func addTallyRows(st *statement, more []tallyRow) {
 }
 
 // dropTallies deletes those that say nothing any more: the tallies must not grow with all users that ever were.
-func (f *folding) dropTallies(gone map[tallyKey]bool) error {
-	byScope := map[tallyKey][]string{} // without its key
-	for key, zero := range gone {
-		if zero {
-			group := tallyKey{scope: key.scope, kind: key.kind}
-			byScope[group] = append(byScope[group], key.key)
-		}
-	}
-	for group, keys := range byScope {
-		err := f.tx.Exec("DELETE FROM tallies WHERE tenant_id = ? AND partner_id = ? AND kind = ? AND key IN ?",
-			group.tenant, group.partner, group.kind, keys).Error
-		if err != nil {
+func (f *folding) dropTallies(gone []tallyKey) error {
+	for batch := range slices.Chunk(gone, rowsPerUpsert) {
+		st := f.store.engine.statement("DELETE FROM tallies WHERE (tenant_id, partner_id, kind, key) IN (")
+		addTallyKeys(st, batch)
+		if err := execIn(f.tx, st.add(")")); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// addTallyKeys appends keys as rows. PostgreSQL gets them as arrays, and finds each by the index: a list of values in the
+// text it would hold against every tally of a tenant.
+func addTallyKeys(st *statement, keys []tallyKey) {
+	if !st.numbers {
+		st.add("VALUES ")
+		for i, k := range keys {
+			if i > 0 {
+				st.add(", ")
+			}
+			st.add("(?, ?, ?, ?)", k.tenant, k.partner, k.kind, k.key)
+		}
+		return
+	}
+	var texts [4][]string
+	for _, k := range keys {
+		for i, text := range []string{k.tenant, k.partner, k.kind, k.key} {
+			texts[i] = append(texts[i], text)
+		}
+	}
+	st.add("SELECT * FROM unnest(?::text[], ?::text[], ?::text[], ?::text[])", texts[0], texts[1], texts[2], texts[3])
+}
+
 // tidy is done when no changes wait: it forgets yesterday's slots, and cuts chunks that have grown.
 func (f *folding) tidy() error {
+	var tenants []string
 	for sc := range f.touched {
-		if sc.tenant == "" {
-			continue
+		if sc.tenant != "" {
+			tenants = append(tenants, sc.tenant)
 		}
-		err := f.tx.Exec("DELETE FROM tallies WHERE tenant_id = ? AND partner_id = '' AND kind IN ? AND key < ?",
-			sc.tenant, []string{kindCreated, kindRevoked}, slotKey(f.now.Add(-2*day))).Error
-		if err != nil {
+	}
+	for _, kind := range []string{kindCreated, kindRevoked} { // one after the other, so that the index gives each
+		st := f.store.engine.statement("DELETE FROM tallies WHERE ").in("tenant_id", tenants).
+			add(" AND partner_id = '' AND kind = ? AND key < ?", kind, slotKey(f.now.Add(-2*day)))
+		if err := execIn(f.tx, st); err != nil {
 			return err
 		}
 	}

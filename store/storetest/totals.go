@@ -39,6 +39,20 @@ func testTotals(t *testing.T, newStore Factory) {
 		}
 	})
 	t.Run("far pages are those that passing over gives", func(t *testing.T) { testFarPages(newFixture(t, newStore)) })
+	t.Run("a batch of changes may be of as many tenants", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		var rows store.Import
+		for i := range 2000 {
+			s := session(fmt.Sprintf("t%04d", i), "u1", fmt.Sprintf("s%04d", i))
+			s.CreatedAt, s.DeviceType = Epoch, new("desktop")
+			rows.Sessions = append(rows.Sessions, s)
+		}
+		require.NoError(t, f.ImportSessions(f.ctx, rows))
+		n, err := f.FoldChanges(f.ctx, 2000)
+		require.NoError(t, err)
+		assert.Equal(t, 2000, n)
+		f.exact()
+	})
 	t.Run("an application's name and number", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		for _, id := range []string{"s1", "s2"} {
