@@ -22,7 +22,7 @@ type idle struct{ handlers.Store }
 
 func (idle) SessionEnded(context.Context, string, string) (bool, error) { return false, nil }
 
-func (idle) ListSessions(context.Context, store.Selection, store.Page) ([]store.Session, int, error) {
+func (idle) ListSessions(context.Context, store.Selection, store.Page) ([]store.ListItem, int, error) {
 	return nil, 0, nil
 }
 

@@ -60,7 +60,7 @@ func (s *Server) revocation(ctx context.Context, ids []string) gen.ApiResponseSe
 }
 
 // ToAPIListItems converts a list; currentID is the caller's own session.
-func ToAPIListItems(sessions []store.Session, currentID string) []gen.SessionListItem {
+func ToAPIListItems(sessions []store.ListItem, currentID string) []gen.SessionListItem {
 	items := make([]gen.SessionListItem, len(sessions))
 	for i, session := range sessions {
 		items[i] = gen.SessionListItem{

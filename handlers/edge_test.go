@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -86,6 +87,51 @@ func TestAddressesBehindAProxy(t *testing.T) {
 	}
 }
 
+// TestOnlyNamedProxiesAreTrusted: no kind of network is believed for what it is, neither the peer nor a hop before it.
+func TestOnlyNamedProxiesAreTrusted(t *testing.T) {
+	const named = "203.0.113.5" // the proxy, where there is one
+	inner := []string{
+		"127.0.0.1", "127.1.2.3", "::1", "10.1.2.3", "172.16.0.9", "192.168.1.1", "fd00::1", "169.254.1.1", "fe80::1", "::ffff:10.1.2.3",
+	}
+	_, proxy, err := net.ParseCIDR(named + "/32")
+	require.NoError(t, err)
+	f := newFixture(t, storetest.SQLite)
+	for name, proxies := range map[string][]net.IPNet{"no proxy": nil, "a proxy": {*proxy}} {
+		for _, address := range inner {
+			t.Run(name+", "+address, func(t *testing.T) {
+				ask := f.asking(proxies)
+				assert.Equal(t, http.StatusNotFound, ask(address, "192.0.2.1"))
+				assert.Equal(t, http.StatusTooManyRequests, ask(address, "192.0.2.2"), "the peer says who it is, and nobody else")
+				if len(proxies) == 0 {
+					assert.Equal(t, http.StatusNotFound, ask(named, "192.0.2.3"))
+					assert.Equal(t, http.StatusTooManyRequests, ask(named, "192.0.2.4"), "nobody is named")
+					return
+				}
+				assert.Equal(t, http.StatusNotFound, ask(named, "192.0.2.3"))
+				assert.Equal(t, http.StatusNotFound, ask(named, "192.0.2.4"), "the named one is believed")
+				assert.Equal(t, http.StatusTooManyRequests, ask(named, "192.0.2.5, "+address), "and a hop before it is not")
+			})
+		}
+	}
+}
+
+// asking returns how a fresh server that allows an address one request answers, whoever seems to connect.
+func (f *fixture) asking(proxies []net.IPNet) func(peer, forwarded string) int {
+	f.t.Helper()
+	f.serve(f.store, func(c *handlers.Config) {
+		c.Rates.Address, c.TrustedProxies = handlers.Rate{PerSecond: 1}, proxies
+	})
+	handler := f.server.Config.Handler
+	return func(peer, forwarded string) int {
+		request := httptest.NewRequestWithContext(f.t.Context(), http.MethodGet, "/nothing", http.NoBody)
+		request.RemoteAddr = net.JoinHostPort(peer, "4711")
+		request.Header.Set("X-Forwarded-For", forwarded)
+		answer := httptest.NewRecorder()
+		handler.ServeHTTP(answer, request)
+		return answer.Code
+	}
+}
+
 func TestOtherOrigins(t *testing.T) {
 	const console = "https://console.example.com"
 	f := newFixture(t, storetest.SQLite)
@@ -130,7 +176,7 @@ func TestOtherOrigins(t *testing.T) {
 // stuck is a store whose lists wait for as long as they may.
 type stuck struct{ handlers.Store }
 
-func (stuck) ListSessions(ctx context.Context, _ store.Selection, _ store.Page) ([]store.Session, int, error) {
+func (stuck) ListSessions(ctx context.Context, _ store.Selection, _ store.Page) ([]store.ListItem, int, error) {
 	<-ctx.Done()
 	return nil, 0, fmt.Errorf("list sessions: %w", ctx.Err())
 }

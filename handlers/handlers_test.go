@@ -280,7 +280,7 @@ type failing struct {
 	err error
 }
 
-func (s failing) ListSessions(context.Context, store.Selection, store.Page) ([]store.Session, int, error) {
+func (s failing) ListSessions(context.Context, store.Selection, store.Page) ([]store.ListItem, int, error) {
 	if s.err == nil {
 		panic("the list panics")
 	}

@@ -40,6 +40,7 @@ func (s *Server) logOut(ctx context.Context, logout auth.Logout) error {
 	if logout.Subject != "" {
 		selection = selection.OfUser(logout.Subject)
 	}
+	ctx = store.WithWall(ctx, store.Behind(logout.TenantID, ""))
 	by := actor(ctx)
 	by.Subject, by.Reason = logout.Subject, "back-channel logout"
 	if logout.SessionID == "" {

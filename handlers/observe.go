@@ -12,26 +12,33 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/sessiond/sessiond/internal/telemetry"
+	"github.com/sessiond/sessiond/store"
 )
 
 // maxRequestID bounds the id that a client may choose.
 const maxRequestID = 128
 
-// requestContext is the context of a request that knows its id. A type of its own costs one allocation where
-// context.WithValue costs two.
+// requestContext is the context of a request that knows its id and its wall. A type of its own costs one allocation where
+// context.WithValue costs two each.
 type requestContext struct {
 	context.Context
 	id string
+	// wall lets nothing through until the policy has decided; see behindWall.
+	wall store.Wall
 }
 
 type requestIDKey struct{}
 
 // Value implements context.Context.
 func (c *requestContext) Value(key any) any {
-	if key == (requestIDKey{}) {
+	switch key {
+	case requestIDKey{}:
 		return c
+	case store.WallKey{}:
+		return &c.wall
+	default:
+		return c.Context.Value(key)
 	}
-	return c.Context.Value(key)
 }
 
 // requestID is the id of the request that the context belongs to.

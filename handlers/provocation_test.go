@@ -139,7 +139,7 @@ func (b broken) GetSessionWithApps(context.Context, store.Selection, string) (st
 	return store.Session{}, nil, b.err
 }
 
-func (b broken) ListSessions(context.Context, store.Selection, store.Page) ([]store.Session, int, error) {
+func (b broken) ListSessions(context.Context, store.Selection, store.Page) ([]store.ListItem, int, error) {
 	return nil, 0, b.err
 }
 

@@ -46,7 +46,7 @@ func NewHandler(config Config) (http.Handler, error) {
 	e.HTTPErrorHandler = errorHandler{logger: config.Logger}.handle
 	e.IPExtractor = edge.address
 
-	operations := gen.NewStrictHandler(newServer(config), []gen.StrictMiddlewareFunc{auth.Authorize(config.Store)})
+	operations := gen.NewStrictHandler(newServer(config), []gen.StrictMiddlewareFunc{behindWall, auth.Authorize(config.Store)})
 	gen.RegisterHandlers(e, operations)
 	table := newRouteTable(e.Routes())
 	around.register(e)

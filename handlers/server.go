@@ -28,7 +28,7 @@ type Store interface {
 	Ping(ctx context.Context) error
 	GetSession(ctx context.Context, sel store.Selection, id string) (store.Session, error)
 	GetSessionWithApps(ctx context.Context, sel store.Selection, id string) (store.Session, []store.App, error)
-	ListSessions(ctx context.Context, sel store.Selection, page store.Page) ([]store.Session, int, error)
+	ListSessions(ctx context.Context, sel store.Selection, page store.Page) ([]store.ListItem, int, error)
 	TenantStats(ctx context.Context, tenantID string) (store.Stats, error)
 	RevokeSession(ctx context.Context, sel store.Selection, id string, by store.Actor) (bool, error)
 	RevokeSessions(ctx context.Context, sel store.Selection, ids []string, by store.Actor) ([]string, error)
@@ -91,6 +91,9 @@ func reach(ctx context.Context) store.Selection {
 		return store.Selection{}
 	}
 	selection := store.Everywhere()
+	if own, asked := auth.OwnSessionFromContext(ctx); asked {
+		selection = selection.AskedBy(own.TenantID, own.ID, own.Answer)
+	}
 	if granted.TenantID != "" {
 		selection = selection.InTenant(granted.TenantID)
 	}

@@ -79,7 +79,7 @@ func (s tracedStore) GetSessionWithApps(ctx context.Context, sel store.Selection
 }
 
 // ListSessions implements Store.
-func (s tracedStore) ListSessions(ctx context.Context, sel store.Selection, page store.Page) (found []store.Session, total int, err error) {
+func (s tracedStore) ListSessions(ctx context.Context, sel store.Selection, page store.Page) (found []store.ListItem, total int, err error) {
 	ctx, span := s.begin(ctx, "ListSessions")
 	defer func() { finish(span, err) }()
 	return s.store.ListSessions(ctx, sel, page)

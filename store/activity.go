@@ -49,10 +49,10 @@ func (s *Store) RecordActivity(ctx context.Context, sel Selection, id string, ac
 		return nil
 	}
 	if !activity.changes(session) {
-		return s.change(ctx, "record activity", func(q querier) error { return s.touch(q.gorm(), session, now, activity) })
+		return s.change(ctx, "record activity", func(q querier) error { return q.touch(session, now, activity) })
 	}
 	return s.write(ctx, "record activity", func(tx *gorm.DB) error {
-		if err := s.touch(tx, session, now, activity); err != nil {
+		if err := (querier{Store: s, ctx: ctx, tx: tx}).touch(session, now, activity); err != nil {
 			return err
 		}
 		trail, err := s.trail(by)
@@ -64,38 +64,47 @@ func (s *Store) RecordActivity(ctx context.Context, sel Selection, id string, ac
 }
 
 // touch writes a use of an active session, and changes no other.
-func (s *Store) touch(tx *gorm.DB, session Session, used time.Time, activity Activity) error {
-	now := s.clock()
-	limits := s.limits(session.TenantID)
-	changes := map[string]any{}
-	for column, value := range map[string]*string{
-		"ip_address": activity.IPAddress, "user_agent": activity.UserAgent, "device_type": activity.DeviceType,
-	} {
-		if value != nil {
-			changes[column] = *value
+func (q querier) touch(session Session, used time.Time, activity Activity) error {
+	// Instances' clocks differ a little; the latest use stays.
+	st := q.engine.statement("UPDATE sessions SET last_activity_at = CASE WHEN last_activity_at > ? THEN last_activity_at ELSE ? END", used, used)
+	for _, change := range []struct {
+		column string
+		value  *string
+	}{{"ip_address", activity.IPAddress}, {"user_agent", activity.UserAgent}, {"device_type", activity.DeviceType}} {
+		if change.value != nil {
+			st.add(", "+change.column+" = ?", *change.value)
 		}
 	}
 	if differs(activity.IPAddress, session.IPAddress) {
-		changes["location"] = activity.Location // the old place is not that of the new address, even if none is known
+		st.add(", location = ?", activity.Location) // the old place is not that of the new address, even if none is known
 	}
-	// Instances' clocks differ a little; the latest use stays.
-	changes["last_activity_at"] = gorm.Expr("CASE WHEN last_activity_at > ? THEN last_activity_at ELSE ? END", used, used)
-	switch {
-	case activity.ExpiresAt != nil:
-		expires := timestamp(limits.cap(session.CreatedAt, *activity.ExpiresAt))
-		changes["expires_at"], changes["ends_at"] = expires, timestamp(limits.end(used, expires))
-	case limits.Idle > 0:
-		idle := timestamp(used.Add(limits.Idle))
-		changes["ends_at"] = gorm.Expr("CASE WHEN expires_at < ? THEN expires_at WHEN ends_at > ? THEN ends_at ELSE ? END", idle, idle, idle)
-	default:
-		changes["ends_at"] = gorm.Expr("expires_at")
-	}
-	changed := tx.Model(&Session{}).
-		Where("tenant_id = ? AND id = ? AND "+active, session.TenantID, session.ID, now).Updates(changes)
-	if changed.Error == nil && changed.RowsAffected == 0 {
+	q.addEnds(st, session, used, activity.ExpiresAt)
+	st.add(" WHERE tenant_id = ? AND id = ? AND ", session.TenantID, session.ID).add(active+" RETURNING 1", q.clock())
+	touched := false
+	err := q.run(st, func(row rows) error {
+		touched = true
+		var one int
+		return row.Scan(&one)
+	})
+	if err == nil && !touched {
 		return ErrEnded
 	}
-	return changed.Error
+	return err
+}
+
+// addEnds appends what a use makes of the session's ends, which may have been given a new one.
+func (q querier) addEnds(st *statement, session Session, used time.Time, given *time.Time) {
+	limits := q.limits(session.TenantID)
+	switch {
+	case given != nil:
+		expires := timestamp(limits.cap(session.CreatedAt, *given))
+		st.add(", expires_at = ?, ends_at = ?", expires, timestamp(limits.end(used, expires)))
+	case limits.Idle > 0:
+		idle := timestamp(used.Add(limits.Idle))
+		st.add(", ends_at = CASE WHEN expires_at < ? THEN expires_at WHEN ends_at > ? THEN ends_at ELSE ? END", idle, idle, idle)
+	default:
+		st.add(", ends_at = expires_at")
+	}
 }
 
 // pendingUses are the uses that wait to be written.
@@ -154,7 +163,7 @@ func (s *Store) FlushActivity(ctx context.Context, all bool) error {
 	for key, use := range uses {
 		err := s.change(ctx, "flush activity", func(q querier) error {
 			session := Session{TenantID: key.tenantID, ID: key.id}
-			return s.touch(q.gorm(), session, use.used, Activity{})
+			return q.touch(session, use.used, Activity{})
 		})
 		if err != nil && !errors.Is(err, ErrEnded) {
 			s.pending.restore(uses)

@@ -16,12 +16,13 @@ func (s *Store) RecordApp(ctx context.Context, sel Selection, app App, by Actor)
 	}
 	app.AccessedAt = timestamp(app.AccessedAt)
 	return s.write(ctx, "record application", func(tx *gorm.DB) error {
-		session, err := querier{Store: s, ctx: ctx, tx: tx}.session(sel, app.SessionID)
+		q := querier{Store: s, ctx: ctx, tx: tx}
+		session, err := q.session(sel, app.SessionID)
 		if err != nil {
 			return err
 		}
 		// The session's row is changed first: its lock orders this against revocations and other applications.
-		if err := s.touch(tx, session, s.clock(), Activity{}); err != nil {
+		if err := q.touch(session, s.clock(), Activity{}); err != nil {
 			return err
 		}
 		app.TenantID = session.TenantID

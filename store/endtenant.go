@@ -76,7 +76,7 @@ func (s *Store) FinishEndings(ctx context.Context, limit int) (bool, error) {
 		r := revocation{querier: querier{Store: s, ctx: ctx, tx: tx}, sel: InTenant(ending.TenantID), trail: ending.trail()}
 		ids, err := r.endWhere(Revoked, func(st *statement) {
 			st.add("tenant_id = ? AND id IN (SELECT id FROM sessions WHERE tenant_id = ?", ending.TenantID, ending.TenantID)
-			st.add(" AND ended_how IS NULL AND NOT ends_at <= ? AND created_at <= ?", ending.At, ending.At)
+			st.add(" AND ended_how IS NULL AND "+lasts+" AND created_at <= ?", ending.At, ending.At)
 			// The newest first, which lists show first.
 			st.add(" ORDER BY created_at DESC, id DESC LIMIT " + strconv.Itoa(limit) + s.engine.forUpdate() + ")")
 		})

@@ -9,12 +9,12 @@ import (
 
 // ListSessions returns a page of the selected sessions, newest first (created_at, then id, descending), never nil, and
 // the exact number of all that match. A page past the end is empty.
-func (s *Store) ListSessions(ctx context.Context, sel Selection, page Page) ([]Session, int, error) {
+func (s *Store) ListSessions(ctx context.Context, sel Selection, page Page) ([]ListItem, int, error) {
 	sel, err := s.settlePartner(ctx, sel)
 	if err != nil || sel.empty() {
-		return []Session{}, 0, err
+		return []ListItem{}, 0, err
 	}
-	l := listing{store: s, sel: sel, page: page, now: s.clock()}
+	l := listing{store: s, sel: sel, page: page, now: s.clock(), wall: wallIn(ctx)}
 	sessions, total, err := l.read(ctx)
 	if err != nil {
 		return nil, 0, mapError("list sessions", err)
@@ -45,15 +45,20 @@ type listing struct {
 	sel   Selection
 	page  Page
 	now   time.Time
+	wall  Wall
 }
 
-func (l listing) read(ctx context.Context) ([]Session, int, error) {
-	sessions := make([]Session, 0, min(l.page.Limit, 100))
+func (l listing) read(ctx context.Context) ([]ListItem, int, error) {
+	sessions := make([]ListItem, 0, min(l.page.Limit, 100))
 	total := 0
+	var askerEnded *bool
 	err := l.store.query(ctx, l.statement(), func(row rows) error {
-		sessions = append(sessions, Session{})
-		return scanSession(row, &sessions[len(sessions)-1], &total)
+		sessions = append(sessions, ListItem{})
+		return scanItem(row, &sessions[len(sessions)-1], &total, &askerEnded)
 	})
+	if err == nil {
+		l.sel.asker.answer(askerEnded)
+	}
 	if l.page.Limit == 0 && l.page.Offset == 0 {
 		total = len(sessions)
 	}
@@ -69,13 +74,13 @@ func (l listing) statement() *statement {
 	if deep {
 		l.addStart(st, sc)
 	}
-	st.add("SELECT " + sessionColumns + ", ")
+	st.add("SELECT " + itemColumns + ", ")
 	if l.page.Limit == 0 && l.page.Offset == 0 {
 		st.add("0")
 	} else {
 		st.addTotal(l.sel, l.page.ActiveOnly, l.now)
 	}
-	st.add(" FROM sessions WHERE ")
+	st.addAsker(l.sel.asker, l.wall, l.now).add(" FROM sessions WHERE ")
 	if deep {
 		// The ids are read from the index alone, the rest of a session only for those on the page.
 		st.selected(l.sel).add(" AND id IN (SELECT id FROM (SELECT id FROM sessions WHERE ")

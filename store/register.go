@@ -18,6 +18,8 @@ import (
 // ErrTaken when the id belongs to somebody else, ErrEnded when that session has ended, ErrOtherPartner when the tenant
 // belongs to another partner, and ErrTooOld for a login from before a revocation of everything of its user or tenant.
 func (s *Store) RegisterSession(ctx context.Context, session Session, by Actor) (Session, bool, error) {
+	// What there is to decide by is anybody's: ids are unique service-wide, and a tenant may get its partner here.
+	ctx = WithWall(ctx, wallIn(ctx).lifted())
 	if session.ID == "" {
 		id, err := uuid.NewV7()
 		if err != nil {

@@ -7,6 +7,26 @@ const sessionColumns = "tenant_id, id, user_id, partner_id, user_email, user_dis
 	"device_type, location, created_at, last_activity_at, expires_at, ends_at, ended_how, revoked_at, ended_by_sub, " +
 	"ended_by_client, ended_reason, app_count"
 
+// itemColumns are those that scanItem reads, in its order: the fewer, the sooner a page is there.
+const itemColumns = "tenant_id, id, user_id, user_email, ip_address, user_agent, device_type, created_at, last_activity_at, " +
+	"expires_at, app_count"
+
+// scanItem reads a row that begins with itemColumns; more tells where its further columns go.
+func scanItem(row rows, item *ListItem, more ...any) error {
+	into := [16]any{
+		&item.TenantID, &item.ID, &item.UserID, &item.UserEmail, &item.IPAddress, &item.UserAgent, &item.DeviceType,
+		&item.CreatedAt, &item.LastActivityAt, &item.ExpiresAt, &item.AppCount,
+	}
+	if err := row.Scan(append(into[:11], more...)...); err != nil {
+		return err
+	}
+	item.CreatedAt, item.ExpiresAt = item.CreatedAt.UTC(), item.ExpiresAt.UTC()
+	if item.LastActivityAt != nil {
+		*item.LastActivityAt = item.LastActivityAt.UTC()
+	}
+	return nil
+}
+
 // scanSession reads a row that begins with sessionColumns; more tells where its further columns go.
 func scanSession(row rows, session *Session, more ...any) error {
 	into := [24]any{

@@ -10,6 +10,21 @@ import (
 type Selection struct {
 	all                   bool
 	tenant, partner, user *string
+	asker                 asker
+}
+
+// asker is the session of whoever asks, and who wants to know whether it has ended.
+type asker struct {
+	tenantID, id string
+	tell         func(ended bool)
+}
+
+// AskedBy has a read of sessions look up the session of whoever asks in the same statement, and tell whether it has ended.
+// One that was never registered has not. It tells nothing where the statement does not get to it: then SessionEnded has to
+// be asked. It selects nothing.
+func (s Selection) AskedBy(tenantID, id string, tell func(ended bool)) Selection {
+	s.asker = asker{tenantID, id, tell}
+	return s
 }
 
 // Everywhere selects the sessions of all tenants.
@@ -60,9 +75,12 @@ func storable(id string) bool {
 	return id != "" && !strings.ContainsRune(id, 0) && strings.ToValidUTF8(id, "") == id
 }
 
-// active is the condition of Session.Active. It says NOT so that SQLite does not take the index on ends_at for it, and
-// sort, where another one has the order of the list.
-const active = "ended_how IS NULL AND NOT ends_at <= ? AND " + spared
+// lasts is the condition of a session that has not come to its own end. It says IS TRUE so that no database takes the index
+// on ends_at for it, and sorts, where another one has the order of the list.
+const lasts = "(ends_at > ?) IS TRUE"
+
+// active is the condition of Session.Active.
+const active = "ended_how IS NULL AND " + lasts + " AND " + spared
 
 // spared is the condition of a session that no ending of all sessions of its tenant has met. It is written so that
 // PostgreSQL asks it of one session after the other, and does not join the tables, which would cost a list its order.
@@ -73,6 +91,22 @@ func (st *statement) addActive(sel Selection, now time.Time) *statement {
 	if sel.tenant == nil {
 		return st.add(" AND "+active, now)
 	}
-	return st.add(" AND ended_how IS NULL AND NOT ends_at <= ?", now).
+	return st.add(" AND ended_how IS NULL AND "+lasts, now).
 		add(" AND created_at > coalesce((SELECT max(at) FROM tenant_endings WHERE tenant_id = ?), ?)", *sel.tenant, beginningOfTime)
+}
+
+// addAsker appends a column that says whether the session of whoever asks has ended: NULL when there is nobody to tell, no
+// such session, or a wall before it.
+func (st *statement) addAsker(by asker, wall Wall, now time.Time) *statement {
+	if by.tell == nil || !storable(by.tenantID) || !storable(by.id) || !wall.sees(by.tenantID) {
+		return st.add(", CAST(NULL AS boolean)")
+	}
+	return st.add(", coalesce((SELECT NOT ("+active+") FROM sessions", now).add(" WHERE tenant_id = ? AND id = ?), FALSE)", by.tenantID, by.id)
+}
+
+// answer passes on what addAsker gave.
+func (a asker) answer(ended *bool) {
+	if a.tell != nil && ended != nil {
+		a.tell(*ended)
+	}
 }

@@ -34,6 +34,15 @@ type Session struct {
 	AppCount int
 }
 
+// ListItem is what lists show of a session.
+type ListItem struct {
+	TenantID, ID, UserID                        string
+	UserEmail, IPAddress, UserAgent, DeviceType *string
+	CreatedAt, ExpiresAt                        time.Time
+	LastActivityAt                              *time.Time
+	AppCount                                    int
+}
+
 // How a session ended.
 const (
 	Revoked  = "revoked"  // by somebody

@@ -49,11 +49,14 @@ func (q querier) sessionAnd(sel Selection, id, column string, into **string) (Se
 func (q querier) readSession(sel Selection, id, column string, into **string) (Session, bool, error) {
 	var session Session
 	found, isSpared := false, true
-	st := q.engine.statement("SELECT "+sessionColumns+", "+spared+", "+column+" FROM sessions WHERE ").selected(sel).add(" AND id = ?", id)
+	var askerEnded *bool
+	st := q.engine.statement("SELECT "+sessionColumns+", "+spared+", "+column).addAsker(sel.asker, wallIn(q.ctx), q.clock()).
+		add(" FROM sessions WHERE ").selected(sel).add(" AND id = ?", id)
 	err := q.run(st, func(row rows) error {
 		found = true
-		return scanSession(row, &session, &isSpared, into)
+		return scanSession(row, &session, &isSpared, into, &askerEnded)
 	})
+	sel.asker.answer(askerEnded)
 	if err == nil && !found {
 		err = ErrNotFound
 	}
@@ -131,6 +134,7 @@ func (s *Store) SessionEnded(ctx context.Context, tenantID, id string) (bool, er
 	if sel.empty() || !storable(id) {
 		return false, nil
 	}
+	ctx = WithWall(ctx, Behind(tenantID, "")) // nobody has decided what the request may touch yet
 	ended := false
 	st := s.engine.statement("SELECT NOT ("+active+") FROM sessions WHERE ", s.clock()).selected(sel).add(" AND id = ?", id)
 	err := s.query(ctx, st, func(row rows) error { return row.Scan(&ended) })

@@ -83,16 +83,31 @@ type rows interface {
 
 // query runs a statement that gives rows, each of which goes to scan.
 func (s *Store) query(ctx context.Context, st *statement, scan func(rows) error) error {
-	if s.engine.pool == nil {
+	return s.queryHolding(ctx, st, nil, scan)
+}
+
+// queryHolding is query under locks. They and the wall travel with the statement, in one exchange and one transaction, as a
+// statement before it: it must see what was committed until they were got.
+func (s *Store) queryHolding(ctx context.Context, st *statement, holds []hold, scan func(rows) error) error {
+	before, err := s.engine.preamble(ctx, holds)
+	switch {
+	case err != nil:
+		return err
+	case s.engine.pool == nil:
 		found, err := s.db.Statement.ConnPool.QueryContext(ctx, st.text.String(), st.args...)
 		return collect(found, err, scan)
+	case before == nil:
+		found, err := s.engine.pool.Query(ctx, st.text.String(), st.args...)
+		if err != nil {
+			return err
+		}
+		defer found.Close()
+		return each(found, scan)
 	}
-	found, err := s.engine.pool.Query(ctx, st.text.String(), st.args...)
-	if err != nil {
-		return err
-	}
-	defer found.Close()
-	return each(found, scan)
+	var batch pgx.Batch
+	batch.Queue(before.text.String(), before.args...)
+	batch.Queue(st.text.String(), st.args...).Query(func(found pgx.Rows) error { return each(found, scan) })
+	return s.engine.pool.SendBatch(ctx, &batch).Close()
 }
 
 // querier runs statements: in a transaction, or each alone when tx is nil.
@@ -100,37 +115,15 @@ type querier struct {
 	*Store
 	ctx context.Context //nolint:containedctx // it lives as long as the call that it is of
 	tx  *gorm.DB
-	// holds are locks that a statement needs which is sent alone. They travel with it, as a statement before it: it must
-	// see what was committed until they were got.
+	// holds are locks that a statement needs which is sent alone.
 	holds []hold
 }
 
 func (q querier) run(st *statement, scan func(rows) error) error {
-	switch {
-	case q.tx != nil:
+	if q.tx != nil {
 		return queryIn(q.tx, st, scan)
-	case len(q.holds) > 0:
-		return q.queryHolding(st, scan)
-	default:
-		return q.query(q.ctx, st, scan)
 	}
-}
-
-// queryHolding sends the locks and the statement to PostgreSQL as one transaction, in one exchange.
-func (q querier) queryHolding(st *statement, scan func(rows) error) error {
-	locks := q.engine.lockStatement(q.holds)
-	var batch pgx.Batch
-	batch.Queue(locks.text.String(), locks.args...)
-	batch.Queue(st.text.String(), st.args...).Query(func(found pgx.Rows) error { return each(found, scan) })
-	return q.engine.pool.SendBatch(q.ctx, &batch).Close()
-}
-
-// gorm is a handle for the same.
-func (q querier) gorm() *gorm.DB {
-	if q.tx == nil {
-		return q.db.WithContext(q.ctx)
-	}
-	return q.tx
+	return q.queryHolding(q.ctx, st, q.holds, scan)
 }
 
 // change runs do, which sends one statement on PostgreSQL and there needs no transaction around it, all or nothing, and

@@ -175,9 +175,6 @@ func (s *Store) clock() time.Time { return timestamp(s.now()) }
 // timestamp cuts a time to what both engines keep: UTC, microseconds.
 func timestamp(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
 
-// read is a handle for statements that change nothing.
-func (s *Store) read(ctx context.Context) *gorm.DB { return s.db.WithContext(ctx) }
-
 // write runs do in one transaction, all or nothing, and again when the database asks for it.
 func (s *Store) write(ctx context.Context, operation string, do func(tx *gorm.DB) error, options ...*sql.TxOptions) error {
 	var err error
@@ -199,7 +196,12 @@ func (s *Store) writeOnce(ctx context.Context, do func(tx *gorm.DB) error, optio
 			return ctx.Err()
 		}
 	}
-	return s.db.WithContext(ctx).Transaction(do, options...)
+	return s.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+		if err := s.raiseWall(tx); err != nil {
+			return err
+		}
+		return do(tx)
+	}, options...)
 }
 
 // Redact leaves the password out of a URL that goes into an error.

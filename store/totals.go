@@ -39,7 +39,7 @@ func (st *statement) addGone(columns string, sc scope, now time.Time) *statement
 	st.add(" UNION ALL SELECT partner_id, " + columns + " FROM (SELECT tenant_id AS of, max(at) AS at FROM tenant_endings GROUP BY tenant_id) AS e")
 	// The endings first, which are hardly ever any: SQLite keeps the order of a cross join.
 	st.add(" CROSS JOIN sessions WHERE tenant_id = of AND created_at <= at AND ").addTenant(sc)
-	st.add("ended_how IS NULL AND NOT ends_at <= ?) AS gone", now)
+	st.add("ended_how IS NULL AND "+lasts+") AS gone", now)
 	if sc.partner != "" {
 		st.add(" WHERE partner_id = ?", sc.partner)
 	}

@@ -51,13 +51,12 @@ func (s *Store) lock(tx *gorm.DB, holds ...hold) error {
 	if s.engine.serial != nil || len(holds) == 0 {
 		return nil
 	}
-	return execIn(tx, s.engine.lockStatement(holds))
+	return execIn(tx, s.engine.statement("SELECT ").addLocks(holds))
 }
 
-// lockStatement takes the locks in one order, so that nobody waits in a circle.
-func (e engine) lockStatement(holds []hold) *statement {
+// addLocks takes the locks in one order, so that nobody waits in a circle.
+func (st *statement) addLocks(holds []hold) *statement {
 	slices.SortFunc(holds, func(a, b hold) int { return cmp.Compare(a.key(), b.key()) })
-	st := e.statement("SELECT ")
 	for i, h := range holds {
 		if i > 0 {
 			st.add(", ")

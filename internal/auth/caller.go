@@ -53,6 +53,24 @@ type findings struct {
 	caller         Caller
 	reach          Reach
 	known, decided bool // whether there is a caller, and a reach
+	session        OwnSession
+}
+
+// OwnSession is the question whether the caller's own session has ended. Where the request only reads it may stay open while
+// the operation runs, which can have it answered by the statement that it sends anyhow; no answer leaves before it is.
+type OwnSession struct {
+	TenantID, ID string
+	open, ended  bool
+	failure      error // why there is no answer; it is not asked again
+}
+
+// Answer answers it.
+func (s *OwnSession) Answer(ended bool) { s.open, s.ended = false, ended }
+
+// OwnSessionFromContext returns the question, and false where there is none or it has been answered.
+func OwnSessionFromContext(ctx context.Context) (*OwnSession, bool) {
+	found := findingsIn(ctx)
+	return &found.session, found.session.open
 }
 
 func findingsIn(ctx context.Context) *findings {
@@ -64,7 +82,11 @@ func findingsIn(ctx context.Context) *findings {
 
 // NewContext returns a context that carries the caller.
 func NewContext(ctx context.Context, caller Caller) context.Context {
-	return context.WithValue(ctx, contextKey{}, &findings{caller: caller, known: true})
+	return withFindings(ctx, &findings{caller: caller, known: true})
+}
+
+func withFindings(ctx context.Context, found *findings) context.Context {
+	return context.WithValue(ctx, contextKey{}, found)
 }
 
 // FromContext returns the caller that Authenticate found, and false where nobody was authenticated.

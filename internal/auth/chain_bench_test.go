@@ -21,7 +21,7 @@ func BenchmarkChain(b *testing.B) {
 		require.True(b, ok)
 		return c, nil
 	}
-	authorize := Authorize(tenantsStub{})
+	authorize := Authorize(&tenantsStub{})
 	var bound any = gen.ListTenantSessionsRequestObject{TenantId: "t-1"}
 	handler := Authenticate(verifier, nobodyEnded{}, nil)(func(c echo.Context) error {
 		_, err := authorize(inner, "ListTenantSessions")(c, bound)

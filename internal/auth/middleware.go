@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -23,8 +24,14 @@ type TenantPartners interface {
 	TenantPartner(ctx context.Context, tenantID string) (string, error)
 }
 
+// Sessions is what authorization asks of the store.
+type Sessions interface {
+	SessionChecker
+	TenantPartners
+}
+
 // Authenticate lets a request through with a good token of a session that has not ended, and puts the Caller into its
-// context. Requests for which public returns true pass as they are. A verdict that cannot be reached is an error that is
+// context. Whether the session has ended may be found out while a GET is worked on; see OwnSession. Requests for which public returns true pass as they are. A verdict that cannot be reached is an error that is
 // no *Error, and the request does not pass.
 func Authenticate(v *Verifier, sessions SessionChecker, public func(echo.Context) bool) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
@@ -32,33 +39,54 @@ func Authenticate(v *Verifier, sessions SessionChecker, public func(echo.Context
 			if public != nil && public(c) {
 				return next(c)
 			}
-			caller, err := authenticate(c.Request(), v, sessions)
+			found, err := authenticate(c.Request(), v)
 			if err != nil {
 				return err
 			}
-			c.SetRequest(c.Request().WithContext(NewContext(c.Request().Context(), caller)))
-			return next(c)
+			// What changes nothing may begin before the answer is known.
+			if c.Request().Method != http.MethodGet {
+				if err := found.session.settle(c.Request().Context(), sessions); err != nil {
+					return err
+				}
+			}
+			c.SetRequest(c.Request().WithContext(withFindings(c.Request().Context(), found)))
+			err = next(c)
+			if err == nil && c.Response().Committed {
+				return nil // Authorize has let it out
+			}
+			// 401 comes before whatever else is wrong.
+			return cmp.Or(found.session.settle(c.Request().Context(), sessions), err)
 		}
 	}
 }
 
-func authenticate(request *http.Request, v *Verifier, sessions SessionChecker) (Caller, error) {
+// authenticate finds out who asks, but not whether the session of the token has ended.
+func authenticate(request *http.Request, v *Verifier) (*findings, error) {
 	token, err := bearer(request.Header)
 	if err != nil {
-		return Caller{}, err
+		return nil, err
 	}
 	caller, err := v.Verify(request.Context(), token)
-	if err != nil || caller.SessionID == "" {
-		return caller, err
-	}
-	ended, err := sessions.SessionEnded(request.Context(), caller.TenantID, caller.SessionID)
 	if err != nil {
-		return Caller{}, fmt.Errorf("checking the token's session: %w", err)
+		return nil, err
 	}
-	if ended {
-		return Caller{}, errSessionEnded()
+	session := OwnSession{TenantID: caller.TenantID, ID: caller.SessionID, open: caller.SessionID != ""}
+	return &findings{caller: caller, known: true, session: session}, nil
+}
+
+// settle has the question answered, if nobody has yet, and is an error when the session has ended.
+func (s *OwnSession) settle(ctx context.Context, sessions SessionChecker) error {
+	if s.open {
+		ended, err := sessions.SessionEnded(ctx, s.TenantID, s.ID)
+		s.Answer(ended)
+		if err != nil {
+			s.failure = fmt.Errorf("checking the token's session: %w", err)
+		}
 	}
-	return caller, nil
+	if s.ended && s.failure == nil {
+		return errSessionEnded()
+	}
+	return s.failure
 }
 
 // bearer returns the token of the one Authorization header. A token anywhere else, such as in the query, does not count:
@@ -83,8 +111,9 @@ func bearer(header http.Header) (string, error) {
 	return token, nil
 }
 
-// Authorize lets a bound request through to its handler when the policy allows it, and puts the Reach into its context.
-func Authorize(partners TenantPartners) gen.StrictMiddlewareFunc {
+// Authorize lets a bound request through to its handler when the policy allows it, and puts the Reach into its context. What
+// the handler answers goes out only if the caller's own session has not ended.
+func Authorize(sessions Sessions) gen.StrictMiddlewareFunc {
 	rules := Policy()
 	var tenants pathTenants
 	return func(next gen.StrictHandlerFunc, operationID string) gen.StrictHandlerFunc {
@@ -97,13 +126,17 @@ func Authorize(partners TenantPartners) gen.StrictMiddlewareFunc {
 			if !found.known {
 				return nil, errNoToken()
 			}
-			partnerOf := func(tenantID string) (string, error) { return partners.TenantPartner(ctx, tenantID) }
+			partnerOf := func(tenantID string) (string, error) { return sessions.TenantPartner(ctx, tenantID) }
 			reach, err := rules.Decide(operationID, found.caller, tenants.of(request), partnerOf)
 			if err != nil {
 				return nil, err
 			}
 			found.reach, found.decided = reach, true
-			return next(c, request)
+			answer, err := next(c, request)
+			if ended := found.session.settle(ctx, sessions); ended != nil {
+				return nil, ended
+			}
+			return answer, err
 		}
 	}
 }

@@ -27,9 +27,12 @@ func (s *sessionsStub) SessionEnded(_ context.Context, tenantID, sessionID strin
 	return s.ended[sessionID], s.err
 }
 
-type tenantsStub struct{ err error }
+type tenantsStub struct {
+	sessionsStub
+	err error
+}
 
-func (s tenantsStub) TenantPartner(_ context.Context, tenantID string) (string, error) {
+func (s *tenantsStub) TenantPartner(_ context.Context, tenantID string) (string, error) {
 	if s.err != nil {
 		return "", s.err
 	}
@@ -140,7 +143,11 @@ func TestAuthenticateChecksTheSession(t *testing.T) {
 	require.Equal(t, []string{"t-1/s-1"}, sessions.asked)
 
 	result := serve(t, sessions, nil, get(t, "Bearer "+goodToken(t, map[string]any{"sid": "s-2"})))
-	require.False(t, result.handled)
+	require.Equal(t, "The session has ended.", invalidDetail(t, result.err))
+	post := get(t, "Bearer "+goodToken(t, map[string]any{"sid": "s-2"}))
+	post.Method = http.MethodPost
+	result = serve(t, sessions, nil, post)
+	require.False(t, result.handled, "what changes something does not begin")
 	require.Equal(t, "The session has ended.", invalidDetail(t, result.err))
 
 	without := &sessionsStub{err: errors.New("not to be asked")}
@@ -151,10 +158,66 @@ func TestAuthenticateChecksTheSession(t *testing.T) {
 
 	broken := &sessionsStub{err: errors.New("the database is away")}
 	result = serve(t, broken, nil, get(t, bearer))
-	require.False(t, result.handled, "no answer is no permission")
 	require.ErrorIs(t, result.err, broken.err)
 	require.NotErrorAs(t, result.err, new(*Error))
 	require.NotContains(t, result.err.Error(), "s-1")
+}
+
+// TestNoAnswerLeavesBeforeTheOwnSessionIsKnown: a GET may begin before that, and then it is the operation that answers, or
+// else the store is asked once more.
+func TestNoAnswerLeavesBeforeTheOwnSessionIsKnown(t *testing.T) {
+	misfit := errors.New("does not fit the contract")
+	for name, test := range map[string]struct {
+		ended     map[string]bool // by the store
+		away      error
+		operation func(*OwnSession) error
+		want      string // of the error; empty when the answer goes out
+		asked     int
+	}{
+		"the operation says it is good":              {operation: func(s *OwnSession) error { s.Answer(false); return nil }},
+		"the operation says it has ended":            {operation: func(s *OwnSession) error { s.Answer(true); return nil }, want: "The session has ended."},
+		"and fails as well":                          {operation: func(s *OwnSession) error { s.Answer(true); return misfit }, want: "The session has ended."},
+		"the operation does not say, and it is good": {asked: 1},
+		"the operation does not say, and it has ended": {
+			ended: map[string]bool{"s-1": true}, want: "The session has ended.", asked: 1,
+		},
+		"nor when it fails": {
+			ended: map[string]bool{"s-1": true}, operation: func(*OwnSession) error { return misfit }, want: "The session has ended.", asked: 1,
+		},
+		"a failure of a good session's request": {operation: func(*OwnSession) error { return misfit }, want: misfit.Error(), asked: 1},
+		"the store is away":                     {away: errors.New("away"), want: "checking the token's session: away", asked: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sessions := &tenantsStub{sessionsStub: sessionsStub{ended: test.ended, err: test.away}}
+			operation := func(next gen.StrictHandlerFunc, _ string) gen.StrictHandlerFunc {
+				return func(c echo.Context, _ any) (any, error) {
+					own, open := OwnSessionFromContext(c.Request().Context())
+					require.True(t, open)
+					require.Equal(t, "t-1/s-1", own.TenantID+"/"+own.ID)
+					if test.operation != nil {
+						if err := test.operation(own); err != nil {
+							return nil, err
+						}
+					}
+					return gen.ListMySessions200JSONResponse{Body: map[string]any{}}, nil
+				}
+			}
+			e, recorder := echo.New(), httptest.NewRecorder()
+			var got error
+			e.HTTPErrorHandler = func(err error, _ echo.Context) { got = err }
+			e.Use(Authenticate(testVerifier(t, nil), sessions, nil))
+			gen.RegisterHandlers(e, gen.NewStrictHandler(nobody{}, []gen.StrictMiddlewareFunc{operation, Authorize(sessions)}))
+			e.ServeHTTP(recorder, get(t, "Bearer "+goodToken(t, nil)))
+			if test.want == "" {
+				require.NoError(t, got)
+				require.Equal(t, "{}\n", recorder.Body.String())
+			} else {
+				require.EqualError(t, got, test.want)
+				require.Empty(t, recorder.Body.String())
+			}
+			require.Len(t, sessions.asked, test.asked)
+		})
+	}
 }
 
 func TestAuthenticateLetsPublicRequestsPass(t *testing.T) {
@@ -172,7 +235,7 @@ func TestAuthenticateLetsPublicRequestsPass(t *testing.T) {
 type nobody struct{ gen.StrictServerInterface }
 
 // route sends a request through the generated routes and both middlewares, over HTTP but for the socket.
-func route(t *testing.T, tenants TenantPartners, method, target, token string) seen {
+func route(t *testing.T, tenants Sessions, method, target, token string) seen {
 	t.Helper()
 	var result seen
 	inner := func(gen.StrictHandlerFunc, string) gen.StrictHandlerFunc {
@@ -210,13 +273,13 @@ func TestAuthorizeGuardsEveryRoute(t *testing.T) {
 		for method, operation := range item.Operations() {
 			target := parameter.ReplaceAllString(strings.ReplaceAll(path, "{tenant_id}", "t-1"), "x")
 			t.Run(operation.OperationID, func(t *testing.T) {
-				result := route(t, tenantsStub{}, method, target, all)
+				result := route(t, &tenantsStub{}, method, target, all)
 				require.NoError(t, result.err)
 				require.True(t, result.handled)
 				audience := Policy()[strings.ToUpper(operation.OperationID[:1])+operation.OperationID[1:]].Audience
 				if audience == Issuer {
 					require.False(t, result.reaching, "whatever the token, it opens nothing")
-					require.True(t, route(t, tenantsStub{}, method, target, "").handled)
+					require.True(t, route(t, &tenantsStub{}, method, target, "").handled)
 					return
 				}
 				require.True(t, result.reaching)
@@ -226,13 +289,13 @@ func TestAuthorizeGuardsEveryRoute(t *testing.T) {
 				require.Equal(t, want, result.reach)
 				require.Equal(t, "u-1", result.caller.Subject)
 
-				result = route(t, tenantsStub{}, method, target, none)
+				result = route(t, &tenantsStub{}, method, target, none)
 				require.False(t, result.handled)
 				var refusal *Error
 				require.ErrorAs(t, result.err, &refusal)
 				require.True(t, refusal.Forbidden())
 
-				result = route(t, tenantsStub{}, method, target, "")
+				result = route(t, &tenantsStub{}, method, target, "")
 				require.False(t, result.handled, "without Authenticate nobody gets through")
 				require.EqualError(t, result.err, "A valid bearer token is required.")
 			})
@@ -260,7 +323,7 @@ func TestAuthorizeSeesTheTenantThatTheHandlerSees(t *testing.T) {
 		{"acme", "", false},
 	} {
 		t.Run(test.claim+" "+test.path, func(t *testing.T) {
-			result := route(t, tenantsStub{}, http.MethodGet, "/api/v1/tenants/"+test.path+"/sessions",
+			result := route(t, &tenantsStub{}, http.MethodGet, "/api/v1/tenants/"+test.path+"/sessions",
 				goodToken(t, map[string]any{"tenant_id": test.claim}))
 			require.Equal(t, test.pass, result.handled, "%v", result.err)
 			if test.pass {
@@ -272,14 +335,14 @@ func TestAuthorizeSeesTheTenantThatTheHandlerSees(t *testing.T) {
 
 func TestAuthorizeAsksForThePartner(t *testing.T) {
 	token := goodToken(t, map[string]any{"scope": "partner:sessions:write", "tenant_id": nil})
-	revoke := func(tenants TenantPartners, tenant string) seen {
+	revoke := func(tenants Sessions, tenant string) seen {
 		return route(t, tenants, http.MethodPost, "/api/v1/tenants/"+tenant+"/sessions/revoke-all", token)
 	}
-	require.True(t, revoke(tenantsStub{}, "t-2").handled)
-	require.False(t, revoke(tenantsStub{}, "t-3").handled)
-	require.False(t, revoke(tenantsStub{}, "absent").handled)
+	require.True(t, revoke(&tenantsStub{}, "t-2").handled)
+	require.False(t, revoke(&tenantsStub{}, "t-3").handled)
+	require.False(t, revoke(&tenantsStub{}, "absent").handled)
 	broken := errors.New("the database is away")
-	result := revoke(tenantsStub{err: broken}, "t-2")
+	result := revoke(&tenantsStub{err: broken}, "t-2")
 	require.False(t, result.handled)
 	require.ErrorIs(t, result.err, broken)
 }
@@ -288,7 +351,7 @@ func TestAuthorizeRefusesAnUnknownOperation(t *testing.T) {
 	e := echo.New()
 	request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody)
 	request = request.WithContext(NewContext(t.Context(), Caller{Subject: "u", Scopes: []string{"admin:sessions:read"}}))
-	handler := Authorize(tenantsStub{})(func(echo.Context, any) (any, error) {
+	handler := Authorize(&tenantsStub{})(func(echo.Context, any) (any, error) {
 		t.Error("the handler was reached")
 		return nil, nil //nolint:nilnil // it fails anyway
 	}, "ListEverything")

@@ -28,6 +28,7 @@ import (
 var server struct {
 	once  sync.Once
 	url   *url.URL
+	owner *url.Userinfo
 	err   error
 	stop  func() error
 	count atomic.Int64
@@ -52,17 +53,35 @@ func PostgresURL(t *testing.T) string {
 	server.once.Do(func() {
 		if given := os.Getenv("TEST_POSTGRES_URL"); given != "" {
 			server.url, server.err = url.Parse(given)
-			return
+		} else {
+			server.url, server.stop, server.err = StartPostgres()
 		}
-		server.url, server.stop, server.err = StartPostgres()
+		if server.err == nil {
+			server.owner, server.err = MakeOwner(server.url)
+		}
 	})
 	require.NoError(t, server.err)
 	name := fmt.Sprintf("test_%d_%d", os.Getpid(), server.count.Add(1))
-	admin(t.Context(), t, "CREATE DATABASE "+name)
+	admin(t.Context(), t, "CREATE DATABASE "+name+" OWNER "+owner)
 	t.Cleanup(func() { admin(context.WithoutCancel(t.Context()), t, "DROP DATABASE "+name+" WITH (FORCE)") })
 	fresh := *server.url
-	fresh.Path = "/" + name
+	fresh.User, fresh.Path = server.owner, "/"+name
 	return fresh.String()
+}
+
+// owner is the role that databases belong to: one that row-level security holds, as it would not hold a superuser.
+const owner = "sessiond_owner"
+
+// MakeOwner makes a role that may own the databases of a server, and that row-level security holds.
+func MakeOwner(serverURL *url.URL) (*url.Userinfo, error) {
+	db, err := sql.Open("pgx", serverURL.String())
+	if err != nil {
+		return nil, err
+	}
+	// Other processes may be at it: then it is there.
+	_, err = db.ExecContext(context.Background(), "DO $$ BEGIN CREATE ROLE "+owner+" LOGIN PASSWORD '"+owner+"'; "+
+		"EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$")
+	return url.UserPassword(owner, owner), errors.Join(err, db.Close())
 }
 
 func admin(ctx context.Context, t *testing.T, statement string) {

@@ -53,6 +53,7 @@ func Run(t *testing.T, newStore Factory) {
 		"activity": testActivity, "apps": testApps, "stats": testStats, "schema": testSchema,
 		"limits": testLimits, "coalescing": testCoalescing, "watermarks": testWatermarks, "audit": testAudit,
 		"retention": testRetention, "totals": testTotals, "tenant endings": testTenantEndings, "erasure": testErasure, "model": testModel,
+		"wall": testWall,
 	} {
 		t.Run(name, func(t *testing.T) { group(t, newStore) })
 	}

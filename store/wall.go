@@ -1,0 +1,94 @@
+package store
+
+import (
+	"context"
+	"errors"
+
+	"gorm.io/gorm"
+)
+
+// Wall is what the database itself lets a call see and change, whatever its statements say: one tenant, the tenants of one
+// partner, or everything. It is the second wall, behind the conditions that a Selection puts into each statement, and
+// stands on PostgreSQL only, as row-level security (migration 4). The zero Wall lets nothing through.
+//
+// Unlike a Selection it is taken from the context: it has to hold for a statement that forgot its Selection. Who decides
+// what a request may do puts it there; a context without one, such as that of a command, lets everything through.
+type Wall struct {
+	open            bool
+	tenant, partner string
+}
+
+// Behind is the wall around one tenant, around the tenants of a partner, or around everything when both are empty.
+func Behind(tenantID, partnerID string) Wall {
+	return Wall{open: true, tenant: tenantID, partner: partnerID}
+}
+
+// WallKey is the key of a *Wall in a context.
+type WallKey struct{}
+
+// WithWall returns a context whose calls stay behind the wall.
+func WithWall(ctx context.Context, wall Wall) context.Context {
+	return context.WithValue(ctx, WallKey{}, &wall)
+}
+
+func wallIn(ctx context.Context) Wall {
+	if wall, ok := ctx.Value(WallKey{}).(*Wall); ok {
+		return *wall
+	}
+	return Wall{open: true}
+}
+
+// confines reports whether there is anything that it keeps out.
+func (w Wall) confines() bool { return w.tenant != "" || w.partner != "" }
+
+// lifted is the wall with nothing kept out, where anybody has decided anything at all.
+func (w Wall) lifted() Wall { return Wall{open: w.open} }
+
+// sees reports whether a tenant's sessions are all on this side.
+func (w Wall) sees(tenantID string) bool {
+	return w.partner == "" && (w.tenant == "" || w.tenant == tenantID)
+}
+
+// errUndecided: a request came to the database before anybody had decided what it may touch.
+var errUndecided = errors.New("nobody has decided what this request may touch")
+
+// preamble is what a statement needs before it, in its own transaction: the wall, and locks. It is nil when that is nothing.
+func (e engine) preamble(ctx context.Context, holds []hold) (*statement, error) {
+	wall := wallIn(ctx)
+	switch {
+	case !wall.open:
+		return nil, errUndecided
+	case e.pool == nil || !wall.confines() && len(holds) == 0:
+		return nil, nil //nolint:nilnil // nothing is needed
+	}
+	st := e.statement("SELECT ")
+	if wall.confines() {
+		// Local to the transaction: the connection's next one may be another request's.
+		st.add("set_config('sessiond.tenant', ?, true), set_config('sessiond.partner', ?, true)", wall.tenant, wall.partner)
+	}
+	if wall.confines() && len(holds) > 0 {
+		st.add(", ")
+	}
+	return st.addLocks(holds), nil
+}
+
+// raiseWall puts up the wall of a transaction.
+func (s *Store) raiseWall(tx *gorm.DB) error {
+	st, err := s.engine.preamble(tx.Statement.Context, nil)
+	if err != nil || st == nil {
+		return err
+	}
+	return execIn(tx, st)
+}
+
+// PassesWalls reports whether the database's role walks through every wall: a superuser does, a role with BYPASSRLS, and
+// everybody on SQLite.
+func (s *Store) PassesWalls(ctx context.Context) (bool, error) {
+	if s.engine.pool == nil {
+		return true, nil
+	}
+	passes := true
+	st := s.engine.statement("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user")
+	err := s.query(ctx, st, func(row rows) error { return row.Scan(&passes) })
+	return passes, mapError("look up the database's role", err)
+}
