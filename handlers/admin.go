@@ -25,7 +25,7 @@ func (s *Server) ListSessions(ctx context.Context, request gen.ListSessionsReque
 	if err != nil {
 		return nil, err
 	}
-	return gen.ListSessions200JSONResponse{Body: page}, nil
+	return page, nil
 }
 
 // RevokeAllSessions serves POST /api/v1/admin/sessions/revoke-all.

@@ -1,6 +1,7 @@
 package handlers_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -133,8 +134,34 @@ func TestBodies(t *testing.T) {
 	assert.Equal(t, "The body is larger than 1048576 bytes.",
 		post(`{"user_id": "`+strings.Repeat("x", 1<<20)+`"}`).want(http.StatusRequestEntityTooLarge).detail())
 	f.register("acme", "u1", "s1")
-	got := f.do(http.MethodPost, "/api/v1/tenants/acme/sessions/users/u1/revoke", f.tenant("acme"), `{"REVOKE_ALL": "x", "Session_Ids": 1, "revoke_all": true}`)
-	assert.Equal(t, []string{"s1"}, got.revoked(), "member names are exact, unknown ones are ignored")
+	f.register("acme", "u1", "s2")
+	revoke := func(body string) answer {
+		return f.do(http.MethodPost, "/api/v1/tenants/acme/sessions/users/u1/revoke", f.tenant("acme"), body)
+	}
+	revoke(`{"session_ids": ["s1"], "session_ids": 7}`).want(http.StatusUnprocessableEntity)
+	revoke(`{"revoke_all": false, "REVOKE_ALL": true}`).want(http.StatusUnprocessableEntity)
+	revoke(`{"revoke_all": true, "revoke_all": false}`).want(http.StatusUnprocessableEntity)
+	assert.Equal(t, []string{"s1"}, revoke(`{"session_ids": 7, "session_ids": ["s2"], "session_ids": ["s1"]}`).revoked(), "the last one is checked, and is what counts")
+	assert.Equal(t, []string{"s2"}, revoke(`{"REVOKE_ALL": "x", "Session_Ids": 1, "revoke_all": true}`).revoked(), "member names are exact, unknown ones are ignored")
+}
+
+// TestTextThatNoDatabaseTakes: a NUL, or half a character, is the client's mistake wherever it stands.
+func TestTextThatNoDatabaseTakes(t *testing.T) {
+	onBothEngines(t, func(f *fixture) {
+		for member, good := range map[string]string{
+			"id": "s1", "user_id": "u1", "tenant_id": "acme", "partner_id": "north", "user_email": "a@example.com",
+			"user_display_name": "Ada", "user_agent": agent, "ip_address": "192.0.2.1",
+		} {
+			for _, bad := range []string{`\u0000`, good + `\u0000x`, "\xff", good + "\xc3("} {
+				body := map[string]string{"user_id": "u1", "tenant_id": "acme", "expires_at": "2026-01-16T08:00:00Z", member: "MARK"}
+				text, err := json.Marshal(body)
+				require.NoError(f.t, err)
+				got := f.do(http.MethodPost, "/api/v1/lifecycle/sessions", f.service(), strings.Replace(string(text), "MARK", bad, 1))
+				assert.Contains(f.t, []int{http.StatusBadRequest, http.StatusUnprocessableEntity}, got.status, "%s %q: %s", member, bad, got.body)
+			}
+		}
+		assert.Empty(f.t, f.activeIDs("acme"))
+	})
 }
 
 func TestRequestID(t *testing.T) {
@@ -185,7 +212,10 @@ func TestSurroundings(t *testing.T) {
 	} {
 		assert.Contains(t, f.do(http.MethodGet, path, "", nil).want(http.StatusOK).body, want, path)
 	}
-	page := f.do(http.MethodGet, "/docs/", "", nil).body
+	explorer := f.do(http.MethodGet, "/docs/", "", nil)
+	assert.Contains(t, explorer.header.Get("Content-Security-Policy"), "frame-ancestors 'none'", "nor is the explorer framed")
+	assert.Equal(t, "nosniff", explorer.header.Get("X-Content-Type-Options"))
+	page := explorer.body
 	assert.NotRegexp(t, `(src|href)="(https?:)?//`, page, "the explorer loads nothing from elsewhere")
 	for _, asset := range []string{"swagger-ui.css", "swagger-ui-bundle.js"} {
 		assert.Contains(t, page, asset)

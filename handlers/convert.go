@@ -17,19 +17,18 @@ func (s *Server) meta(ctx context.Context) gen.MetaResponse {
 }
 
 // page lists a page of the selected sessions.
-func (s *Server) page(ctx context.Context, selection store.Selection, activeOnly bool, page, perPage int) (gen.PaginatedResponseSessionListItem, error) {
+func (s *Server) page(ctx context.Context, selection store.Selection, activeOnly bool, page, perPage int) (listed, error) {
 	sessions, total, err := s.store.ListSessions(ctx, selection, store.Page{
 		ActiveOnly: activeOnly, Offset: offset(page, perPage), Limit: perPage,
 	})
 	if err != nil {
-		return gen.PaginatedResponseSessionListItem{}, err
+		return listed{}, err
 	}
-	return gen.PaginatedResponseSessionListItem{
-		Data: ToAPIListItems(sessions, caller(ctx).SessionID),
-		Pagination: gen.PaginationMeta{
+	return listed{
+		items: ToAPIListItems(sessions, caller(ctx).SessionID), meta: s.meta(ctx),
+		pagination: &gen.PaginationMeta{
 			Page: page, PerPage: perPage, TotalItems: total, TotalPages: (total + perPage - 1) / perPage,
 		},
-		Meta: s.meta(ctx),
 	}, nil
 }
 

@@ -47,6 +47,35 @@ func TestALoginOlderThanARevocation(t *testing.T) {
 	})
 }
 
+// TestAClockThatJumps an hour, either way, gives nobody a session back.
+func TestAClockThatJumps(t *testing.T) {
+	onBothEngines(t, func(f *fixture) {
+		t := f.t
+		for _, jump := range []time.Duration{-time.Hour, time.Hour} {
+			name := func(what string) string { return what + jump.String() }
+			f.register(name("acme"), "ada", name("one"))
+			f.register(name("acme"), "ada", name("spared"))
+			f.register(name("globex"), "ada", name("all"))
+			f.do(http.MethodDelete, "/api/v1/admin/sessions/"+name("one"), f.admin(), nil).want(http.StatusNoContent)
+			f.do(http.MethodPost, "/api/v1/tenants/"+name("globex")+"/sessions/revoke-all", f.tenant(name("globex")), nil).want(http.StatusOK)
+			f.clock.Advance(jump)
+			for id, tenantID := range map[string]string{name("one"): name("acme"), name("all"): name("globex")} {
+				token := f.user(tenantID, "ada", id)
+				assert.Equal(t, "The session has ended.", f.do(http.MethodGet, "/api/v1/me/sessions", token, nil).want(http.StatusUnauthorized).detail())
+				assert.JSONEq(t, `{"active": false}`, f.do(http.MethodPost, "/oauth2/introspect", f.service(), "token="+token,
+					"Content-Type", "application/x-www-form-urlencoded").want(http.StatusOK).body)
+				f.do(http.MethodPost, "/api/v1/lifecycle/sessions/"+id+"/activity", f.service(), nil).want(http.StatusConflict)
+				f.do(http.MethodPost, "/api/v1/lifecycle/sessions", f.service(), map[string]any{
+					"id": id, "tenant_id": tenantID, "user_id": "ada", "expires_at": storetest.Epoch.Add(24 * time.Hour),
+				}).want(http.StatusConflict)
+			}
+			assert.Equal(t, []string{name("spared")}, f.activeIDs(name("acme")))
+			assert.Empty(t, f.activeIDs(name("globex")))
+			f.do(http.MethodGet, "/api/v1/me/sessions", f.user(name("acme"), "ada", name("spared")), nil).want(http.StatusOK)
+		}
+	})
+}
+
 func TestReasonsAreRecorded(t *testing.T) {
 	onBothEngines(t, func(f *fixture) {
 		t := f.t

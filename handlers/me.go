@@ -18,9 +18,7 @@ func (s *Server) ListMySessions(ctx context.Context, _ gen.ListMySessionsRequest
 	if err != nil {
 		return nil, err
 	}
-	return gen.ListMySessions200JSONResponse{Body: map[string]any{
-		"data": ToAPIListItems(sessions, caller(ctx).SessionID), "meta": s.meta(ctx),
-	}}, nil
+	return listed{items: ToAPIListItems(sessions, caller(ctx).SessionID), meta: s.meta(ctx)}, nil
 }
 
 // RevokeMyOtherSessions serves POST /api/v1/me/sessions/revoke-all.

@@ -18,7 +18,7 @@ func (s *Server) ListTenantSessions(ctx context.Context, request gen.ListTenantS
 	if err != nil {
 		return nil, err
 	}
-	return gen.ListTenantSessions200JSONResponse{Body: page}, nil
+	return page, nil
 }
 
 // RevokeAllTenantSessions serves POST /api/v1/tenants/{tenant_id}/sessions/revoke-all.
@@ -49,7 +49,7 @@ func (s *Server) ListUserSessions(ctx context.Context, request gen.ListUserSessi
 	if err != nil {
 		return nil, err
 	}
-	return gen.ListUserSessions200JSONResponse{Body: page}, nil
+	return page, nil
 }
 
 // RevokeUserSessions serves POST /api/v1/tenants/{tenant_id}/sessions/users/{user_id}/revoke.

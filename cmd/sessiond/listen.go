@@ -71,6 +71,19 @@ func newServer(handler http.Handler, logger *slog.Logger) *http.Server {
 	}
 }
 
+// endAmbiguous ends the connection after a request whose end a party in front of us may have seen elsewhere, so that whatever
+// follows is never read as a second request (request smuggling; RFC 9112, sections 6.1 and 6.3). net/http takes the coding
+// over a length and drops the length unseen, so any coding counts; before HTTP/1.1 it drops the coding unseen too. A client
+// that sends chunks, or speaks HTTP/1.0, loses nothing but the connection. HTTP/2 has frames, and none of this.
+func endAmbiguous(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor == 1 && (r.ProtoMinor == 0 || len(r.TransferEncoding) > 0) {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 // serveUntilDone serves until the context is done, and then lets the requests that are under way finish.
 func serveUntilDone(ctx context.Context, listener net.Listener, server *http.Server, logger *slog.Logger) error {
 	failed := make(chan error, 1)

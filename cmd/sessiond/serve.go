@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -89,7 +90,11 @@ func (s *serving) run(ctx context.Context, cmd *cobra.Command) (err error) {
 	if err := s.check(); err != nil {
 		return err
 	}
-	logger := slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: s.logLevel}))
+	var opened closers
+	defer func() { err = errors.Join(err, opened.close()) }()
+	logger, endLog := openLog(ctx, cmd.ErrOrStderr(), s.logLevel)
+	opened.add(endLog)
+	collectLess()
 	config, keys, dev, err := s.trust()
 	if err != nil {
 		return err
@@ -98,8 +103,6 @@ func (s *serving) run(ctx context.Context, cmd *cobra.Command) (err error) {
 	if err != nil {
 		return usageError{err}
 	}
-	var opened closers
-	defer func() { err = errors.Join(err, opened.close()) }()
 	places, err := s.places()
 	if err != nil {
 		return err
@@ -140,8 +143,19 @@ func (s *serving) run(ctx context.Context, cmd *cobra.Command) (err error) {
 	logger.InfoContext(ctx, "serving", "addr", listener.Addr().String(), "metrics", telling.addr(), "engine", db.Engine(), "version", version())
 	telling.serve(ctx, db)
 	opened.add(s.upkeep.start(ctx, db, logger))
-	server.Handler = handler
+	server.Handler = endAmbiguous(handler)
 	return serveUntilDone(ctx, listener, server, logger)
+}
+
+// garbagePercent is how much garbage there may be, in percent of what is in use, before it is collected. Little is in use
+// here, so Go's own 100 collects all the time; this costs some 50 MiB.
+const garbagePercent = 400
+
+// collectLess collects garbage less often, unless the environment says how often (GOGC).
+func collectLess() {
+	if before := debug.SetGCPercent(garbagePercent); before != 100 {
+		debug.SetGCPercent(before)
+	}
 }
 
 // places opens the location database; without one every place is unknown.
@@ -185,10 +199,26 @@ func (s *serving) database(ctx context.Context, logger *slog.Logger, onEnded fun
 	if err == nil {
 		err = fillEmpty(ctx, db, s.demoSessions)
 	}
+	if err == nil {
+		err = warnOfRole(ctx, db, logger)
+	}
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
+}
+
+// warnOfRole tells the operator when the database's own wall between tenants does not stand.
+func warnOfRole(ctx context.Context, db *store.Store, logger *slog.Logger) error {
+	if db.Engine() != "postgres" {
+		return nil
+	}
+	passes, err := db.PassesWalls(ctx)
+	if passes && err == nil {
+		logger.WarnContext(ctx, "the database role passes row-level security, so one of two walls between tenants is missing: "+
+			"connect as a role that is no superuser and has no BYPASSRLS")
+	}
+	return err
 }
 
 // fillEmpty stores demo sessions where there are no sessions yet.

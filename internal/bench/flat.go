@@ -41,10 +41,10 @@ func RunFlat(ctx context.Context, config Config, out io.Writer) error {
 	return with(ctx, config, func(b *bench) error {
 		d := b.databases
 		f := newFilling(config.Flat.classes())
-		if err := b.fill(ctx, f, d.url(d.sessiond)); err != nil {
+		if err := b.fill(ctx, f, d.owned(), d.url(d.sessiond)); err != nil {
 			return err
 		}
-		if err := b.serve(ctx, "sessiond", d.url(d.sessiond), f.classes, d.postmaster); err != nil {
+		if err := b.serve(ctx, "sessiond", d.owned(), f.classes, d.postmaster); err != nil {
 			return err
 		}
 		all, err := b.bySize(ctx)

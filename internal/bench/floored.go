@@ -71,13 +71,13 @@ func (b *bench) startAll(ctx context.Context) error {
 	d := b.databases
 	tenants := b.config.Shape.tenants()
 	f := newFilling(tenants, classes(tenants))
-	if err := b.fill(ctx, f, d.url(d.sessiond)); err != nil {
+	if err := b.fill(ctx, f, d.owned(), d.url(d.sessiond)); err != nil {
 		return err
 	}
 	if err := d.copyForFloor(ctx); err != nil {
 		return err
 	}
-	if err := b.serve(ctx, "sessiond", d.url(d.sessiond), f.classes, d.postmaster); err != nil {
+	if err := b.serve(ctx, "sessiond", d.owned(), f.classes, d.postmaster); err != nil {
 		return err
 	}
 	p, err := start(ctx, filepath.Join(b.dir, "floor.log"), floor, "--database-url", d.url(d.floor))
@@ -91,7 +91,7 @@ func (b *bench) startAll(ctx context.Context) error {
 	url := "sqlite://" + filepath.Join(b.dir, "bench.db")
 	tenants = b.config.SQLite.tenants()
 	f = newFilling(tenants, classes(tenants))
-	if err := b.fill(ctx, f, url); err != nil {
+	if err := b.fill(ctx, f, url, url); err != nil {
 		return err
 	}
 	return b.serve(ctx, "sessiond, SQLite", url, f.classes, 0)

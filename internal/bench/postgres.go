@@ -14,7 +14,9 @@ import (
 
 // databases is a PostgreSQL server and the two databases of a benchmark on it.
 type databases struct {
-	server   *url.URL
+	server *url.URL
+	// owner is the role of sessiond, which row-level security holds; everything else is done as the server's own.
+	owner    *url.Userinfo
 	sessiond string
 	floor    string
 	// stop is nil for a server that is not ours.
@@ -39,12 +41,15 @@ func openPostgres(ctx context.Context, given string) (*databases, error) {
 	if err != nil {
 		return nil, err
 	}
+	if d.owner, err = storetest.MakeOwner(d.server); err != nil { //nolint:contextcheck // one statement
+		return nil, errors.Join(err, d.close(ctx))
+	}
 	d.sessiond, d.floor = fmt.Sprintf("bench_sessiond_%d", os.Getpid()), fmt.Sprintf("bench_floor_%d", os.Getpid())
 	err = d.do(ctx, func(db *pgx.Conn) error {
 		if err := d.describe(ctx, db); err != nil {
 			return err
 		}
-		_, err := db.Exec(ctx, "CREATE DATABASE "+d.sessiond)
+		_, err := db.Exec(ctx, "CREATE DATABASE "+d.sessiond+" OWNER "+d.owner.Username())
 		return err
 	})
 	if err != nil {
@@ -77,10 +82,17 @@ func (d *databases) do(ctx context.Context, statements func(*pgx.Conn) error) er
 	return errors.Join(statements(db), db.Close(context.WithoutCancel(ctx)))
 }
 
-// url names one of the databases.
+// url names one of the databases, for the server's own role.
 func (d *databases) url(name string) string {
 	to := *d.server
 	to.Path = "/" + name
+	return to.String()
+}
+
+// owned names sessiond's database, for its role.
+func (d *databases) owned() string {
+	to := *d.server
+	to.User, to.Path = d.owner, "/"+d.sessiond
 	return to.String()
 }
 

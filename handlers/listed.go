@@ -1,0 +1,127 @@
+package handlers
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/sessiond/sessiond/gen"
+)
+
+// listed is the answer of every operation that lists sessions. It is asked for most, and written by hand because
+// encoding/json, which finds its way through a page by reflection, takes four times as long (BenchmarkListed). What it writes
+// is what encoding/json would.
+type listed struct {
+	items []gen.SessionListItem
+	meta  gen.MetaResponse
+	// pagination is nil for a list that has no pages.
+	pagination *gen.PaginationMeta
+}
+
+var (
+	_ gen.ListSessionsResponseObject       = listed{}
+	_ gen.ListMySessionsResponseObject     = listed{}
+	_ gen.ListTenantSessionsResponseObject = listed{}
+	_ gen.ListUserSessionsResponseObject   = listed{}
+)
+
+// VisitListSessionsResponse writes the answer to the platform's list.
+func (l listed) VisitListSessionsResponse(w http.ResponseWriter) error { return l.write(w) }
+
+// VisitListMySessionsResponse writes the answer to a user's own list.
+func (l listed) VisitListMySessionsResponse(w http.ResponseWriter) error { return l.write(w) }
+
+// VisitListTenantSessionsResponse writes the answer to a tenant's list.
+func (l listed) VisitListTenantSessionsResponse(w http.ResponseWriter) error { return l.write(w) }
+
+// VisitListUserSessionsResponse writes the answer to the list of a tenant's user.
+func (l listed) VisitListUserSessionsResponse(w http.ResponseWriter) error { return l.write(w) }
+
+func (l listed) write(w http.ResponseWriter) error {
+	w.Header().Set(echo.HeaderContentType, echo.MIMEApplicationJSON)
+	w.WriteHeader(http.StatusOK)
+	_, err := w.Write(l.append(make([]byte, 0, 256+512*len(l.items))))
+	return err
+}
+
+func (l listed) append(b []byte) []byte {
+	b = append(b, `{"data":[`...)
+	for i, item := range l.items {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendItem(b, item)
+	}
+	b = append(b, `],"meta":{"request_id":`...)
+	b = appendText(b, l.meta.RequestId)
+	b = append(b, `,"timestamp":`...)
+	b = appendTime(b, &l.meta.Timestamp)
+	b = append(b, '}')
+	if p := l.pagination; p != nil {
+		b = append(b, `,"pagination":{"page":`...)
+		b = strconv.AppendInt(b, int64(p.Page), 10)
+		b = append(b, `,"per_page":`...)
+		b = strconv.AppendInt(b, int64(p.PerPage), 10)
+		b = append(b, `,"total_items":`...)
+		b = strconv.AppendInt(b, int64(p.TotalItems), 10)
+		b = append(b, `,"total_pages":`...)
+		b = strconv.AppendInt(b, int64(p.TotalPages), 10)
+		b = append(b, '}')
+	}
+	return append(b, '}', '\n')
+}
+
+func appendItem(b []byte, item gen.SessionListItem) []byte {
+	b = append(b, `{"app_count":`...)
+	b = strconv.AppendInt(b, int64(item.AppCount), 10)
+	b = append(b, `,"created_at":`...)
+	b = appendTime(b, &item.CreatedAt)
+	b = append(b, `,"device_type":`...)
+	b = appendText(b, item.DeviceType)
+	b = append(b, `,"expires_at":`...)
+	b = appendTime(b, &item.ExpiresAt)
+	b = append(b, `,"id":`...)
+	b = appendText(b, &item.Id)
+	b = append(b, `,"ip_address":`...)
+	b = appendText(b, item.IpAddress)
+	b = append(b, `,"is_current":`...)
+	b = strconv.AppendBool(b, item.IsCurrent)
+	b = append(b, `,"last_activity_at":`...)
+	b = appendTime(b, item.LastActivityAt)
+	b = append(b, `,"user_agent":`...)
+	b = appendText(b, item.UserAgent)
+	b = append(b, `,"user_email":`...)
+	b = appendText(b, item.UserEmail)
+	b = append(b, `,"user_id":`...)
+	b = appendText(b, &item.UserId)
+	return append(b, '}')
+}
+
+// appendText appends a text, or null. One with anything in it that may have to be escaped is left to encoding/json.
+func appendText(b []byte, text *string) []byte {
+	if text == nil {
+		return append(b, "null"...)
+	}
+	for _, c := range []byte(*text) {
+		if c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			escaped, _ := json.Marshal(*text) // of a text it does not fail
+			return append(b, escaped...)
+		}
+	}
+	b = append(b, '"')
+	b = append(b, *text...)
+	return append(b, '"')
+}
+
+// appendTime appends a time as time.Time.MarshalJSON does, or null.
+func appendTime(b []byte, at *time.Time) []byte {
+	if at == nil {
+		return append(b, "null"...)
+	}
+	b = append(b, '"')
+	b = at.AppendFormat(b, time.RFC3339Nano)
+	return append(b, '"')
+}

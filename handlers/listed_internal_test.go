@@ -1,0 +1,73 @@
+package handlers
+
+import (
+	"encoding/json"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/sessiond/sessiond/gen"
+)
+
+// TestListedIsWhatEncodingJSONWrites holds what is written by hand against encoding/json, byte for byte.
+func TestListedIsWhatEncodingJSONWrites(t *testing.T) {
+	text := rapid.OneOf(rapid.String(), rapid.StringMatching(`[ -~]{0,20}`), rapid.SampledFrom([]string{
+		"", "\"\\/<>&", "\u2028\u2029", "\x00\x1f\x7f", "\xff\xfe", "é", "a\tb\nc", "😀",
+	}))
+	instant := rapid.Custom(func(t *rapid.T) time.Time {
+		return time.UnixMicro(rapid.Int64Range(-60_000_000_000_000_000, 250_000_000_000_000_000).Draw(t, "micros")).UTC()
+	})
+	item := rapid.Custom(func(t *rapid.T) gen.SessionListItem {
+		return gen.SessionListItem{
+			AppCount: rapid.Int().Draw(t, "apps"), CreatedAt: instant.Draw(t, "created"), ExpiresAt: instant.Draw(t, "expires"),
+			DeviceType: rapid.Ptr(text, true).Draw(t, "device"), Id: text.Draw(t, "id"), UserId: text.Draw(t, "user"),
+			IpAddress: rapid.Ptr(text, true).Draw(t, "address"), IsCurrent: rapid.Bool().Draw(t, "current"),
+			LastActivityAt: rapid.Ptr(instant, true).Draw(t, "used"), UserAgent: rapid.Ptr(text, true).Draw(t, "agent"),
+			UserEmail: rapid.Ptr(text, true).Draw(t, "email"),
+		}
+	})
+	rapid.Check(t, func(t *rapid.T) {
+		page := gen.PaginatedResponseSessionListItem{
+			Data: append([]gen.SessionListItem{}, rapid.SliceOfN(item, 0, 3).Draw(t, "items")...),
+			Meta: gen.MetaResponse{RequestId: rapid.Ptr(text, true).Draw(t, "request"), Timestamp: instant.Draw(t, "now")},
+			Pagination: gen.PaginationMeta{
+				Page: rapid.Int().Draw(t, "page"), PerPage: rapid.Int().Draw(t, "per page"),
+				TotalItems: rapid.Int().Draw(t, "total"), TotalPages: rapid.Int().Draw(t, "pages"),
+			},
+		}
+		paged, plain := httptest.NewRecorder(), httptest.NewRecorder()
+		require.NoError(t, gen.ListTenantSessions200JSONResponse{Body: page}.VisitListTenantSessionsResponse(paged))
+		require.Equal(t, paged.Body.String(), string(listed{page.Data, page.Meta, &page.Pagination}.append(nil)))
+		body := map[string]any{"data": page.Data, "meta": page.Meta}
+		require.NoError(t, gen.ListMySessions200JSONResponse{Body: body}.VisitListMySessionsResponse(plain))
+		answer := httptest.NewRecorder()
+		require.NoError(t, listed{items: page.Data, meta: page.Meta}.VisitListMySessionsResponse(answer))
+		require.Equal(t, plain.Body.String(), answer.Body.String())
+		require.Equal(t, plain.Header(), answer.Header())
+	})
+}
+
+func BenchmarkListed(b *testing.B) {
+	agent, email, address := "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "ada@acme.example", "203.0.113.7"
+	now, id := time.Date(2026, 1, 15, 12, 0, 0, 123456000, time.UTC), "request"
+	page := gen.PaginatedResponseSessionListItem{Meta: gen.MetaResponse{RequestId: &id, Timestamp: now}}
+	for range 20 {
+		page.Data = append(page.Data, gen.SessionListItem{
+			Id: "0199c0de-0000-7000-8000-000000000000", UserId: "ada", UserAgent: &agent, UserEmail: &email, IpAddress: &address,
+			DeviceType: &id, CreatedAt: now, ExpiresAt: now, LastActivityAt: &now,
+		})
+	}
+	b.Run("by hand", func(b *testing.B) {
+		for b.Loop() {
+			_ = listed{page.Data, page.Meta, &page.Pagination}.append(make([]byte, 0, 16<<10))
+		}
+	})
+	b.Run("encoding/json", func(b *testing.B) {
+		for b.Loop() {
+			_, _ = json.Marshal(page)
+		}
+	})
+}
