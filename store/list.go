@@ -46,15 +46,26 @@ type listing struct {
 	page  Page
 	now   time.Time
 	wall  Wall
+	// withEndings counts the sessions that ended with all of their tenant, too, which hardly ever are any.
+	withEndings bool
 }
 
 func (l listing) read(ctx context.Context) ([]ListItem, int, error) {
-	sessions := make([]ListItem, 0, min(l.page.Limit, 100))
-	total := 0
+	sessions, total, rest, err := l.try(ctx)
+	if err == nil && rest {
+		l.withEndings = true
+		sessions, total, _, err = l.try(ctx)
+	}
+	return sessions, total, err
+}
+
+// try reads the page. It reports whether the number of all has to be asked for again, with the endings of tenants.
+func (l listing) try(ctx context.Context) (sessions []ListItem, total int, again bool, err error) {
+	sessions = make([]ListItem, 0, min(l.page.Limit, 100))
 	var askerEnded *bool
-	err := l.store.query(ctx, l.statement(), func(row rows) error {
+	err = l.store.query(ctx, l.statement(), func(row rows) error {
 		sessions = append(sessions, ListItem{})
-		return scanItem(row, &sessions[len(sessions)-1], &total, &askerEnded)
+		return scanItem(row, &sessions[len(sessions)-1], &total, &again, &askerEnded)
 	})
 	if err == nil {
 		l.sel.asker.answer(askerEnded)
@@ -62,7 +73,7 @@ func (l listing) read(ctx context.Context) ([]ListItem, int, error) {
 	if l.page.Limit == 0 && l.page.Offset == 0 {
 		total = len(sessions)
 	}
-	return sessions, total, err
+	return sessions, total, again, err
 }
 
 // statement asks for the page and, with each of its rows, for the number of all: one statement sees one state.
@@ -76,9 +87,11 @@ func (l listing) statement() *statement {
 	}
 	st.add("SELECT " + itemColumns + ", ")
 	if l.page.Limit == 0 && l.page.Offset == 0 {
-		st.add("0")
+		st.add("0, FALSE")
+	} else if deep || l.withEndings {
+		st.addTotal(l.sel, l.page.ActiveOnly, l.now).add(", FALSE")
 	} else {
-		st.addTotal(l.sel, l.page.ActiveOnly, l.now)
+		st.addTotalBut(l.sel, l.page.ActiveOnly, l.now)
 	}
 	st.addAsker(l.sel.asker, l.wall, l.now).add(" FROM sessions WHERE ")
 	if deep {

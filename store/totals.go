@@ -30,16 +30,29 @@ var beginningOfTime = time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC) //nolint:gocheckn
 
 // addGone appends a table of columns of a scope's sessions that have ended and do not say so yet: those that are due, and
 // those that ended with all of their tenant.
-//
-// The due ones are few, but PostgreSQL would expect a third of all and read them another way: it expects less between two
-// bounds, and a limit keeps the partner out of its choice.
 func (st *statement) addGone(columns string, sc scope, now time.Time) *statement {
-	st.add("(SELECT * FROM (SELECT partner_id, " + columns + " FROM sessions WHERE ").addTenant(sc)
-	st.add(due+" AND ends_at > ? LIMIT 1000000000) AS due", now, beginningOfTime)
+	return st.add("(SELECT * FROM ").addDue(columns, sc, now).addWithTenant(columns, sc, now).add(") AS gone").addPartner(sc)
+}
+
+// addDue appends a table of those that are due.
+//
+// They are few, but PostgreSQL would expect a third of all and read them another way: it expects less between two bounds, and
+// a limit keeps the partner out of its choice.
+func (st *statement) addDue(columns string, sc scope, now time.Time) *statement {
+	st.add("(SELECT partner_id, " + columns + " FROM sessions WHERE ").addTenant(sc)
+	return st.add(due+" AND ends_at > ? LIMIT 1000000000) AS due", now, beginningOfTime)
+}
+
+// addWithTenant appends those that ended with all of their tenant to a table.
+func (st *statement) addWithTenant(columns string, sc scope, now time.Time) *statement {
 	st.add(" UNION ALL SELECT partner_id, " + columns + " FROM (SELECT tenant_id AS of, max(at) AS at FROM tenant_endings GROUP BY tenant_id) AS e")
 	// The endings first, which are hardly ever any: SQLite keeps the order of a cross join.
 	st.add(" CROSS JOIN sessions WHERE tenant_id = of AND created_at <= at AND ").addTenant(sc)
-	st.add("ended_how IS NULL AND "+lasts+") AS gone", now)
+	return st.add("ended_how IS NULL AND "+lasts, now)
+}
+
+// addPartner appends the condition of a scope's partner, when it has one.
+func (st *statement) addPartner(sc scope) *statement {
 	if sc.partner != "" {
 		st.add(" WHERE partner_id = ?", sc.partner)
 	}
@@ -54,8 +67,32 @@ func (st *statement) addTenant(sc scope) {
 }
 
 // addTotal appends an expression for the exact number of selected sessions: the tally, what is not folded into it yet,
-// and, of the active ones, less those that have ended by themselves since the last sweep.
+// and, of the active ones, less those that are gone.
 func (st *statement) addTotal(sel Selection, activeOnly bool, now time.Time) *statement {
+	sc, counted := sel.scope()
+	if st.addSum(sel, activeOnly, now); counted && activeOnly {
+		st.add(" - (SELECT count(*) FROM ").addGone("id", sc, now).add(")")
+	}
+	return st
+}
+
+// addTotalBut is addTotal where no tenant that it counts has ended as a whole a moment ago: then that is all there is to know,
+// and hardly ever is it otherwise, but to look for it costs as much as all the rest. A second column says whether one has.
+func (st *statement) addTotalBut(sel Selection, activeOnly bool, now time.Time) *statement {
+	sc, counted := sel.scope()
+	st.addSum(sel, activeOnly, now)
+	if !counted || !activeOnly {
+		return st.add(", FALSE")
+	}
+	st.add(" - (SELECT count(*) FROM ").addDue("id", sc, now).addPartner(sc).add("), EXISTS (SELECT 1 FROM tenant_endings")
+	if sc.tenant != "" {
+		st.add(" WHERE tenant_id = ?", sc.tenant)
+	}
+	return st.add(")")
+}
+
+// addSum appends the number of selected sessions that do not say that they have ended.
+func (st *statement) addSum(sel Selection, activeOnly bool, now time.Time) *statement {
 	sc, counted := sel.scope()
 	switch {
 	case !counted && activeOnly:
@@ -69,11 +106,7 @@ func (st *statement) addTotal(sel Selection, activeOnly bool, now time.Time) *st
 	}
 	st.add("coalesce((SELECT "+column+" FROM tallies WHERE tenant_id = ? AND partner_id = ? AND kind = ? AND key = ''), 0)",
 		sc.tenant, sc.partner, kindSessions)
-	st.add(" + coalesce((SELECT sum(" + column + ") FROM session_changes WHERE ").selected(sel).add("), 0)")
-	if activeOnly {
-		st.add(" - (SELECT count(*) FROM ").addGone("id", sc, now).add(")")
-	}
-	return st
+	return st.add(" + coalesce((SELECT sum(" + column + ") FROM session_changes WHERE ").selected(sel).add("), 0)")
 }
 
 // countSessions is the number of selected sessions.
