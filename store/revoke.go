@@ -48,7 +48,7 @@ func (s *Store) revokeOne(ctx context.Context, sel Selection, id string, trail t
 	err := s.change(ctx, "revoke session", func(q querier) error {
 		var err error
 		r := revocation{querier: q, sel: sel, trail: trail}
-		ended, err = r.end(Revoked, func(st *statement) { st.add(" AND id = ?", id) })
+		ended, err = r.end(Revoked, func(st *statement) { st.addID(sel, id) })
 		return err
 	}, guard)
 	if err != nil || len(ended) == 0 {

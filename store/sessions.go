@@ -50,9 +50,7 @@ func (q querier) readSession(sel Selection, id, column string, into **string) (S
 	var session Session
 	found, isSpared := false, true
 	var askerEnded *bool
-	st := q.engine.statement("SELECT "+sessionColumns+", "+spared+", "+column).addAsker(sel.asker, wallIn(q.ctx), q.clock()).
-		add(" FROM sessions WHERE ").selected(sel).add(" AND id = ?", id)
-	err := q.run(st, func(row rows) error {
+	err := q.run(q.getStatement(sel, id, column), func(row rows) error {
 		found = true
 		return scanSession(row, &session, &isSpared, into, &askerEnded)
 	})
@@ -61,6 +59,11 @@ func (q querier) readSession(sel Selection, id, column string, into **string) (S
 		err = ErrNotFound
 	}
 	return session, isSpared, err
+}
+
+func (q querier) getStatement(sel Selection, id, column string) *statement {
+	return q.engine.statement("SELECT "+sessionColumns+", "+spared+", "+column).addAsker(sel.asker, wallIn(q.ctx), q.clock()).
+		add(" FROM sessions WHERE ").selected(sel).addID(sel, id)
 }
 
 // endWithTenant fills in how a session ended that did so with all of its tenant and does not say so yet. It reports

@@ -1,0 +1,48 @@
+package store_test
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sessiond/sessiond/store"
+	"github.com/sessiond/sessiond/store/storetest"
+)
+
+// TestForeignAndAbsentAreTheSameWork: a tenant's administrator who asks for another tenant's session and for one that never
+// was gets the same bytes, and nothing may be read for the one that is not read for the other: the time would tell.
+func TestForeignAndAbsentAreTheSameWork(t *testing.T) {
+	for name, open := range map[string]storetest.Factory{"sqlite": storetest.SQLite, "postgres": storetest.Postgres} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t, store.Options{})
+			now := time.Now()
+			var rows store.Import
+			for i := range 4000 {
+				rows.Sessions = append(rows.Sessions, store.Session{
+					TenantID: fmt.Sprintf("t%d", i%20), ID: fmt.Sprintf("s%05d", i), UserID: "u1",
+					CreatedAt: now, ExpiresAt: now.Add(time.Hour), EndsAt: now.Add(time.Hour),
+				})
+			}
+			require.NoError(t, s.ImportSessions(t.Context(), rows))
+			ctx := store.WithWall(t.Context(), store.Behind("t0", ""))
+			explain := func(id string) string {
+				how, err := s.ExplainGet(ctx, store.InTenant("t0"), id)
+				require.NoError(t, err)
+				how, _, _ = strings.Cut(how, "Planning:")
+				return strings.ReplaceAll(how, id, "ID")
+			}
+			blocks := regexp.MustCompile(`(?m)^\s*(Buffers: |Rows Removed).*$`)
+			own, foreign, absent := explain("s00020"), explain("s00021"), explain("s00021x")
+			assert.Equal(t, absent, foreign)
+			assert.NotContains(t, own, "sessions_id", "the key of the tenant finds it")
+			if name == "postgres" {
+				assert.NotEqual(t, blocks.FindAllString(own, -1), blocks.FindAllString(absent, -1), "what is read does show")
+			}
+		})
+	}
+}
