@@ -137,6 +137,6 @@ func TestUndecidedRequest(t *testing.T) {
 type early struct{ handlers.Store }
 
 func (s early) SessionEnded(ctx context.Context, _, id string) (bool, error) {
-	session, err := s.Store.GetSession(ctx, store.Everywhere(), id)
+	session, err := s.GetSession(ctx, store.Everywhere(), id)
 	return session.RevokedAt != nil, err
 }

@@ -26,6 +26,17 @@ func TestMigrationsHaveTheSameNumbersOnBothEngines(t *testing.T) {
 	assert.Equal(t, names(postgresName), names(sqliteName))
 }
 
+// A migration that waits for a table keeps everybody waiting behind it, so from the fourth on each says for how long it may.
+func TestMigrationsDoNotWaitForLong(t *testing.T) {
+	files, err := fs.Glob(migrations, "migrations/postgres/*.sql")
+	require.NoError(t, err)
+	for _, file := range files[3:] {
+		text, err := migrations.ReadFile(file)
+		require.NoError(t, err)
+		assert.Regexp(t, `-- \+goose Up\nSET LOCAL lock_timeout = '\d+s';`, string(text), file)
+	}
+}
+
 func TestTransactionsRunAgainWhenTheDatabaseAsksForIt(t *testing.T) {
 	s, err := Open(t.Context(), "sqlite://"+t.TempDir()+"/x.db", Options{})
 	require.NoError(t, err)

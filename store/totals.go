@@ -70,18 +70,17 @@ func (st *statement) addTenant(sc scope) {
 // and, of the active ones, less those that are gone.
 func (st *statement) addTotal(sel Selection, activeOnly bool, now time.Time) *statement {
 	sc, counted := sel.scope()
-	if st.addSum(sel, activeOnly, now); counted && activeOnly {
-		st.add(" - (SELECT count(*) FROM ").addGone("id", sc, now).add(")")
+	if st.addSum(sel, activeOnly, now); !counted || !activeOnly {
+		return st
 	}
-	return st
+	return st.add(" - (SELECT count(*) FROM ").addGone("id", sc, now).add(")")
 }
 
 // addTotalBut is addTotal where no tenant that it counts has ended as a whole a moment ago: then that is all there is to know,
 // and hardly ever is it otherwise, but to look for it costs as much as all the rest. A second column says whether one has.
 func (st *statement) addTotalBut(sel Selection, activeOnly bool, now time.Time) *statement {
 	sc, counted := sel.scope()
-	st.addSum(sel, activeOnly, now)
-	if !counted || !activeOnly {
+	if st.addSum(sel, activeOnly, now); !counted || !activeOnly {
 		return st.add(", FALSE")
 	}
 	st.add(" - (SELECT count(*) FROM ").addDue("id", sc, now).addPartner(sc).add("), EXISTS (SELECT 1 FROM tenant_endings")
@@ -92,13 +91,15 @@ func (st *statement) addTotalBut(sel Selection, activeOnly bool, now time.Time) 
 }
 
 // addSum appends the number of selected sessions that do not say that they have ended.
-func (st *statement) addSum(sel Selection, activeOnly bool, now time.Time) *statement {
+func (st *statement) addSum(sel Selection, activeOnly bool, now time.Time) {
 	sc, counted := sel.scope()
 	switch {
 	case !counted && activeOnly:
-		return st.add("(SELECT count(*) FROM sessions WHERE ").selected(sel).addActive(sel, now).add(")")
+		st.add("(SELECT count(*) FROM sessions WHERE ").selected(sel).addActive(sel, now).add(")")
+		return
 	case !counted:
-		return st.add("(SELECT count(*) FROM sessions WHERE ").selected(sel).add(")")
+		st.add("(SELECT count(*) FROM sessions WHERE ").selected(sel).add(")")
+		return
 	}
 	column := "total"
 	if activeOnly {
@@ -106,7 +107,7 @@ func (st *statement) addSum(sel Selection, activeOnly bool, now time.Time) *stat
 	}
 	st.add("coalesce((SELECT "+column+" FROM tallies WHERE tenant_id = ? AND partner_id = ? AND kind = ? AND key = ''), 0)",
 		sc.tenant, sc.partner, kindSessions)
-	return st.add(" + coalesce((SELECT sum(" + column + ") FROM session_changes WHERE ").selected(sel).add("), 0)")
+	st.add(" + coalesce((SELECT sum(" + column + ") FROM session_changes WHERE ").selected(sel).add("), 0)")
 }
 
 // countSessions is the number of selected sessions.

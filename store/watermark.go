@@ -97,8 +97,10 @@ func (s *Store) raise(tx *gorm.DB, sel Selection) (time.Time, error) {
 		marks[i].NotBefore = now
 	}
 	return now, tx.Clauses(clause.OnConflict{
-		Columns:   []clause.Column{{Name: "tenant_id"}, {Name: "user_id"}},
-		DoUpdates: clause.AssignmentColumns([]string{"not_before"}),
+		Columns: []clause.Column{{Name: "tenant_id"}, {Name: "user_id"}},
+		// A clock that was set back, or another instance's, must not let in again whom an earlier call has kept out.
+		DoUpdates: clause.Assignments(map[string]any{"not_before": gorm.Expr(
+			"CASE WHEN excluded.not_before > watermarks.not_before THEN excluded.not_before ELSE watermarks.not_before END")}),
 	}).CreateInBatches(&marks, rowsPerInsert).Error
 }
 

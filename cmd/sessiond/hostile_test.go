@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -56,51 +57,159 @@ func (s *served) statuses(raw string) []int {
 	}
 }
 
-func TestHostileHTTP(t *testing.T) {
-	s := startServer(t, storetest.SQLiteURL(t))
+// ingesting is the head of a request that a good token comes with, and that its body cannot satisfy.
+func ingesting(t *testing.T, s *served) func(more string) string {
+	t.Helper()
 	provider := tokenOf(t, s.tour.String(), "IDP")
-	head := func(more string) string {
+	return func(more string) string {
 		return "POST /api/v1/lifecycle/sessions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAuthorization: Bearer " + provider + "\r\n" + more + "\r\n"
 	}
-	const (
-		last     = "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-		smuggled = "GET /smuggled HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-	)
+}
+
+const (
+	last     = "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+	smuggled = "GET /smuggled HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" // answered 404 if it ever is
+)
+
+func TestHostileHTTP(t *testing.T) {
+	s := startServer(t, storetest.SQLiteURL(t))
+	head := ingesting(t, s)
 	chunk := "10000\r\n" + strings.Repeat(" ", 1<<16) + "\r\n"
 	for name, c := range map[string]struct {
 		raw  string
 		want []int
 	}{
-		"a header of 64 KiB":        {"GET /healthz HTTP/1.1\r\nHost: x\r\nX-A: " + strings.Repeat("a", 64<<10) + "\r\n\r\n", []int{431}},
-		"20,000 headers":            {"GET /healthz HTTP/1.1\r\nHost: x\r\n" + strings.Repeat("A: b\r\n", 20_000) + "\r\n", []int{431}},
-		"a path of 64 KiB":          {"GET /" + strings.Repeat("a", 64<<10) + " HTTP/1.1\r\nHost: x\r\n\r\n", []int{431}},
-		"a body of 2 MiB":           {head("Content-Length: 2097152\r\n") + strings.Repeat(" ", 2<<20), []int{413}},
-		"chunks without end":        {head("Transfer-Encoding: chunked\r\n") + strings.Repeat(chunk, 32), []int{413}},
-		"two lengths":               {head("Content-Length: 2\r\nContent-Length: 90\r\n") + "{}" + smuggled, []int{400}},
-		"a list of lengths":         {head("Content-Length: 2, 90\r\n") + "{}" + smuggled, []int{400}},
-		"a signed length":           {head("Content-Length: +2\r\n") + "{}" + smuggled, []int{400}},
-		"a space before the colon":  {head("Content-Length : 2\r\n") + "{}" + smuggled, []int{400}},
-		"a header without a name":   {head(": 2\r\n") + "{}" + smuggled, []int{400}},
-		"another coding":            {head("Transfer-Encoding: xchunked\r\n") + "0\r\n\r\n" + smuggled, []int{501}},
-		"two codings":               {head("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n") + "0\r\n\r\n" + smuggled, []int{501}},
-		"chunked in HTTP/1.0":       {strings.Replace(head("Transfer-Encoding: chunked\r\n"), "1.1", "1.0", 1) + "0\r\n\r\n" + smuggled, []int{422}}, // no coding there, so no body, and the connection ends
-		"a chunk of no size":        {head("Transfer-Encoding: chunked\r\n") + "zz\r\n\r\n" + smuggled, []int{400}},
-		"no host":                   {"GET /healthz HTTP/1.1\r\n\r\n" + smuggled, []int{400}},
-		"two hosts":                 {"GET /healthz HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n" + smuggled, []int{400}},
-		"a NUL in a header":         {"GET /healthz HTTP/1.1\r\nHost: x\r\nA: \x00\r\n\r\n" + smuggled, []int{400}},
-		"TLS to the plain port":     {"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03\r\n\r\n", []int{400}},
-		"HTTP/2 to the plain port":  {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", []int{404}},
-		"a length that is repeated": {head("Content-Length: 2\r\nContent-Length: 2\r\n") + "{}" + last, []int{422, 200}},
-		// RFC 9112, section 6.3: the coding wins over the length, so what looks like a body of the longer length is none.
-		"length and chunks": {head("Content-Length: 4\r\nTransfer-Encoding: chunked\r\n") + "2\r\n{}\r\n0\r\n\r\n" + last, []int{422, 200}},
-		// RFC 9112, section 5.2: a folded line is one value with a space in it.
-		"a folded length": {head("Content-Length:\r\n 2\r\n") + "{}" + last, []int{422, 200}},
-		"a folded coding": {head("Transfer-Encoding:\r\n chunked\r\n") + "2\r\n{}\r\n0\r\n\r\n" + last, []int{422, 200}},
+		"a header of 64 KiB":       {"GET /healthz HTTP/1.1\r\nHost: x\r\nX-A: " + strings.Repeat("a", 64<<10) + "\r\n\r\n", []int{431}},
+		"20,000 headers":           {"GET /healthz HTTP/1.1\r\nHost: x\r\n" + strings.Repeat("A: b\r\n", 20_000) + "\r\n", []int{431}},
+		"a path of 64 KiB":         {"GET /" + strings.Repeat("a", 64<<10) + " HTTP/1.1\r\nHost: x\r\n\r\n", []int{431}},
+		"a body of 2 MiB":          {head("Content-Length: 2097152\r\n") + strings.Repeat(" ", 2<<20), []int{413}},
+		"chunks without end":       {head("Transfer-Encoding: chunked\r\n") + strings.Repeat(chunk, 32), []int{413}},
+		"no host":                  {"GET /healthz HTTP/1.1\r\n\r\n" + smuggled, []int{400}},
+		"two hosts":                {"GET /healthz HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n" + smuggled, []int{400}},
+		"a NUL in a header":        {"GET /healthz HTTP/1.1\r\nHost: x\r\nA: \x00\r\n\r\n" + smuggled, []int{400}},
+		"TLS to the plain port":    {"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03\r\n\r\n", []int{400}},
+		"HTTP/2 to the plain port": {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", []int{404}},
 	} {
 		t.Run(name, func(t *testing.T) { assert.Equal(t, c.want, (&served{t: t, base: s.base}).statuses(c.raw)) })
 	}
 	assert.NotContains(t, s.log.String(), "panic")
 	assert.Equal(t, http.StatusOK, get(t, s.base+"/healthz", ""), "and it still serves")
+}
+
+// TestSmuggling: where a request's end can be seen in two places, it is refused or it is the connection's last.
+func TestSmuggling(t *testing.T) {
+	s := startServer(t, storetest.SQLiteURL(t))
+	head := ingesting(t, s)
+	const (
+		coding = "Transfer-Encoding: chunked\r\n"
+		chunks = "2\r\n{}\r\n0\r\n\r\n"
+	)
+	bare := func(raw string) string { return strings.ReplaceAll(raw, "\r\n", "\n") }
+	old := func(raw string) string { return strings.Replace(raw, "HTTP/1.1", "HTTP/1.0", 1) }
+	for name, c := range map[string]struct {
+		raw  string
+		want []int
+	}{
+		// The length says one end, the chunks another; the coding wins, and nothing is read after either.
+		"a length and chunks":          {head("Content-Length: 4\r\n"+coding) + chunks + smuggled, []int{422}},
+		"chunks and a length":          {head(coding+"Content-Length: 4\r\n") + chunks + smuggled, []int{422}},
+		"a length short of the chunks": {head("Content-Length: 6\r\n"+coding) + "0\r\n\r\n" + smuggled, []int{422}},
+		"a length beyond the chunks":   {head(fmt.Sprintf("Content-Length: %d\r\n", len(chunks+smuggled))+coding) + chunks + smuggled, []int{422}},
+		"chunks alone":                 {head(coding) + chunks + smuggled, []int{422}},
+		"chunks nobody reads":          {"GET /healthz HTTP/1.1\r\nHost: x\r\n" + coding + "\r\n" + chunks + smuggled, []int{200}},
+		"chunks nobody is let send":    {"POST /api/v1/lifecycle/sessions HTTP/1.1\r\nHost: x\r\n" + coding + "\r\n" + chunks + smuggled, []int{401}},
+		"chunks to nowhere":            {"POST /nothing HTTP/1.1\r\nHost: x\r\nConnection: keep-alive\r\n" + coding + "\r\n" + chunks + smuggled, []int{404}},
+		"a coding in capitals":         {head("TRANSFER-ENCODING: CHUNKED\r\n") + chunks + smuggled, []int{422}},
+		"a tab before the coding":      {head("Transfer-Encoding:\tchunked\r\n") + chunks + smuggled, []int{422}},
+		"a folded coding":              {head("Transfer-Encoding:\r\n chunked\r\n") + chunks + smuggled, []int{422}}, // RFC 9112, section 5.2
+		"a coding and bare line feeds": {bare(head("Content-Length: 4\r\n"+coding)) + chunks + smuggled, []int{422}},
+		// HTTP/1.0 has no codings: what looks like chunks is no body, and no request.
+		"chunks in HTTP/1.0":         {old(head(coding)) + chunks + smuggled, []int{422}},
+		"chunks in HTTP/1.0, kept":   {old(head("Connection: keep-alive\r\n"+coding)) + chunks + smuggled, []int{422}},
+		"a length, chunks, 1.0 kept": {old(head("Connection: keep-alive\r\nContent-Length: 2\r\n"+coding)) + "{}" + smuggled, []int{422}},
+
+		"another coding":          {head("Transfer-Encoding: xchunked\r\n") + chunks + smuggled, []int{501}},
+		"another, and a length":   {head("Transfer-Encoding: xchunked\r\nContent-Length: 2\r\n") + "{}" + smuggled, []int{501}},
+		"no coding by name":       {head("Transfer-Encoding: identity\r\nContent-Length: 2\r\n") + "{}" + smuggled, []int{501}},
+		"an empty coding":         {head("Transfer-Encoding:\r\nContent-Length: 2\r\n") + "{}" + smuggled, []int{501}},
+		"two codings":             {head(coding+"Transfer-Encoding: identity\r\n") + chunks + smuggled, []int{501}},
+		"a coding twice":          {head(coding+coding) + chunks + smuggled, []int{501}},
+		"a list of codings":       {head("Transfer-Encoding: gzip, chunked\r\n") + chunks + smuggled, []int{501}},
+		"a coding with a control": {head("Transfer-Encoding: \vchunked\r\n") + chunks + smuggled, []int{400}},
+		"a coding in quotes":      {head("Transfer-Encoding: \"chunked\"\r\n") + chunks + smuggled, []int{501}},
+
+		"two lengths":             {head("Content-Length: 2\r\nContent-Length: 90\r\n") + "{}" + smuggled, []int{400}},
+		"two lengths and chunks":  {head("Content-Length: 2\r\nContent-Length: 90\r\n"+coding) + chunks + smuggled, []int{400}},
+		"a list of lengths":       {head("Content-Length: 2, 90\r\n") + "{}" + smuggled, []int{400}},
+		"a signed length":         {head("Content-Length: +2\r\n") + "{}" + smuggled, []int{400}},
+		"a negative length":       {head("Content-Length: -2\r\n") + "{}" + smuggled, []int{400}},
+		"a hexadecimal length":    {head("Content-Length: 0x2\r\n") + "{}" + smuggled, []int{400}},
+		"an empty length":         {head("Content-Length:\r\n") + "{}" + smuggled, []int{400}},
+		"a length beyond numbers": {head("Content-Length: 18446744073709551618\r\n") + "{}" + smuggled, []int{400}},
+
+		"a space before the colon":     {head("Transfer-Encoding : chunked\r\n") + chunks + smuggled, []int{400}},
+		"a space before a length":      {head("Content-Length : 2\r\n") + "{}" + smuggled, []int{400}},
+		"a header without a name":      {head(": 2\r\n") + "{}" + smuggled, []int{400}},
+		"a header without a colon":     {head("Content-Length 2\r\n") + "{}" + smuggled, []int{400}},
+		"a folded first header":        {"GET /healthz HTTP/1.1\r\n Host: x\r\nHost: x\r\n\r\n" + smuggled, []int{400}},
+		"a bare carriage return":       {head("A: b\rTransfer-Encoding: chunked\r\n") + chunks + smuggled, []int{400}},
+		"a chunk of no size":           {head(coding) + "zz\r\n\r\n" + smuggled, []int{400}},
+		"a chunk of a negative size":   {head(coding) + "-2\r\n{}\r\n0\r\n\r\n" + smuggled, []int{400}},
+		"a chunk beyond numbers":       {head(coding) + "10000000000000002\r\n{}\r\n0\r\n\r\n" + smuggled, []int{400}},
+		"a chunk longer than its size": {head(coding) + "1\r\n{}\r\n0\r\n\r\n" + smuggled, []int{400}},
+		"chunks of bare line feeds":    {head(coding) + bare(chunks) + smuggled, []int{400}},
+		"a length in the trailer":      {head(coding+"Trailer: Content-Length\r\n") + chunks + smuggled, []int{400}},
+		"an unknown expectation":       {head("Expect: x\r\nContent-Length: 2\r\n") + "{}" + smuggled, []int{417}},
+
+		// What follows is framed one way only, and what comes after it is a request.
+		"a length that is repeated":   {head("Content-Length: 2\r\nContent-Length: 2\r\n") + "{}" + last, []int{422, 200}}, // RFC 9110, section 8.6
+		"a folded length":             {head("Content-Length:\r\n 2\r\n") + "{}" + last, []int{422, 200}},                  // RFC 9112, section 5.2
+		"a length and bare feeds":     {bare(head("Content-Length: 2\r\n")) + "{}" + last, []int{422, 200}},                // RFC 9112, section 2.2
+		"a body where none is wanted": {"GET /healthz HTTP/1.1\r\nHost: x\r\n" + fmt.Sprintf("Content-Length: %d\r\n\r\n", len(smuggled)) + smuggled + last, []int{200, 200}},
+	} {
+		t.Run(name, func(t *testing.T) { assert.Equal(t, c.want, (&served{t: t, base: s.base}).statuses(c.raw)) })
+	}
+	assert.NotContains(t, s.log.String(), "panic")
+}
+
+// TestClientsThatSendChunks lose nothing but the connection, and on HTTP/2 not even that.
+func TestClientsThatSendChunks(t *testing.T) {
+	certFile, keyFile := writePair(t, t.TempDir(), 1)
+	for name, c := range map[string]struct {
+		args   []string
+		client *http.Client
+		kept   bool
+	}{
+		"HTTP/1.1": {nil, &http.Client{Transport: &http.Transport{}}, false},
+		"HTTP/2":   {[]string{"--tls-cert", certFile, "--tls-key", keyFile}, trusting(t, certFile), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := startServer(t, storetest.SQLiteURL(t), c.args...)
+			defer c.client.CloseIdleConnections()
+			send := func(token, body string) (status int, last, reused bool) {
+				trace := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(got httptrace.GotConnInfo) { reused = got.Reused }})
+				request, err := http.NewRequestWithContext(trace, http.MethodPost, s.base+"/api/v1/lifecycle/sessions", io.MultiReader(strings.NewReader(body)))
+				require.NoError(t, err)
+				request.Header.Set("Content-Type", "application/json")
+				request.Header.Set("Authorization", "Bearer "+token)
+				response, err := c.client.Do(request)
+				require.NoError(t, err)
+				_, err = io.Copy(io.Discard, response.Body)
+				require.NoError(t, err)
+				require.NoError(t, response.Body.Close())
+				return response.StatusCode, response.Close, reused
+			}
+			for i := range 10 {
+				body := fmt.Sprintf(`{"id": "chunks-%d", "tenant_id": "acme", "user_id": "ada", "expires_at": "2099-01-01T00:00:00Z"}`, i)
+				status, last, reused := send(tokenOf(t, s.tour.String(), "IDP"), body)
+				assert.Equal(t, http.StatusCreated, status)
+				assert.Equal(t, c.kept, !last, "the client is told")
+				assert.Equal(t, c.kept && i > 0, reused)
+			}
+			status, _, _ := send("none", strings.Repeat(" ", 1<<20))
+			assert.Equal(t, http.StatusUnauthorized, status, "nobody reads this body, and its sender gets the answer")
+		})
+	}
 }
 
 func TestPipelining(t *testing.T) {
@@ -124,7 +233,17 @@ func TestPipelining(t *testing.T) {
 	}
 }
 
-// TestSlowClients: who sends a request a byte at a time, or half of one, keeps nobody else waiting and is hung up on.
+// drip sends a byte now and then, for as long as anybody takes it.
+func drip(conn net.Conn) {
+	for {
+		if _, err := io.WriteString(conn, "a"); err != nil {
+			return
+		}
+		time.Sleep(250 * time.Millisecond)
+	}
+}
+
+// TestSlowClients: who sends a request a byte at a time keeps nobody else waiting and is hung up on.
 func TestSlowClients(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, storetest.SQLiteURL(t))
@@ -138,12 +257,12 @@ func TestSlowClients(t *testing.T) {
 		}
 		_, err := io.WriteString(conn, text)
 		require.NoError(t, err)
+		go drip(conn)
 		slow = append(slow, conn)
 	}
 	assert.Equal(t, http.StatusOK, get(t, s.base+"/healthz", ""))
 	assert.Equal(t, http.StatusOK, get(t, s.base+"/readyz", ""))
 	for _, conn := range slow {
-		_, _ = io.WriteString(conn, "a") // one more byte gives no more time
 		answer, err := io.ReadAll(conn)
 		var network net.Error
 		require.False(t, errors.As(err, &network) && network.Timeout(), "the server does not hang up")

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -74,6 +77,71 @@ func TestUpkeep(t *testing.T) {
 			assert.True(t, after.LastActivityAt.After(*before.LastActivityAt), "what waited is written in the end")
 		})
 	}
+}
+
+// TestUpkeepRests: nine tenths of the time are for others, and it never goes on without a pause.
+func TestUpkeepRests(t *testing.T) {
+	for name, c := range map[string]struct{ busy, rest time.Duration }{
+		"short batches": {0, 10 * time.Millisecond}, "long batches": {10 * time.Millisecond, 90 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			left := 3 * purgeBatch
+			start := time.Now()
+			require.NoError(t, inBatches(t.Context(), func() (int, error) {
+				time.Sleep(c.busy)
+				taken := min(left, purgeBatch)
+				left -= taken
+				return taken, nil
+			}))
+			assert.GreaterOrEqual(t, time.Since(start), 3*c.rest)
+		})
+	}
+}
+
+// longEnded fills a store with sessions that are past their retention.
+func longEnded(t *testing.T, s *store.Store, n int) {
+	t.Helper()
+	rows := store.Import{Tenants: []store.Tenant{{TenantID: "acme"}}}
+	then := time.Now().Add(-3 * time.Hour)
+	for i := range n {
+		rows.Sessions = append(rows.Sessions, store.Session{
+			TenantID: "acme", UserID: "ada", ID: fmt.Sprint("ended-", i), CreatedAt: then, ExpiresAt: then.Add(time.Hour), RevokedAt: &then,
+		})
+	}
+	require.NoError(t, s.ImportSessions(t.Context(), rows))
+}
+
+// TestAPurgeWaitsForNobody: it takes few sessions at once, and passes over those that somebody works on.
+func TestAPurgeWaitsForNobody(t *testing.T) {
+	url := storetest.PostgresURL(t)
+	s, err := store.Open(t.Context(), url, store.Options{})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, s.Close()) }()
+	_, err = s.Migrate(t.Context())
+	require.NoError(t, err)
+	longEnded(t, s, 120)
+	db, err := pgx.Connect(t.Context(), url)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, db.Close(t.Context())) }()
+	held, err := db.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = held.Exec(t.Context(), "SELECT FROM sessions WHERE id = 'ended-1' FOR UPDATE")
+	require.NoError(t, err)
+	purge := func() (left int) {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		require.NoError(t, (&upkeep{retention: time.Hour, trailRetention: time.Hour}).purge(ctx, s))
+		require.NoError(t, db.QueryRow(t.Context(), "SELECT count(*) FROM sessions").Scan(&left))
+		return left
+	}
+	assert.Equal(t, 1, purge())
+	batches, err := s.ListAuditEvents(t.Context(), store.AuditFilter{Action: store.ActionPurged})
+	require.NoError(t, err)
+	require.Len(t, batches, 3)
+	assert.Equal(t, []string{"50", "50", "19"}, []string{batches[0].Reason, batches[1].Reason, batches[2].Reason})
+	require.NoError(t, held.Rollback(t.Context()))
+	assert.Zero(t, purge())
 }
 
 func TestAuditAndErase(t *testing.T) {

@@ -173,6 +173,19 @@ func testWatermarks(t *testing.T, newStore Factory) {
 		s.CreatedAt = Epoch.Add(-time.Minute)
 		return s
 	}
+	t.Run("a clock that was set back lets nobody in again", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		login := session("acme", "u1", "login")
+		login.CreatedAt, login.ExpiresAt = Epoch.Add(30*time.Second), Epoch.Add(24*time.Hour)
+		f.clock.Advance(time.Minute)
+		for _, back := range []time.Duration{0, -time.Hour, time.Hour} {
+			f.clock.Advance(back)
+			_, err := f.RevokeAllSessions(f.ctx, store.InTenant("acme"), "", tester())
+			require.NoError(t, err)
+			_, _, err = f.RegisterSession(f.ctx, login, tester())
+			require.ErrorIs(t, err, store.ErrTooOld, back)
+		}
+	})
 	for name, c := range map[string]struct {
 		sel              store.Selection
 		refused, allowed []store.Session

@@ -1,0 +1,267 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+
+	"github.com/sessiond/sessiond/store/storetest"
+)
+
+// connect connects over TLS to speak one protocol, h2 or http/1.1; without TLS when there is none.
+func connect(ctx context.Context, addr, protocol string) (net.Conn, error) {
+	var dialer interface {
+		DialContext(ctx context.Context, network, addr string) (net.Conn, error)
+	} = new(net.Dialer)
+	if protocol != "" {
+		dialer = &tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true, NextProtos: []string{protocol}}} //nolint:gosec // not what is tested
+	}
+	conn, err := dialer.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	return conn, conn.SetDeadline(time.Now().Add(patience))
+}
+
+// listening serves with a server of its own until the test ends, and returns its address.
+func listening(t *testing.T, server *http.Server, protocol string) string {
+	t.Helper()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = server.Close() })
+	if protocol == "" {
+		go func() { _ = server.Serve(listener) }()
+		return listener.Addr().String()
+	}
+	certFile, keyFile := writePair(t, t.TempDir(), 1)
+	certificate, err := openCertificate(certFile, keyFile, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	server.TLSConfig = certificate.config()
+	go func() { _ = server.ServeTLS(listener, "", "") }()
+	return listener.Addr().String()
+}
+
+// TestConnectionsEndInTime holds each limit of a connection against a client that takes longer. It is the server's own, a
+// hundredth as long, and the only one: a limit that is not set stays so, and then nobody hangs up.
+func TestConnectionsEndInTime(t *testing.T) {
+	const request = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"
+	consume := func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }
+	pour := func(w http.ResponseWriter, _ *http.Request) {
+		for err := error(nil); err == nil; {
+			_, err = w.Write(make([]byte, 1<<16))
+		}
+	}
+	for name, c := range map[string]struct {
+		only     func(from, to *http.Server)
+		protocol string
+		sent     string
+		handler  http.HandlerFunc
+		deaf     bool // does not read
+	}{
+		"a header that does not end": {func(from, to *http.Server) { to.ReadHeaderTimeout = from.ReadHeaderTimeout / 100 }, "", request[:20], consume, false},
+		"a body that does not end":   {func(from, to *http.Server) { to.ReadTimeout = from.ReadTimeout / 100 }, "", request + "1234", consume, false},
+		"an answer nobody reads":     {func(from, to *http.Server) { to.WriteTimeout = from.WriteTimeout / 100 }, "", request + "123456789", pour, true},
+		"a connection without use":   {func(from, to *http.Server) { to.IdleTimeout = from.IdleTimeout / 100 }, "", request + "123456789", consume, false},
+		"HTTP/2 that is silent": {func(from, to *http.Server) {
+			to.HTTP2 = &http.HTTP2Config{SendPingTimeout: from.HTTP2.SendPingTimeout / 100, PingTimeout: from.HTTP2.PingTimeout / 100}
+		}, "h2", http2.ClientPreface + "\x00\x00\x00\x04\x00\x00\x00\x00\x00", consume, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			done := make(chan struct{})
+			server := &http.Server{Handler: c.handler, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelWarn)} //nolint:gosec // its limit follows
+			server.ConnState = func(_ net.Conn, state http.ConnState) {
+				if state == http.StateClosed {
+					close(done)
+				}
+			}
+			c.only(newServer(nil, slog.New(slog.DiscardHandler)), server)
+			conn, err := connect(t.Context(), listening(t, server, c.protocol), c.protocol)
+			require.NoError(t, err)
+			defer conn.Close()
+			_, err = io.WriteString(conn, c.sent)
+			require.NoError(t, err)
+			if !c.deaf {
+				_, err = io.Copy(io.Discard, conn)
+				var network net.Error
+				require.False(t, errors.As(err, &network) && network.Timeout(), "the server does not hang up")
+			}
+			select {
+			case <-done:
+			case <-time.After(patience):
+				require.Fail(t, "the server keeps the connection")
+			}
+		})
+	}
+}
+
+// TestHeadersOfHTTP2AreBounded: one that is too long is refused, and one that never ends ends the connection.
+func TestHeadersOfHTTP2AreBounded(t *testing.T) {
+	served := make(chan struct{}, 1)
+	server := newServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { served <- struct{}{} }), slog.New(slog.DiscardHandler))
+	addr := listening(t, server, "h2")
+	for name, c := range map[string]struct {
+		fields, frames int
+		want           []string
+	}{
+		"short": {4, 0, []string{"200"}}, "long, and short on the wire": {maxHeaderBytes >> 9, 0, []string{"431"}}, "endless": {1, 1 << 16, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn, err := connect(t.Context(), addr, "h2")
+			require.NoError(t, err)
+			defer conn.Close()
+			sent := make(chan int, 1)
+			go func() { sent <- sendHeader(conn, c.fields, c.frames) }()
+			assert.Equal(t, c.want, statusesOf(t, conn, len(c.want)))
+			if c.frames > 0 {
+				assert.Less(t, <-sent, c.frames, "the server takes no end of it")
+			}
+		})
+	}
+	assert.Len(t, served, 1, "only the short one is a request")
+}
+
+// statusesOf reads so many answers, or until the connection ends when it should.
+func statusesOf(t *testing.T, conn net.Conn, answers int) (found []string) {
+	t.Helper()
+	framer := http2.NewFramer(io.Discard, conn)
+	framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+	for answers == 0 || len(found) < answers {
+		frame, err := framer.ReadFrame()
+		if err != nil {
+			var network net.Error
+			require.False(t, errors.As(err, &network) && network.Timeout(), "the server neither answers nor hangs up")
+			return found
+		}
+		if headers, ok := frame.(*http2.MetaHeadersFrame); ok {
+			found = append(found, headers.PseudoValue("status"))
+		}
+	}
+	return found
+}
+
+// sendHeader sends a request with a field of 1 KiB so many times, of which all but the first are a byte each. When there are
+// frames, the header goes on in each of them with one field more and never ends; it returns how many the server took.
+func sendHeader(conn net.Conn, fields, frames int) int {
+	var block bytes.Buffer
+	encoder := hpack.NewEncoder(&block)
+	field := hpack.HeaderField{Name: "x-a", Value: strings.Repeat("~", 1<<10)}
+	for _, pseudo := range [][2]string{{":method", "GET"}, {":scheme", "https"}, {":authority", "x"}, {":path", "/"}} {
+		_ = encoder.WriteField(hpack.HeaderField{Name: pseudo[0], Value: pseudo[1]})
+	}
+	for range fields {
+		_ = encoder.WriteField(field)
+	}
+	_, _ = io.WriteString(conn, http2.ClientPreface)
+	framer := http2.NewFramer(conn, nil)
+	_ = framer.WriteSettings()
+	_ = framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block.Bytes(), EndStream: true, EndHeaders: frames == 0})
+	field.Sensitive = true // written out each time
+	for sent := range frames {
+		block.Reset()
+		_ = encoder.WriteField(field)
+		if framer.WriteContinuation(1, false, block.Bytes()) != nil {
+			return sent
+		}
+	}
+	return frames
+}
+
+// TestNormalRequestsHold: while others do all of this at once, somebody who behaves is answered, and within two seconds.
+func TestNormalRequestsHold(t *testing.T) {
+	certFile, keyFile := writePair(t, t.TempDir(), 1)
+	s := startServer(t, storetest.SQLiteURL(t), "--tls-cert", certFile, "--tls-key", keyFile,
+		"--trusted-proxies", "127.0.0.0/8", "--address-rate-limit", "1000", "--rate-limit", "1000")
+	addr, provider := strings.TrimPrefix(s.base, "https://"), tokenOf(t, s.tour.String(), "IDP")
+	get := func(rest string) string { return "GET /api/v1/me/sessions HTTP/1.1\r\nHost: x\r\n" + rest + "\r\n" }
+	spoofed := func(n int) string {
+		return get(fmt.Sprintf("X-Forwarded-For: 2001:db8:%x:%x::1\r\nAuthorization: Bearer %s\r\n", n>>16, n&0xffff, strings.Repeat("a", n%9000)))
+	}
+	post := "POST /api/v1/lifecycle/sessions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + provider + "\r\nContent-Length: 2097152\r\n\r\n"
+	ctx, stop := context.WithCancel(t.Context())
+	var attackers sync.WaitGroup
+	attack := func(protocol string, do func(conn net.Conn, round int)) {
+		attackers.Go(func() {
+			for round := 0; ctx.Err() == nil; round++ {
+				if conn, err := connect(ctx, addr, protocol); err == nil {
+					do(conn, round)
+					_ = conn.Close()
+				}
+				time.Sleep(200 * time.Millisecond) // the machine is the attackers' too
+			}
+		})
+	}
+	once := func(text string) func(net.Conn, int) {
+		return func(conn net.Conn, _ int) {
+			_, _ = io.WriteString(conn, text)
+			_, _ = io.Copy(io.Discard, conn)
+		}
+	}
+	var slow atomic.Int64
+	const crowd = 200
+	for range crowd {
+		attack("http/1.1", func(conn net.Conn, _ int) {
+			slow.Add(1)
+			stopped := context.AfterFunc(ctx, func() { _ = conn.Close() })
+			_, _ = io.WriteString(conn, post+"{")
+			drip(conn)
+			stopped()
+		})
+	}
+	attack("h2", func(conn net.Conn, _ int) { floodWithResets(conn) })
+	attack("http/1.1", once(get("X-A: "+strings.Repeat("a", 64<<10)+"\r\n")))
+	attack("http/1.1", once(post+strings.Repeat(" ", 2<<20)))
+	attack("http/1.1", once(strings.Repeat(get(""), 100)+get("Connection: close\r\n")))
+	attack("http/1.1", func(conn net.Conn, round int) {
+		go func() { _, _ = io.Copy(io.Discard, conn) }()
+		for n := range 200 {
+			if _, err := io.WriteString(conn, spoofed(round*200+n)); err != nil {
+				return
+			}
+		}
+	})
+
+	require.Eventually(t, func() bool { return slow.Load() > crowd/2 }, patience, 10*time.Millisecond)
+	client, me := trusting(t, certFile), tokenOf(t, s.tour.String(), "ME")
+	client.Timeout = patience / 6
+	took := make([]time.Duration, 200)
+	for i := range took {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.base+"/api/v1/me/sessions", http.NoBody)
+		require.NoError(t, err)
+		request.Header.Set("Authorization", "Bearer "+me)
+		request.Header.Set("X-Forwarded-For", "198.51.100.7")
+		start := time.Now()
+		response, err := client.Do(request)
+		require.NoError(t, err)
+		_, err = io.Copy(io.Discard, response.Body)
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+		took[i] = time.Since(start)
+		client.CloseIdleConnections() // the next one has to get in anew
+		require.Equal(t, http.StatusOK, response.StatusCode)
+		time.Sleep(5 * time.Millisecond)
+	}
+	stop()
+	attackers.Wait()
+	slices.Sort(took)
+	t.Logf("median %s, p99 %s", took[len(took)/2], took[len(took)*99/100])
+	assert.Less(t, took[len(took)*99/100], 2*time.Second)
+	assert.NotContains(t, s.log.String(), "panic")
+}
