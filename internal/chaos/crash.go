@@ -95,7 +95,7 @@ func (c *crash) start(ctx context.Context) error {
 		if c.postgres, err = NewPostgres(ctx, filepath.Join(c.Dir, "postgres"), c.Settings...); err != nil {
 			return err
 		}
-		if err := c.postgres.Do(ctx, "postgres", "CREATE DATABASE sessions"); err != nil {
+		if err := c.postgres.MakeDatabase(ctx); err != nil {
 			return err
 		}
 		c.server.Database = c.postgres.URL("sessions")

@@ -67,7 +67,7 @@ func startPostgres(t *testing.T, env ...string) *Postgres {
 	require.NoError(t, p.initialize(t.Context()))
 	require.NoError(t, p.Start(t.Context()))
 	t.Cleanup(func() { require.NoError(t, p.Stop()) })
-	require.NoError(t, p.Do(t.Context(), "postgres", "CREATE DATABASE sessions"))
+	require.NoError(t, p.MakeDatabase(t.Context()))
 	return p
 }
 

@@ -71,7 +71,7 @@ func (h *history) start(ctx context.Context) error {
 	if h.postgres, err = NewPostgres(ctx, filepath.Join(h.Dir, "postgres"), "synchronous_commit=on"); err != nil {
 		return err
 	}
-	if err := h.postgres.Do(ctx, "postgres", "CREATE DATABASE sessions"); err != nil {
+	if err := h.postgres.MakeDatabase(ctx); err != nil {
 		return err
 	}
 	for i := range h.instances {

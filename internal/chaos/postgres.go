@@ -125,12 +125,21 @@ func (p *Postgres) Do(ctx context.Context, database string, statements ...string
 	return errors.Join(err, db.Close(context.WithoutCancel(ctx)))
 }
 
+// MakeDatabase makes the database that sessiond gets, and its role: one that row-level security holds.
+func (p *Postgres) MakeDatabase(ctx context.Context) error {
+	return p.Do(ctx, "postgres", "CREATE ROLE sessiond LOGIN", "CREATE DATABASE sessions OWNER sessiond")
+}
+
 // URL names one of the databases.
 func (p *Postgres) URL(database string) string { return urlOf(database, p.dir) }
 
 // urlOf names a database behind the first of some sockets that takes writes.
 func urlOf(database string, dirs ...string) string {
-	query := url.Values{"host": {strings.Join(dirs, ",")}, "user": {"postgres"}, "sslmode": {"disable"}}
+	role := "sessiond"
+	if database == "postgres" {
+		role = "postgres"
+	}
+	query := url.Values{"host": {strings.Join(dirs, ",")}, "user": {role}, "sslmode": {"disable"}}
 	if len(dirs) > 1 {
 		query.Set("target_session_attrs", "read-write")
 	}
