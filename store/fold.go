@@ -51,14 +51,8 @@ func scanChange(row rows) (change, error) {
 
 // takeChanges removes changes, which are the caller's then.
 func (f *folding) takeChanges(limit int) ([]change, error) {
-	keys := "tenant_id, seq"
-	if f.store.engine.pool == nil {
-		keys = "seq" // the one key there
-	}
 	var changes []change
-	// The limit stands in the text, or PostgreSQL would plan for a tenth of the table.
-	st := f.store.engine.statement("DELETE FROM session_changes WHERE (" + keys + ") IN (SELECT " + keys +
-		" FROM session_changes LIMIT " + strconv.Itoa(limit) + ") RETURNING " + changeColumns)
+	st := f.store.engine.statement("DELETE FROM session_changes WHERE " + f.store.someChanges(limit) + " RETURNING " + changeColumns)
 	err := queryIn(f.tx, st, func(row rows) error {
 		c, err := scanChange(row)
 		changes = append(changes, c)
@@ -67,6 +61,21 @@ func (f *folding) takeChanges(limit int) ([]change, error) {
 	// The last name given to an application stays.
 	slices.SortFunc(changes, func(a, b change) int { return cmp.Compare(a.Seq, b.Seq) })
 	return changes, err
+}
+
+// someChanges is the condition of so many changes. The limit stands in the text, or PostgreSQL would plan for a tenth of the
+// table; and where the rows are told by where they lie, it cannot plan to hold each row of the table against each of them, as
+// it does for keys while it takes the table for empty.
+func (s *Store) someChanges(limit int) string {
+	some := " FROM session_changes LIMIT " + strconv.Itoa(limit)
+	switch {
+	case s.engine.pool == nil:
+		return "seq IN (SELECT seq" + some + ")"
+	case s.distributed: // there rows lie on several nodes
+		return "(tenant_id, seq) IN (SELECT tenant_id, seq" + some + ")"
+	default:
+		return "ctid = ANY(ARRAY(SELECT ctid" + some + "))"
+	}
 }
 
 func (f *folding) fold(changes []change) error {
