@@ -49,7 +49,7 @@ func (s *Store) loosenIDs(ctx context.Context) error {
 		return nil
 	}
 	return s.write(ctx, "replace the index on session ids", func(tx *gorm.DB) error {
-		if err := tx.Exec("DROP INDEX IF EXISTS sessions_id").Error; err != nil {
+		if err := tx.Exec("DROP INDEX IF EXISTS sessions_id_alone").Error; err != nil {
 			return err
 		}
 		return tx.Exec("CREATE INDEX IF NOT EXISTS sessions_id_any ON sessions (id)").Error

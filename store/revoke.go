@@ -102,7 +102,12 @@ func (s *Store) RevokeSessions(ctx context.Context, sel Selection, ids []string,
 		}
 		var all []string
 		for chunk := range slices.Chunk(ids, idsPerStatement) {
-			revoked, err := r.endInOrder(Revoked, func(st *statement) { st.add(" AND ").in("id", chunk) })
+			revoked, err := r.endInOrder(Revoked, func(st *statement) {
+				if sel.tenant == nil {
+					st.add(byIDAlone)
+				}
+				st.add(" AND ").in("id", chunk)
+			})
 			if err != nil {
 				return nil, err
 			}

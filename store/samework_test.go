@@ -46,3 +46,42 @@ func TestForeignAndAbsentAreTheSameWork(t *testing.T) {
 		})
 	}
 }
+
+// TestGrownTablesAreAnalyzed: what was planned for an empty table must not stay.
+func TestGrownTablesAreAnalyzed(t *testing.T) {
+	s := storetest.Postgres(t, store.Options{})
+	now := time.Now()
+	grow := func(from, to int) {
+		var rows store.Import
+		for i := from; i < to; i++ {
+			rows.Sessions = append(rows.Sessions, store.Session{
+				TenantID: fmt.Sprintf("t%d", i%2), ID: fmt.Sprintf("s%05d", i), UserID: fmt.Sprintf("u%d", i%100),
+				CreatedAt: now, ExpiresAt: now.Add(time.Hour), EndsAt: now.Add(time.Hour),
+			})
+		}
+		require.NoError(t, s.ImportSessions(t.Context(), rows))
+		_, err := s.FoldChanges(t.Context(), 10_000)
+		require.NoError(t, err)
+	}
+	analyzed := func() bool {
+		did, err := s.AnalyzeGrown(t.Context())
+		require.NoError(t, err)
+		return did
+	}
+	require.False(t, analyzed(), "nothing is there")
+	grow(0, 400)
+	require.False(t, analyzed(), "so few are found anyhow")
+	grow(400, 2000)
+	require.True(t, analyzed())
+	require.False(t, analyzed(), "once is enough")
+	how, err := s.ExplainGet(t.Context(), store.InTenant("t0"), "s00020")
+	require.NoError(t, err)
+	require.Contains(t, how, "sessions_pkey")
+	how, err = s.ExplainGet(t.Context(), store.Everywhere(), "s00020")
+	require.NoError(t, err)
+	require.Contains(t, how, "sessions_id_alone")
+	grow(2000, 4400)
+	require.False(t, analyzed(), "not twice as many yet")
+	grow(4400, 4600)
+	require.True(t, analyzed())
+}

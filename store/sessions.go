@@ -139,7 +139,7 @@ func (s *Store) SessionEnded(ctx context.Context, tenantID, id string) (bool, er
 	}
 	ctx = WithWall(ctx, Behind(tenantID, "")) // nobody has decided what the request may touch yet
 	ended := false
-	st := s.engine.statement("SELECT NOT ("+active+") FROM sessions WHERE ", s.clock()).selected(sel).add(" AND id = ?", id)
+	st := s.engine.statement("SELECT NOT ("+active+") FROM sessions WHERE ", s.clock()).selected(sel).addID(sel, id)
 	err := s.query(ctx, st, func(row rows) error { return row.Scan(&ended) })
 	return ended, mapError("look up session", err)
 }

@@ -19,6 +19,8 @@ const (
 	// foldEvery is how often what sessions' changes add to the numbers is folded, and foldBatch how many changes at once.
 	foldEvery = time.Second
 	foldBatch = 2000
+	// analyzeEvery is how often it is looked whether the database plans for far fewer sessions than there are.
+	analyzeEvery = 2 * time.Second
 	// finishBatch sessions are brought up to date in one transaction after all of their tenant were ended.
 	finishBatch = 250
 	// purgeBatch sessions are swept or deleted in one transaction. Then comes a pause of purgeRest times what that took, and
@@ -58,6 +60,10 @@ func (u *upkeep) start(ctx context.Context, db *store.Store, logger *slog.Logger
 	run(foldEvery, "folding numbers", fold)
 	run(foldEvery, "finishing endings", finish)
 	run(sweepEvery, "sweeping", sweep)
+	run(analyzeEvery, "analyzing", func(ctx context.Context, db *store.Store) error {
+		_, err := db.AnalyzeGrown(ctx)
+		return err
+	})
 	run(u.purgeEvery, "purging", u.purge)
 	return func() error {
 		cancel()

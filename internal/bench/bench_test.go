@@ -38,7 +38,7 @@ func run(m *testing.M) int {
 func smoke(t *testing.T) bench.Config {
 	t.Helper()
 	config := bench.Smoke()
-	config.PostgresURL = storetest.PostgresURL(t)
+	config.PostgresURL = storetest.PostgresServer(t).String()
 	program.once.Do(func() { program.path, program.err = bench.Build(t.Context(), program.dir) })
 	require.NoError(t, program.err)
 	config.Sessiond = program.path

@@ -50,6 +50,17 @@ func Main(m *testing.M) int {
 // TEST_POSTGRES_URL names or, without that, one started from this machine's own binaries; missing binaries fail the test.
 func PostgresURL(t *testing.T) string {
 	t.Helper()
+	fresh := *PostgresServer(t)
+	name := fmt.Sprintf("test_%d_%d", os.Getpid(), server.count.Add(1))
+	admin(t.Context(), t, "CREATE DATABASE "+name+" OWNER "+owner)
+	t.Cleanup(func() { admin(context.WithoutCancel(t.Context()), t, "DROP DATABASE "+name+" WITH (FORCE)") })
+	fresh.User, fresh.Path = server.owner, "/"+name
+	return fresh.String()
+}
+
+// PostgresServer is the server of PostgresURL, for its superuser.
+func PostgresServer(t *testing.T) *url.URL {
+	t.Helper()
 	server.once.Do(func() {
 		if given := os.Getenv("TEST_POSTGRES_URL"); given != "" {
 			server.url, server.err = url.Parse(given)
@@ -61,12 +72,7 @@ func PostgresURL(t *testing.T) string {
 		}
 	})
 	require.NoError(t, server.err)
-	name := fmt.Sprintf("test_%d_%d", os.Getpid(), server.count.Add(1))
-	admin(t.Context(), t, "CREATE DATABASE "+name+" OWNER "+owner)
-	t.Cleanup(func() { admin(context.WithoutCancel(t.Context()), t, "DROP DATABASE "+name+" WITH (FORCE)") })
-	fresh := *server.url
-	fresh.User, fresh.Path = server.owner, "/"+name
-	return fresh.String()
+	return server.url
 }
 
 // owner is the role that databases belong to: one that row-level security holds, as it would not hold a superuser.

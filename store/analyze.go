@@ -1,0 +1,32 @@
+package store
+
+import (
+	"context"
+
+	"gorm.io/gorm"
+)
+
+// analyzeLock is held by the one instance that analyzes.
+const analyzeLock = 0x616e616c797a65 // "analyze"
+
+// AnalyzeGrown lets PostgreSQL look at its tables again when there are more than twice the sessions that it planned for, and
+// reports whether it did. It would do so by itself, but a minute or more later, and not at all while it is killed again and
+// again; until then each session may be found by passing all of its tenant: to PostgreSQL every index of an empty table is as
+// good as another. SQLite needs no such thing. Like FoldChanges it does nothing while another instance is at it; call it
+// every few seconds.
+func (s *Store) AnalyzeGrown(ctx context.Context) (bool, error) {
+	if s.engine.pool == nil {
+		return false, nil
+	}
+	n, err := s.writeAlone(ctx, "analyze", analyzeLock, func(tx *gorm.DB) (int, error) {
+		grown := false
+		// The tally is exact but for what is not folded yet; -1 stands for a table that was never looked at.
+		err := tx.Raw(`SELECT coalesce(sum(total), 0) > 2 * (SELECT greatest(reltuples, 0) FROM pg_class WHERE oid = 'sessions'::regclass) + 500
+			FROM tallies WHERE tenant_id = '' AND partner_id = '' AND kind = ? AND key = ''`, kindSessions).Scan(&grown).Error
+		if err != nil || !grown {
+			return 0, err
+		}
+		return 1, tx.Exec("ANALYZE tenants, sessions, session_apps, audit_events, tallies, session_chunks, session_changes").Error
+	})
+	return n > 0, err
+}
