@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 
 	"gorm.io/gorm"
 )
@@ -19,14 +20,29 @@ func (s *Store) AnalyzeGrown(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	n, err := s.writeAlone(ctx, "analyze", analyzeLock, func(tx *gorm.DB) (int, error) {
-		grown := false
-		// The tally is exact but for what is not folded yet; -1 stands for a table that was never looked at.
-		err := tx.Raw(`SELECT coalesce(sum(total), 0) > 2 * (SELECT greatest(reltuples, 0) FROM pg_class WHERE oid = 'sessions'::regclass) + 500
-			FROM tallies WHERE tenant_id = '' AND partner_id = '' AND kind = ? AND key = ''`, kindSessions).Scan(&grown).Error
+		grown, err := hasGrown(tx)
 		if err != nil || !grown {
 			return 0, err
 		}
-		return 1, tx.Exec("ANALYZE tenants, sessions, session_apps, audit_events, tallies, session_chunks, session_changes").Error
+		err = tx.Exec("ANALYZE tenants, sessions, session_apps, audit_events, tallies, session_chunks, session_changes").Error
+		if err == nil {
+			grown, err = hasGrown(tx)
+		}
+		if err == nil && grown {
+			err = errNotOwner
+		}
+		return 1, err
 	})
 	return n > 0, err
+}
+
+// errNotOwner: PostgreSQL passes over the tables of others with a warning.
+var errNotOwner = errors.New("the tables could not be analyzed: connect as the role that owns them")
+
+// hasGrown holds the tally of all sessions, which is exact but for what is not folded yet, against what PostgreSQL plans for;
+// -1 stands for a table that was never looked at.
+func hasGrown(tx *gorm.DB) (grown bool, err error) {
+	err = tx.Raw(`SELECT coalesce(sum(total), 0) > 2 * (SELECT greatest(reltuples, 0) FROM pg_class WHERE oid = 'sessions'::regclass) + 500
+		FROM tallies WHERE tenant_id = '' AND partner_id = '' AND kind = ? AND key = ''`, kindSessions).Scan(&grown).Error
+	return grown, err
 }

@@ -20,7 +20,7 @@ const (
 	foldEvery = time.Second
 	foldBatch = 2000
 	// analyzeEvery is how often it is looked whether the database plans for far fewer sessions than there are.
-	analyzeEvery = 2 * time.Second
+	analyzeEvery = 5 * time.Second
 	// finishBatch sessions are brought up to date in one transaction after all of their tenant were ended.
 	finishBatch = 250
 	// purgeBatch sessions are swept or deleted in one transaction. Then comes a pause of purgeRest times what that took, and
