@@ -9,9 +9,10 @@ import (
 
 // Locks of which one instance at a time holds each.
 const (
-	endedLock  = 0x7365737369   // "sessi": to sweep and to purge
-	tallyLock  = 0x74616c6c79   // "tally": to fold and to recount
-	endingLock = 0x656e64696e67 // "ending": to finish the endings of tenants
+	endedLock   = 0x7365737369     // "sessi": to sweep and to purge
+	tallyLock   = 0x74616c6c79     // "tally": to fold and to recount
+	endingLock  = 0x656e64696e67   // "ending": to finish the endings of tenants
+	analyzeLock = 0x616e616c797a65 // "analyze": to look at grown tables
 )
 
 // writeAlone is write for what one instance at a time does: it does nothing while another is at it.

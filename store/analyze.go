@@ -7,9 +7,6 @@ import (
 	"gorm.io/gorm"
 )
 
-// analyzeLock is held by the one instance that analyzes.
-const analyzeLock = 0x616e616c797a65 // "analyze"
-
 // AnalyzeGrown lets PostgreSQL look at its tables again when there are more than twice the sessions that it planned for, and
 // reports whether it did. It would do so by itself, but a minute or more later, and not at all while it is killed again and
 // again; until then each session may be found by passing all of its tenant: to PostgreSQL every index of an empty table is as

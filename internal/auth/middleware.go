@@ -31,8 +31,9 @@ type Sessions interface {
 }
 
 // Authenticate lets a request through with a good token of a session that has not ended, and puts the Caller into its
-// context. Whether the session has ended may be found out while a GET is worked on; see OwnSession. Requests for which public returns true pass as they are. A verdict that cannot be reached is an error that is
-// no *Error, and the request does not pass.
+// context. Whether the session has ended may be found out while a GET is worked on; see OwnSession. Requests for which public
+// returns true pass as they are. A verdict that cannot be reached is an error that is no *Error, and the request does not
+// pass.
 func Authenticate(v *Verifier, sessions SessionChecker, public func(echo.Context) bool) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
