@@ -49,7 +49,7 @@ func (s *Store) RecordActivity(ctx context.Context, sel Selection, id string, ac
 		return nil
 	}
 	if !activity.changes(session) {
-		return s.change(ctx, "record activity", func(q querier) error { return q.touch(session, now, activity) })
+		return s.change(ctx, "record activity", changing{tenantID: session.TenantID, id: id}, func(q querier) error { return q.touch(session, now, activity) })
 	}
 	return s.write(ctx, "record activity", func(tx *gorm.DB) error {
 		if err := (querier{Store: s, ctx: ctx, tx: tx}).touch(session, now, activity); err != nil {
@@ -161,7 +161,7 @@ func (p *pendingUses) restore(uses map[pendingKey]pendingUse) {
 func (s *Store) FlushActivity(ctx context.Context, all bool) error {
 	uses := s.pending.take(s.clock(), all)
 	for key, use := range uses {
-		err := s.change(ctx, "flush activity", func(q querier) error {
+		err := s.change(ctx, "flush activity", changing{tenantID: key.tenantID, id: key.id}, func(q querier) error {
 			session := Session{TenantID: key.tenantID, ID: key.id}
 			return q.touch(session, use.used, Activity{})
 		})

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -51,3 +52,44 @@ func lines(skip int, query func(scan func(rows) error) error) (string, error) {
 	})
 	return strings.Join(all, "\n"), err
 }
+
+// HoldExchanges leaves reads, or changes, a single exchange, which is under way until letGo is called.
+func (s *Store) HoldExchanges(changes bool) (waiting func() int, letGo func()) {
+	p := s.reads
+	if changes {
+		p = s.writes
+	}
+	p.mu.Lock()
+	p.free = 0
+	p.mu.Unlock()
+	return func() int {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return len(p.waiting)
+	}, p.next
+}
+
+// FreeExchanges is how many exchanges of reads, or of changes, could begin.
+func (s *Store) FreeExchanges(changes bool) int {
+	p := s.reads
+	if changes {
+		p = s.writes
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.free
+}
+
+// Ask sends a statement of a test's own with others, and returns the texts of its rows.
+func (s *Store) Ask(ctx context.Context, text string, args ...any) (string, error) {
+	return lines(0, func(scan func(rows) error) error { return s.ask(ctx, s.engine.statement(text, args...), scan) })
+}
+
+// ScanBoth runs a query of one row and reads its columns as the store does, and as pgx does.
+func (s *Store) ScanBoth(ctx context.Context, text string, ours, theirs []any) error {
+	err := s.ask(ctx, s.engine.statement(text), func(row rows) error { return row.Scan(ours...) })
+	return errors.Join(err, s.engine.pool.QueryRow(ctx, text).Scan(theirs...))
+}
+
+// WatermarkKey is the number of the lock of a tenant's watermark.
+func WatermarkKey(tenantID string) int64 { return watermark{TenantID: tenantID}.key() }

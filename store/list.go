@@ -63,7 +63,11 @@ func (l listing) read(ctx context.Context) ([]ListItem, int, error) {
 func (l listing) try(ctx context.Context) (sessions []ListItem, total int, again bool, err error) {
 	sessions = make([]ListItem, 0, min(l.page.Limit, 100))
 	var askerEnded *bool
-	err = l.store.query(ctx, l.statement(), func(row rows) error {
+	query := l.store.ask
+	if l.deep() {
+		query = l.store.query
+	}
+	err = query(ctx, l.statement(), func(row rows) error {
 		sessions = append(sessions, ListItem{})
 		return scanItem(row, &sessions[len(sessions)-1], &total, &again, &askerEnded)
 	})
@@ -76,14 +80,19 @@ func (l listing) try(ctx context.Context) (sessions []ListItem, total int, again
 	return sessions, total, again, err
 }
 
+// deep reports whether to look for a far page by chunks. Nearer, to pass the sessions over costs less; ended ones are in the
+// chunks of tenants only.
+func (l listing) deep() bool {
+	sc, counted := l.sel.scope()
+	return counted && l.page.Offset >= l.store.chunkSize && (l.page.ActiveOnly || sc.tenant != "")
+}
+
 // statement asks for the page and, with each of its rows, for the number of all: one statement sees one state.
 func (l listing) statement() *statement {
-	sc, counted := l.sel.scope()
-	// Nearer, to pass the sessions over costs less; ended ones are in the chunks of tenants only.
-	deep := counted && l.page.Offset >= l.store.chunkSize && (l.page.ActiveOnly || sc.tenant != "")
+	deep := l.deep()
 	st := l.store.engine.statement("")
 	if deep {
-		l.addStart(st, sc)
+		l.addStart(st)
 	}
 	st.add("SELECT " + itemColumns + ", ")
 	if l.page.Limit == 0 && l.page.Offset == 0 {
@@ -131,7 +140,8 @@ var endOfTime = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC) //nolint:gocheckno
 
 // addStart finds the chunk from which on to pass sessions over: the oldest one that begins with no more than the offset
 // of sessions newer than itself. Their number is exact: what is not folded into the chunks yet is added where it belongs.
-func (l listing) addStart(st *statement, sc scope) {
+func (l listing) addStart(st *statement) {
+	sc, _ := l.sel.scope()
 	column := "total"
 	if l.page.ActiveOnly {
 		column = "open"

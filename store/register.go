@@ -108,16 +108,22 @@ func (r *registration) register(session Session) (Session, bool, error) {
 // holds are the locks of a registration. They keep revocations of everything away until it is there to be revoked.
 func holds(session Session, maxSessions int) []hold {
 	var holds []hold
-	for _, mark := range covering(session.TenantID, session.UserID) {
+	for _, mark := range watermarks(session) {
 		holds = append(holds, hold{mark, shared})
 	}
 	if maxSessions > 0 {
-		holds[len(holds)-1].function = exclusive // registrations of the same user follow each other, to be counted
-	}
-	if session.PartnerID == nil {
-		holds = append(holds, hold{partnerMark(session.TenantID), shared})
+		holds[2].function = exclusive // registrations of the same user follow each other, to be counted
 	}
 	return holds
+}
+
+// watermarks are those of its locks: of what covers the login, the user's in the tenant third, and of the tenant's partner.
+func watermarks(session Session) []watermark {
+	marks := covering(session.TenantID, session.UserID)
+	if session.PartnerID == nil {
+		marks = append(marks, partnerMark(session.TenantID))
+	}
+	return marks
 }
 
 // partnerMark is the lock under which a tenant gets its partner. Who registers a session without one holds it, so as not

@@ -6,13 +6,14 @@ import "context"
 // did. Where something is (a new tenant, a known id, a late login), it changes nothing, and register finds out what.
 func (s *Store) registerAtOnce(ctx context.Context, session *Session, trail trail) (bool, error) {
 	made := false
-	err := s.change(ctx, "register session", func(q querier) error {
+	what := changing{session.TenantID, session.ID, watermarks(*session)}
+	err := s.change(ctx, "register session", what, func(q querier) error {
 		made = false
 		return q.run(s.insertStatement(*session, trail), func(row rows) error {
 			made = true
 			return row.Scan(&session.PartnerID)
 		})
-	}, holds(*session, 0)...)
+	})
 	return made, err
 }
 

@@ -44,13 +44,15 @@ func (s *Store) RevokeSession(ctx context.Context, sel Selection, id string, by 
 // revokeOne ends a session and reports whether there was one to end.
 func (s *Store) revokeOne(ctx context.Context, sel Selection, id string, trail trail) (bool, error) {
 	var ended []string
-	guard := hold{watermark{TenantID: *sel.tenant}, shared}
-	err := s.change(ctx, "revoke session", func(q querier) error {
+	what := changing{*sel.tenant, id, []watermark{{TenantID: *sel.tenant}}}
+	err := s.change(ctx, "revoke session", what, func(q querier) error {
 		var err error
 		r := revocation{querier: q, sel: sel, trail: trail}
-		ended, err = r.end(Revoked, func(st *statement) { st.addID(sel, id) })
+		ended, err = r.endWhere(Revoked, func(st *statement) {
+			st.selected(sel).addID(sel, id).add(" AND "+active, trail.at)
+		})
 		return err
-	}, guard)
+	})
 	if err != nil || len(ended) == 0 {
 		return false, err
 	}

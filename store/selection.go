@@ -82,11 +82,11 @@ const lasts = "(ends_at > ?) IS TRUE"
 // active is the condition of Session.Active.
 const active = "ended_how IS NULL AND " + lasts + " AND " + spared
 
-// spared is the condition of a session that no ending of all sessions of its tenant has met. It is written so that
+// spared is the condition of a session that no ending of all sessions of its tenant has met. It says IS TRUE so that
 // PostgreSQL asks it of one session after the other, and does not join the tables, which would cost a list its order.
-const spared = "NOT coalesce(created_at <= (SELECT max(at) FROM tenant_endings e WHERE e.tenant_id = sessions.tenant_id), FALSE)"
+const spared = "(NOT EXISTS (SELECT 1 FROM tenant_endings e WHERE e.tenant_id = sessions.tenant_id AND e.at >= sessions.created_at)) IS TRUE"
 
-// addActive appends the same for a selection: of one tenant, the index then begins after what its ending has met.
+// addActive appends the same for many of a selection: of one tenant, the index then begins after what its ending has met.
 func (st *statement) addActive(sel Selection, now time.Time) *statement {
 	if sel.tenant == nil {
 		return st.add(" AND "+active, now)

@@ -140,6 +140,6 @@ func (s *Store) SessionEnded(ctx context.Context, tenantID, id string) (bool, er
 	ctx = WithWall(ctx, Behind(tenantID, "")) // nobody has decided what the request may touch yet
 	ended := false
 	st := s.engine.statement("SELECT NOT ("+active+") FROM sessions WHERE ", s.clock()).selected(sel).addID(sel, id)
-	err := s.query(ctx, st, func(row rows) error { return row.Scan(&ended) })
+	err := s.ask(ctx, st, func(row rows) error { return row.Scan(&ended) })
 	return ended, mapError("look up session", err)
 }

@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/jackc/pgx/v5"
 	"gorm.io/gorm"
 )
 
@@ -74,6 +73,35 @@ func (st *statement) in(column string, values []string) *statement {
 	return st.add(column+" IN ("+strings.TrimSuffix(strings.Repeat("?, ", len(values)), ", ")+")", args...)
 }
 
+// addTexts appends a SELECT of rows whose columns have these names and values. PostgreSQL gets the values as arrays, and finds
+// what is looked for by the index: a list of values in the text it would hold against every row of a table.
+func (st *statement) addTexts(names []string, columns ...[]string) *statement {
+	if st.numbers {
+		arrays := make([]any, len(columns))
+		for i, column := range columns {
+			arrays[i] = column
+		}
+		places := strings.TrimSuffix(strings.Repeat("?::text[], ", len(columns)), ", ")
+		return st.add("SELECT * FROM unnest("+places+") AS texts ("+strings.Join(names, ", ")+")", arrays...)
+	}
+	comma := "SELECT "
+	for i, name := range names {
+		st.add(comma + "column" + strconv.Itoa(i+1) + " AS " + name)
+		comma = ", "
+	}
+	comma = " FROM (VALUES "
+	places := "(" + strings.TrimSuffix(strings.Repeat("?, ", len(columns)), ", ") + ")"
+	for row := range columns[0] {
+		values := make([]any, len(columns))
+		for i, column := range columns {
+			values[i] = column[row]
+		}
+		st.add(comma+places, values...)
+		comma = ", "
+	}
+	return st.add(")")
+}
+
 // rows is what both drivers' results can do.
 type rows interface {
 	Next() bool
@@ -83,31 +111,28 @@ type rows interface {
 
 // query runs a statement that gives rows, each of which goes to scan.
 func (s *Store) query(ctx context.Context, st *statement, scan func(rows) error) error {
-	return s.queryHolding(ctx, st, nil, scan)
+	return s.run(ctx, st, scan, func(j *job) error { return s.reads.send(ctx, false, j) })
 }
 
-// queryHolding is query under locks. They and the wall travel with the statement, in one exchange and one transaction, as a
-// statement before it: it must see what was committed until they were got.
-func (s *Store) queryHolding(ctx context.Context, st *statement, holds []hold, scan func(rows) error) error {
-	before, err := s.engine.preamble(ctx, holds)
-	switch {
-	case err != nil:
-		return err
-	case s.engine.pool == nil:
+// ask is query for a statement that takes hardly longer than to send it: it may be sent with others.
+func (s *Store) ask(ctx context.Context, st *statement, scan func(rows) error) error {
+	return s.run(ctx, st, scan, func(j *job) error { return s.reads.do(ctx, j) })
+}
+
+func (s *Store) run(ctx context.Context, st *statement, scan func(rows) error, send func(*job) error) error {
+	wall := wallIn(ctx)
+	if !wall.open {
+		return errUndecided
+	}
+	if s.engine.pool == nil {
 		found, err := s.db.Statement.ConnPool.QueryContext(ctx, st.text.String(), st.args...)
 		return collect(found, err, scan)
-	case before == nil:
-		found, err := s.engine.pool.Query(ctx, st.text.String(), st.args...)
-		if err != nil {
-			return err
-		}
-		defer found.Close()
-		return each(found, scan)
 	}
-	var batch pgx.Batch
-	batch.Queue(before.text.String(), before.args...)
-	batch.Queue(st.text.String(), st.args...).Query(func(found pgx.Rows) error { return each(found, scan) })
-	return s.engine.pool.SendBatch(ctx, &batch).Close()
+	j := &job{wall: wall, st: st}
+	if err := send(j); err != nil {
+		return err
+	}
+	return each(&j.got, scan)
 }
 
 // querier runs statements: in a transaction, or each alone when tx is nil.
@@ -115,26 +140,41 @@ type querier struct {
 	*Store
 	ctx context.Context //nolint:containedctx // it lives as long as the call that it is of
 	tx  *gorm.DB
-	// holds are locks that a statement needs which is sent alone.
-	holds []hold
+	// changing is what a statement changes that is sent alone, nil when it only asks.
+	changing *changing
+}
+
+// changing is the one session that a statement changes, and the watermarks whose shared locks it needs.
+type changing struct {
+	tenantID, id string
+	under        []watermark
 }
 
 func (q querier) run(st *statement, scan func(rows) error) error {
-	if q.tx != nil {
+	switch {
+	case q.tx != nil:
 		return queryIn(q.tx, st, scan)
+	case q.changing == nil:
+		return q.ask(q.ctx, st, scan)
 	}
-	return q.queryHolding(q.ctx, st, q.holds, scan)
+	return q.Store.run(q.ctx, st, scan, func(j *job) error {
+		j.changes, j.row = true, q.changing.tenantID+"\x00"+q.changing.id
+		for _, mark := range q.changing.under {
+			j.locks = append(j.locks, mark.key())
+		}
+		return q.writes.do(q.ctx, j)
+	})
 }
 
 // change runs do, which sends one statement on PostgreSQL and there needs no transaction around it, all or nothing, and
 // again when the database asks for it.
-func (s *Store) change(ctx context.Context, operation string, do func(querier) error, holds ...hold) error {
+func (s *Store) change(ctx context.Context, operation string, what changing, do func(querier) error) error {
 	if s.engine.pool == nil {
 		return s.write(ctx, operation, func(tx *gorm.DB) error { return do(querier{Store: s, ctx: ctx, tx: tx}) })
 	}
 	var err error
 	for range 1 + retries {
-		err = do(querier{Store: s, ctx: ctx, holds: holds})
+		err = do(querier{Store: s, ctx: ctx, changing: &what})
 		if err == nil || !s.engine.retryable(err) {
 			break
 		}

@@ -56,6 +56,8 @@ type Store struct {
 	chunkSize   int
 	onEnded     func(how string, n int)
 	pending     pendingUses
+	// What is sent to PostgreSQL and needs no transaction of its own.
+	reads, writes *pipeline
 }
 
 // engine is what differs between the databases, and nothing else.
@@ -117,6 +119,7 @@ func connect(ctx context.Context, dialect gorm.Dialector, eng engine, options Op
 		db: db, engine: eng, now: options.Now, distributed: options.Distributed, limits: options.Limits,
 		interval: options.ActivityInterval, chunkSize: options.ChunkSize, onEnded: options.OnEnded, pending: pendingUses{uses: map[pendingKey]pendingUse{}},
 	}
+	s.reads, s.writes = newPipelines(eng)
 	if err := s.Ping(ctx); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConnect, errors.Join(err, s.Close()))
 	}

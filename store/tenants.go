@@ -22,6 +22,6 @@ func (s *Store) TenantPartner(ctx context.Context, tenantID string) (string, err
 	ctx = WithWall(ctx, Behind(tenantID, ""))
 	partnerID := ""
 	st := s.engine.statement("SELECT coalesce(partner_id, '') FROM tenants WHERE tenant_id = ?", tenantID)
-	err := s.query(ctx, st, func(row rows) error { return row.Scan(&partnerID) })
+	err := s.ask(ctx, st, func(row rows) error { return row.Scan(&partnerID) })
 	return partnerID, mapError("get tenant", err)
 }

@@ -52,33 +52,22 @@ func (w Wall) sees(tenantID string) bool {
 // errUndecided: a request came to the database before anybody had decided what it may touch.
 var errUndecided = errors.New("nobody has decided what this request may touch")
 
-// preamble is what a statement needs before it, in its own transaction: the wall, and locks. It is nil when that is nothing.
-func (e engine) preamble(ctx context.Context, holds []hold) (*statement, error) {
-	wall := wallIn(ctx)
-	switch {
-	case !wall.open:
-		return nil, errUndecided
-	case e.pool == nil || !wall.confines() && len(holds) == 0:
-		return nil, nil //nolint:nilnil // nothing is needed
-	}
-	st := e.statement("SELECT ")
-	if wall.confines() {
-		// Local to the transaction: the connection's next one may be another request's.
-		st.add("set_config('sessiond.tenant', ?, true), set_config('sessiond.partner', ?, true)", wall.tenant, wall.partner)
-	}
-	if wall.confines() && len(holds) > 0 {
-		st.add(", ")
-	}
-	return st.addLocks(holds), nil
+// addWall appends columns that put up a wall until the end of the transaction: the connection's next one may be another
+// request's.
+func (st *statement) addWall(wall Wall) *statement {
+	return st.add("set_config('sessiond.tenant', ?, true), set_config('sessiond.partner', ?, true)", wall.tenant, wall.partner)
 }
 
 // raiseWall puts up the wall of a transaction.
 func (s *Store) raiseWall(tx *gorm.DB) error {
-	st, err := s.engine.preamble(tx.Statement.Context, nil)
-	if err != nil || st == nil {
-		return err
+	wall := wallIn(tx.Statement.Context)
+	switch {
+	case !wall.open:
+		return errUndecided
+	case s.engine.pool == nil || !wall.confines():
+		return nil
 	}
-	return execIn(tx, st)
+	return execIn(tx, s.engine.statement("SELECT ").addWall(wall))
 }
 
 // PassesWalls reports whether the database's role walks through every wall: a superuser does, a role with BYPASSRLS, and
