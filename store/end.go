@@ -55,12 +55,15 @@ func (r revocation) endWhere(how string, where condition) ([]string, error) {
 	if e.pool != nil {
 		st.add("WITH ended AS (")
 	}
-	st.add("UPDATE sessions SET revoked_at = ?, ended_how = ?, ended_by_sub = ?, ended_by_client = ?, ended_reason = ? WHERE ",
+	st.add("UPDATE sessions SET revoked_at = ?, ended_how = ?, ended_by_sub = ?, ended_by_client = ?, ended_reason = ?",
 		t.at, how, t.by.Subject, t.by.ClientID, t.by.Reason)
-	where(st)
-	st.add(" RETURNING tenant_id, id, user_id")
 	if e.pool != nil {
-		st.add("), noted AS (").addEvents(t, actionOf(how), "ended").add(") SELECT tenant_id, id, user_id FROM ended")
+		st.add(", notes = notes + 1")
+	}
+	where(st.add(" WHERE "))
+	if st.add(" RETURNING tenant_id, id, user_id"); e.pool != nil {
+		st.add(", partner_id, device_type, created_at, revoked_at), noted AS (").addEndingNotes("ended").add(") ")
+		st.addEvents(t, actionOf(how), "ended").add(" RETURNING tenant_id, session_id, user_id")
 	}
 	var ids []string
 	var ended []Session

@@ -93,3 +93,30 @@ func (s *Store) ScanBoth(ctx context.Context, text string, ours, theirs []any) e
 
 // WatermarkKey is the number of the lock of a tenant's watermark.
 func WatermarkKey(tenantID string) int64 { return watermark{TenantID: tenantID}.key() }
+
+// MigrateTo brings the schema up or down to a version.
+func (s *Store) MigrateTo(ctx context.Context, version int64) error {
+	provider, err := s.provider()
+	if err != nil {
+		return err
+	}
+	now, err := provider.GetDBVersion(ctx)
+	if err == nil && now > version {
+		_, err = provider.DownTo(ctx, version)
+	} else if err == nil {
+		_, err = provider.UpTo(ctx, version)
+	}
+	return err
+}
+
+// Exec runs a statement as somebody at the prompt would.
+func (s *Store) Exec(ctx context.Context, text string) error {
+	return s.db.WithContext(ctx).Exec(text).Error
+}
+
+// Texts are the rows of a statement of one column.
+func (s *Store) Texts(ctx context.Context, text string) ([]string, error) {
+	var all []string
+	err := s.db.WithContext(ctx).Raw(text).Scan(&all).Error
+	return all, err
+}

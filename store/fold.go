@@ -83,23 +83,14 @@ func (f *folding) fold(changes []change) error {
 	for _, c := range changes {
 		sums.add(c, f.now.Add(-2*day)) // twice what is asked for: clocks may go back
 	}
-	users := sums.take(func(k tallyKey) bool { return k.kind == kindUser })
-	after, err := f.store.upsertTallies(f.tx, users)
+	if err := f.foldUsers(sums, len(changes)); err != nil {
+		return err
+	}
+	after, err := f.store.upsertTallies(f.tx, sums.take(func(tallyKey) bool { return true }))
 	if err != nil {
 		return err
 	}
 	var gone []tallyKey
-	for _, user := range users {
-		now := after[user.tallyKey].open
-		sums.plus(tallyKey{user.scope, kindUsers, ""}, amounts{open: present(now) - present(now-user.open)})
-		if now == 0 {
-			gone = append(gone, user.tallyKey)
-		}
-	}
-	rest := sums.take(func(tallyKey) bool { return true })
-	if after, err = f.store.upsertTallies(f.tx, rest); err != nil {
-		return err
-	}
 	f.touched = map[scope]amounts{}
 	for key, now := range after {
 		if key.kind == kindSessions {
@@ -112,6 +103,63 @@ func (f *folding) fold(changes []change) error {
 		return err
 	}
 	return f.foldChunks(changes)
+}
+
+// foldUsers adds how many users more have sessions. There is no tally of each: the sessions that a user has now, less what
+// is noted of him, are those that are folded, before and after this batch.
+func (f *folding) foldUsers(sums tallies, changes int) error {
+	users := sums.take(func(k tallyKey) bool { return k.kind == kindUser })
+	notes, left, err := f.unfolded(users)
+	if err != nil {
+		return err
+	}
+	for batch := range slices.Chunk(users, rowsPerUpsert) {
+		tenants, ids := make([]string, len(batch)), make([]string, len(batch))
+		for i, user := range batch {
+			tenants[i], ids[i] = user.tenant, user.key
+		}
+		// Nobody needs to be counted beyond what all notes together could take away.
+		st := f.store.engine.statement(`SELECT tenant, name, (SELECT count(*) FROM (SELECT 1 FROM sessions
+			WHERE tenant_id = tenant AND user_id = name AND ended_how IS NULL LIMIT ?) AS enough) FROM (`, changes+notes+1)
+		st.addTexts([]string{"tenant", "name"}, tenants, ids).add(") AS users")
+		has := make(map[tallyKey]int64, len(batch))
+		err := queryIn(f.tx, st, func(row rows) error {
+			key, sessions := tallyKey{kind: kindUser}, int64(0)
+			err := row.Scan(&key.tenant, &key.key, &sessions)
+			has[key] = sessions
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		for _, user := range batch {
+			folded := has[user.tallyKey] - left[user.tallyKey]
+			sums.plus(tallyKey{user.scope, kindUsers, ""}, amounts{open: present(folded) - present(folded-user.open)})
+		}
+	}
+	return nil
+}
+
+// unfolded returns how many notes there still are of the users' tenants, and what they add to the users' sessions.
+func (f *folding) unfolded(users []tallyRow) (int, map[tallyKey]int64, error) {
+	notes, left := 0, map[tallyKey]int64{}
+	var tenants []string
+	for i, user := range users {
+		if left[user.tallyKey] = 0; i == 0 || user.tenant != users[i-1].tenant {
+			tenants = append(tenants, user.tenant)
+		}
+	}
+	st := f.store.engine.statement("SELECT tenant_id, user_id, open FROM session_changes WHERE open <> 0 AND ").in("tenant_id", tenants)
+	err := queryIn(f.tx, st, func(row rows) error {
+		key, open := tallyKey{kind: kindUser}, int64(0)
+		err := row.Scan(&key.tenant, &key.key, &open)
+		if _, known := left[key]; known {
+			notes++
+			left[key] += open
+		}
+		return err
+	})
+	return notes, left, err
 }
 
 // present is 1 for a user with sessions.
@@ -174,38 +222,22 @@ func addTallyRows(st *statement, more []tallyRow) {
 		texts[0], texts[1], texts[2], texts[3], texts[4], numbers[0], numbers[1], numbers[2])
 }
 
-// dropTallies deletes those that say nothing any more: the tallies must not grow with all users that ever were.
+// dropTallies deletes those that say nothing any more: the tallies must not grow with all applications that ever were.
 func (f *folding) dropTallies(gone []tallyKey) error {
 	for batch := range slices.Chunk(gone, rowsPerUpsert) {
-		st := f.store.engine.statement("DELETE FROM tallies WHERE (tenant_id, partner_id, kind, key) IN (")
-		addTallyKeys(st, batch)
-		if err := execIn(f.tx, st.add(")")); err != nil {
+		var texts [4][]string
+		for _, k := range batch {
+			for i, text := range []string{k.tenant, k.partner, k.kind, k.key} {
+				texts[i] = append(texts[i], text)
+			}
+		}
+		st := f.store.engine.statement("DELETE FROM tallies WHERE (tenant_id, partner_id, kind, key) IN (SELECT * FROM (")
+		st.addTexts([]string{"a", "b", "c", "d"}, texts[:]...)
+		if err := execIn(f.tx, st.add(") AS gone)")); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// addTallyKeys appends keys as rows. PostgreSQL gets them as arrays, and finds each by the index: a list of values in the
-// text it would hold against every tally of a tenant.
-func addTallyKeys(st *statement, keys []tallyKey) {
-	if !st.numbers {
-		st.add("VALUES ")
-		for i, k := range keys {
-			if i > 0 {
-				st.add(", ")
-			}
-			st.add("(?, ?, ?, ?)", k.tenant, k.partner, k.kind, k.key)
-		}
-		return
-	}
-	var texts [4][]string
-	for _, k := range keys {
-		for i, text := range []string{k.tenant, k.partner, k.kind, k.key} {
-			texts[i] = append(texts[i], text)
-		}
-	}
-	st.add("SELECT * FROM unnest(?::text[], ?::text[], ?::text[], ?::text[])", texts[0], texts[1], texts[2], texts[3])
 }
 
 // tidy is done when no changes wait: it forgets yesterday's slots, and cuts chunks that have grown.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -40,8 +41,18 @@ func (s *Store) Migrate(ctx context.Context) ([]Migration, error) {
 	for i, result := range results {
 		steps[i] = Migration{Version: result.Source.Version, Name: path.Base(result.Source.Path), AppliedAt: s.clock()}
 	}
-	return steps, s.loosenIDs(ctx)
+	if err := s.loosenIDs(ctx); err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(steps, func(step Migration) bool { return step.Version == firstTallies }) {
+		// It notes every session that is there. To count them is quicker than to fold so many notes.
+		_, err = s.CheckTallies(ctx, true, func(Drift) {})
+	}
+	return steps, err
 }
+
+// firstTallies is the migration from which on sessions are counted.
+const firstTallies = 3
 
 // loosenIDs replaces the unique index on session ids where tables are distributed by tenant and it cannot exist.
 func (s *Store) loosenIDs(ctx context.Context) error {

@@ -100,7 +100,10 @@ func (c *recount) tenant(tenantID string) error {
 	if err := c.sum(st, counted, nil); err != nil {
 		return err
 	}
-	countUsers(counted)
+	has := counted.take(func(k tallyKey) bool { return k.kind == kindUser })
+	for _, user := range has {
+		counted.plus(tallyKey{user.scope, kindUsers, ""}, amounts{open: present(user.open)})
+	}
 	if err := c.kept("tenant_id = ?", []any{tenantID}, kept); err != nil {
 		return err
 	}
@@ -109,10 +112,14 @@ func (c *recount) tenant(tenantID string) error {
 	if err := c.sum(st, before, nil); err != nil {
 		return err
 	}
+	for _, user := range has {
+		noted := before[user.tallyKey].open
+		delete(before, user.tallyKey)
+		kept.plus(tallyKey{user.scope, kindUsers, ""}, amounts{open: present(user.open) - present(user.open-noted)})
+	}
 	for _, row := range before.take(func(k tallyKey) bool { return k.tenant != "" }) {
-		if row.kind == kindUser {
-			was := kept[row.tallyKey].open
-			kept.plus(tallyKey{row.scope, kindUsers, ""}, amounts{open: present(was+row.open) - present(was)})
+		if row.kind == kindUser { // has no session left
+			row = tallyRow{tallyKey{row.scope, kindUsers, ""}, amounts{open: -present(-row.open)}}
 		}
 		kept.plus(row.tallyKey, row.amounts)
 	}
@@ -126,15 +133,6 @@ func (c *recount) tenant(tenantID string) error {
 	}
 	c.counted = append(c.counted, counted.take(func(tallyKey) bool { return true })...)
 	return nil
-}
-
-// countUsers adds the number of users to those of their sessions.
-func countUsers(counted tallies) {
-	for key, sum := range counted {
-		if key.kind == kindUser {
-			counted.plus(tallyKey{key.scope, kindUsers, ""}, amounts{open: present(sum.open)})
-		}
-	}
 }
 
 // sum adds changes that a statement gives, and counts them.

@@ -55,9 +55,8 @@ func (s *Store) TenantStats(ctx context.Context, tenantID string) (Stats, error)
 
 // Kinds of rows of the statement that are no tallies.
 const (
-	rowUserBefore = "user before" // a user of whom something is not folded: sessions by the tally
-	rowUserMore   = "user more"   // and what is to be added
-	rowLately     = "lately"      // made and revoked at the edge of the last day, where no whole slot is
+	rowUser   = "user"   // of whom something is not folded: open sessions, with those that are gone; what is noted; less the gone
+	rowLately = "lately" // made and revoked at the edge of the last day, where no whole slot is
 )
 
 // statsStatement asks for all that the statistics are made of: kind, key, name, open, total, revoked.
@@ -71,17 +70,17 @@ func (e engine) statsStatement(tenantID string, now time.Time) *statement {
 	// What has ended and does not say so yet counts as if it had been noted.
 	st.add(`gone AS (SELECT id, user_id, coalesce(device_type, '') AS device_type, app_count FROM `).
 		addGone("id, user_id, device_type, app_count", scope{tenant: tenantID}, now).add(`), `)
-	st.add(`more AS (SELECT user_id, device_type, open FROM noted WHERE open <> 0 UNION ALL SELECT user_id, device_type, -1 FROM gone)`)
+	st.add(`more AS (SELECT user_id, device_type, open, 0 AS gone FROM noted WHERE open <> 0
+		UNION ALL SELECT user_id, device_type, 0, -1 FROM gone)`)
 	st.add(` SELECT kind, key, name, open, total, revoked FROM tallies WHERE tenant_id = ? AND partner_id = '' AND kind IN (?, ?, ?, ?)`,
 		tenantID, kindSessions, kindUsers, kindDevice, kindApp)
 	st.add(` UNION ALL SELECT kind, '', '', 0, sum(total), sum(revoked) FROM tallies
 		WHERE tenant_id = ? AND partner_id = '' AND kind IN (?, ?) AND key >= ? GROUP BY kind`, tenantID, kindCreated, kindRevoked, slotKey(edge))
 	st.add(` UNION ALL SELECT '` + kindSessions + `', '', '', sum(open), sum(total), sum(revoked) FROM noted HAVING count(*) > 0`)
 	st.add(` UNION ALL SELECT '` + kindSessions + `', '', '', -count(*), 0, 0 FROM gone HAVING count(*) > 0`)
-	st.add(` UNION ALL SELECT '` + kindDevice + `', device_type, '', sum(open), 0, 0 FROM more GROUP BY device_type`)
-	st.add(` UNION ALL SELECT '` + rowUserMore + `', user_id, '', sum(open), 0, 0 FROM more GROUP BY user_id`)
-	st.add(` UNION ALL SELECT '`+rowUserBefore+`', key, '', open, 0, 0 FROM tallies
-		WHERE tenant_id = ? AND partner_id = '' AND kind = ? AND key IN (SELECT user_id FROM more)`, tenantID, kindUser)
+	st.add(` UNION ALL SELECT '` + kindDevice + `', device_type, '', sum(open + gone), 0, 0 FROM more GROUP BY device_type`)
+	st.add(` UNION ALL SELECT '`+rowUser+`', user_id, '', (SELECT count(*) FROM sessions AS s
+		WHERE s.tenant_id = ? AND s.user_id = more.user_id AND s.ended_how IS NULL), sum(open), sum(gone) FROM more GROUP BY user_id`, tenantID)
 	st.add(` UNION ALL SELECT '` + kindApp + `', application_id, max(application_name), sum(applications), 0, 0
 		FROM noted WHERE application_id <> '' GROUP BY application_id`)
 	st.add(` UNION ALL SELECT '`+kindApp+`', application_id, max(application_name), -count(*), 0, 0
@@ -114,9 +113,8 @@ func statsFrom(sums tallies, tenantID string, now time.Time) Stats {
 			if sum.open != 0 {
 				stats.TopApplications = append(stats.TopApplications, ApplicationStats{key.key, sum.name, int(sum.open)})
 			}
-		case rowUserMore:
-			before := sums[tallyKey{own, rowUserBefore, key.key}].open
-			users += present(before+sum.open) - present(before)
+		case rowUser:
+			users += present(sum.open+sum.revoked) - present(sum.open-sum.total)
 		case kindCreated, kindRevoked, rowLately:
 			stats.CreatedLast24h += int(sum.total)
 			stats.RevokedLast24h += int(sum.revoked)

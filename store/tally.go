@@ -10,11 +10,13 @@ import (
 const (
 	kindSessions = "sessions"    // open, total, revoked
 	kindUsers    = "users"       // open: users with a session that has not been ended
-	kindUser     = "user"        // open: sessions of the user that is the key
 	kindDevice   = "device"      // open: sessions on that kind of device
 	kindApp      = "application" // open: sessions in which it was reached
 	kindCreated  = "created"     // total: sessions made in a few minutes, of the last day
 	kindRevoked  = "revoked"     // revoked: sessions ended by somebody in a few minutes, of the last day
+
+	// kindUser is not kept: open are the sessions of the user that is the key.
+	kindUser = "user"
 )
 
 const (
