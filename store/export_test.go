@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"gorm.io/gorm"
 )
@@ -12,18 +13,29 @@ import (
 // ExplainGet runs the statement of GetSession and tells how the database did it, with the plan that it makes for whatever
 // values come.
 func (s *Store) ExplainGet(ctx context.Context, sel Selection, id string) (string, error) {
-	get := querier{Store: s, ctx: ctx}.getStatement(sel, id, "NULL")
+	return s.explain(ctx, querier{Store: s, ctx: ctx}.getStatement(sel, id, "NULL"))
+}
+
+// ExplainList does the same for ListSessions.
+func (s *Store) ExplainList(ctx context.Context, sel Selection, page Page) (string, error) {
+	return s.explain(ctx, listing{store: s, sel: sel, page: page, now: s.clock(), wall: wallIn(ctx)}.statement())
+}
+
+func (s *Store) explain(ctx context.Context, asked *statement) (string, error) {
 	if s.engine.pool == nil {
-		st := s.engine.statement("EXPLAIN QUERY PLAN "+get.text.String(), get.args...)
+		st := s.engine.statement("EXPLAIN QUERY PLAN "+asked.text.String(), asked.args...)
 		return lines(3, func(scan func(rows) error) error { return s.query(ctx, st, scan) })
 	}
 	var values []string
-	for _, arg := range get.args {
-		values = append(values, fmt.Sprintf("'%s'", arg))
+	for _, arg := range asked.args {
+		if at, ok := arg.(time.Time); ok {
+			arg = at.Format(time.RFC3339Nano)
+		}
+		values = append(values, fmt.Sprintf("'%v'", arg))
 	}
 	var how string
 	err := s.write(ctx, "explain", func(tx *gorm.DB) error {
-		if err := execIn(tx, s.engine.statement("PREPARE get AS "+get.text.String())); err != nil {
+		if err := execIn(tx, s.engine.statement("PREPARE get AS "+asked.text.String())); err != nil {
 			return err
 		}
 		st := s.engine.statement("EXPLAIN (ANALYZE, BUFFERS, COSTS OFF, TIMING OFF, SUMMARY OFF) EXECUTE get(" + strings.Join(values, ", ") + ")")

@@ -1,8 +1,10 @@
 package store_test
 
 import (
+	"context"
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -45,6 +47,44 @@ func TestForeignAndAbsentAreTheSameWork(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestFarPagesReadTheIndexFromTheirChunkOn, of a tenant behind its wall and of all: nothing before the page is read one by one.
+func TestFarPagesReadTheIndexFromTheirChunkOn(t *testing.T) {
+	s := storetest.Postgres(t, store.Options{ChunkSize: 200})
+	now := time.Now()
+	var rows store.Import
+	for i := range 8000 {
+		rows.Sessions = append(rows.Sessions, store.Session{
+			TenantID: fmt.Sprintf("t%d", i%2), ID: fmt.Sprintf("s%05d", i), UserID: fmt.Sprintf("u%d", i),
+			CreatedAt: now.Add(-time.Duration(i) * time.Second), ExpiresAt: now.Add(time.Hour), EndsAt: now.Add(time.Hour),
+		})
+	}
+	require.NoError(t, s.ImportSessions(t.Context(), rows))
+	_, err := s.FoldChanges(t.Context(), 10_000)
+	require.NoError(t, err)
+	_, err = s.AnalyzeGrown(t.Context())
+	require.NoError(t, err)
+	few := func(ctx context.Context, sel store.Selection, offset, most int) string {
+		how, err := s.ExplainList(ctx, sel, store.Page{ActiveOnly: true, Offset: offset, Limit: 20})
+		require.NoError(t, err)
+		assert.NotContains(t, how, "Seq Scan on sessions")
+		for _, passed := range regexp.MustCompile(`(?:Rows Removed by Filter: |Index .*rows=)(\d+)`).FindAllStringSubmatch(how, -1) {
+			n, err := strconv.Atoi(passed[1])
+			require.NoError(t, err)
+			assert.LessOrEqual(t, n, most, how)
+		}
+		return how
+	}
+	behind := func(tenant string) context.Context { return store.WithWall(t.Context(), store.Behind(tenant, "")) }
+	few(behind("t0"), store.InTenant("t0"), 3000, 2*200+20)
+	assert.Contains(t, few(t.Context(), store.Everywhere(), 3000, 2*200+20), "sessions_id_alone", "a page's sessions by their ids")
+
+	// The sessions of a tenant that has just ended as a whole are passed over by others, and counted by nobody else.
+	_, err = s.RevokeAllSessions(t.Context(), store.InTenant("t1"), "", store.Actor{})
+	require.NoError(t, err)
+	few(behind("t1"), store.InTenant("t1"), 0, 1)
+	few(behind("t0"), store.InTenant("t0"), 3000, 2*200+20)
 }
 
 // TestGrownTablesAreAnalyzed: what was planned for an empty table must not stay.

@@ -92,7 +92,7 @@ func (st *statement) addActive(sel Selection, now time.Time) *statement {
 		return st.add(" AND "+active, now)
 	}
 	return st.add(" AND ended_how IS NULL AND "+lasts, now).
-		add(" AND created_at > coalesce((SELECT max(at) FROM tenant_endings WHERE tenant_id = ?), ?)", *sel.tenant, beginningOfTime)
+		add(" AND created_at > (SELECT coalesce(max(at), ?) FROM tenant_endings WHERE tenant_id = ?)", beginningOfTime, *sel.tenant)
 }
 
 // addAsker appends a column that says whether the session of whoever asks has ended: NULL when there is nobody to tell, no

@@ -46,9 +46,13 @@ func (st *statement) addDue(columns string, sc scope, now time.Time) *statement 
 // addWithTenant appends those that ended with all of their tenant to a table.
 func (st *statement) addWithTenant(columns string, sc scope, now time.Time) *statement {
 	st.add(" UNION ALL SELECT partner_id, " + columns + " FROM (SELECT tenant_id AS of, max(at) AS at FROM tenant_endings GROUP BY tenant_id) AS e")
-	// The endings first, which are hardly ever any: SQLite keeps the order of a cross join.
-	st.add(" CROSS JOIN sessions WHERE tenant_id = of AND created_at <= at AND ").addTenant(sc)
-	return st.add("ended_how IS NULL AND "+lasts, now)
+	// The endings first, which are hardly ever any: SQLite keeps the order of a cross join, PostgreSQL that of this one.
+	before, after := " CROSS JOIN sessions WHERE ", ""
+	if st.numbers {
+		before, after = " CROSS JOIN LATERAL (SELECT partner_id, "+columns+" FROM sessions WHERE ", " OFFSET 0) AS s"
+	}
+	st.add(before + "tenant_id = of AND created_at <= at AND ").addTenant(sc)
+	return st.add("ended_how IS NULL AND "+lasts+after, now)
 }
 
 // addPartner appends the condition of a scope's partner, when it has one.
