@@ -67,6 +67,29 @@ func TestUsersAreCountedAcrossMigrations(t *testing.T) {
 	}
 }
 
+// TestSlotsBecomeQuartersOfAnHour: those of five minutes, as they were before migration 9, are added up.
+func TestSlotsBecomeQuartersOfAnHour(t *testing.T) {
+	for name, open := range map[string]storetest.Factory{"sqlite": storetest.SQLite, "postgres": storetest.Postgres} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t, store.Options{})
+			require.NoError(t, s.MigrateTo(t.Context(), 8))
+			require.NoError(t, s.Exec(t.Context(), `INSERT INTO tallies (tenant_id, partner_id, kind, key, total, revoked) VALUES
+				('acme', '', 'created', '2026-01-15T12:00Z', 1, 0), ('acme', '', 'created', '2026-01-15T12:10Z', 2, 0),
+				('acme', '', 'created', '2026-01-15T12:15Z', 4, 0), ('acme', '', 'created', '2026-01-15T12:55Z', 8, 0),
+				('acme', '', 'revoked', '2026-01-15T12:05Z', 0, 16), ('globex', '', 'created', '2026-01-15T12:10Z', 32, 0),
+				('acme', '', 'sessions', '', 64, 0)`))
+			_, err := s.Migrate(t.Context())
+			require.NoError(t, err)
+			slots, err := s.Texts(t.Context(), "SELECT tenant_id || ' ' || kind || ' ' || key || ' ' || total || ' ' || revoked FROM tallies ORDER BY 1")
+			require.NoError(t, err)
+			assert.Equal(t, []string{
+				"acme created 2026-01-15T12:00Z 3 0", "acme created 2026-01-15T12:15Z 4 0", "acme created 2026-01-15T12:45Z 8 0",
+				"acme revoked 2026-01-15T12:00Z 0 16", "acme sessions  64 0", "globex created 2026-01-15T12:00Z 32 0",
+			}, slots)
+		})
+	}
+}
+
 // TestSessionsFromBeforeTalliesAreCounted: nothing is left to be folded of what was there.
 func TestSessionsFromBeforeTalliesAreCounted(t *testing.T) {
 	for name, open := range map[string]storetest.Factory{"sqlite": storetest.SQLite, "postgres": storetest.Postgres} {

@@ -23,7 +23,7 @@ const (
 	// day is how far the statistics look back.
 	day = 24 * time.Hour
 	// slot is how finely what happened in the last day is tallied; the rest is counted.
-	slot = 5 * time.Minute
+	slot = 15 * time.Minute
 )
 
 // change is a row of session_changes: what one change of a session or of its applications adds to the numbers.
