@@ -157,3 +157,37 @@ func TestRedact(t *testing.T) {
 		assert.Equal(t, want, Redact(url))
 	}
 }
+
+// TestStatementsStayPrepared, in transactions too, and more of them than are kept do no harm.
+func TestStatementsStayPrepared(t *testing.T) {
+	s, err := Open(t.Context(), "sqlite://"+t.TempDir()+"/x.db", Options{})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, s.Close()) }()
+	pool, ok := s.db.ConnPool.(*prepared)
+	require.True(t, ok)
+	number := func(tx *gorm.DB, text string) int {
+		n := -1
+		require.NoError(t, queryIn(tx, s.engine.statement(text), func(row rows) error { return row.Scan(&n) }))
+		return n
+	}
+	for range 2 {
+		require.NoError(t, s.write(t.Context(), "test", func(tx *gorm.DB) error {
+			assert.Equal(t, 0, number(tx, "SELECT 0"))
+			return nil
+		}))
+	}
+	kept, _ := pool.known.Peek("SELECT 0")
+	require.NotNil(t, kept)
+	require.NoError(t, s.write(t.Context(), "test", func(tx *gorm.DB) error {
+		for n := range mostPrepared + 100 {
+			assert.Equal(t, n, number(tx, fmt.Sprintf("SELECT %d", n)))
+		}
+		assert.Equal(t, 0, number(tx, "SELECT 0"))
+		return nil
+	}))
+	assert.Equal(t, mostPrepared, pool.known.Len())
+	again, _ := pool.known.Peek("SELECT 0")
+	assert.NotSame(t, kept, again, "it had to go meanwhile")
+	require.Error(t, s.write(t.Context(), "test", func(tx *gorm.DB) error { return tx.Exec("SELEKT").Error }))
+	assert.False(t, pool.known.Contains("SELEKT"))
+}

@@ -2,7 +2,8 @@
 // in a SQLite file, with the same rules on both.
 //
 // What a caller may touch is always an argument, a Selection, and never read from the context: the zero Selection
-// selects nothing. Each exported method does one transaction. Times are UTC with microseconds, what both engines keep.
+// selects nothing. Each exported method does one transaction, which on PostgreSQL it may share with others that are called
+// at the same time (pipeline.go). Times are UTC with microseconds, what both engines keep.
 package store
 
 import (
@@ -109,11 +110,15 @@ func connect(ctx context.Context, dialect gorm.Dialector, eng engine, options Op
 		SkipDefaultTransaction: true,
 		// The connection is tried below, with the caller's deadline.
 		DisableAutomaticPing: true,
-		PrepareStmt:          eng.name == sqliteName,
 		Logger:               queryLogger(options.Logger),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
+	}
+	if eng.pool == nil {
+		if err := keepPrepared(db); err != nil {
+			return nil, err
+		}
 	}
 	s := &Store{
 		db: db, engine: eng, now: options.Now, distributed: options.Distributed, limits: options.Limits,
