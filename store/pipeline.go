@@ -125,15 +125,17 @@ func (p *pipeline) carry(ctx context.Context, batch []*job) {
 		ctx, cancel = context.WithDeadline(context.WithoutCancel(ctx), latest.deadline)
 		defer cancel()
 	}
-	err := p.send(ctx, true, batch...)
-	if undone(err, len(batch) > 1) {
-		err = errAgain
-	}
-	p.next()
-	for i, j := range batch {
-		if j.err = err; i > 0 {
-			j.turn <- nil
+	err := errAgain // should this panic
+	defer func() {
+		p.next()
+		for i, j := range batch {
+			if j.err = err; i > 0 {
+				j.turn <- nil
+			}
 		}
+	}()
+	if err = p.send(ctx, true, batch...); undone(err, len(batch) > 1) {
+		err = errAgain
 	}
 }
 
