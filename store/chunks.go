@@ -9,7 +9,7 @@ import (
 
 // defaultChunkSize is how many sessions a chunk has when it is made; it is cut again at twice the size. Smaller ones are
 // more to add up, larger ones more to pass over.
-const defaultChunkSize = 2048
+const defaultChunkSize = 1024
 
 // chunk counts the sessions of a scope made from a time on, until the next chunk starts.
 type chunk struct {

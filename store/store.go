@@ -37,7 +37,7 @@ type Options struct {
 	Distributed bool
 	// Limits returns those of a tenant; there are none when nil.
 	Limits func(tenantID string) Limits
-	// ChunkSize is how many sessions are passed over one by one, at the most about twice, to find a far page of a list; 2048
+	// ChunkSize is how many sessions are passed over one by one, at the most about twice, to find a far page of a list; 1024
 	// when zero.
 	ChunkSize int
 	// OnEnded is told, after the fact, how sessions ended that were ended here; nobody is when nil.
