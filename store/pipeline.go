@@ -30,7 +30,10 @@ const (
 // fails, or has to wait for a lock, all are undone, and each is sent again alone, by its own caller.
 type pipeline struct {
 	engine engine
-	mu     sync.Mutex
+	// alone sends each by itself: where tables lie on several nodes (Citus), a transaction of several tenants would be one of
+	// several nodes.
+	alone bool
+	mu    sync.Mutex
 	// free is how many exchanges may begin now.
 	free    int
 	waiting []*job
@@ -65,6 +68,9 @@ var errAgain = errors.New("undone with others")
 
 // do sends a job and returns when it has been done, which is when its answer may be read.
 func (p *pipeline) do(ctx context.Context, j *job) error {
+	if p.alone {
+		return p.send(ctx, false, j)
+	}
 	batch := p.enter(ctx, j)
 	if batch == nil {
 		select {

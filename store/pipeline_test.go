@@ -220,6 +220,22 @@ func TestTogetherAndGone(t *testing.T) {
 	}
 }
 
+// TestOnSeveralNodesEachGoesAlone: to its own node.
+func TestOnSeveralNodesEachGoesAlone(t *testing.T) {
+	s := storetest.Postgres(t, store.Options{Distributed: true})
+	for _, changes := range []bool{false, true} {
+		s.HoldExchanges(changes)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	session := store.Session{TenantID: "t0", ID: "s1", UserID: "ada", ExpiresAt: time.Now().Add(time.Hour)}
+	_, _, err := s.RegisterSession(ctx, session, store.Actor{})
+	require.NoError(t, err)
+	ended, err := s.RevokeSession(ctx, store.InTenant("t0"), "s1", store.Actor{})
+	require.NoError(t, err)
+	assert.True(t, ended)
+}
+
 // TestAnswersAreReadAsByPgx: text, times, numbers and NULL, into whatever the store reads them.
 func TestAnswersAreReadAsByPgx(t *testing.T) {
 	s, _ := filled(t)

@@ -131,6 +131,7 @@ func connect(ctx context.Context, dialect gorm.Dialector, eng engine, options Op
 	if !s.distributed && eng.name == postgresName {
 		s.distributed, err = hasCitus(db.WithContext(ctx))
 	}
+	s.reads.alone, s.writes.alone = s.distributed, s.distributed
 	return s, err
 }
 
