@@ -65,12 +65,16 @@ func lines(skip int, query func(scan func(rows) error) error) (string, error) {
 	return strings.Join(all, "\n"), err
 }
 
+func (s *Store) pipelineOf(changes bool) *pipeline {
+	if changes {
+		return s.writes
+	}
+	return s.reads
+}
+
 // HoldExchanges leaves reads, or changes, a single exchange, which is under way until letGo is called.
 func (s *Store) HoldExchanges(changes bool) (waiting func() int, letGo func()) {
-	p := s.reads
-	if changes {
-		p = s.writes
-	}
+	p := s.pipelineOf(changes)
 	p.mu.Lock()
 	p.free = 0
 	p.mu.Unlock()
@@ -83,10 +87,7 @@ func (s *Store) HoldExchanges(changes bool) (waiting func() int, letGo func()) {
 
 // FreeExchanges is how many exchanges of reads, or of changes, could begin.
 func (s *Store) FreeExchanges(changes bool) int {
-	p := s.reads
-	if changes {
-		p = s.writes
-	}
+	p := s.pipelineOf(changes)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.free

@@ -20,7 +20,7 @@ func (s *Store) FoldChanges(ctx context.Context, limit int) (int, error) {
 		if err != nil || len(changes) == 0 {
 			return 0, err
 		}
-		if err := f.fold(changes); err != nil {
+		if err := f.fold(changes, len(changes) == limit); err != nil {
 			return 0, err
 		}
 		if len(changes) < limit {
@@ -78,12 +78,13 @@ func (s *Store) someChanges(limit int) string {
 	}
 }
 
-func (f *folding) fold(changes []change) error {
+// fold adds changes to the tallies. There may be more of them that are not folded.
+func (f *folding) fold(changes []change, more bool) error {
 	sums := tallies{}
 	for _, c := range changes {
 		sums.add(c, f.now.Add(-2*day)) // twice what is asked for: clocks may go back
 	}
-	if err := f.foldUsers(sums, len(changes)); err != nil {
+	if err := f.foldUsers(sums, len(changes), more); err != nil {
 		return err
 	}
 	after, err := f.store.upsertTallies(f.tx, sums.take(func(tallyKey) bool { return true }))
@@ -107,11 +108,14 @@ func (f *folding) fold(changes []change) error {
 
 // foldUsers adds how many users more have sessions. There is no tally of each: the sessions that a user has now, less what
 // is noted of him, are those that are folded, before and after this batch.
-func (f *folding) foldUsers(sums tallies, changes int) error {
-	users := sums.take(func(k tallyKey) bool { return k.kind == kindUser })
-	notes, left, err := f.unfolded(users)
-	if err != nil {
-		return err
+func (f *folding) foldUsers(sums tallies, changes int, more bool) error {
+	users := sums.take(isUser)
+	notes, left := 0, map[tallyKey]int64{}
+	if more {
+		var err error
+		if notes, left, err = f.unfolded(users); err != nil {
+			return err
+		}
 	}
 	for batch := range slices.Chunk(users, rowsPerUpsert) {
 		tenants, ids := make([]string, len(batch)), make([]string, len(batch))
@@ -231,9 +235,9 @@ func (f *folding) dropTallies(gone []tallyKey) error {
 				texts[i] = append(texts[i], text)
 			}
 		}
-		st := f.store.engine.statement("DELETE FROM tallies WHERE (tenant_id, partner_id, kind, key) IN (SELECT * FROM (")
-		st.addTexts([]string{"a", "b", "c", "d"}, texts[:]...)
-		if err := execIn(f.tx, st.add(") AS gone)")); err != nil {
+		st := f.store.engine.statement("DELETE FROM tallies WHERE (tenant_id, partner_id, kind, key) IN (")
+		st.addTexts([]string{"tenant", "partner", "kind", "name"}, texts[:]...)
+		if err := execIn(f.tx, st.add(")")); err != nil {
 			return err
 		}
 	}

@@ -42,7 +42,7 @@ func (s *Store) Migrate(ctx context.Context) ([]Migration, error) {
 		steps[i] = Migration{Version: result.Source.Version, Name: path.Base(result.Source.Path), AppliedAt: s.clock()}
 	}
 	if err := s.loosenIDs(ctx); err != nil {
-		return nil, err
+		return steps, err
 	}
 	if slices.ContainsFunc(steps, func(step Migration) bool { return step.Version == firstTallies }) {
 		// It notes every session that is there. To count them is quicker than to fold so many notes.

@@ -50,10 +50,9 @@ func newPipelines(e engine) (reads, writes *pipeline) {
 type job struct {
 	wall Wall
 	st   *statement
-	// changes says that it changes something: the row, in the order of which rows are locked, under those shared locks.
-	changes bool
-	row     string
-	locks   []int64
+	// row is what it changes, in the order of which rows are locked, under those shared locks; it is empty for one that only asks.
+	row   string
+	locks []int64
 
 	deadline time.Time
 	// turn is told when the job is done, or that its caller has to send it, together with others.
@@ -208,11 +207,11 @@ func (p *pipeline) send(ctx context.Context, hurry bool, jobs ...*job) error {
 }
 
 // beginning is what comes before the jobs of an exchange: the wall of the first, and the locks of all, got before anything is
-// changed. It is a statement of its own because jobs must see what was committed until the locks were got. It is nil when
-// nothing is needed.
+// changed. It is a statement of its own because jobs must see what was committed until the locks were got, and takes the locks
+// from an array, unlike addLocks, so that it is the same statement for any number of them. It is nil when nothing is needed.
 func (e engine) beginning(first *job, locks []int64, hurry bool) *statement {
 	st, comma := e.statement("SELECT "), ""
-	if first.changes && hurry {
+	if first.row != "" && hurry {
 		st.add("set_config('lock_timeout', '" + patience + "', true)")
 		comma = ", "
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/sessiond/sessiond/store/storetest"
 )
 
-// tenants is how many tenants together has, each with sessions s0, s1 and so on, prefixed by its id.
+// What a filled store has: tenants t0, t1 and so on, each with sessions s0, s1 and so on, prefixed by its id.
 const tenants, sessionsEach = 4, 20
 
 // filled is a store on PostgreSQL with sessions, and its database's URL.

@@ -26,17 +26,13 @@ func keepPrepared(db *gorm.DB) error {
 	if err != nil {
 		return fmt.Errorf("database handle: %w", err)
 	}
-	pool, err := newPrepared(bare)
+	known, err := lru.NewWithEvict(mostPrepared, func(_ string, stmt *sql.Stmt) { _ = stmt.Close() })
 	if err != nil {
 		return fmt.Errorf("prepared statements: %w", err)
 	}
+	pool := &prepared{bare, known}
 	db.ConnPool, db.Statement.ConnPool = pool, pool
 	return nil
-}
-
-func newPrepared(db *sql.DB) (*prepared, error) {
-	known, err := lru.NewWithEvict(mostPrepared, func(_ string, stmt *sql.Stmt) { _ = stmt.Close() })
-	return &prepared{db, known}, err
 }
 
 // statement returns the prepared form of a text.
@@ -44,11 +40,14 @@ func (p *prepared) statement(ctx context.Context, text string) (*sql.Stmt, error
 	if stmt, ok := p.known.Get(text); ok {
 		return stmt, nil
 	}
-	stmt, err := p.PrepareContext(ctx, text)
-	if err == nil {
-		p.known.Add(text, stmt)
+	stmt, err := p.PrepareContext(ctx, text) //nolint:sqlclosecheck // it is kept
+	if err != nil {
+		return nil, err
 	}
-	return stmt, err
+	if first, found, _ := p.known.PeekOrAdd(text, stmt); found { // somebody else prepared it meanwhile
+		return first, stmt.Close()
+	}
+	return stmt, nil
 }
 
 // ExecContext runs a statement without rows.

@@ -100,8 +100,9 @@ func (c *recount) tenant(tenantID string) error {
 	if err := c.sum(st, counted, nil); err != nil {
 		return err
 	}
-	has := counted.take(func(k tallyKey) bool { return k.kind == kindUser })
-	for _, user := range has {
+	has := map[tallyKey]int64{}
+	for _, user := range counted.take(isUser) {
+		has[user.tallyKey] = user.open
 		counted.plus(tallyKey{user.scope, kindUsers, ""}, amounts{open: present(user.open)})
 	}
 	if err := c.kept("tenant_id = ?", []any{tenantID}, kept); err != nil {
@@ -112,15 +113,11 @@ func (c *recount) tenant(tenantID string) error {
 	if err := c.sum(st, before, nil); err != nil {
 		return err
 	}
-	for _, user := range has {
-		noted := before[user.tallyKey].open
-		delete(before, user.tallyKey)
-		kept.plus(tallyKey{user.scope, kindUsers, ""}, amounts{open: present(user.open) - present(user.open-noted)})
+	for _, user := range before.take(isUser) {
+		now := has[user.tallyKey]
+		kept.plus(tallyKey{user.scope, kindUsers, ""}, amounts{open: present(now) - present(now-user.open)})
 	}
 	for _, row := range before.take(func(k tallyKey) bool { return k.tenant != "" }) {
-		if row.kind == kindUser { // has no session left
-			row = tallyRow{tallyKey{row.scope, kindUsers, ""}, amounts{open: -present(-row.open)}}
-		}
 		kept.plus(row.tallyKey, row.amounts)
 	}
 	// What partners and all have is summed up, with the noted changes taken off again: those are added at the end.

@@ -158,7 +158,7 @@ func (q querier) run(st *statement, scan func(rows) error) error {
 		return q.ask(q.ctx, st, scan)
 	}
 	return q.Store.run(q.ctx, st, scan, func(j *job) error {
-		j.changes, j.row = true, q.changing.tenantID+"\x00"+q.changing.id
+		j.row = q.changing.tenantID + "\x00" + q.changing.id
 		for _, mark := range q.changing.under {
 			j.locks = append(j.locks, mark.key())
 		}

@@ -12,12 +12,14 @@ const (
 	kindUsers    = "users"       // open: users with a session that has not been ended
 	kindDevice   = "device"      // open: sessions on that kind of device
 	kindApp      = "application" // open: sessions in which it was reached
-	kindCreated  = "created"     // total: sessions made in a few minutes, of the last day
-	kindRevoked  = "revoked"     // revoked: sessions ended by somebody in a few minutes, of the last day
+	kindCreated  = "created"     // total: sessions made in a slot of the last day
+	kindRevoked  = "revoked"     // revoked: sessions ended by somebody in a slot of the last day
 
 	// kindUser is not kept: open are the sessions of the user that is the key.
 	kindUser = "user"
 )
+
+func isUser(k tallyKey) bool { return k.kind == kindUser }
 
 const (
 	// day is how far the statistics look back.
