@@ -40,12 +40,12 @@ func (p *prepared) statement(ctx context.Context, text string) (*sql.Stmt, error
 	if stmt, ok := p.known.Get(text); ok {
 		return stmt, nil
 	}
-	stmt, err := p.PrepareContext(ctx, text) //nolint:sqlclosecheck // it is kept
+	stmt, err := p.PrepareContext(ctx, text)
 	if err != nil {
 		return nil, err
 	}
 	if first, found, _ := p.known.PeekOrAdd(text, stmt); found { // somebody else prepared it meanwhile
-		return first, stmt.Close()
+		return first, stmt.Close() //nolint:sqlclosecheck // only here
 	}
 	return stmt, nil
 }
