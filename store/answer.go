@@ -31,24 +31,30 @@ type encodedRow struct {
 	lengths []int32
 }
 
-// read keeps the rows that have been found.
-func (a *answer) read(found pgx.Rows) error {
+// readRows keeps the rows that have been found, each in the answer that it belongs to.
+func readRows(found pgx.Rows, belongs func([]column, [][]byte) (*answer, error)) error {
+	var columns []column
 	var buffer []byte
 	for found.Next() {
-		if a.columns == nil {
+		if columns == nil {
 			for _, field := range found.FieldDescriptions() {
-				a.columns = append(a.columns, column{field.DataTypeOID, field.Format})
+				columns = append(columns, column{field.DataTypeOID, field.Format})
 			}
 		}
+		values := found.RawValues()
+		a, err := belongs(columns, values)
+		if err != nil {
+			return err
+		}
 		buffer = buffer[:0]
-		lengths := make([]int32, len(a.columns))
-		for i, value := range found.RawValues() {
+		lengths := make([]int32, len(columns))
+		for i, value := range values {
 			if lengths[i] = int32(len(value)); value == nil { //nolint:gosec // a message has 1 GiB at the most
 				lengths[i] = -1
 			}
 			buffer = append(buffer, value...)
 		}
-		a.rows = append(a.rows, encodedRow{string(buffer), lengths})
+		a.columns, a.rows = columns, append(a.rows, encodedRow{string(buffer), lengths})
 	}
 	return found.Err()
 }

@@ -95,6 +95,24 @@ func (st *statement) addEvents(t trail, action, table string) *statement {
 		t.operation, action, t.at, t.by.Subject, t.by.ClientID, t.by.Reason, t.by.RequestID)
 }
 
+// values are what asking is told of a trail.
+func (t trail) values() []value {
+	return []value{
+		{"operation", "text", t.operation},
+		{"at", "timestamptz", t.at},
+		{"by_sub", "text", t.by.Subject},
+		{"by_client", "text", t.by.ClientID},
+		{"because", "text", t.by.Reason},
+		{"request", "text", t.by.RequestID},
+	}
+}
+
+// addEventsOf appends an INSERT of an event for each row of a table of sessions that has those values too.
+func (st *statement) addEventsOf(action, table string) {
+	st.add(`INSERT INTO audit_events (tenant_id, operation_id, session_id, action, at, user_id, actor_sub, actor_client,
+		reason, request_id) SELECT tenant_id, operation, id, '` + action + `', at, user_id, by_sub, by_client, because, request FROM ` + table)
+}
+
 // AuditFilter chooses events; empty members choose all.
 type AuditFilter struct {
 	TenantID, UserID, SessionID, Action string

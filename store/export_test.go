@@ -72,25 +72,26 @@ func (s *Store) pipelineOf(changes bool) *pipeline {
 	return s.reads
 }
 
-// HoldExchanges leaves reads, or changes, a single exchange, which is under way until letGo is called.
+// HoldExchanges leaves reads, or changes, a single exchange, which is under way, and not with a single job, until letGo is
+// called.
 func (s *Store) HoldExchanges(changes bool) (waiting func() int, letGo func()) {
 	p := s.pipelineOf(changes)
 	p.mu.Lock()
-	p.free = 0
+	p.most, p.exchanges, p.carried = 1, 1, 2
 	p.mu.Unlock()
 	return func() int {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		return len(p.waiting)
-	}, p.next
+	}, func() { p.end(2) }
 }
 
-// FreeExchanges is how many exchanges of reads, or of changes, could begin.
-func (s *Store) FreeExchanges(changes bool) int {
+// UnderWay is how many exchanges of reads, or of changes, are under way, and how many jobs they carry.
+func (s *Store) UnderWay(changes bool) (exchanges, jobs int) {
 	p := s.pipelineOf(changes)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.free
+	return p.exchanges, p.carried
 }
 
 // Ask sends a statement of a test's own with others, and returns the texts of its rows.
@@ -132,4 +133,31 @@ func (s *Store) Texts(ctx context.Context, text string) ([]string, error) {
 	var all []string
 	err := s.db.WithContext(ctx).Raw(text).Scan(&all).Error
 	return all, err
+}
+
+// Job is a job for Pack.
+type Job = *job
+
+// JobAbout is a change of a session, in words that are about rows unless they are empty.
+func JobAbout(words, tenantID, id string, wall Wall) Job {
+	st := engine{}.statement(words)
+	st.rows = words != ""
+	return &job{st: st, row: tenantID + "\x00" + id, tenantID: tenantID, wall: wall}
+}
+
+// Pack tells the parcels that become of jobs: their sessions, and what the wall is around, if it is around several tenants.
+func Pack(jobs ...Job) string {
+	var all []string
+	for _, p := range pack(jobs) {
+		var ids []string
+		for _, j := range p.jobs {
+			ids = append(ids, j.row[len(j.tenantID)+1:])
+		}
+		text := strings.Join(ids, "+")
+		if tenants := p.tenants(); len(tenants) > 0 {
+			text += ", around " + strings.Join(tenants, " ")
+		}
+		all = append(all, text)
+	}
+	return strings.Join(all, " | ")
 }

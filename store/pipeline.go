@@ -22,9 +22,9 @@ const (
 	patience = "5ms"
 )
 
-// pipeline sends short statements to PostgreSQL. One that comes while an exchange is free is sent at once. Those that come
+// pipeline sends short statements to PostgreSQL. One that comes while an exchange may begin is sent at once. Those that come
 // while all are under way wait until one is back, and then travel together: in one exchange, in one transaction, and so with
-// one commit. That is what makes many at a time cheaper than one by one, and none later.
+// one commit. That is what makes many at a time cheaper than one by one.
 //
 // They do not notice each other. Each is behind its own wall, and sees what was committed when it began. When one of them
 // fails, or has to wait for a lock, all are undone, and each is sent again alone, by its own caller.
@@ -33,26 +33,32 @@ type pipeline struct {
 	// alone sends each by itself: where tables lie on several nodes (Citus), a transaction of several tenants would be one of
 	// several nodes.
 	alone bool
-	mu    sync.Mutex
-	// free is how many exchanges may begin now.
-	free    int
-	waiting []*job
+	// most is how many exchanges may be under way, and one more while each carries a single job: where there are so few, to wait
+	// for another's costs more than to share it saves.
+	most int
+
+	mu sync.Mutex
+	// exchanges are under way, and carry so many jobs.
+	exchanges, carried int
+	waiting            []*job
 }
 
 // newPipelines are one for reads and one for changes, which must not keep reads waiting for the disk. As many processors as
-// there are can be kept busy, and one exchange more is on its way; of changes, while some are committed others are made.
+// there are can be kept busy with reads, and one exchange more is on its way. A change takes the less the more of them share an
+// exchange, so that one exchange at a time makes the most of two processors.
 func newPipelines(e engine) (reads, writes *pipeline) {
 	processors := runtime.GOMAXPROCS(0)
-	return &pipeline{engine: e, free: processors + 1}, &pipeline{engine: e, free: max(2, processors/2)}
+	return &pipeline{engine: e, most: processors + 1}, &pipeline{engine: e, most: max(1, processors/2)}
 }
 
 // job is a statement on its way, and what came back.
 type job struct {
 	wall Wall
 	st   *statement
-	// row is what it changes, in the order of which rows are locked, under those shared locks; it is empty for one that only asks.
-	row   string
-	locks []int64
+	// row is what it changes, of that tenant, in the order of which rows are locked, under those shared locks; it is empty for one
+	// that only asks.
+	row, tenantID string
+	locks         []int64
 
 	deadline time.Time
 	// turn is told when the job is done, or that its caller has to send it, together with others.
@@ -82,7 +88,7 @@ func (p *pipeline) do(ctx context.Context, j *job) error {
 		}
 	} else {
 		runtime.Gosched() // whose requests have just come in may come along
-		batch = append(batch, p.take(mostTogether-1)...)
+		batch = append(batch, p.join(mostTogether-1)...)
 	}
 	if batch != nil {
 		p.carry(ctx, batch)
@@ -102,9 +108,8 @@ func (p *pipeline) enter(ctx context.Context, j *job) []*job {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.free > 0 {
-		p.free--
-		return []*job{j}
+	if p.mayBegin() {
+		return p.begin([]*job{j})
 	}
 	j.turn = make(chan []*job, 1)
 	p.waiting = append(p.waiting, j)
@@ -132,7 +137,7 @@ func (p *pipeline) carry(ctx context.Context, batch []*job) {
 	}
 	err := errAgain // should this panic
 	defer func() {
-		p.next()
+		p.end(len(batch))
 		for i, j := range batch {
 			if j.err = err; i > 0 {
 				j.turn <- nil
@@ -144,27 +149,39 @@ func (p *pipeline) carry(ctx context.Context, batch []*job) {
 	}
 }
 
-// next lets those that wait be sent, by the first of them.
-func (p *pipeline) next() {
+func (p *pipeline) mayBegin() bool {
+	return p.exchanges < p.most || p.exchanges == p.most && p.carried == p.exchanges
+}
+
+func (p *pipeline) begin(batch []*job) []*job {
+	p.exchanges++
+	p.carried += len(batch)
+	return batch
+}
+
+// join returns up to so many of those that wait, to come along with an exchange that has begun.
+func (p *pipeline) join(most int) []*job {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	batch := p.takeLocked(mostTogether)
-	if len(batch) == 0 {
-		p.free++
-		return
+	more := p.take(most)
+	p.carried += len(more)
+	return more
+}
+
+// end ends an exchange of so many jobs, and lets those that wait be sent, by the first of them.
+func (p *pipeline) end(jobs int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.exchanges--
+	p.carried -= jobs
+	for len(p.waiting) > 0 && p.mayBegin() {
+		batch := p.begin(p.take(mostTogether))
+		batch[0].leads = true
+		batch[0].turn <- batch
 	}
-	batch[0].leads = true
-	batch[0].turn <- batch
 }
 
-// take returns up to so many of those that wait.
 func (p *pipeline) take(most int) []*job {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.takeLocked(most)
-}
-
-func (p *pipeline) takeLocked(most int) []*job {
 	n := min(len(p.waiting), most)
 	batch := slices.Clone(p.waiting[:n])
 	p.waiting = slices.Delete(p.waiting, 0, n)
@@ -179,49 +196,55 @@ func undone(err error, several bool) bool {
 
 const lockNotAvailable = "55P03"
 
-// send sends jobs in one exchange. Changes are in the order of their rows, so that two exchanges do not wait for each other;
-// in a hurry they wait for nobody.
+// send sends jobs in one exchange. Changes of one kind are in the order of their rows, so that two exchanges do not wait for
+// each other; in a hurry they wait for nobody.
 func (p *pipeline) send(ctx context.Context, hurry bool, jobs ...*job) error {
 	if len(jobs) > 1 {
 		jobs = slices.Clone(jobs)
 		slices.SortStableFunc(jobs, func(a, b *job) int {
-			return cmp.Or(cmp.Compare(a.row, b.row), cmp.Compare(a.wall.tenant, b.wall.tenant))
+			return cmp.Or(cmp.Compare(a.words(), b.words()), cmp.Compare(a.row, b.row), cmp.Compare(a.wall.tenant, b.wall.tenant))
 		})
 	}
 	var batch pgx.Batch
-	var locks []int64
-	for _, j := range jobs {
-		locks = append(locks, j.locks...)
-	}
-	if st := p.engine.beginning(jobs[0], locks, hurry); st != nil {
+	parcels := pack(jobs)
+	if st := p.engine.beginning(parcels[0], locksOf(jobs), hurry); st != nil {
 		batch.Queue(st.text.String(), st.args...)
 	}
-	for i, j := range jobs {
-		if i > 0 && j.wall != jobs[i-1].wall {
-			st := p.engine.statement("SELECT ").addWall(j.wall)
+	for i, parcel := range parcels {
+		if i > 0 && !parcel.sharesWall(parcels[i-1]) {
+			st := p.engine.statement("SELECT ").addParcelWall(parcel)
 			batch.Queue(st.text.String(), st.args...)
 		}
-		batch.Queue(j.st.text.String(), j.st.args...).Query(j.got.read)
+		batch.Queue(parcel.jobs[0].st.text.String(), parcel.args()...).Query(parcel.read)
 	}
 	return p.engine.pool.SendBatch(ctx, &batch).Close()
+}
+
+// locksOf are the locks that jobs need, in one order, so that nobody waits in a circle.
+func locksOf(jobs []*job) []int64 {
+	var all []int64
+	for _, j := range jobs {
+		all = append(all, j.locks...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // beginning is what comes before the jobs of an exchange: the wall of the first, and the locks of all, got before anything is
 // changed. It is a statement of its own because jobs must see what was committed until the locks were got, and takes the locks
 // from an array, unlike addLocks, so that it is the same statement for any number of them. It is nil when nothing is needed.
-func (e engine) beginning(first *job, locks []int64, hurry bool) *statement {
+func (e engine) beginning(first parcel, locks []int64, hurry bool) *statement {
 	st, comma := e.statement("SELECT "), ""
-	if first.row != "" && hurry {
+	if first.jobs[0].row != "" && hurry {
 		st.add("set_config('lock_timeout', '" + patience + "', true)")
 		comma = ", "
 	}
-	if first.wall.confines() {
-		st.add(comma).addWall(first.wall)
+	if first.jobs[0].wall.confines() {
+		st.add(comma).addParcelWall(first)
 		comma = ", "
 	}
 	if len(locks) > 0 {
-		slices.Sort(locks) // in one order, so that nobody waits in a circle
-		st.add(comma+"(SELECT count("+shared+"(lock)) FROM unnest(?::bigint[]) AS lock)", slices.Compact(locks))
+		st.add(comma+"(SELECT count("+shared+"(lock)) FROM unnest(?::bigint[]) AS lock)", locks)
 		comma = ", "
 	}
 	if comma == "" {

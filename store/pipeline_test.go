@@ -52,7 +52,15 @@ func together(t *testing.T, s *store.Store, changes bool, calls ...func()) {
 	}
 	letGo()
 	group.Wait()
-	assert.Equal(t, 1, s.FreeExchanges(changes), "the exchange is free again")
+	idle(t, s, changes)
+}
+
+// idle: nothing is under way any more.
+func idle(t *testing.T, s *store.Store, changes bool) {
+	t.Helper()
+	exchanges, jobs := s.UnderWay(changes)
+	require.Zero(t, exchanges)
+	require.Zero(t, jobs)
 }
 
 func waitUntil(t *testing.T, condition func() bool) {
@@ -215,9 +223,25 @@ func TestTogetherAndGone(t *testing.T) {
 		stop()
 		letGo()
 		others.Wait()
-		require.Equal(t, 1, s.FreeExchanges(false))
+		idle(t, s, false)
 		waiting, letGo = s.HoldExchanges(false)
 	}
+}
+
+// TestExchangesEnd: after a storm nothing is under way.
+func TestExchangesEnd(t *testing.T) {
+	s, _ := filled(t)
+	var group sync.WaitGroup
+	for i := range 200 {
+		group.Go(func() {
+			for range 10 {
+				_, err := s.GetSession(t.Context(), store.InTenant("t1"), fmt.Sprintf("t1-s%d", i%sessionsEach))
+				assert.NoError(t, err)
+			}
+		})
+	}
+	group.Wait()
+	idle(t, s, false)
 }
 
 // TestOnSeveralNodesEachGoesAlone: to its own node.

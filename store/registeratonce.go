@@ -11,24 +11,29 @@ func (s *Store) registerAtOnce(ctx context.Context, session *Session, trail trai
 		made = false
 		return q.run(s.insertStatement(*session, trail), func(row rows) error {
 			made = true
-			return row.Scan(&session.PartnerID)
+			return row.Scan(&session.PartnerID, new(int))
 		})
 	})
 	return made, err
 }
 
-// insertStatement inserts the session, and its event, if its tenant is known, its partner is the tenant's, no watermark
-// covers it and nothing has its id.
+// insertStatement inserts the sessions that are asked for, and their events, if their tenant is known, their partner is the
+// tenant's, no watermark covers them and nothing has their id.
 func (s *Store) insertStatement(n Session, trail trail) *statement {
-	st := s.engine.statement(`WITH made AS (INSERT INTO sessions (tenant_id, id, user_id, partner_id, user_email,
-		user_display_name, ip_address, user_agent, device_type, location, created_at, expires_at, ends_at, notes)
-		SELECT t.tenant_id, ?, ?, t.partner_id, ?, ?, ?, ?, ?, ?, ?::timestamptz, ?::timestamptz, ?::timestamptz, 1 FROM tenants t`,
-		n.ID, n.UserID, n.UserEmail, n.UserDisplayName, n.IPAddress, n.UserAgent, n.DeviceType, n.Location,
-		n.CreatedAt, n.ExpiresAt, n.EndsAt)
-	st.add(` WHERE t.tenant_id = ? AND t.partner_id IS NOT DISTINCT FROM coalesce(?, t.partner_id)`, n.TenantID, n.PartnerID)
-	st.add(` AND NOT EXISTS (SELECT FROM watermarks WHERE tenant_id IN ('', ?) AND user_id IN ('', ?) AND not_before >= ?)`,
-		n.TenantID, n.UserID, n.CreatedAt)
-	st.add(` ON CONFLICT DO NOTHING RETURNING tenant_id, id, user_id, partner_id, device_type, created_at), `)
-	st.add("noted AS (").addBeginningNotes("made").add("), told AS (").addEvents(trail, ActionRegistered, "made")
-	return st.add(") SELECT partner_id FROM made")
+	st := s.engine.asking(append(trail.values(),
+		value{"tenant", "text", n.TenantID}, value{"session", "text", n.ID}, value{"of_user", "text", n.UserID},
+		value{"partner", "text", n.PartnerID}, value{"email", "text", n.UserEmail}, value{"name", "text", n.UserDisplayName},
+		value{"address", "text", n.IPAddress}, value{"agent", "text", n.UserAgent}, value{"device", "text", n.DeviceType},
+		value{"place", "text", n.Location}, value{"since", "timestamptz", n.CreatedAt}, value{"until", "timestamptz", n.ExpiresAt},
+		value{"ends", "timestamptz", n.EndsAt})...)
+	st.add(`inserted AS (INSERT INTO sessions (tenant_id, id, user_id, partner_id, user_email, user_display_name, ip_address,
+			user_agent, device_type, location, created_at, expires_at, ends_at, notes)
+		SELECT t.tenant_id, session, of_user, t.partner_id, email, name, address, agent, device, place, since, until, ends, 1
+		FROM asked JOIN tenants t ON t.tenant_id = tenant AND t.partner_id IS NOT DISTINCT FROM coalesce(partner, t.partner_id)
+		WHERE (NOT EXISTS (SELECT FROM watermarks WHERE tenant_id IN ('', tenant) AND user_id IN ('', of_user) AND not_before >= since)) IS TRUE
+		ORDER BY nr
+		ON CONFLICT DO NOTHING RETURNING tenant_id, id, user_id, partner_id, device_type, created_at), `)
+	st.add(`made AS (SELECT inserted.*, asked.* FROM inserted JOIN asked ON tenant_id = tenant AND id = session), `)
+	st.add("noted AS (").addBeginningNotes("inserted").add("), told AS (").addEventsOf(ActionRegistered, "made")
+	return st.add(") SELECT partner_id, nr FROM made")
 }

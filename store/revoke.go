@@ -43,6 +43,13 @@ func (s *Store) RevokeSession(ctx context.Context, sel Selection, id string, by 
 
 // revokeOne ends a session and reports whether there was one to end.
 func (s *Store) revokeOne(ctx context.Context, sel Selection, id string, trail trail) (bool, error) {
+	if s.engine.pool != nil && !s.distributed {
+		ended, err := s.revokeAtOnce(ctx, sel, id, trail)
+		if ended && err == nil {
+			s.onEnded(Revoked, 1)
+		}
+		return ended, err
+	}
 	var ended []string
 	what := changing{*sel.tenant, id, []watermark{{TenantID: *sel.tenant}}}
 	err := s.change(ctx, "revoke session", what, func(q querier) error {

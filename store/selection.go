@@ -82,6 +82,9 @@ const lasts = "(ends_at > ?) IS TRUE"
 // active is the condition of Session.Active.
 const active = "ended_how IS NULL AND " + lasts + " AND " + spared
 
+// activeAt is the same at a time that is not an argument.
+func activeAt(time string) string { return strings.Replace(active, "?", time, 1) }
+
 // spared is the condition of a session that no ending of all sessions of its tenant has met. It says IS TRUE so that
 // PostgreSQL asks it of one session after the other, and does not join the tables, which would cost a list its order.
 const spared = "(NOT EXISTS (SELECT 1 FROM tenant_endings e WHERE e.tenant_id = sessions.tenant_id AND e.at >= sessions.created_at)) IS TRUE"

@@ -15,6 +15,8 @@ type statement struct {
 	text    strings.Builder
 	args    []any
 	numbers bool
+	// rows: it is about a row of values, and others of the same words may be about more of them (asking).
+	rows bool
 }
 
 // statement begins one in the engine's words.
@@ -158,7 +160,7 @@ func (q querier) run(st *statement, scan func(rows) error) error {
 		return q.ask(q.ctx, st, scan)
 	}
 	return q.Store.run(q.ctx, st, scan, func(j *job) error {
-		j.row = q.changing.tenantID + "\x00" + q.changing.id
+		j.row, j.tenantID = q.changing.tenantID+"\x00"+q.changing.id, q.changing.tenantID
 		for _, mark := range q.changing.under {
 			j.locks = append(j.locks, mark.key())
 		}

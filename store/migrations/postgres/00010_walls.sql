@@ -1,0 +1,23 @@
+-- Changes of several tenants travel in one statement, each row of it about the tenant that its request may touch. The wall is
+-- then around these tenants: sessiond.tenants has them all, sessiond.tenant the first. It is looked at for rows of others only.
+
+-- +goose Up
+SET LOCAL lock_timeout = '10s';
+ALTER POLICY wall ON sessions USING (
+    CASE coalesce((SELECT current_setting('sessiond.tenant', true)), '') WHEN '' THEN
+        CASE coalesce((SELECT current_setting('sessiond.partner', true)), '') WHEN '' THEN true ELSE partner_has(tenant_id) END
+    WHEN tenant_id THEN true ELSE tenant_id = ANY (nullif(current_setting('sessiond.tenants', true), '')::text[]) END);
+ALTER POLICY wall ON audit_events USING (
+    CASE coalesce((SELECT current_setting('sessiond.tenant', true)), '') WHEN '' THEN
+        CASE coalesce((SELECT current_setting('sessiond.partner', true)), '') WHEN '' THEN true ELSE partner_has(tenant_id) END
+    WHEN tenant_id THEN true ELSE tenant_id = ANY (nullif(current_setting('sessiond.tenants', true), '')::text[]) END);
+
+-- +goose Down
+ALTER POLICY wall ON audit_events USING (
+    CASE coalesce((SELECT current_setting('sessiond.tenant', true)), '') WHEN '' THEN
+        CASE coalesce((SELECT current_setting('sessiond.partner', true)), '') WHEN '' THEN true ELSE partner_has(tenant_id) END
+    WHEN tenant_id THEN true ELSE false END);
+ALTER POLICY wall ON sessions USING (
+    CASE coalesce((SELECT current_setting('sessiond.tenant', true)), '') WHEN '' THEN
+        CASE coalesce((SELECT current_setting('sessiond.partner', true)), '') WHEN '' THEN true ELSE partner_has(tenant_id) END
+    WHEN tenant_id THEN true ELSE false END);
