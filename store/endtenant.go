@@ -26,38 +26,112 @@ func (e tenantEnding) trail() trail {
 	return trail{operation: e.OperationID, at: e.At.UTC(), by: by}
 }
 
-// endTenant ends all active sessions of a tenant, under the lock of its watermark, and returns their ids. To rewrite very
-// many takes longer than a caller waits: of those it only says that they have ended, which counts at once, everywhere, and
-// for good. FinishEndings does the rest.
-func (r revocation) endTenant() ([]string, error) {
+// endTenant ends all active sessions of a tenant and returns their ids. To rewrite very many takes longer than a caller waits:
+// of those it only says that they have ended, which counts at once, everywhere, and for good. FinishEndings does the rest.
+//
+// Logins of the tenant wait for that, and for no more: the ids are read from a snapshot of the moment before, afterwards, and
+// gently.
+func (s *Store) endTenant(ctx context.Context, sel Selection, by Actor) ([]string, error) {
+	beside, err := s.takeSpare(ctx)
+	if err != nil {
+		return nil, mapError("revoke sessions", err)
+	}
+	if beside != nil {
+		defer beside.release()
+	}
+	met := &endedByTenant{engine: s.engine, sel: sel}
+	defer met.forget(ctx)
+	ended, err := s.end(ctx, sel, by, func(r revocation) ([]string, error) {
+		met.forget(ctx) // an attempt before this one was undone
+		return r.endTenant(met, beside)
+	})
+	if err == nil {
+		err = mapError("revoke sessions", met.readSnapshot(ctx))
+	}
+	return s.revoked(append(ended, met.ids...), err)
+}
+
+// endTenant does it under the lock of the tenant's watermark.
+func (r revocation) endTenant(met *endedByTenant, beside *spare) ([]string, error) {
+	at, err := r.raise(r.tx, r.sel)
+	if err != nil {
+		return nil, err
+	}
+	r.trail.at = at
 	n := 0
-	st := r.engine.statement("SELECT ").addTotal(r.sel, true, r.trail.at)
+	st := r.engine.statement("SELECT ").addTotal(r.sel, true, at)
 	if err := r.run(st, func(row rows) error { return row.Scan(&n) }); err != nil {
 		return nil, err
 	}
 	if n <= r.chunkSize {
 		return r.end(Revoked, every)
 	}
-	// A clock that is ahead of ours may have made sessions that the ending does not meet.
-	ids, err := r.end(Revoked, func(st *statement) { st.add(" AND created_at > ?", r.trail.at) })
+	if met.at = at; beside != nil {
+		met.before, err = r.takeSnapshot(r.ctx, beside)
+	} else {
+		err = r.run(met.statement(), met.scan)
+	}
 	if err != nil {
 		return nil, err
 	}
-	st = r.engine.statement("SELECT id FROM sessions WHERE ").selected(r.sel).addActive(r.sel, r.trail.at)
-	err = r.run(st, func(row rows) error {
-		var id string
-		err := row.Scan(&id)
-		ids = append(ids, id)
-		return err
-	})
+	// A clock that is ahead of ours may have made sessions that the ending does not meet.
+	ended, err := r.end(Revoked, func(st *statement) { st.add(" AND created_at > ?", at) })
 	if err != nil {
 		return nil, err
 	}
 	by := r.trail.by
-	return ids, r.tx.Create(&tenantEnding{
-		TenantID: *r.sel.tenant, OperationID: r.trail.operation, At: r.trail.at, EndedBySub: by.Subject,
+	return ended, r.tx.Create(&tenantEnding{
+		TenantID: *r.sel.tenant, OperationID: r.trail.operation, At: at, EndedBySub: by.Subject,
 		EndedByClient: by.ClientID, EndedReason: by.Reason, RequestID: by.RequestID,
 	}).Error
+}
+
+// endedByTenant are the sessions that an ending of all of their tenant meets.
+type endedByTenant struct {
+	engine engine
+	sel    Selection
+	at     time.Time
+	// before is the state in which they were active, nil when it need not be looked at.
+	before *snapshot
+	ids    []string
+	last   time.Time
+}
+
+// statement reads them, where they are active still.
+func (e *endedByTenant) statement() *statement {
+	st := e.engine.statement("SELECT id, created_at FROM sessions WHERE ").selected(e.sel)
+	return st.addActive(e.sel, e.at).add(" AND created_at <= ?", e.at)
+}
+
+func (e *endedByTenant) scan(row rows) error {
+	var id string
+	err := row.Scan(&id, &e.last)
+	e.ids = append(e.ids, id)
+	return err
+}
+
+// readSnapshot reads them from the snapshot, in pieces with rests in between.
+func (e *endedByTenant) readSnapshot(ctx context.Context) error {
+	for n := piece; e.before != nil && n == piece; {
+		st := e.statement()
+		if n = len(e.ids); n > 0 {
+			st.add(" AND (created_at, id) < (?, ?)", e.last, e.ids[n-1])
+			rest(n / piece)
+		}
+		st.add(" ORDER BY created_at DESC, id DESC LIMIT " + strconv.Itoa(piece))
+		if err := e.before.read(ctx, st, e.scan); err != nil {
+			return err
+		}
+		n = len(e.ids) - n
+	}
+	return nil
+}
+
+func (e *endedByTenant) forget(ctx context.Context) {
+	if e.before != nil {
+		e.before.close(ctx)
+	}
+	e.before, e.ids = nil, nil
 }
 
 // FinishEndings brings up to limit sessions up to date that ended with all of their tenant, and records each in the audit

@@ -72,8 +72,11 @@ func (s *Store) revokeOne(ctx context.Context, sel Selection, id string, trail t
 // session exactly once. A login of the selection from before the call cannot be registered after it.
 func (s *Store) RevokeAllSessions(ctx context.Context, sel Selection, except string, by Actor) ([]string, error) {
 	sel, err := s.settlePartner(ctx, sel)
-	if err != nil {
-		return nil, err
+	if err != nil || sel.empty() {
+		return []string{}, err
+	}
+	if sel.tenant != nil && sel.partner == nil && sel.user == nil && except == "" {
+		return s.endTenant(ctx, sel, by)
 	}
 	return s.revoke(ctx, sel, by, func(r revocation) ([]string, error) {
 		at, err := s.raise(r.tx, sel)
@@ -87,9 +90,6 @@ func (s *Store) RevokeAllSessions(ctx context.Context, sel Selection, except str
 		}
 		if sel.user == nil && (sel.tenant != nil || sel.partner != nil) {
 			// Nobody else has many sessions of these tenants under way: the watermarks' locks keep them away.
-			if sel.tenant != nil && sel.partner == nil && except == "" {
-				return r.endTenant()
-			}
 			return r.end(Revoked, also)
 		}
 		return r.endInOrder(Revoked, also)
@@ -126,12 +126,16 @@ func (s *Store) RevokeSessions(ctx context.Context, sel Selection, ids []string,
 	})
 }
 
-func (s *Store) revoke(
-	ctx context.Context, sel Selection, by Actor, do func(revocation) ([]string, error),
-) ([]string, error) {
+// revoke ends sessions in one transaction and returns their ids, sorted.
+func (s *Store) revoke(ctx context.Context, sel Selection, by Actor, do func(revocation) ([]string, error)) ([]string, error) {
 	if sel.empty() {
 		return []string{}, nil
 	}
+	return s.revoked(s.end(ctx, sel, by, do))
+}
+
+// end ends sessions in one transaction and returns their ids.
+func (s *Store) end(ctx context.Context, sel Selection, by Actor, do func(revocation) ([]string, error)) ([]string, error) {
 	var ids []string
 	err := s.write(ctx, "revoke sessions", func(tx *gorm.DB) error {
 		trail, err := s.trail(by)
@@ -141,10 +145,15 @@ func (s *Store) revoke(
 		ids, err = do(revocation{querier: querier{Store: s, ctx: ctx, tx: tx}, sel: sel, trail: trail})
 		return err
 	})
+	return ids, err
+}
+
+// revoked counts and sorts the ids of sessions that were ended.
+func (s *Store) revoked(ids []string, err error) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
 	s.onEnded(Revoked, len(ids))
-	slices.Sort(ids)
+	sortGently(ids)
 	return append([]string{}, ids...), nil
 }

@@ -59,6 +59,8 @@ type Store struct {
 	pending     pendingUses
 	// What is sent to PostgreSQL and needs no transaction of its own.
 	reads, writes *pipeline
+	// spares are the connections to PostgreSQL that are in use beside those of transactions.
+	spares chan struct{}
 }
 
 // engine is what differs between the databases, and nothing else.
@@ -125,6 +127,9 @@ func connect(ctx context.Context, dialect gorm.Dialector, eng engine, options Op
 		interval: options.ActivityInterval, chunkSize: options.ChunkSize, onEnded: options.OnEnded, pending: pendingUses{uses: map[pendingKey]pendingUse{}},
 	}
 	s.reads, s.writes = newPipelines(eng)
+	if eng.pool != nil {
+		s.spares = make(chan struct{}, sparesOf(eng.pool.Config().MaxConns))
+	}
 	if err := s.Ping(ctx); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConnect, errors.Join(err, s.Close()))
 	}

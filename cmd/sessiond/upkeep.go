@@ -21,12 +21,13 @@ const (
 	foldBatch = 2000
 	// analyzeEvery is how often it is looked whether the database plans for far fewer sessions than there are.
 	analyzeEvery = 5 * time.Second
-	// finishBatch sessions are brought up to date in one transaction after all of their tenant were ended.
-	finishBatch = 250
-	// purgeBatch sessions are swept or deleted in one transaction. Then comes a pause of purgeRest times what that took, and
+	// finishBatch sessions are brought up to date in one transaction after all of their tenant were ended. It takes few
+	// milliseconds, so that nobody waits long behind it.
+	finishBatch = 25
+	// purgeBatch sessions are swept or deleted in one transaction. Then comes a pause of upkeepRest times what that took, and
 	// of purgePause at least: the upkeep leaves nine tenths of the time to the requests, however busy the database is.
 	purgeBatch = 50
-	purgeRest  = 9
+	upkeepRest = 9
 	purgePause = 20 * time.Millisecond
 )
 
@@ -84,12 +85,12 @@ func fold(ctx context.Context, db *store.Store) error {
 	}
 }
 
-// finish brings the sessions up to date that ended with all of their tenant, and rests in between for as long as it took.
+// finish brings the sessions up to date that ended with all of their tenant, and rests in between.
 func finish(ctx context.Context, db *store.Store) error {
 	for {
 		start := time.Now()
 		more, err := db.FinishEndings(ctx, finishBatch)
-		if err != nil || !more || !sleep(ctx, time.Since(start)) {
+		if err != nil || !more || !sleep(ctx, upkeepRest*time.Since(start)) {
 			return err
 		}
 	}
@@ -116,7 +117,7 @@ func inBatches(ctx context.Context, batch func() (int, error)) error {
 	for {
 		start := time.Now()
 		n, err := batch()
-		if err != nil || n < purgeBatch || !sleep(ctx, max(purgePause, purgeRest*time.Since(start))) {
+		if err != nil || n < purgeBatch || !sleep(ctx, max(purgePause, upkeepRest*time.Since(start))) {
 			return err
 		}
 	}
