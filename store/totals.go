@@ -77,7 +77,26 @@ func (st *statement) addTotal(sel Selection, activeOnly bool, now time.Time) *st
 	if st.addSum(sel, activeOnly, now); !counted || !activeOnly {
 		return st
 	}
-	return st.add(" - (SELECT count(*) FROM ").addGone("id", sc, now).add(")")
+	return st.add(" - (SELECT count(*) FROM ").addDue("id", sc, now).addPartner(sc).add(") - ").addEndedWithTenant(sc, now)
+}
+
+// addEndedWithTenant appends the number of a scope's sessions that ended with all of their tenant and do not say so yet, which
+// may be very many: all of the tenant's that do not say that they have ended, less the few that were made since or have come to
+// their own end.
+func (st *statement) addEndedWithTenant(sc scope, now time.Time) *statement {
+	st.add(`coalesce((SELECT CAST(sum(
+			coalesce((SELECT open FROM tallies WHERE tenant_id = of AND partner_id = '' AND kind = ? AND key = ''), 0)
+			+ coalesce((SELECT sum(open) FROM session_changes WHERE tenant_id = of), 0)
+			- (SELECT count(*) FROM sessions WHERE tenant_id = of AND ended_how IS NULL AND created_at > at)
+			- (SELECT count(*) FROM sessions WHERE tenant_id = of AND `+due+` AND ends_at > ? AND created_at <= at)) AS bigint)
+		FROM (SELECT tenant_id AS of, max(at) AS at FROM tenant_endings GROUP BY tenant_id) AS e`, kindSessions, now, beginningOfTime)
+	switch {
+	case sc.tenant != "":
+		st.add(" WHERE of = ?", sc.tenant)
+	case sc.partner != "":
+		st.add(" WHERE of IN (SELECT tenant_id FROM tenants WHERE partner_id = ?)", sc.partner)
+	}
+	return st.add("), 0)")
 }
 
 // addTotalBut is addTotal where no tenant that it counts has ended as a whole a moment ago: then that is all there is to know,
