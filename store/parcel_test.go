@@ -38,6 +38,7 @@ func TestOneStatementForManyRows(t *testing.T) {
 		other := fmt.Sprintf("t%d", (i+1)%tenants)
 		for k, wall := range []store.Wall{behind(tenantID), behind(tenantID), behind(""), behind("")} {
 			want[id(k)] = fmt.Sprint("because ", i, k)
+			require.NoError(t, s.RecordApp(t.Context(), store.Everywhere(), store.App{SessionID: id(k), ApplicationID: "mail"}, store.Actor{}))
 			revoke(wall, store.InTenant(tenantID), id(k), true, want[id(k)])
 		}
 		want[id(4)] = "mine"
@@ -65,6 +66,8 @@ func TestOneStatementForManyRows(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, want[id], *session.EndedReason)
 	}
+	_, err = s.CheckTallies(t.Context(), false, func(d store.Drift) { assert.Fail(t, "drift", "%+v", d) })
+	require.NoError(t, err, "their applications have ended with them")
 }
 
 // TestOneStatementForTheSameRow: whoever comes second is told so.
@@ -135,5 +138,16 @@ func TestParcels(t *testing.T) {
 		"words that are not about rows": {[]store.Job{job("", "t1", "a", t1), job("", "t1", "b", t1)}, "a | b"},
 	} {
 		t.Run(name, func(t *testing.T) { assert.Equal(t, c.want, store.Pack(c.jobs...)) })
+	}
+}
+
+// TestEveryWallIsAroundSeveralTenants: what a change of a row does in other tables is behind the same wall, or it would not be
+// seen there.
+func TestEveryWallIsAroundSeveralTenants(t *testing.T) {
+	s, _ := filled(t)
+	for what, where := range map[string]string{"all": "", "those around several tenants": " WHERE qual LIKE '%sessiond.tenants%'"} {
+		tables, err := s.Texts(t.Context(), "SELECT tablename FROM pg_policies"+where+" ORDER BY tablename")
+		require.NoError(t, err)
+		assert.Equal(t, []string{"audit_events", "session_apps", "session_changes", "session_chunks", "sessions", "tallies", "tenants"}, tables, what)
 	}
 }
