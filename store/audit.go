@@ -88,10 +88,12 @@ func (t trail) record(tx *gorm.DB, action string, sessions ...Session) error {
 	return tx.CreateInBatches(&events, rowsPerInsert).Error
 }
 
+const insertEvents = `INSERT INTO audit_events (tenant_id, operation_id, session_id, action, at, user_id, actor_sub, actor_client,
+	reason, request_id)`
+
 // addEvents appends an INSERT of an event for each row of a table of sessions.
 func (st *statement) addEvents(t trail, action, table string) *statement {
-	return st.add(`INSERT INTO audit_events (tenant_id, operation_id, session_id, action, at, user_id, actor_sub, actor_client,
-		reason, request_id) SELECT tenant_id, ?, id, ?, ?::timestamptz, user_id, ?, ?, ?, ? FROM `+table,
+	return st.add(insertEvents+` SELECT tenant_id, ?, id, ?, ?::timestamptz, user_id, ?, ?, ?, ? FROM `+table,
 		t.operation, action, t.at, t.by.Subject, t.by.ClientID, t.by.Reason, t.by.RequestID)
 }
 
@@ -109,8 +111,7 @@ func (t trail) values() []value {
 
 // addEventsOf appends an INSERT of an event for each row of a table of sessions that has those values too.
 func (st *statement) addEventsOf(action, table string) {
-	st.add(`INSERT INTO audit_events (tenant_id, operation_id, session_id, action, at, user_id, actor_sub, actor_client,
-		reason, request_id) SELECT tenant_id, operation, id, '` + action + `', at, user_id, by_sub, by_client, because, request FROM ` + table)
+	st.add(insertEvents + ` SELECT tenant_id, operation, id, '` + action + `', at, user_id, by_sub, by_client, because, request FROM ` + table)
 }
 
 // AuditFilter chooses events; empty members choose all.

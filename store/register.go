@@ -40,7 +40,7 @@ func (s *Store) RegisterSession(ctx context.Context, session Session, by Actor) 
 	if err != nil {
 		return session, false, err
 	}
-	if s.engine.pool != nil && !s.distributed && limits.MaxSessions == 0 {
+	if s.onOneServer() && limits.MaxSessions == 0 {
 		if made, err := s.registerAtOnce(ctx, &session, trail); made || err != nil {
 			return session, made, err
 		}

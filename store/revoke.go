@@ -43,28 +43,42 @@ func (s *Store) RevokeSession(ctx context.Context, sel Selection, id string, by 
 
 // revokeOne ends a session and reports whether there was one to end.
 func (s *Store) revokeOne(ctx context.Context, sel Selection, id string, trail trail) (bool, error) {
-	if s.engine.pool != nil && !s.distributed {
-		ended, err := s.revokeAtOnce(ctx, sel, id, trail)
-		if ended && err == nil {
-			s.onEnded(Revoked, 1)
-		}
-		return ended, err
-	}
-	var ended []string
+	ended := false
 	what := changing{*sel.tenant, id, []watermark{{TenantID: *sel.tenant}}}
 	err := s.change(ctx, "revoke session", what, func(q querier) error {
-		var err error
+		if ended = false; s.onOneServer() {
+			return q.run(s.revokeStatement(sel, id, trail), func(row rows) error {
+				ended = true
+				return row.Scan(new(int))
+			})
+		}
 		r := revocation{querier: q, sel: sel, trail: trail}
-		ended, err = r.endWhere(Revoked, func(st *statement) {
+		ids, err := r.endWhere(Revoked, func(st *statement) {
 			st.selected(sel).addID(sel, id).add(" AND "+active, trail.at)
 		})
+		ended = len(ids) > 0
 		return err
 	})
-	if err != nil || len(ended) == 0 {
+	if err != nil || !ended {
 		return false, err
 	}
 	s.onEnded(Revoked, 1)
 	return true, nil
+}
+
+// revokeStatement ends the sessions that are asked for, if they are active, and appends their events.
+func (s *Store) revokeStatement(sel Selection, id string, trail trail) *statement {
+	values, where := append(trail.values(), value{"session", "text", id}), ""
+	for column, of := range sel.named() {
+		values = append(values, value{"of_" + column, "text", of})
+		where += column + " = of_" + column + " AND "
+	}
+	st := s.engine.asking(values...).add(`ended AS (UPDATE sessions SET revoked_at = asked.at, ended_how = '` + Revoked + `',
+			ended_by_sub = by_sub, ended_by_client = by_client, ended_reason = because, notes = notes + 1
+		FROM asked WHERE ` + where + `id = session AND ` + activeAt("asked.at") + `
+		RETURNING tenant_id, id, user_id, partner_id, device_type, created_at, revoked_at, asked.*), `)
+	st.add("noted AS (").addEndingNotes("ended").add("), told AS (").addEventsOf(ActionRevoked, "ended")
+	return st.add(") SELECT nr FROM ended")
 }
 
 // RevokeAllSessions ends every active session of the selection but the one with the id except ("" spares none), all or

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"iter"
 	"strings"
 	"time"
 )
@@ -67,6 +68,20 @@ func (s Selection) empty() bool {
 		}
 	}
 	return !s.all
+}
+
+// named are the columns whose values the selection names, and these values.
+func (s Selection) named() iter.Seq2[string, string] {
+	return func(yield func(column, value string) bool) {
+		for _, c := range [...]struct {
+			column string
+			value  *string
+		}{{"tenant_id", s.tenant}, {"partner_id", s.partner}, {"user_id", s.user}} {
+			if c.value != nil && !yield(c.column, *c.value) {
+				return
+			}
+		}
+	}
 }
 
 // storable reports whether an id can be in the database at all. PostgreSQL refuses text with NUL or invalid UTF-8 with

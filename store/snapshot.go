@@ -19,7 +19,7 @@ func sparesOf(conns int32) int { return int(conns / 4) }
 
 // takeSpare returns nil when there is none to spare, and where the state of a single connection is not that of all nodes.
 func (s *Store) takeSpare(ctx context.Context) (*spare, error) {
-	if s.engine.pool == nil || s.distributed {
+	if !s.onOneServer() {
 		return nil, nil //nolint:nilnil // none, and nothing is wrong
 	}
 	select {
@@ -39,10 +39,7 @@ func (s *Store) takeSpare(ctx context.Context) (*spare, error) {
 }
 
 // snapshot is a state of the database that stays as it is, whatever others change.
-type snapshot struct {
-	engine engine
-	tx     pgx.Tx
-}
+type snapshot struct{ tx pgx.Tx }
 
 // takeSnapshot takes one of now, behind the wall of a context.
 func (s *Store) takeSnapshot(ctx context.Context, on *spare) (*snapshot, error) {
@@ -50,7 +47,7 @@ func (s *Store) takeSnapshot(ctx context.Context, on *spare) (*snapshot, error) 
 	if err != nil {
 		return nil, err
 	}
-	taken := &snapshot{s.engine, tx}
+	taken := &snapshot{tx}
 	// The first statement takes it.
 	st := s.engine.statement("SELECT ").addWall(wallIn(ctx))
 	if _, err := tx.Exec(ctx, st.text.String(), st.args...); err != nil {

@@ -48,14 +48,9 @@ func (st *statement) add(text string, args ...any) *statement {
 // selected appends the conditions of a selection, which must not be empty.
 func (st *statement) selected(sel Selection) *statement {
 	and := ""
-	for _, condition := range []struct {
-		text  string
-		value *string
-	}{{"tenant_id = ?", sel.tenant}, {"partner_id = ?", sel.partner}, {"user_id = ?", sel.user}} {
-		if condition.value != nil {
-			st.add(and+condition.text, *condition.value)
-			and = " AND "
-		}
+	for column, value := range sel.named() {
+		st.add(and+column+" = ?", value)
+		and = " AND "
 	}
 	if and == "" {
 		st.add("1 = 1")

@@ -175,6 +175,9 @@ func (s *Store) Close() error {
 // Engine names the database: "postgres" or "sqlite".
 func (s *Store) Engine() string { return s.engine.name }
 
+// onOneServer reports whether one PostgreSQL has all tables, so that a statement may be about several tenants.
+func (s *Store) onOneServer() bool { return s.engine.pool != nil && !s.distributed }
+
 func (s *Store) sqlDB() (*sql.DB, error) {
 	db, err := s.db.DB()
 	if err != nil {
