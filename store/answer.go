@@ -31,8 +31,8 @@ type encodedRow struct {
 	lengths []int32
 }
 
-// readRows keeps the rows that have been found, each in the answer that it belongs to.
-func readRows(found pgx.Rows, belongs func([]column, [][]byte) (*answer, error)) error {
+// readRows keeps the rows that have been found, without so many of their first columns, each in the answer that it belongs to.
+func readRows(found pgx.Rows, without int, belongs func([]column, [][]byte) (*answer, error)) error {
 	var columns []column
 	var buffer []byte
 	for found.Next() {
@@ -47,14 +47,14 @@ func readRows(found pgx.Rows, belongs func([]column, [][]byte) (*answer, error))
 			return err
 		}
 		buffer = buffer[:0]
-		lengths := make([]int32, len(columns))
-		for i, value := range values {
+		lengths := make([]int32, len(columns)-without)
+		for i, value := range values[without:] {
 			if lengths[i] = int32(len(value)); value == nil { //nolint:gosec // a message has 1 GiB at the most
 				lengths[i] = -1
 			}
 			buffer = append(buffer, value...)
 		}
-		a.columns, a.rows = columns, append(a.rows, encodedRow{string(buffer), lengths})
+		a.columns, a.rows = columns[without:], append(a.rows, encodedRow{string(buffer), lengths})
 	}
 	return found.Err()
 }

@@ -142,16 +142,32 @@ type Job = *job
 func JobAbout(words, tenantID, id string, wall Wall) Job {
 	st := engine{}.statement(words)
 	st.rows = words != ""
-	return &job{st: st, row: tenantID + "\x00" + id, tenantID: tenantID, wall: wall}
+	j := newJob(wall, st)
+	j.changes(tenantID, id)
+	return j
 }
 
-// Pack tells the parcels that become of jobs: their sessions, and what the wall is around, if it is around several tenants.
+// JobReading is a read of a tenant's, with an argument.
+func JobReading(tenantID string, arg any, wall Wall) Job {
+	st := engine{}.statement("read ?", arg)
+	st.tenantID = tenantID
+	return newJob(wall, st)
+}
+
+// Tenant is whom the wall is around.
+func (w Wall) Tenant() string { return w.tenant }
+
+// Pack tells the parcels that become of jobs: their sessions or arguments, and what the wall is around, if it is around several tenants.
 func Pack(jobs ...Job) string {
 	var all []string
 	for _, p := range pack(jobs) {
 		var ids []string
 		for _, j := range p.jobs {
-			ids = append(ids, j.row[len(j.tenantID)+1:])
+			if j.row == "" {
+				ids = append(ids, fmt.Sprint(j.st.args...))
+			} else {
+				ids = append(ids, j.row[len(j.tenantID)+1:])
+			}
 		}
 		text := strings.Join(ids, "+")
 		if tenants := p.tenants(); len(tenants) > 0 {

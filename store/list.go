@@ -70,7 +70,11 @@ func (l listing) try(ctx context.Context) (sessions []ListItem, total int, again
 	}
 	err = query(ctx, l.statement(), func(row rows) error {
 		sessions = append(sessions, ListItem{})
-		return scanItem(row, &sessions[len(sessions)-1], &total, &again, &askerEnded)
+		last := &sessions[len(sessions)-1]
+		if err := scanItem(row, last, &total, &again, &askerEnded); err != nil {
+			return err
+		}
+		return l.sel.admit(last.TenantID)
 	})
 	if err == nil {
 		l.sel.asker.answer(askerEnded)

@@ -2,7 +2,11 @@ package store
 
 import (
 	"errors"
+	"fmt"
+	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -14,19 +18,64 @@ type value struct {
 	of         any
 }
 
+// Most of what a short statement costs PostgreSQL is to get ready for it. So statements of the same words that travel together
+// become one, about a table with a row for each of them; a column of its answer says which row has asked. One that only asks is
+// made so by itself (repeated), one that changes something is written for it (asking).
+
 // asking begins a statement about a row of values, which it finds in a table called asked, together with its number, nr. It
-// must not mind how many rows there are, nor touch what another row is about, and the number is the last column of its answer:
-// statements of the same words that travel together become one, about all their rows. Most of what a short change costs
-// PostgreSQL is to get ready for it.
+// must not mind how many rows there are, nor touch what another row is about, and gives the number with what it returns.
 func (e engine) asking(values ...value) *statement {
 	names := make([]string, len(values))
 	st, comma := e.statement("WITH asked AS (SELECT * FROM unnest("), ""
 	for i, v := range values {
-		st.add(comma+"?::"+v.kind+"[]", v.of)
+		st.add(comma + "$" + strconv.Itoa(i+1) + "::" + v.kind + "[]")
 		names[i], comma = v.name, ", "
+		st.args = append(st.args, v.of)
 	}
 	st.rows = true
 	return st.add(") WITH ORDINALITY AS asked (" + strings.Join(names, ", ") + ", nr)), ")
+}
+
+// repeatable reports whether a statement that only asks can be asked for a table of its arguments: not without any, nor with
+// lists of values.
+func (st *statement) repeatable() bool {
+	return len(st.args) > 0 && !slices.ContainsFunc(st.args, func(arg any) bool { return kindOf(arg) == "" })
+}
+
+// kindOf is the type of an argument in PostgreSQL, if it is a single value.
+func kindOf(arg any) string {
+	switch arg.(type) {
+	case string, *string:
+		return "text"
+	case time.Time:
+		return "timestamptz"
+	case int:
+		return "bigint"
+	default:
+		return ""
+	}
+}
+
+// repeated is the statement asked for each row of a table of its arguments, with the row's number before what it gives. OFFSET 0
+// keeps the planner from making one join of it all: for each row it does what it would do for one alone, in the same order.
+func (st *statement) repeated() string {
+	var text strings.Builder
+	text.Grow(1024)
+	text.WriteString("SELECT nr, found.* FROM unnest(")
+	for i, arg := range st.args {
+		if i > 0 {
+			text.WriteString(", ")
+		}
+		fmt.Fprintf(&text, "$%d::%s[]", i+1, kindOf(arg))
+	}
+	text.WriteString(") WITH ORDINALITY AS asked (")
+	for i := range st.args {
+		fmt.Fprintf(&text, "a%d, ", i+1)
+	}
+	text.WriteString("nr) CROSS JOIN LATERAL (SELECT * FROM (")
+	text.WriteString(strings.ReplaceAll(st.text.String(), "$", "asked.a"))
+	text.WriteString(") AS found OFFSET 0) AS found")
+	return text.String()
 }
 
 // parcel is jobs that become one statement.
@@ -47,12 +96,12 @@ func pack(jobs []*job) []parcel {
 	return all
 }
 
-// take has a job come along, if it has the same words, and the same wall or, as all others, that of the tenant whose row it
-// is about. Of two about the same row the second must see what the first has done.
+// take has a job come along, if it has the same words, and the same wall or, as all others, that of the tenant that it is
+// about. Of two that change the same row the second must see what the first has done.
 func (p *parcel) take(j *job) bool {
 	first, last := p.jobs[0], p.jobs[len(p.jobs)-1]
 	switch {
-	case j.words() == "" || j.row == last.row || j.words() != first.words():
+	case j.words == "" || j.words != first.words || j.row != "" && j.row == last.row:
 		return false
 	case j.wall == first.wall && !p.several:
 	case j.staysHome() && first.staysHome():
@@ -64,15 +113,7 @@ func (p *parcel) take(j *job) bool {
 	return true
 }
 
-// words are those that jobs of one parcel share.
-func (j *job) words() string {
-	if j.st.rows {
-		return j.st.text.String()
-	}
-	return ""
-}
-
-// staysHome reports whether a job is behind the wall of the one tenant whose row it is about.
+// staysHome reports whether a job is behind the wall of the one tenant that it is about.
 func (j *job) staysHome() bool { return j.tenantID != "" && j.wall == Behind(j.tenantID, "") }
 
 // sharesWall reports whether the wall of another parcel is this one's as well.
@@ -80,14 +121,10 @@ func (p parcel) sharesWall(other parcel) bool {
 	return !p.several && !other.several && p.jobs[0].wall == other.jobs[0].wall
 }
 
-// addParcelWall appends columns that put up the wall of a parcel. That of changes may be around several tenants (migration 10),
-// and another one in the same transaction takes it away again.
+// addParcelWall appends columns that put up the wall of a parcel, which may be around several tenants (migration 10), and takes
+// away another one of the same transaction.
 func (st *statement) addParcelWall(p parcel) *statement {
-	st.addWall(p.jobs[0].wall)
-	if p.jobs[0].row == "" {
-		return st
-	}
-	return st.add(", set_config('sessiond.tenants', ?::text[]::text, true)", p.tenants())
+	return st.addWall(p.jobs[0].wall).add(", set_config('sessiond.tenants', ?::text[]::text, true)", p.tenants())
 }
 
 // tenants are those that a wall around several is around.
@@ -101,10 +138,20 @@ func (p parcel) tenants() []string {
 	return all
 }
 
+// inRows reports whether its statement is about a table of rows, one for each job.
+func (p parcel) inRows() bool { return p.jobs[0].st.rows || len(p.jobs) > 1 }
+
+func (p parcel) text() string {
+	if st := p.jobs[0].st; !st.rows && p.inRows() {
+		return st.repeated()
+	}
+	return p.jobs[0].st.text.String()
+}
+
 // args are the statement's: of rows, an array of each of their values.
 func (p parcel) args() []any {
 	first := p.jobs[0].st
-	if !first.rows {
+	if !p.inRows() {
 		return first.args
 	}
 	arrays := make([]any, len(first.args))
@@ -120,12 +167,11 @@ func (p parcel) args() []any {
 
 // read gives each job its rows.
 func (p parcel) read(found pgx.Rows) error {
-	return readRows(found, func(columns []column, values [][]byte) (*answer, error) {
-		if !p.jobs[0].st.rows {
-			return &p.jobs[0].got, nil
-		}
-		last := len(columns) - 1
-		nr, ok := columns[last].decodeInteger(string(values[last]))
+	if !p.inRows() {
+		return readRows(found, 0, func([]column, [][]byte) (*answer, error) { return &p.jobs[0].got, nil })
+	}
+	return readRows(found, 1, func(columns []column, values [][]byte) (*answer, error) {
+		nr, ok := columns[0].decodeInteger(string(values[0]))
 		if !ok || nr < 1 || int(nr) > len(p.jobs) {
 			return nil, errors.New("a row of an answer does not say whose it is")
 		}

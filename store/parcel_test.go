@@ -1,7 +1,9 @@
 package store_test
 
 import (
+	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -70,6 +72,110 @@ func TestOneStatementForManyRows(t *testing.T) {
 	require.NoError(t, err, "their applications have ended with them")
 }
 
+// TestOneStatementForManyReads: reads that travel together, of all kinds of callers. Each is told what it would be told alone.
+func TestOneStatementForManyReads(t *testing.T) {
+	s, _ := filled(t)
+	for i := range tenants {
+		for k := range 3 {
+			app := store.App{SessionID: fmt.Sprintf("t%d-s%d", i, k), ApplicationID: fmt.Sprintf("app%d", k)}
+			require.NoError(t, s.RecordApp(t.Context(), store.Everywhere(), app, store.Actor{}))
+		}
+		_, err := s.RevokeSession(t.Context(), store.InTenant(fmt.Sprintf("t%d", i)), fmt.Sprintf("t%d-s%d", i, 2+i), store.Actor{Reason: "lost"})
+		require.NoError(t, err)
+	}
+	_, err := s.RevokeAllSessions(t.Context(), store.InTenant("t2"), "", store.Actor{})
+	require.NoError(t, err)
+
+	type answer struct {
+		Found any
+		Total int
+		Asker []bool
+		Err   error
+	}
+	type asking = func(context.Context, store.Selection) (any, int, error)
+	var reads []func() answer
+	read := func(wall store.Wall, sel store.Selection, do asking) {
+		reads = append(reads, func() (got answer) {
+			sel := sel.AskedBy(wall.Tenant(), wall.Tenant()+"-s2", func(ended bool) { got.Asker = append(got.Asker, ended) })
+			got.Found, got.Total, got.Err = do(store.WithWall(t.Context(), wall), sel)
+			return got
+		})
+	}
+	list := func(page store.Page) asking {
+		return func(ctx context.Context, sel store.Selection) (any, int, error) {
+			list, total, err := s.ListSessions(ctx, sel, page)
+			return list, total, err
+		}
+	}
+	get := func(id string) asking {
+		return func(ctx context.Context, sel store.Selection) (any, int, error) {
+			session, apps, err := s.GetSessionWithApps(ctx, sel, id)
+			return [2]any{session, apps}, 0, err
+		}
+	}
+	ended := func(tenantID string) asking {
+		return func(ctx context.Context, _ store.Selection) (any, int, error) {
+			ended, err := s.SessionEnded(ctx, tenantID, tenantID+"-s3")
+			return ended, 0, err
+		}
+	}
+	repeated := func(tenantID string) asking {
+		return func(ctx context.Context, _ store.Selection) (any, int, error) {
+			text, err := s.Ask(ctx, "SELECT CASE WHEN ? = '' THEN '' ELSE current_query() END", tenantID)
+			return strings.Contains(text, "unnest"), -1, err
+		}
+	}
+	type reading func(i int, tenantID, other string) (store.Selection, asking)
+	in := store.InTenant
+	for _, kind := range []reading{
+		func(_ int, id, _ string) (store.Selection, asking) { return in(id), get(id + "-s1") },
+		func(i int, id, _ string) (store.Selection, asking) {
+			return in(id), get(fmt.Sprintf("%s-s%d", id, 2+i))
+		},
+		func(_ int, id, other string) (store.Selection, asking) { return in(id), get(other + "-s1") },
+		func(_ int, id, _ string) (store.Selection, asking) { return store.Everywhere(), get(id + "-s1") },
+		func(_ int, id, _ string) (store.Selection, asking) { return in(id).OfUser("u1"), get(id + "-s1") },
+		func(i int, id, _ string) (store.Selection, asking) {
+			return in(id), list(store.Page{ActiveOnly: true, Limit: 5 + i, Offset: i})
+		},
+		func(_ int, id, _ string) (store.Selection, asking) {
+			return in(id), list(store.Page{Limit: 7, Offset: 7})
+		},
+		func(_ int, id, _ string) (store.Selection, asking) {
+			return in(id).OfUser("u3"), list(store.Page{ActiveOnly: true})
+		},
+		func(int, string, string) (store.Selection, asking) {
+			return store.Everywhere(), list(store.Page{ActiveOnly: true, Limit: 5})
+		},
+		func(_ int, id, _ string) (store.Selection, asking) { return in(id), ended(id) },
+		func(_ int, id, _ string) (store.Selection, asking) { return in(id), repeated(id) },
+	} {
+		for i := range tenants {
+			tenantID, other := fmt.Sprintf("t%d", i), fmt.Sprintf("t%d", (i+1)%tenants)
+			for _, wall := range []store.Wall{store.Behind(tenantID, ""), store.Behind("", ""), store.Behind(other, ""), store.Behind("", "nobody")} {
+				sel, do := kind(i, tenantID, other)
+				read(wall, sel, do)
+			}
+		}
+	}
+	alone, all := make([]answer, len(reads)), make([]answer, len(reads))
+	var calls []func()
+	for i, read := range reads {
+		alone[i] = read()
+		calls = append(calls, func() { all[i] = read() })
+	}
+	together(t, s, false, calls...)
+	several := 0
+	for i, got := range all {
+		if got.Total == -1 && got.Found == true {
+			got.Found = false // it was asked otherwise
+			several++
+		}
+		assert.Equal(t, alone[i], got, i)
+	}
+	assert.Greater(t, several, tenants, "statements that became one")
+}
+
 // TestOneStatementForTheSameRow: whoever comes second is told so.
 func TestOneStatementForTheSameRow(t *testing.T) {
 	s, _ := filled(t)
@@ -118,7 +224,7 @@ func TestOneStatementForTheSameRow(t *testing.T) {
 // TestParcels: what becomes one statement.
 func TestParcels(t *testing.T) {
 	open, t1, t2, partner := store.Behind("", ""), store.Behind("t1", ""), store.Behind("t2", ""), store.Behind("", "p")
-	job := store.JobAbout
+	job, read := store.JobAbout, store.JobReading
 	for name, c := range map[string]struct {
 		jobs []store.Job
 		want string
@@ -136,6 +242,11 @@ func TestParcels(t *testing.T) {
 		"the same row":                  {[]store.Job{job("revoke", "t1", "a", t1), job("revoke", "t1", "a", t1), job("revoke", "t1", "b", t1)}, "a | a+b"},
 		"other words":                   {[]store.Job{job("revoke", "t1", "a", t1), job("register", "t1", "b", t1)}, "a | b"},
 		"words that are not about rows": {[]store.Job{job("", "t1", "a", t1), job("", "t1", "b", t1)}, "a | b"},
+		"reads of one tenant":           {[]store.Job{read("t1", "a", t1), read("t1", "a", t1), read("t1", "b", t1)}, "a+a+b"},
+		"reads of tenants":              {[]store.Job{read("t1", "a", t1), read("t2", "b", t2)}, "a+b, around t1 t2"},
+		"reads that name no tenant":     {[]store.Job{read("", "a", t1), read("", "b", t1), read("", "c", t2)}, "a+b | c"},
+		"reads of another tenant":       {[]store.Job{read("t1", "a", t2), read("t1", "b", t1)}, "a | b"},
+		"reads with lists":              {[]store.Job{read("t1", []string{"a"}, open), read("t1", []string{"a"}, open)}, "[a] | [a]"},
 	} {
 		t.Run(name, func(t *testing.T) { assert.Equal(t, c.want, store.Pack(c.jobs...)) })
 	}

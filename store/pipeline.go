@@ -43,22 +43,25 @@ type pipeline struct {
 	waiting            []*job
 }
 
-// newPipelines are one for reads and one for changes, which must not keep reads waiting for the disk. As many processors as
-// there are can be kept busy with reads, and one exchange more is on its way. A change takes the less the more of them share an
-// exchange, so that one exchange at a time makes the most of two processors.
+// newPipelines are one for reads and one for changes, which must not keep reads waiting for the disk. Reads can keep as many
+// processors busy as there are. A change takes the less the more of them share an exchange, so that one exchange at a time makes
+// the most of two processors.
 func newPipelines(e engine) (reads, writes *pipeline) {
 	processors := runtime.GOMAXPROCS(0)
-	return &pipeline{engine: e, most: processors + 1}, &pipeline{engine: e, most: max(1, processors/2)}
+	return &pipeline{engine: e, most: processors}, &pipeline{engine: e, most: max(1, processors/2)}
 }
 
 // job is a statement on its way, and what came back.
 type job struct {
 	wall Wall
 	st   *statement
-	// row is what it changes, of that tenant, in the order of which rows are locked, under those shared locks; it is empty for one
-	// that only asks.
-	row, tenantID string
-	locks         []int64
+	// words are those that jobs of one parcel share.
+	words string
+	// tenantID is whose sessions it is about, when it is one tenant's.
+	tenantID string
+	// row is what it changes, in the order of which rows are locked, under those shared locks; it is empty for one that only asks.
+	row   string
+	locks []int64
 
 	deadline time.Time
 	// turn is told when the job is done, or that its caller has to send it, together with others.
@@ -66,6 +69,23 @@ type job struct {
 	leads bool
 	got   answer
 	err   error
+}
+
+// newJob is a statement that only asks.
+func newJob(wall Wall, st *statement) *job {
+	j := &job{wall: wall, st: st, tenantID: st.tenantID}
+	if st.rows || st.repeatable() {
+		j.words = st.text.String()
+	}
+	return j
+}
+
+// changes makes it one that changes a session.
+func (j *job) changes(tenantID, id string) {
+	j.row, j.tenantID = tenantID+"\x00"+id, tenantID
+	if !j.st.rows {
+		j.words = ""
+	}
 }
 
 // errAgain: the job was undone for the sake of others, and has to be sent alone.
@@ -202,7 +222,7 @@ func (p *pipeline) send(ctx context.Context, hurry bool, jobs ...*job) error {
 	if len(jobs) > 1 {
 		jobs = slices.Clone(jobs)
 		slices.SortStableFunc(jobs, func(a, b *job) int {
-			return cmp.Or(cmp.Compare(a.words(), b.words()), cmp.Compare(a.row, b.row), cmp.Compare(a.wall.tenant, b.wall.tenant))
+			return cmp.Or(cmp.Compare(a.words, b.words), cmp.Compare(a.row, b.row), cmp.Compare(a.wall.tenant, b.wall.tenant))
 		})
 	}
 	var batch pgx.Batch
@@ -215,7 +235,7 @@ func (p *pipeline) send(ctx context.Context, hurry bool, jobs ...*job) error {
 			st := p.engine.statement("SELECT ").addParcelWall(parcel)
 			batch.Queue(st.text.String(), st.args...)
 		}
-		batch.Queue(parcel.jobs[0].st.text.String(), parcel.args()...).Query(parcel.read)
+		batch.Queue(parcel.text(), parcel.args()...).Query(parcel.read)
 	}
 	return p.engine.pool.SendBatch(ctx, &batch).Close()
 }

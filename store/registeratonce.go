@@ -11,7 +11,7 @@ func (s *Store) registerAtOnce(ctx context.Context, session *Session, trail trai
 		made = false
 		return q.run(s.insertStatement(*session, trail), func(row rows) error {
 			made = true
-			return row.Scan(&session.PartnerID, new(int))
+			return row.Scan(&session.PartnerID)
 		})
 	})
 	return made, err
@@ -35,5 +35,5 @@ func (s *Store) insertStatement(n Session, trail trail) *statement {
 		ON CONFLICT DO NOTHING RETURNING tenant_id, id, user_id, partner_id, device_type, created_at), `)
 	st.add(`made AS (SELECT inserted.*, asked.* FROM inserted JOIN asked ON tenant_id = tenant AND id = session), `)
 	st.add("noted AS (").addBeginningNotes("inserted").add("), told AS (").addEventsOf(ActionRegistered, "made")
-	return st.add(") SELECT partner_id, nr FROM made")
+	return st.add(") SELECT nr, partner_id FROM made")
 }

@@ -47,9 +47,9 @@ func (s *Store) revokeOne(ctx context.Context, sel Selection, id string, trail t
 	what := changing{*sel.tenant, id, []watermark{{TenantID: *sel.tenant}}}
 	err := s.change(ctx, "revoke session", what, func(q querier) error {
 		if ended = false; s.onOneServer() {
-			return q.run(s.revokeStatement(sel, id, trail), func(row rows) error {
+			return q.run(s.revokeStatement(sel, id, trail), func(rows) error {
 				ended = true
-				return row.Scan(new(int))
+				return nil
 			})
 		}
 		r := revocation{querier: q, sel: sel, trail: trail}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"iter"
 	"strings"
 	"time"
@@ -82,6 +83,18 @@ func (s Selection) named() iter.Seq2[string, string] {
 			}
 		}
 	}
+}
+
+// errForeign: a statement gave what nobody asked for.
+var errForeign = errors.New("the database gave another tenant's session")
+
+// admit refuses a session that is not of the tenant selected. What is read for several tenants at a time is behind a wall around
+// them all, so that none of them relies on the statement alone here either.
+func (s Selection) admit(tenantID string) error {
+	if s.tenant != nil && *s.tenant != tenantID {
+		return errForeign
+	}
+	return nil
 }
 
 // storable reports whether an id can be in the database at all. PostgreSQL refuses text with NUL or invalid UTF-8 with

@@ -52,7 +52,10 @@ func (q querier) readSession(sel Selection, id, column string, into **string) (S
 	var askerEnded *bool
 	err := q.run(q.getStatement(sel, id, column), func(row rows) error {
 		found = true
-		return scanSession(row, &session, &isSpared, into, &askerEnded)
+		if err := scanSession(row, &session, &isSpared, into, &askerEnded); err != nil {
+			return err
+		}
+		return sel.admit(session.TenantID)
 	})
 	sel.asker.answer(askerEnded)
 	if err == nil && !found {

@@ -3,8 +3,10 @@ package store
 import (
 	"context"
 	"database/sql"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"gorm.io/gorm"
 )
@@ -15,6 +17,8 @@ type statement struct {
 	text    strings.Builder
 	args    []any
 	numbers bool
+	// tenantID is whose sessions it selects, when it is one tenant's.
+	tenantID string
 	// rows: it is about a row of values, and others of the same words may be about more of them (asking).
 	rows bool
 }
@@ -35,18 +39,32 @@ func (st *statement) add(text string, args ...any) *statement {
 	}
 	for _, arg := range args {
 		before, after, _ := strings.Cut(text, "?")
-		st.args = append(st.args, arg)
 		st.text.WriteString(before)
 		st.text.WriteByte('$')
-		st.text.WriteString(strconv.Itoa(len(st.args)))
+		st.text.WriteString(strconv.Itoa(st.place(arg)))
 		text = after
 	}
 	st.text.WriteString(text)
 	return st
 }
 
+// place is the number of an argument, which is that of an earlier one where both are the same text or time.
+func (st *statement) place(arg any) int {
+	switch arg.(type) {
+	case string, time.Time:
+		if i := slices.Index(st.args, arg); i >= 0 {
+			return i + 1
+		}
+	}
+	st.args = append(st.args, arg)
+	return len(st.args)
+}
+
 // selected appends the conditions of a selection, which must not be empty.
 func (st *statement) selected(sel Selection) *statement {
+	if sel.tenant != nil {
+		st.tenantID = *sel.tenant
+	}
 	and := ""
 	for column, value := range sel.named() {
 		st.add(and+column+" = ?", value)
@@ -125,7 +143,7 @@ func (s *Store) run(ctx context.Context, st *statement, scan func(rows) error, s
 		found, err := s.db.Statement.ConnPool.QueryContext(ctx, st.text.String(), st.args...)
 		return collect(found, err, scan)
 	}
-	j := &job{wall: wall, st: st}
+	j := newJob(wall, st)
 	if err := send(j); err != nil {
 		return err
 	}
@@ -155,7 +173,7 @@ func (q querier) run(st *statement, scan func(rows) error) error {
 		return q.ask(q.ctx, st, scan)
 	}
 	return q.Store.run(q.ctx, st, scan, func(j *job) error {
-		j.row, j.tenantID = q.changing.tenantID+"\x00"+q.changing.id, q.changing.tenantID
+		j.changes(q.changing.tenantID, q.changing.id)
 		for _, mark := range q.changing.under {
 			j.locks = append(j.locks, mark.key())
 		}

@@ -6,31 +6,31 @@ SET LOCAL lock_timeout = '10s';
 ALTER POLICY wall ON tenants USING (
     CASE coalesce((SELECT current_setting('sessiond.tenant', true)), '') WHEN '' THEN
         CASE coalesce((SELECT current_setting('sessiond.partner', true)), '') WHEN '' THEN true WHEN partner_id THEN true ELSE false END
-    WHEN tenant_id THEN true ELSE tenant_id = ANY (nullif(current_setting('sessiond.tenants', true), '')::text[]) END);
+    WHEN tenant_id THEN true ELSE tenant_id = ANY ((SELECT nullif(current_setting('sessiond.tenants', true), '')::text[])::text[]) END);
 ALTER POLICY wall ON sessions USING (
     CASE coalesce((SELECT current_setting('sessiond.tenant', true)), '') WHEN '' THEN
         CASE coalesce((SELECT current_setting('sessiond.partner', true)), '') WHEN '' THEN true ELSE partner_has(tenant_id) END
-    WHEN tenant_id THEN true ELSE tenant_id = ANY (nullif(current_setting('sessiond.tenants', true), '')::text[]) END);
+    WHEN tenant_id THEN true ELSE tenant_id = ANY ((SELECT nullif(current_setting('sessiond.tenants', true), '')::text[])::text[]) END);
 ALTER POLICY wall ON session_apps USING (
     CASE coalesce((SELECT current_setting('sessiond.tenant', true)), '') WHEN '' THEN
         CASE coalesce((SELECT current_setting('sessiond.partner', true)), '') WHEN '' THEN true ELSE partner_has(tenant_id) END
-    WHEN tenant_id THEN true ELSE tenant_id = ANY (nullif(current_setting('sessiond.tenants', true), '')::text[]) END);
+    WHEN tenant_id THEN true ELSE tenant_id = ANY ((SELECT nullif(current_setting('sessiond.tenants', true), '')::text[])::text[]) END);
 ALTER POLICY wall ON audit_events USING (
     CASE coalesce((SELECT current_setting('sessiond.tenant', true)), '') WHEN '' THEN
         CASE coalesce((SELECT current_setting('sessiond.partner', true)), '') WHEN '' THEN true ELSE partner_has(tenant_id) END
-    WHEN tenant_id THEN true ELSE tenant_id = ANY (nullif(current_setting('sessiond.tenants', true), '')::text[]) END);
+    WHEN tenant_id THEN true ELSE tenant_id = ANY ((SELECT nullif(current_setting('sessiond.tenants', true), '')::text[])::text[]) END);
 ALTER POLICY wall ON session_changes USING (
     CASE coalesce((SELECT current_setting('sessiond.tenant', true)), '') WHEN '' THEN
         CASE coalesce((SELECT current_setting('sessiond.partner', true)), '') WHEN '' THEN true ELSE partner_has(tenant_id) END
-    WHEN tenant_id THEN true ELSE tenant_id = ANY (nullif(current_setting('sessiond.tenants', true), '')::text[]) END);
+    WHEN tenant_id THEN true ELSE tenant_id = ANY ((SELECT nullif(current_setting('sessiond.tenants', true), '')::text[])::text[]) END);
 ALTER POLICY wall ON tallies USING (
     CASE coalesce((SELECT current_setting('sessiond.tenant', true)), '') WHEN '' THEN
         CASE coalesce((SELECT current_setting('sessiond.partner', true)), '') WHEN '' THEN true WHEN partner_id THEN true ELSE partner_has(tenant_id) END
-    WHEN tenant_id THEN true ELSE tenant_id = ANY (nullif(current_setting('sessiond.tenants', true), '')::text[]) END);
+    WHEN tenant_id THEN true ELSE tenant_id = ANY ((SELECT nullif(current_setting('sessiond.tenants', true), '')::text[])::text[]) END);
 ALTER POLICY wall ON session_chunks USING (
     CASE coalesce((SELECT current_setting('sessiond.tenant', true)), '') WHEN '' THEN
         CASE coalesce((SELECT current_setting('sessiond.partner', true)), '') WHEN '' THEN true WHEN partner_id THEN true ELSE partner_has(tenant_id) END
-    WHEN tenant_id THEN true ELSE tenant_id = ANY (nullif(current_setting('sessiond.tenants', true), '')::text[]) END);
+    WHEN tenant_id THEN true ELSE tenant_id = ANY ((SELECT nullif(current_setting('sessiond.tenants', true), '')::text[])::text[]) END);
 
 -- +goose Down
 ALTER POLICY wall ON session_chunks USING (
