@@ -41,9 +41,11 @@ func (l listed) VisitListTenantSessionsResponse(w http.ResponseWriter) error { r
 func (l listed) VisitListUserSessionsResponse(w http.ResponseWriter) error { return l.write(w) }
 
 func (l listed) write(w http.ResponseWriter) error {
+	body := l.append(make([]byte, 0, 256+512*len(l.items)))
 	w.Header().Set(echo.HeaderContentType, echo.MIMEApplicationJSON)
+	w.Header().Set(echo.HeaderContentLength, strconv.Itoa(len(body))) // or it would be sent in chunks, the last one by itself
 	w.WriteHeader(http.StatusOK)
-	_, err := w.Write(l.append(make([]byte, 0, 256+512*len(l.items))))
+	_, err := w.Write(body)
 	return err
 }
 

@@ -112,6 +112,16 @@ func (c column) decode(value string, null bool, into any) error {
 			*into = orNil(decodeTime(value), null)
 			return nil
 		}
+	case *bool:
+		if c.isBoolean(value) {
+			*into = value[0] != 0
+			return nil
+		}
+	case **bool:
+		if null || c.isBoolean(value) {
+			*into = orNil(value == "\x01", null)
+			return nil
+		}
 	case *int:
 		if number, ok := c.decodeInteger(value); ok {
 			*into = int(number)
@@ -123,6 +133,11 @@ func (c column) decode(value string, null bool, into any) error {
 
 func (c column) isTime() bool {
 	return c.oid == pgtype.TimestamptzOID && c.format == pgx.BinaryFormatCode
+}
+
+// isBoolean reports false for NULL, too.
+func (c column) isBoolean(value string) bool {
+	return c.oid == pgtype.BoolOID && c.format == pgx.BinaryFormatCode && len(value) == 1
 }
 
 // decodeTime: on the wire a time is the number of microseconds since 2000. The store has no infinite ones.

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"os/signal"
 	"syscall"
 	"time"
@@ -101,6 +102,7 @@ func query(pool *pgxpool.Pool, statement string, names ...string) http.HandlerFu
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Content-Length", strconv.Itoa(len(body))) // spares the chunks
 		_, _ = w.Write(body) //nolint:gosec // JSON of rows that the benchmark made
 	}
 }
