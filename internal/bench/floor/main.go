@@ -12,8 +12,8 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"strconv"
 	"os/signal"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -103,7 +103,7 @@ func query(pool *pgxpool.Pool, statement string, names ...string) http.HandlerFu
 		}
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Content-Length", strconv.Itoa(len(body))) // spares the chunks
-		_, _ = w.Write(body) //nolint:gosec // JSON of rows that the benchmark made
+		_, _ = w.Write(body)                                      //nolint:gosec // JSON of rows that the benchmark made
 	}
 }
 
