@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,6 +19,9 @@ type answer struct {
 	rows    []encodedRow
 	// at is the number of the row that is read, from 1 on.
 	at int
+	// What pointers point to lies side by side: to allocate each by itself takes longer than to decode it.
+	texts []string
+	times []time.Time
 }
 
 type column struct {
@@ -31,10 +35,27 @@ type encodedRow struct {
 	lengths []int32
 }
 
+// reading is rows on their way into the answers that they belong to, which share the memory of them all.
+type reading struct {
+	text    []byte
+	lengths []int32
+	ends    []int // of each row in the text
+	owners  []*answer
+}
+
+// readings are used again.
+//
+//nolint:gochecknoglobals // a pool
+var readings = sync.Pool{New: func() any { return new(reading) }}
+
+// mostKept bounds the bytes of a reading that is kept to be used again.
+const mostKept = 1 << 20
+
 // readRows keeps the rows that have been found, without so many of their first columns, each in the answer that it belongs to.
 func readRows(found pgx.Rows, without int, belongs func([]column, [][]byte) (*answer, error)) error {
+	r, _ := readings.Get().(*reading)
+	defer r.free()
 	var columns []column
-	var buffer []byte
 	for found.Next() {
 		if columns == nil {
 			for _, field := range found.FieldDescriptions() {
@@ -42,21 +63,59 @@ func readRows(found pgx.Rows, without int, belongs func([]column, [][]byte) (*an
 			}
 		}
 		values := found.RawValues()
-		a, err := belongs(columns, values)
+		owner, err := belongs(columns, values)
 		if err != nil {
 			return err
 		}
-		buffer = buffer[:0]
-		lengths := make([]int32, len(columns)-without)
-		for i, value := range values[without:] {
-			if lengths[i] = int32(len(value)); value == nil { //nolint:gosec // a message has 1 GiB at the most
-				lengths[i] = -1
-			}
-			buffer = append(buffer, value...)
-		}
-		a.columns, a.rows = columns[without:], append(a.rows, encodedRow{string(buffer), lengths})
+		r.add(owner, values[without:])
+	}
+	if columns != nil {
+		r.deliver(columns[without:])
 	}
 	return found.Err()
+}
+
+func (r *reading) add(owner *answer, values [][]byte) {
+	for _, value := range values {
+		length := int32(len(value)) //nolint:gosec // a message has 1 GiB at the most
+		if value == nil {
+			length = -1
+		}
+		r.lengths = append(r.lengths, length)
+		r.text = append(r.text, value...)
+	}
+	r.ends = append(r.ends, len(r.text))
+	r.owners = append(r.owners, owner)
+}
+
+// deliver gives each answer its rows, which lie side by side.
+func (r *reading) deliver(columns []column) {
+	text, lengths, rows := string(r.text), slices.Clone(r.lengths), make([]encodedRow, len(r.ends))
+	from, first := 0, 0
+	for i, end := range r.ends {
+		rows[i] = encodedRow{text[from:end], lengths[i*len(columns) : (i+1)*len(columns)]}
+		from = end
+		owner := r.owners[i]
+		if i+1 < len(rows) && r.owners[i+1] == owner {
+			continue
+		}
+		owner.columns = columns
+		if its := rows[first : i+1 : i+1]; owner.rows == nil {
+			owner.rows = its
+		} else {
+			owner.rows = append(owner.rows, its...)
+		}
+		first = i + 1
+	}
+}
+
+func (r *reading) free() {
+	if cap(r.text) > mostKept {
+		return
+	}
+	clear(r.owners)
+	r.text, r.lengths, r.ends, r.owners = r.text[:0], r.lengths[:0], r.ends[:0], r.owners[:0]
+	readings.Put(r)
 }
 
 // Next goes to the next row.
@@ -81,7 +140,7 @@ func (a *answer) Scan(into ...any) error {
 	for i, length := range row.lengths {
 		value := row.text[from : from+max(length, 0)]
 		from += max(length, 0)
-		err := a.columns[i].decode(value, length < 0, into[i])
+		err := a.decode(a.columns[i], value, length < 0, into[i])
 		if err != nil {
 			return fmt.Errorf("column %d: %w", i+1, err)
 		}
@@ -90,7 +149,7 @@ func (a *answer) Scan(into ...any) error {
 }
 
 // decode reads the commonest types of columns itself, which saves a list a tenth of its time, and leaves the others to pgx.
-func (c column) decode(value string, null bool, into any) error {
+func (a *answer) decode(c column, value string, null bool, into any) error {
 	switch into := into.(type) {
 	case *string:
 		if c.oid == pgtype.TextOID && !null {
@@ -99,7 +158,11 @@ func (c column) decode(value string, null bool, into any) error {
 		}
 	case **string:
 		if c.oid == pgtype.TextOID {
-			*into = orNil(value, null)
+			*into = nil
+			if !null {
+				a.texts = among(a.texts, len(a.rows), value)
+				*into = &a.texts[len(a.texts)-1]
+			}
 			return nil
 		}
 	case *time.Time:
@@ -109,7 +172,11 @@ func (c column) decode(value string, null bool, into any) error {
 		}
 	case **time.Time:
 		if c.isTime() {
-			*into = orNil(decodeTime(value), null)
+			*into = nil
+			if !null {
+				a.times = among(a.times, len(a.rows), decodeTime(value))
+				*into = &a.times[len(a.times)-1]
+			}
 			return nil
 		}
 	case *bool:
@@ -119,7 +186,10 @@ func (c column) decode(value string, null bool, into any) error {
 		}
 	case **bool:
 		if null || c.isBoolean(value) {
-			*into = orNil(value == "\x01", null)
+			*into = nil
+			if !null {
+				*into = new(value[0] != 0)
+			}
 			return nil
 		}
 	case *int:
@@ -161,11 +231,12 @@ func (c column) decodeInteger(value string) (int64, bool) {
 	return 0, false
 }
 
-func orNil[T any](value T, null bool) *T {
-	if null {
-		return nil
+// among puts a value among others, for so many rows. Those before it stay where they are.
+func among[T any](others []T, rows int, value T) []T {
+	if len(others) == cap(others) {
+		others = make([]T, 0, min(4*rows, 128))
 	}
-	return &value
+	return append(others, value)
 }
 
 // types are what pgx knows about types; one is for one goroutine at a time.
