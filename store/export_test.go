@@ -7,46 +7,72 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgtype"
 	"gorm.io/gorm"
 )
 
 // ExplainGet runs the statement of GetSession and tells how the database did it, with the plan that it makes for whatever
-// values come.
-func (s *Store) ExplainGet(ctx context.Context, sel Selection, id string) (string, error) {
-	return s.explain(ctx, querier{Store: s, ctx: ctx}.getStatement(sel, id, "NULL"))
+// values come. Several ids are asked for together.
+func (s *Store) ExplainGet(ctx context.Context, sel Selection, ids ...string) (string, error) {
+	var asked []*statement
+	for _, id := range ids {
+		asked = append(asked, querier{Store: s, ctx: ctx}.getStatement(sel, id, "NULL"))
+	}
+	return s.explain(ctx, asked...)
 }
 
 // ExplainList does the same for ListSessions.
-func (s *Store) ExplainList(ctx context.Context, sel Selection, page Page) (string, error) {
-	return s.explain(ctx, listing{store: s, sel: sel, page: page, now: s.clock(), wall: wallIn(ctx)}.statement())
+func (s *Store) ExplainList(ctx context.Context, page Page, selections ...Selection) (string, error) {
+	var asked []*statement
+	for _, sel := range selections {
+		asked = append(asked, listing{store: s, sel: sel, page: page, now: s.clock(), wall: wallIn(ctx)}.statement())
+	}
+	return s.explain(ctx, asked...)
 }
 
-func (s *Store) explain(ctx context.Context, asked *statement) (string, error) {
+func (s *Store) explain(ctx context.Context, asked ...*statement) (string, error) {
 	if s.engine.pool == nil {
-		st := s.engine.statement("EXPLAIN QUERY PLAN "+asked.text.String(), asked.args...)
+		st := s.engine.statement("EXPLAIN QUERY PLAN "+asked[0].text.String(), asked[0].args...)
 		return lines(3, func(scan func(rows) error) error { return s.query(ctx, st, scan) })
 	}
+	var p parcel
+	for _, st := range asked {
+		p.jobs = append(p.jobs, newJob(wallIn(ctx), st))
+	}
 	var values []string
-	for _, arg := range asked.args {
-		if at, ok := arg.(time.Time); ok {
-			arg = at.Format(time.RFC3339Nano)
-		}
-		values = append(values, fmt.Sprintf("'%v'", arg))
+	for _, arg := range p.args() {
+		values = append(values, "'"+literal(arg)+"'")
 	}
 	var how string
 	err := s.write(ctx, "explain", func(tx *gorm.DB) error {
-		if err := execIn(tx, s.engine.statement("PREPARE get AS "+asked.text.String())); err != nil {
+		if err := execIn(tx, s.engine.statement("PREPARE asked AS "+p.text())); err != nil {
 			return err
 		}
-		st := s.engine.statement("EXPLAIN (ANALYZE, BUFFERS, COSTS OFF, TIMING OFF, SUMMARY OFF) EXECUTE get(" + strings.Join(values, ", ") + ")")
+		st := s.engine.statement("EXPLAIN (ANALYZE, BUFFERS, COSTS OFF, TIMING OFF, SUMMARY OFF) EXECUTE asked(" + strings.Join(values, ", ") + ")")
 		var err error
 		how, err = lines(0, func(scan func(rows) error) error { return queryIn(tx, st, scan) })
 		if err == nil {
-			err = execIn(tx, s.engine.statement("DEALLOCATE get"))
+			err = execIn(tx, s.engine.statement("DEALLOCATE asked"))
 		}
 		return err
 	})
 	return how, err
+}
+
+// literal is an argument as one writes it.
+func literal(arg any) string {
+	switch arg := arg.(type) {
+	case time.Time:
+		return arg.Format(time.RFC3339Nano)
+	case pgtype.FlatArray[any]:
+		var all []string
+		for _, element := range arg {
+			all = append(all, `"`+literal(element)+`"`)
+		}
+		return "{" + strings.Join(all, ",") + "}"
+	default:
+		return fmt.Sprint(arg)
+	}
 }
 
 // lines are the texts in a column of what a query gives.

@@ -32,8 +32,8 @@ func TestForeignAndAbsentAreTheSameWork(t *testing.T) {
 			}
 			require.NoError(t, s.ImportSessions(t.Context(), rows))
 			ctx := store.WithWall(t.Context(), store.Behind("t0", ""))
-			explain := func(id string) string {
-				how, err := s.ExplainGet(ctx, store.InTenant("t0"), id)
+			explain := func(id string, others ...string) string {
+				how, err := s.ExplainGet(ctx, store.InTenant("t0"), append([]string{id}, others...)...)
 				require.NoError(t, err)
 				how, _, _ = strings.Cut(how, "Planning:")
 				return strings.ReplaceAll(how, id, "ID")
@@ -44,6 +44,10 @@ func TestForeignAndAbsentAreTheSameWork(t *testing.T) {
 			assert.NotContains(t, own, "sessions_id", "the key of the tenant finds it")
 			if name == "postgres" {
 				assert.NotEqual(t, blocks.FindAllString(own, -1), blocks.FindAllString(absent, -1), "what is read does show")
+				foreign, absent := explain("s00021", "s00040", "s00060"), explain("s00021x", "s00040", "s00060")
+				assert.Equal(t, absent, foreign, "together with others")
+				assert.Contains(t, foreign, "Nested Loop (actual rows=2 loops=1)")
+				assert.Contains(t, foreign, "Index Scan using sessions_pkey on sessions (actual rows=1 loops=3)")
 			}
 		})
 	}
@@ -66,7 +70,7 @@ func TestFarPagesReadTheIndexFromTheirChunkOn(t *testing.T) {
 	_, err = s.AnalyzeGrown(t.Context())
 	require.NoError(t, err)
 	few := func(ctx context.Context, sel store.Selection, offset, most int) string {
-		how, err := s.ExplainList(ctx, sel, store.Page{ActiveOnly: true, Offset: offset, Limit: 20})
+		how, err := s.ExplainList(ctx, store.Page{ActiveOnly: true, Offset: offset, Limit: 20}, sel)
 		require.NoError(t, err)
 		assert.NotContains(t, how, "Seq Scan on sessions")
 		for _, passed := range regexp.MustCompile(`(?:Rows Removed by Filter: |Index .*rows=)(\d+)`).FindAllStringSubmatch(how, -1) {
@@ -85,6 +89,42 @@ func TestFarPagesReadTheIndexFromTheirChunkOn(t *testing.T) {
 	require.NoError(t, err)
 	few(behind("t1"), store.InTenant("t1"), 0, 1)
 	few(behind("t0"), store.InTenant("t0"), 3000, 2*200+20)
+}
+
+// TestListsTogetherAreFoundAsAlone: by the same indexes, in their order, and no further than the page, whatever PostgreSQL knows
+// of the tables.
+func TestListsTogetherAreFoundAsAlone(t *testing.T) {
+	s := storetest.Postgres(t, store.Options{})
+	indexes := regexp.MustCompile(`Index.* using \S+ on \S+`)
+	compare := func(what string) {
+		for _, page := range []store.Page{{ActiveOnly: true, Limit: 20}, {Limit: 20, Offset: 40}} {
+			explain := func(selections ...store.Selection) string {
+				how, err := s.ExplainList(t.Context(), page, selections...)
+				require.NoError(t, err)
+				return how
+			}
+			alone, together := explain(store.InTenant("t0")), explain(store.InTenant("t0"), store.InTenant("t1"), store.InTenant("t2"))
+			assert.Equal(t, indexes.FindAllString(alone, -1), indexes.FindAllString(together, -1), what)
+			assert.Contains(t, together, "Function Scan on asked (actual rows=3 loops=1)", what)
+			assert.NotContains(t, together, "Sort", what)
+		}
+	}
+	compare("empty")
+	now := time.Now()
+	var rows store.Import
+	for i := range 4000 {
+		rows.Sessions = append(rows.Sessions, store.Session{
+			TenantID: fmt.Sprintf("t%d", i%40), ID: fmt.Sprintf("s%05d", i), UserID: fmt.Sprintf("u%d", i%400),
+			CreatedAt: now.Add(-time.Duration(i) * time.Second), ExpiresAt: now.Add(time.Hour), EndsAt: now.Add(time.Hour),
+		})
+	}
+	require.NoError(t, s.ImportSessions(t.Context(), rows))
+	_, err := s.FoldChanges(t.Context(), 10_000)
+	require.NoError(t, err)
+	compare("grown")
+	_, err = s.AnalyzeGrown(t.Context())
+	require.NoError(t, err)
+	compare("analyzed")
 }
 
 // TestGrownTablesAreAnalyzed: what was planned for an empty table must not stay.
