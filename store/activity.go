@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -49,7 +51,7 @@ func (s *Store) RecordActivity(ctx context.Context, sel Selection, id string, ac
 		return nil
 	}
 	if !activity.changes(session) {
-		return s.change(ctx, "record activity", changing{tenantID: session.TenantID, id: id}, func(q querier) error { return q.touch(session, now, activity) })
+		return s.use(ctx, session, now)
 	}
 	return s.write(ctx, "record activity", func(tx *gorm.DB) error {
 		if err := (querier{Store: s, ctx: ctx, tx: tx}).touch(session, now, activity); err != nil {
@@ -61,6 +63,30 @@ func (s *Store) RecordActivity(ctx context.Context, sel Selection, id string, ac
 		}
 		return trail.record(tx, ActionChanged, session)
 	})
+}
+
+// use writes a mere use of an active session.
+func (s *Store) use(ctx context.Context, session Session, used time.Time) error {
+	return s.change(ctx, "record activity", changing{tenantID: session.TenantID, id: session.ID}, func(q querier) error {
+		if !s.onOneServer() {
+			return q.touch(session, used, Activity{})
+		}
+		return q.touched(s.useStatement(session, used))
+	})
+}
+
+// useStatement is what touch does for a mere use, of the sessions that are asked for.
+func (s *Store) useStatement(session Session, used time.Time) *statement {
+	var idle *time.Time
+	if limits := s.limits(session.TenantID); limits.Idle > 0 {
+		idle = new(timestamp(used.Add(limits.Idle)))
+	}
+	return s.engine.asking(
+		value{"tenant", "text", session.TenantID}, value{"session", "text", session.ID},
+		value{"used", "timestamptz", used}, value{"now", "timestamptz", s.clock()}, value{"idle", "timestamptz", idle},
+	).add(`touched AS (UPDATE sessions SET last_activity_at = greatest(last_activity_at, used),
+			ends_at = CASE WHEN idle IS NULL OR expires_at < idle THEN expires_at ELSE greatest(ends_at, idle) END
+		FROM asked WHERE tenant_id = tenant AND id = session AND ` + activeAt("asked.now") + ` RETURNING nr) SELECT nr FROM touched`)
 }
 
 // touch writes a use of an active session, and changes no other.
@@ -80,11 +106,15 @@ func (q querier) touch(session Session, used time.Time, activity Activity) error
 	}
 	q.addEnds(st, session, used, activity.ExpiresAt)
 	st.add(" WHERE tenant_id = ? AND id = ? AND ", session.TenantID, session.ID).add(active+" RETURNING 1", q.clock())
+	return q.touched(st)
+}
+
+// touched runs a statement that gives a row when it has found an active session.
+func (q querier) touched(st *statement) error {
 	touched := false
-	err := q.run(st, func(row rows) error {
+	err := q.run(st, func(rows) error {
 		touched = true
-		var one int
-		return row.Scan(&one)
+		return nil
 	})
 	if err == nil && !touched {
 		return ErrEnded
@@ -114,6 +144,8 @@ type pendingUses struct {
 }
 
 type pendingKey struct{ tenantID, id string }
+
+func (k pendingKey) session() Session { return Session{TenantID: k.tenantID, ID: k.id} }
 
 type pendingUse struct {
 	used, due time.Time
@@ -160,16 +192,40 @@ func (p *pendingUses) restore(uses map[pendingKey]pendingUse) {
 // all before Close. What cannot be written is kept for the next call.
 func (s *Store) FlushActivity(ctx context.Context, all bool) error {
 	uses := s.pending.take(s.clock(), all)
-	for key, use := range uses {
-		err := s.change(ctx, "flush activity", changing{tenantID: key.tenantID, id: key.id}, func(q querier) error {
-			session := Session{TenantID: key.tenantID, ID: key.id}
-			return q.touch(session, use.used, Activity{})
-		})
-		if err != nil && !errors.Is(err, ErrEnded) {
+	for chunk := range slices.Chunk(slices.Collect(maps.Keys(uses)), mostTogether) {
+		if err := s.flush(ctx, uses, chunk); err != nil {
 			s.pending.restore(uses)
 			return err
 		}
-		delete(uses, key)
+		for _, key := range chunk {
+			delete(uses, key)
+		}
 	}
 	return nil
+}
+
+// flush writes uses of as many sessions as travel together. To write one twice does no harm.
+func (s *Store) flush(ctx context.Context, uses map[pendingKey]pendingUse, of []pendingKey) error {
+	if s.engine.pool == nil {
+		return s.write(ctx, "flush activity", func(tx *gorm.DB) error {
+			for _, key := range of {
+				q := querier{Store: s, ctx: ctx, tx: tx}
+				if err := q.touch(key.session(), uses[key].used, Activity{}); err != nil && !errors.Is(err, ErrEnded) {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	errs := make([]error, len(of))
+	var group sync.WaitGroup
+	for i, key := range of {
+		group.Go(func() {
+			if err := s.use(ctx, key.session(), uses[key].used); !errors.Is(err, ErrEnded) {
+				errs[i] = err
+			}
+		})
+	}
+	group.Wait()
+	return errors.Join(errs...)
 }

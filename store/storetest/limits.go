@@ -155,6 +155,48 @@ func testCoalescing(t *testing.T, newStore Factory) {
 		assert.False(t, f.get("s1").Active(f.clock.Now()))
 		assert.Equal(t, Epoch, *f.get("s1").LastActivityAt)
 	})
+	t.Run("an earlier use that is written later takes nothing back", func(t *testing.T) {
+		f := newLimitedFixture(t, newStore, store.Limits{Idle: 10 * time.Minute}, time.Minute)
+		f.register(session("acme", "u1", "s1"))
+		require.NoError(t, f.use("s1"))
+		f.clock.Advance(10 * time.Second)
+		require.NoError(t, f.use("s1"))
+		f.clock.Advance(10 * time.Second)
+		require.NoError(t, f.RecordActivity(f.ctx, store.Everywhere(), "s1", store.Activity{IPAddress: new("192.0.2.9")}, tester()))
+		require.NoError(t, f.FlushActivity(f.ctx, true))
+		assert.Equal(t, Epoch.Add(20*time.Second), *f.get("s1").LastActivityAt)
+		assert.Equal(t, Epoch.Add(10*time.Minute+20*time.Second), f.get("s1").EndsAt)
+	})
+	t.Run("uses of many sessions are written, but of those that have ended", func(t *testing.T) {
+		f := newLimitedFixture(t, newStore, store.Limits{Idle: 10 * time.Minute}, time.Minute)
+		id := func(i int) string { return fmt.Sprint("s", i) }
+		const many = 100
+		for i := range many {
+			f.register(session([]string{"acme", "globex", "initech"}[i%3], "u1", id(i)))
+			require.NoError(t, f.use(id(i)))
+		}
+		for i := range many {
+			f.clock.Advance(100 * time.Millisecond)
+			require.NoError(t, f.use(id(i)))
+		}
+		for i := range many / 7 {
+			f.revoke(id(7 * i))
+		}
+		require.NoError(t, f.FlushActivity(f.ctx, true))
+		for i := range many {
+			used := Epoch
+			if i%7 != 0 || i/7 >= many/7 {
+				used = Epoch.Add(time.Duration(i+1) * 100 * time.Millisecond)
+			}
+			got := f.get(id(i))
+			assert.Equal(t, used, *got.LastActivityAt, id(i))
+			ends := got.ExpiresAt
+			if got.TenantID == "acme" { // the others have no idle limit
+				ends = used.Add(10 * time.Minute)
+			}
+			assert.Equal(t, ends, got.EndsAt, id(i))
+		}
+	})
 	t.Run("all that waits is written on request", func(t *testing.T) {
 		f := newLimitedFixture(t, newStore, store.Limits{}, 48*time.Hour)
 		f.register(session("acme", "u1", "s1"))
