@@ -2,7 +2,6 @@ package store
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -59,23 +58,16 @@ func kindOf(arg any) string {
 // repeated is the statement asked for each row of a table of its arguments, with the row's number before what it gives. OFFSET 0
 // keeps the planner from making one join of it all: for each row it does what it would do for one alone, in the same order.
 func (st *statement) repeated() string {
-	var text strings.Builder
-	text.Grow(1024)
-	text.WriteString("SELECT nr, found.* FROM unnest(")
+	var arrays, names strings.Builder
+	comma := ""
 	for i, arg := range st.args {
-		if i > 0 {
-			text.WriteString(", ")
-		}
-		fmt.Fprintf(&text, "$%d::%s[]", i+1, kindOf(arg))
+		number := strconv.Itoa(i + 1)
+		arrays.WriteString(comma + "$" + number + "::" + kindOf(arg) + "[]")
+		names.WriteString("a" + number + ", ")
+		comma = ", "
 	}
-	text.WriteString(") WITH ORDINALITY AS asked (")
-	for i := range st.args {
-		fmt.Fprintf(&text, "a%d, ", i+1)
-	}
-	text.WriteString("nr) CROSS JOIN LATERAL (SELECT * FROM (")
-	text.WriteString(strings.ReplaceAll(st.text.String(), "$", "asked.a"))
-	text.WriteString(") AS found OFFSET 0) AS found")
-	return text.String()
+	return "SELECT nr, found.* FROM unnest(" + arrays.String() + ") WITH ORDINALITY AS asked (" + names.String() + "nr) " +
+		"CROSS JOIN LATERAL (SELECT * FROM (" + strings.ReplaceAll(st.text.String(), "$", "asked.a") + ") AS found OFFSET 0) AS found"
 }
 
 // parcel is jobs that become one statement.

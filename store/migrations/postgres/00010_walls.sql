@@ -1,5 +1,6 @@
--- Changes of several tenants travel in one statement, each row of it about the tenant that its request may touch. The wall is
--- then around these tenants: sessiond.tenants has them all, sessiond.tenant the first. It is looked at for rows of others only.
+-- Requests of several tenants travel in one statement, each row of it about the tenant that its request may touch. The wall is
+-- then around these tenants: sessiond.tenants has them all, sessiond.tenant the first. It is looked at for rows of others only,
+-- and read once in a statement, as the other settings are.
 
 -- +goose Up
 SET LOCAL lock_timeout = '10s';
