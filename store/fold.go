@@ -82,7 +82,7 @@ func (s *Store) someChanges(limit int) string {
 func (f *folding) fold(changes []change, more bool) error {
 	sums := tallies{}
 	for _, c := range changes {
-		sums.add(c, f.now.Add(-2*day)) // twice what is asked for: clocks may go back
+		sums.add(c, f.now.Add(-slotsKept))
 	}
 	if err := f.foldUsers(sums, len(changes), more); err != nil {
 		return err
@@ -254,7 +254,7 @@ func (f *folding) tidy() error {
 	}
 	for _, kind := range []string{kindCreated, kindRevoked} { // one after the other, so that the index gives each
 		st := f.store.engine.statement("DELETE FROM tallies WHERE ").in("tenant_id", tenants).
-			add(" AND partner_id = '' AND kind = ? AND key < ?", kind, slotKey(f.now.Add(-2*day)))
+			add(" AND partner_id = '' AND kind = ? AND key < ?", kind, slotKey(f.now.Add(-slotsKept)))
 		if err := execIn(f.tx, st); err != nil {
 			return err
 		}

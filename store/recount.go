@@ -32,7 +32,7 @@ func (s *Store) CheckTallies(ctx context.Context, repair bool, report func(Drift
 		if err := s.lockTallies(tx, repair); err != nil {
 			return err
 		}
-		c := recount{store: s, tx: tx, since: s.clock().Add(-day), all: tallies{}, report: report}
+		c := recount{store: s, tx: tx, now: s.clock(), all: tallies{}, report: report}
 		err := c.run()
 		sessions = c.sessions
 		if err == nil && repair {
@@ -60,7 +60,7 @@ func (s *Store) lockTallies(tx *gorm.DB, repair bool) error {
 type recount struct {
 	store    *Store
 	tx       *gorm.DB
-	since    time.Time
+	now      time.Time
 	sessions int
 	report   func(Drift)
 	// all are the counted numbers of partners and of all.
@@ -136,7 +136,7 @@ func (c *recount) tenant(tenantID string) error {
 func (c *recount) sum(st *statement, into tallies, n *int) error {
 	return queryIn(c.tx, st, func(row rows) error {
 		change, err := scanChange(row)
-		into.add(change, c.since)
+		into.add(change, c.now.Add(-slotsKept))
 		if n != nil {
 			*n++
 		}
@@ -213,9 +213,9 @@ func (c *recount) kept(condition string, args []any, into tallies) error {
 	})
 }
 
-// compare reports what differs. The slots at and before the edge of the last day are not kept to be right.
+// compare reports what differs. Slots before the last day are not kept to be right.
 func (c *recount) compare(kept, counted tallies) {
-	edge := slotKey(c.since.Add(slot))
+	edge := slotKey(c.now.Add(-day))
 	keys := map[tallyKey]bool{}
 	for _, side := range []tallies{kept, counted} {
 		for key := range side {

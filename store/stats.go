@@ -56,13 +56,13 @@ func (s *Store) TenantStats(ctx context.Context, tenantID string) (Stats, error)
 // Kinds of rows of the statement that are no tallies.
 const (
 	rowUser   = "user"   // of whom something is not folded: open sessions, with those that are gone; what is noted; less the gone
-	rowLately = "lately" // made and revoked at the edge of the last day, where no whole slot is
+	rowLately = "lately" // made and revoked at the edge of the last day, where no slot begins
 )
 
 // statsStatement asks for all that the statistics are made of: kind, key, name, open, total, revoked.
 func (e engine) statsStatement(tenantID string, now time.Time) *statement {
 	dayAgo := now.Add(-day)
-	edge := slotStart(dayAgo).Add(slot)
+	edge := dayAgo.UTC().Round(slot) // of the slots', the nearest
 	st := e.statement(`
 		WITH noted AS (
 			SELECT user_id, device_type, created_at, revoked_at, open, total, revoked, application_id, application_name, applications
@@ -85,14 +85,19 @@ func (e engine) statsStatement(tenantID string, now time.Time) *statement {
 		FROM noted WHERE application_id <> '' GROUP BY application_id`)
 	st.add(` UNION ALL SELECT '`+kindApp+`', application_id, max(application_name), -count(*), 0, 0
 		FROM session_apps JOIN gone ON gone.id = session_id AND gone.app_count > 0 WHERE tenant_id = ? GROUP BY application_id`, tenantID)
-	// The last day: whole slots by their tallies, with what is not folded, and the sessions themselves at its edge.
+	// The last day: whole slots by their tallies, with what is not folded, and at its edge the sessions themselves: those that were
+	// before the first slot, or are too many in it.
 	st.add(` UNION ALL SELECT '`+kindCreated+`', '', '', 0, sum(total), 0 FROM noted WHERE total <> 0 AND created_at >= ? HAVING count(*) > 0`, edge)
 	st.add(` UNION ALL SELECT '`+kindRevoked+`', '', '', 0, 0, sum(revoked) FROM noted WHERE revoked <> 0 AND revoked_at >= ? HAVING count(*) > 0`, edge)
-	st.add(` UNION ALL SELECT '`+rowLately+`', '', '', 0, count(*), 0 FROM sessions WHERE tenant_id = ? AND created_at > ? AND created_at < ?`,
-		tenantID, dayAgo, edge)
-	st.add(` UNION ALL SELECT '`+rowLately+`', '', '', 0, 0, count(*) FROM sessions
-		WHERE tenant_id = ? AND revoked_at > ? AND revoked_at < ?`, tenantID, dayAgo, edge)
-	return st
+	sign, after, before, from, to := "", " > ? AND ", " < ?", dayAgo, edge
+	if !edge.After(dayAgo) {
+		sign, after, before, from, to = "-", " >= ? AND ", " <= ?", edge, dayAgo
+	}
+	count := func(column string) string {
+		return sign + "(SELECT count(*) FROM sessions WHERE tenant_id = ? AND " + column + after + column + before + ")"
+	}
+	return st.add(` UNION ALL SELECT '`+rowLately+`', '', '', 0, `+count("created_at")+`, `+count("revoked_at"),
+		tenantID, from, to, tenantID, from, to)
 }
 
 // statsFrom makes the statistics from the rows of the statement, summed.

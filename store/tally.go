@@ -24,6 +24,8 @@ func isUser(k tallyKey) bool { return k.kind == kindUser }
 const (
 	// day is how far the statistics look back.
 	day = 24 * time.Hour
+	// slotsKept is how far back slots are kept: twice as far as the statistics look, for clocks may go back.
+	slotsKept = 2 * day
 	// slot is how finely what happened in the last day is tallied; the rest is counted.
 	slot = 15 * time.Minute
 )

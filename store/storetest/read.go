@@ -228,6 +228,50 @@ func testStats(t *testing.T, newStore Factory) {
 			CreatedLast24h: 3, RevokedLast24h: 2, AsOf: Epoch,
 		}, stats)
 	})
+	t.Run("the last day is exact, wherever it begins", func(t *testing.T) {
+		const quarter = 15 * time.Minute
+		midnight := Epoch.Truncate(24 * time.Hour)
+		for _, past := range []time.Duration{
+			0, time.Microsecond, time.Minute, quarter/2 - time.Microsecond, quarter / 2, quarter/2 + time.Microsecond, quarter - time.Microsecond,
+		} {
+			f := newFixture(t, newStore)
+			now := midnight.Add(past)
+			f.clock.Advance(now.Sub(Epoch))
+			var rows store.Import
+			want := 0
+			for _, ago := range []time.Duration{-2 * quarter, -quarter, -quarter / 2, -time.Minute, -time.Microsecond, 0, time.Microsecond, time.Minute, quarter / 2, quarter, 2 * quarter} {
+				at := now.Add(-24*time.Hour + ago)
+				if ago > 0 {
+					want++
+				}
+				made := session("acme", "u1", fmt.Sprint("made", ago))
+				made.CreatedAt, made.EndsAt = at, made.ExpiresAt
+				revoked := session("acme", "u1", fmt.Sprint("revoked", ago))
+				revoked.CreatedAt, revoked.RevokedAt, revoked.EndedHow, revoked.EndsAt = now.Add(-72*time.Hour), &at, new(store.Revoked), made.ExpiresAt
+				rows.Sessions = append(rows.Sessions, made, revoked)
+			}
+			require.NoError(t, f.ImportSessions(f.ctx, rows))
+			check := func(when string) {
+				stats, err := f.TenantStats(f.ctx, "acme")
+				require.NoError(t, err)
+				assert.Equal(t, [2]int{want, want}, [2]int{stats.CreatedLast24h, stats.RevokedLast24h}, "%s after the quarter, %s", past, when)
+			}
+			check("not folded")
+			_, err := f.FoldChanges(f.ctx, 1000)
+			require.NoError(t, err)
+			check("folded")
+			f.clock.Advance(-time.Minute) // who recounts has another clock
+			_, err = f.CheckTallies(f.ctx, true, func(store.Drift) {})
+			require.NoError(t, err)
+			f.clock.Advance(time.Minute)
+			check("recounted")
+			f.clock.Advance(2 * time.Minute)
+			_, err = f.CheckTallies(f.ctx, true, func(store.Drift) {})
+			require.NoError(t, err)
+			f.clock.Advance(-2 * time.Minute)
+			check("recounted by a clock that is ahead")
+		}
+	})
 	t.Run("the ten most used applications", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		f.register(session("acme", "u1", "s1"))
