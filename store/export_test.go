@@ -91,17 +91,24 @@ func lines(skip int, query func(scan func(rows) error) error) (string, error) {
 	return strings.Join(all, "\n"), err
 }
 
-func (s *Store) pipelineOf(changes bool) *pipeline {
-	if changes {
-		return s.writes
-	}
-	return s.reads
+// Pipeline is one of a store's.
+type Pipeline int
+
+// What is sent to PostgreSQL.
+const (
+	Reads Pipeline = iota
+	LongReads
+	Changes
+)
+
+func (s *Store) pipeline(of Pipeline) *pipeline {
+	return map[Pipeline]*pipeline{Reads: s.reads, LongReads: s.longReads, Changes: s.writes}[of]
 }
 
-// HoldExchanges leaves reads, or changes, a single exchange, which is under way, and not with a single job, until letGo is
+// HoldExchanges leaves a pipeline a single exchange, which is under way, and not with a single job, until letGo is
 // called.
-func (s *Store) HoldExchanges(changes bool) (waiting func() int, letGo func()) {
-	p := s.pipelineOf(changes)
+func (s *Store) HoldExchanges(of Pipeline) (waiting func() int, letGo func()) {
+	p := s.pipeline(of)
 	p.mu.Lock()
 	p.most, p.exchanges, p.carried = 1, 1, 2
 	p.mu.Unlock()
@@ -112,9 +119,9 @@ func (s *Store) HoldExchanges(changes bool) (waiting func() int, letGo func()) {
 	}, func() { p.end(2) }
 }
 
-// UnderWay is how many exchanges of reads, or of changes, are under way, and how many jobs they carry.
-func (s *Store) UnderWay(changes bool) (exchanges, jobs int) {
-	p := s.pipelineOf(changes)
+// UnderWay is how many exchanges of a pipeline are under way, and how many jobs they carry.
+func (s *Store) UnderWay(of Pipeline) (exchanges, jobs int) {
+	p := s.pipeline(of)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.exchanges, p.carried
@@ -123,6 +130,11 @@ func (s *Store) UnderWay(changes bool) (exchanges, jobs int) {
 // Ask sends a statement of a test's own with others, and returns the texts of its rows.
 func (s *Store) Ask(ctx context.Context, text string, args ...any) (string, error) {
 	return lines(0, func(scan func(rows) error) error { return s.ask(ctx, s.engine.statement(text, args...), scan) })
+}
+
+// AskLong sends one that may take long.
+func (s *Store) AskLong(ctx context.Context, text string, args ...any) (string, error) {
+	return lines(0, func(scan func(rows) error) error { return s.query(ctx, s.engine.statement(text, args...), scan) })
 }
 
 // ScanBoth runs a query of one row and reads its columns as the store does, and as pgx does.

@@ -53,7 +53,7 @@ func TestOneStatementForManyRows(t *testing.T) {
 			revoke(store.Behind("", "nobody"), store.InTenant(tenantID), id(8), false, "")
 		}
 	}
-	together(t, s, true, calls...)
+	together(t, s, store.Changes, calls...)
 	events, err := s.ListAuditEvents(t.Context(), store.AuditFilter{Action: store.ActionRevoked})
 	require.NoError(t, err)
 	got := map[string]string{}
@@ -164,7 +164,7 @@ func TestOneStatementForManyReads(t *testing.T) {
 		alone[i] = read()
 		calls = append(calls, func() { all[i] = read() })
 	}
-	together(t, s, false, calls...)
+	together(t, s, store.Reads, calls...)
 	several := 0
 	for i, got := range all {
 		if got.Total == -1 && got.Found == true {
@@ -215,7 +215,7 @@ func TestOneStatementForTheSameRow(t *testing.T) {
 			}
 		})
 	}
-	together(t, s, true, calls...)
+	together(t, s, store.Changes, calls...)
 	assert.Equal(t, 1, ended)
 	assert.Equal(t, 1, made)
 	assert.Equal(t, tenants-1, taken)

@@ -33,6 +33,8 @@ type pipeline struct {
 	// alone sends each by itself: where tables lie on several nodes (Citus), a transaction of several tenants would be one of
 	// several nodes.
 	alone bool
+	// together is how many statements may share an exchange.
+	together int
 	// most is how many exchanges may be under way, and one more while each carries a single job: where there are so few, to wait
 	// for another's costs more than to share it saves.
 	most int
@@ -43,12 +45,16 @@ type pipeline struct {
 	waiting            []*job
 }
 
-// newPipelines are one for reads and one for changes, which must not keep reads waiting for the disk. Reads can keep as many
-// processors busy as there are. A change takes the less the more of them share an exchange, so that one exchange at a time makes
-// the most of two processors.
-func newPipelines(e engine) (reads, writes *pipeline) {
+// makePipelines makes one for reads and one for changes, which must not keep reads waiting for the disk, and one for reads that
+// take longer than to send them, which would keep others waiting.
+//
+// Reads can keep as many processors busy as there are; the longer ones are slowed down by more, not sped up. A change takes the
+// less the more of them share an exchange, so that one exchange at a time makes the most of two processors.
+func (s *Store) makePipelines() {
 	processors := runtime.GOMAXPROCS(0)
-	return &pipeline{engine: e, most: processors}, &pipeline{engine: e, most: max(1, processors/2)}
+	s.reads = &pipeline{engine: s.engine, together: mostTogether, most: processors, alone: s.distributed}
+	s.longReads = &pipeline{engine: s.engine, together: 1, most: 2 * processors, alone: s.distributed}
+	s.writes = &pipeline{engine: s.engine, together: mostTogether, most: max(1, processors/2), alone: s.distributed}
 }
 
 // job is a statement on its way, and what came back.
@@ -108,7 +114,7 @@ func (p *pipeline) do(ctx context.Context, j *job) error {
 		}
 	} else {
 		runtime.Gosched() // whose requests have just come in may come along
-		batch = append(batch, p.join(mostTogether-1)...)
+		batch = append(batch, p.join(p.together-1)...)
 	}
 	if batch != nil {
 		p.carry(ctx, batch)
@@ -195,7 +201,7 @@ func (p *pipeline) end(jobs int) {
 	p.exchanges--
 	p.carried -= jobs
 	for len(p.waiting) > 0 && p.mayBegin() {
-		batch := p.begin(p.take(mostTogether))
+		batch := p.begin(p.take(p.together))
 		batch[0].leads = true
 		batch[0].turn <- batch
 	}

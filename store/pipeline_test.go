@@ -42,9 +42,9 @@ func filled(t *testing.T) (*store.Store, string) {
 }
 
 // together has calls made, one after the other, that all wait for the next exchange, and returns when they have been answered.
-func together(t *testing.T, s *store.Store, changes bool, calls ...func()) {
+func together(t *testing.T, s *store.Store, of store.Pipeline, calls ...func()) {
 	t.Helper()
-	waiting, letGo := s.HoldExchanges(changes)
+	waiting, letGo := s.HoldExchanges(of)
 	var group sync.WaitGroup
 	for i, call := range calls {
 		group.Go(call)
@@ -52,13 +52,13 @@ func together(t *testing.T, s *store.Store, changes bool, calls ...func()) {
 	}
 	letGo()
 	group.Wait()
-	idle(t, s, changes)
+	idle(t, s, of)
 }
 
 // idle: nothing is under way any more.
-func idle(t *testing.T, s *store.Store, changes bool) {
+func idle(t *testing.T, s *store.Store, of store.Pipeline) {
 	t.Helper()
-	exchanges, jobs := s.UnderWay(changes)
+	exchanges, jobs := s.UnderWay(of)
 	require.Zero(t, exchanges)
 	require.Zero(t, jobs)
 }
@@ -95,7 +95,7 @@ func TestTogetherEachHasItsOwnWall(t *testing.T) {
 			})
 		}
 	}
-	together(t, s, false, calls...)
+	together(t, s, store.Reads, calls...)
 }
 
 func TestTogetherOneFailsAlone(t *testing.T) {
@@ -117,7 +117,7 @@ func TestTogetherOneFailsAlone(t *testing.T) {
 			assert.ErrorContains(t, err, "division by zero")
 		})
 	}
-	together(t, s, false, calls...)
+	together(t, s, store.Reads, calls...)
 }
 
 // TestTogetherChanges: revocations and registrations of the same and of different sessions, of which one has to wait for
@@ -173,7 +173,7 @@ func TestTogetherChanges(t *testing.T) {
 		_, err := db.Exec(t.Context(), "SELECT pg_advisory_unlock($1)", store.WatermarkKey("t0"))
 		assert.NoError(t, err)
 	}()
-	together(t, s, true, calls...)
+	together(t, s, store.Changes, calls...)
 	held.Wait()
 	assert.Len(t, ended, 3*tenants)
 	assert.Len(t, made, 3*tenants)
@@ -199,7 +199,7 @@ func TestTogetherAndGone(t *testing.T) {
 		_, err := s.GetSession(ctx, store.InTenant("t1"), "t1-s1")
 		return err
 	}
-	waiting, letGo := s.HoldExchanges(false)
+	waiting, letGo := s.HoldExchanges(store.Reads)
 	var first, others sync.WaitGroup
 	gone, leave := context.WithCancel(t.Context())
 	late, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
@@ -223,8 +223,8 @@ func TestTogetherAndGone(t *testing.T) {
 		stop()
 		letGo()
 		others.Wait()
-		idle(t, s, false)
-		waiting, letGo = s.HoldExchanges(false)
+		idle(t, s, store.Reads)
+		waiting, letGo = s.HoldExchanges(store.Reads)
 	}
 }
 
@@ -241,14 +241,14 @@ func TestExchangesEnd(t *testing.T) {
 		})
 	}
 	group.Wait()
-	idle(t, s, false)
+	idle(t, s, store.Reads)
 }
 
 // TestOnSeveralNodesEachGoesAlone: to its own node.
 func TestOnSeveralNodesEachGoesAlone(t *testing.T) {
 	s := storetest.Postgres(t, store.Options{Distributed: true})
-	for _, changes := range []bool{false, true} {
-		s.HoldExchanges(changes)
+	for _, of := range []store.Pipeline{store.Reads, store.LongReads, store.Changes} {
+		s.HoldExchanges(of)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
@@ -258,6 +258,35 @@ func TestOnSeveralNodesEachGoesAlone(t *testing.T) {
 	ended, err := s.RevokeSession(ctx, store.InTenant("t0"), "s1", store.Actor{})
 	require.NoError(t, err)
 	assert.True(t, ended)
+	stats, err := s.TenantStats(ctx, "t0")
+	require.NoError(t, err)
+	assert.Equal(t, 1, stats.Total)
+}
+
+// TestLongReadsWaitForEachOther, go alone, and keep nobody else waiting.
+func TestLongReadsWaitForEachOther(t *testing.T) {
+	s, _ := filled(t)
+	waiting, letGo := s.HoldExchanges(store.LongReads)
+	var group sync.WaitGroup
+	for i := range 5 {
+		group.Go(func() {
+			text, err := s.AskLong(t.Context(), "SELECT CASE WHEN ? = '' THEN '' ELSE current_query() END", "t1")
+			if assert.NoError(t, err) {
+				assert.NotContains(t, text, "unnest")
+			}
+		})
+		waitUntil(t, func() bool { return waiting() == i+1 })
+	}
+	gone, leave := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer leave()
+	_, err := s.TenantStats(gone, "t1")
+	require.ErrorIs(t, err, store.ErrUnavailable, "who has waited long enough")
+	_, err = s.GetSession(t.Context(), store.InTenant("t1"), "t1-s1")
+	require.NoError(t, err, "a short read goes at once")
+	require.Equal(t, 5, waiting())
+	letGo()
+	group.Wait()
+	idle(t, s, store.LongReads)
 }
 
 // TestAnswersAreReadAsByPgx: text, times, numbers and NULL, into whatever the store reads them.

@@ -126,7 +126,7 @@ type rows interface {
 
 // query runs a statement that gives rows, each of which goes to scan.
 func (s *Store) query(ctx context.Context, st *statement, scan func(rows) error) error {
-	return s.run(ctx, st, scan, func(j *job) error { return s.reads.send(ctx, false, j) })
+	return s.run(ctx, st, scan, func(j *job) error { return s.longReads.do(ctx, j) })
 }
 
 // ask is query for a statement that takes hardly longer than to send it: it may be sent with others.

@@ -58,7 +58,7 @@ type Store struct {
 	onEnded     func(how string, n int)
 	pending     pendingUses
 	// What is sent to PostgreSQL and needs no transaction of its own.
-	reads, writes *pipeline
+	reads, longReads, writes *pipeline
 	// spares are the connections to PostgreSQL that are in use beside those of transactions.
 	spares chan struct{}
 }
@@ -126,7 +126,6 @@ func connect(ctx context.Context, dialect gorm.Dialector, eng engine, options Op
 		db: db, engine: eng, now: options.Now, distributed: options.Distributed, limits: options.Limits,
 		interval: options.ActivityInterval, chunkSize: options.ChunkSize, onEnded: options.OnEnded, pending: pendingUses{uses: map[pendingKey]pendingUse{}},
 	}
-	s.reads, s.writes = newPipelines(eng)
 	if eng.pool != nil {
 		s.spares = make(chan struct{}, sparesOf(eng.pool.Config().MaxConns))
 	}
@@ -136,7 +135,7 @@ func connect(ctx context.Context, dialect gorm.Dialector, eng engine, options Op
 	if !s.distributed && eng.name == postgresName {
 		s.distributed, err = hasCitus(db.WithContext(ctx))
 	}
-	s.reads.alone, s.writes.alone = s.distributed, s.distributed
+	s.makePipelines()
 	return s, err
 }
 
