@@ -111,11 +111,7 @@ func (q querier) touch(session Session, used time.Time, activity Activity) error
 
 // touched runs a statement that gives a row when it has found an active session.
 func (q querier) touched(st *statement) error {
-	touched := false
-	err := q.run(st, func(rows) error {
-		touched = true
-		return nil
-	})
+	touched, err := q.found(st)
 	if err == nil && !touched {
 		return ErrEnded
 	}

@@ -45,12 +45,10 @@ func (s *Store) RevokeSession(ctx context.Context, sel Selection, id string, by 
 func (s *Store) revokeOne(ctx context.Context, sel Selection, id string, trail trail) (bool, error) {
 	ended := false
 	what := changing{*sel.tenant, id, []watermark{{TenantID: *sel.tenant}}}
-	err := s.change(ctx, "revoke session", what, func(q querier) error {
-		if ended = false; s.onOneServer() {
-			return q.run(s.revokeStatement(sel, id, trail), func(rows) error {
-				ended = true
-				return nil
-			})
+	err := s.change(ctx, "revoke session", what, func(q querier) (err error) {
+		if s.onOneServer() {
+			ended, err = q.found(s.revokeStatement(sel, id, trail))
+			return err
 		}
 		r := revocation{querier: q, sel: sel, trail: trail}
 		ids, err := r.endWhere(Revoked, func(st *statement) {

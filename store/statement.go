@@ -181,6 +181,16 @@ func (q querier) run(st *statement, scan func(rows) error) error {
 	})
 }
 
+// found runs a statement and reports whether it gave a row.
+func (q querier) found(st *statement) (bool, error) {
+	found := false
+	err := q.run(st, func(rows) error {
+		found = true
+		return nil
+	})
+	return found, err
+}
+
 // change runs do, which sends one statement on PostgreSQL and there needs no transaction around it, all or nothing, and
 // again when the database asks for it.
 func (s *Store) change(ctx context.Context, operation string, what changing, do func(querier) error) error {
