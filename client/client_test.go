@@ -24,6 +24,7 @@ import (
 type script struct {
 	mu      sync.Mutex
 	asked   []string
+	keys    []string // Idempotency-Key, of those that have one
 	answers []http.HandlerFunc
 }
 
@@ -34,6 +35,7 @@ func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Body != nil {
 		body, _ = io.ReadAll(r.Body)
 	}
+	s.keys = append(s.keys, r.Header.Values("Idempotency-Key")...)
 	s.asked = append(s.asked, strings.TrimSpace(r.Method+" "+r.Header.Get("Authorization")+" "+string(body)))
 	s.answers[min(len(s.asked), len(s.answers))-1](w, r)
 }
@@ -89,6 +91,11 @@ func TestRetries(t *testing.T) {
 		_, err := api.RevokeAllTenantSessionsWithResponse(t.Context(), "acme")
 		return err
 	}
+	use := func(t *testing.T, api *gen.ClientWithResponses) error {
+		t.Helper()
+		_, err := api.RecordSessionActivityWithResponse(t.Context(), "s-1", gen.SessionActivity{})
+		return err
+	}
 	unavailable, tooMany := answer(503, busy), answer(429, `{"detail": "Too many."}`)
 	for name, c := range map[string]struct {
 		call   func(*testing.T, *gen.ClientWithResponses) error
@@ -101,7 +108,8 @@ func TestRetries(t *testing.T) {
 		"GET after 429":        {list, tooMany, answer(200, `{}`), []string{"GET Bearer t", "GET Bearer t"}, 0},
 		"DELETE after 503":     {remove, unavailable, answer(204, ""), []string{"DELETE Bearer t", "DELETE Bearer t"}, 0},
 		"PUT with its body":    {put, unavailable, answer(204, ""), slices.Repeat([]string{`PUT Bearer t {"application_name":"Wiki"}`}, 2), 0},
-		"POST never":           {all, unavailable, answer(200, `{}`), []string{"POST Bearer t"}, 503},
+		"POST never":           {use, unavailable, answer(204, ""), []string{"POST Bearer t {}"}, 503},
+		"POST that ends":       {all, unavailable, answer(200, `{}`), slices.Repeat([]string{"POST Bearer t"}, 2), 0},
 		"500 never":            {list, answer(500, `{"detail": "x"}`), answer(200, `{}`), []string{"GET Bearer t"}, 500},
 		"three tries, no more": {list, unavailable, unavailable, slices.Repeat([]string{"GET Bearer t"}, 3), 503},
 		"not after an hour":    {list, answer(503, busy, "Retry-After", "3600"), answer(200, `{}`), []string{"GET Bearer t"}, 503},
@@ -118,6 +126,13 @@ func TestRetries(t *testing.T) {
 					assert.Equal(t, c.status, refused.Status)
 				}
 				assert.Equal(t, c.asked, server.asked)
+				if name == "POST that ends" {
+					require.Len(t, server.keys, 2)
+					assert.Len(t, server.keys[0], 36)
+					assert.Equal(t, server.keys[0], server.keys[1], "both are one call")
+				} else {
+					assert.Empty(t, server.keys)
+				}
 			})
 		})
 	}

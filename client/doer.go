@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/sethvargo/go-retry"
 )
 
@@ -17,6 +19,9 @@ const (
 	longestWait = 30 * time.Second
 )
 
+// idempotencyKey is the header by which the server recognizes a call that is sent again.
+const idempotencyKey = "Idempotency-Key"
+
 // doer sends requests for the generated client, which hands its errors on unchanged.
 type doer struct {
 	http    http.Client
@@ -26,6 +31,9 @@ type doer struct {
 
 // Do sends a request, more than once when that is safe and promises something. An answer other than 2xx is an error.
 func (d *doer) Do(request *http.Request) (*http.Response, error) {
+	if request.Method == http.MethodPost && endsSessions(request.URL.Path) && request.Header.Get(idempotencyKey) == "" {
+		request.Header.Set(idempotencyKey, uuid.NewString())
+	}
 	asked := time.Duration(0)
 	exponential := retry.WithJitterPercent(20, retry.NewExponential(firstWait))
 	backoff := retry.WithMaxRetries(d.retries, retry.BackoffFunc(func() (time.Duration, bool) {
@@ -42,13 +50,21 @@ func (d *doer) Do(request *http.Request) (*http.Response, error) {
 	})
 }
 
-// worthRetrying reports whether the same request may be sent again (it is idempotent: RFC 9110, section 9.2.2) and might
-// be answered otherwise soon.
+// endsSessions reports whether a POST to this path ends sessions. Sent again under the same key it answers what the first one
+// did, though the answer to that was lost.
+func endsSessions(path string) bool {
+	return strings.HasSuffix(path, "/revoke-all") || strings.HasSuffix(path, "/revoke")
+}
+
+// worthRetrying reports whether the same request may be sent again (it is idempotent: RFC 9110, section 9.2.2, or by its key) and
+// might be answered otherwise soon.
 func (d *doer) worthRetrying(request *http.Request, refused *Error) bool {
 	switch request.Method {
 	case http.MethodGet, http.MethodPut, http.MethodDelete:
 	default:
-		return false
+		if request.Header.Get(idempotencyKey) == "" {
+			return false
+		}
 	}
 	if request.Body != nil && request.GetBody == nil {
 		return false // the body was read, and cannot be read again

@@ -13,18 +13,31 @@ import (
 const (
 	// reasonHeader is where a caller may say why sessions are ended.
 	reasonHeader = "X-Revoke-Reason"
+	// idempotencyHeader is where a caller may say which call this is, so that it can be repeated when its answer was lost
+	// (draft-ietf-httpapi-idempotency-key-header).
+	idempotencyHeader = "Idempotency-Key"
 	// maxReason bounds a reason, in characters.
 	maxReason = 255
 )
 
-type reasonKey struct{}
+type (
+	reasonKey      struct{}
+	idempotencyKey struct{}
+)
 
-// withReason keeps the caller's reason for the audit trail.
-func withReason(next echo.HandlerFunc) echo.HandlerFunc {
+// withCallHeaders keeps what the headers say of a call that ends sessions: the caller's reason, and which call it is.
+func withCallHeaders(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		if reason := c.Request().Header.Get(reasonHeader); reason != "" {
-			ctx := context.WithValue(c.Request().Context(), reasonKey{}, plainReason(reason))
-			c.SetRequest(c.Request().WithContext(ctx))
+		request := c.Request()
+		ctx := request.Context()
+		if reason := request.Header.Get(reasonHeader); reason != "" {
+			ctx = context.WithValue(ctx, reasonKey{}, plainReason(reason))
+		}
+		if key := request.Header.Get(idempotencyHeader); key != "" {
+			ctx = context.WithValue(ctx, idempotencyKey{}, key)
+		}
+		if ctx != request.Context() {
+			c.SetRequest(request.WithContext(ctx))
 		}
 		return next(c)
 	}
@@ -47,5 +60,6 @@ func plainReason(text string) string {
 func actor(ctx context.Context) store.Actor {
 	who := caller(ctx)
 	reason, _ := ctx.Value(reasonKey{}).(string)
-	return store.Actor{Subject: who.Subject, ClientID: who.ClientID, RequestID: requestID(ctx), Reason: reason}
+	key, _ := ctx.Value(idempotencyKey{}).(string)
+	return store.Actor{Subject: who.Subject, ClientID: who.ClientID, RequestID: requestID(ctx), Reason: reason, IdempotencyKey: key}
 }

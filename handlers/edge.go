@@ -63,7 +63,7 @@ func crossOrigin(origins []string) echo.MiddlewareFunc {
 		AllowedOrigins: origins,
 		AllowedMethods: []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete},
 		AllowedHeaders: []string{
-			echo.HeaderAuthorization, echo.HeaderContentType, echo.HeaderXRequestID, reasonHeader, "Traceparent", "Tracestate",
+			echo.HeaderAuthorization, echo.HeaderContentType, echo.HeaderXRequestID, reasonHeader, idempotencyHeader, "Traceparent", "Tracestate",
 		},
 		ExposedHeaders:       []string{echo.HeaderXRequestID, echo.HeaderRetryAfter, echo.HeaderWWWAuthenticate},
 		MaxAge:               preflightAge,

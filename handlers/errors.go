@@ -66,6 +66,8 @@ func (h errorHandler) status(err error, c echo.Context) (int, string) {
 			return http.StatusForbidden, refused.Detail()
 		}
 		return http.StatusUnauthorized, refused.Detail()
+	case errors.Is(err, store.ErrOutOfScope):
+		return h.status(auth.NotYourTenant(), c)
 	case errors.Is(err, errNoPath):
 		return http.StatusNotFound, "Not Found"
 	case errors.Is(err, store.ErrNotFound):

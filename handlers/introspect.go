@@ -47,11 +47,7 @@ func (s *Server) good(ctx context.Context, subject auth.Caller) (bool, error) {
 	if subject.TenantID != "" {
 		selection = selection.InTenant(subject.TenantID)
 	}
-	session, err := s.store.GetSession(ctx, selection, subject.SessionID)
-	if errors.Is(err, store.ErrNotFound) {
-		return false, nil
-	}
-	return err == nil && session.Active(s.now()), err
+	return s.store.SessionActive(ctx, selection, subject.SessionID)
 }
 
 // ToAPIIntrospection is the answer for a token that is good.

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -10,19 +11,19 @@ import (
 	"github.com/sessiond/sessiond/store"
 )
 
-// clockSkew is how far a service's clock may be ahead of ours.
-const clockSkew = time.Minute
+// maxClockSkew is how far a service's clock may be ahead of ours.
+const maxClockSkew = 5 * time.Minute
 
 // RegisterSession serves POST /api/v1/lifecycle/sessions.
 func (s *Server) RegisterSession(ctx context.Context, request gen.RegisterSessionRequestObject) (gen.RegisterSessionResponseObject, error) {
+	if err := s.plausible(*request.Body); err != nil {
+		return nil, err
+	}
 	session := s.FromAPIRegistration(*request.Body)
-	if err := s.plausible(session); err != nil {
-		return nil, err
+	if session.PartnerID != nil && caller(ctx).PartnerID != "" && *session.PartnerID != caller(ctx).PartnerID {
+		return nil, auth.NotYourTenant() // also where the token is confined to a tenant
 	}
-	if err := confine(ctx, &session); err != nil {
-		return nil, err
-	}
-	registered, created, err := s.store.RegisterSession(ctx, session, actor(ctx))
+	registered, created, err := s.store.RegisterSession(ctx, reach(ctx), session, actor(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -40,38 +41,37 @@ func (s *Server) RegisterSession(ctx context.Context, request gen.RegisterSessio
 	return gen.RegisterSession200JSONResponse{Body: body}, nil
 }
 
-// plausible holds the times of a registration against each other and the clock.
-func (s *Server) plausible(session store.Session) error {
-	created := session.CreatedAt
-	if created.IsZero() {
-		created = s.now()
+// plausible holds the times of a registration against each other and the clock: what no login can have is refused.
+func (s *Server) plausible(body gen.SessionRegistration) error {
+	if err := cmp.Or(inRange("created_at", body.CreatedAt), inRange("expires_at", &body.ExpiresAt)); err != nil {
+		return err
+	}
+	now := s.now()
+	created := now
+	if body.CreatedAt != nil {
+		created = *body.CreatedAt
 	}
 	switch {
-	case created.After(s.now().Add(clockSkew)):
+	case created.After(now.Add(maxClockSkew)):
 		return validation.ValueError("created_at is in the future", "body", "created_at")
-	case !session.CreatedAt.IsZero() && !session.ExpiresAt.After(created):
+	case created.Before(time.Unix(0, 0)):
+		return validation.ValueError("created_at is before 1970", "body", "created_at")
+	case !body.ExpiresAt.After(created):
 		return validation.ValueError("expires_at must be after created_at", "body", "expires_at")
 	default:
 		return nil
 	}
 }
 
-// confine keeps the service of one tenant or partner to what is theirs.
-func confine(ctx context.Context, session *store.Session) error {
-	granted, ok := auth.ReachFromContext(ctx)
-	switch {
-	case !ok, granted.TenantID != "" && granted.TenantID != session.TenantID:
-		return auth.NotYourTenant()
-	case granted.PartnerID == "":
-		return nil
-	case session.PartnerID == nil:
-		session.PartnerID = &granted.PartnerID
-		return nil
-	case *session.PartnerID != granted.PartnerID:
-		return auth.NotYourTenant()
-	default:
+// inRange refuses a time whose year in UTC has not four digits: it has no form in RFC 3339, so no answer could show it.
+func inRange(member string, at *time.Time) error {
+	if at == nil {
 		return nil
 	}
+	if year := at.UTC().Year(); year < 1 || year > 9999 {
+		return validation.ValueError(member+" must be in the years 0001 to 9999 in UTC", "body", member)
+	}
+	return nil
 }
 
 // RecordSessionActivity serves POST /api/v1/lifecycle/sessions/{session_id}/activity.
@@ -79,6 +79,9 @@ func (s *Server) RecordSessionActivity(ctx context.Context, request gen.RecordSe
 	var activity store.Activity
 	if request.Body != nil {
 		activity = s.FromAPIActivity(*request.Body)
+	}
+	if err := inRange("expires_at", activity.ExpiresAt); err != nil {
+		return nil, err
 	}
 	if err := s.store.RecordActivity(ctx, reach(ctx), request.SessionId, activity, actor(ctx)); err != nil {
 		return nil, err
@@ -90,6 +93,9 @@ func (s *Server) RecordSessionActivity(ctx context.Context, request gen.RecordSe
 func (s *Server) RecordSessionApp(ctx context.Context, request gen.RecordSessionAppRequestObject) (gen.RecordSessionAppResponseObject, error) {
 	app := store.App{
 		SessionID: request.SessionId, ApplicationID: request.ApplicationId, ApplicationName: request.Body.ApplicationName,
+	}
+	if err := inRange("accessed_at", request.Body.AccessedAt); err != nil {
+		return nil, err
 	}
 	if request.Body.AccessedAt != nil {
 		app.AccessedAt = *request.Body.AccessedAt

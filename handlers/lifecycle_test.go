@@ -49,21 +49,36 @@ func TestRegisterSession(t *testing.T) {
 func TestRegisterSessionOfOneTenant(t *testing.T) {
 	onBothEngines(t, func(f *fixture) {
 		t := f.t
-		body := map[string]any{"user_id": "u1", "tenant_id": "acme", "expires_at": "2026-01-16T08:00:00Z"}
 		confined := func(request auth.TokenRequest) string {
 			request.Subject, request.Scope = "idp", "sessions:ingest"
 			return f.token(request)
 		}
-		post := func(token string) answer { return f.do(http.MethodPost, "/api/v1/lifecycle/sessions", token, body) }
-		post(confined(auth.TokenRequest{TenantID: "other"})).want(http.StatusForbidden)
-		post(confined(auth.TokenRequest{TenantID: "acme"})).want(http.StatusCreated)
-		post(confined(auth.TokenRequest{PartnerID: "north"})).want(http.StatusCreated)
-		owner, err := f.store.TenantPartner(t.Context(), "acme")
-		require.NoError(t, err)
-		assert.Equal(t, "north", owner, "a partner's service registers for its partner")
-		body["partner_id"] = "north"
-		post(confined(auth.TokenRequest{PartnerID: "south"})).want(http.StatusForbidden)
-		post(f.tenant("acme")).want(http.StatusForbidden)
+		post := func(tenantID, partnerID, token string) answer {
+			body := map[string]any{"user_id": "u1", "tenant_id": tenantID, "expires_at": "2026-01-16T08:00:00Z"}
+			if partnerID != "" {
+				body["partner_id"] = partnerID
+			}
+			return f.do(http.MethodPost, "/api/v1/lifecycle/sessions", token, body)
+		}
+		owner := func(tenantID string) string {
+			partnerID, err := f.store.TenantPartner(t.Context(), tenantID)
+			require.NoError(t, err)
+			return partnerID
+		}
+		post("acme", "", confined(auth.TokenRequest{TenantID: "other"})).want(http.StatusForbidden)
+		post("acme", "", confined(auth.TokenRequest{TenantID: "acme"})).want(http.StatusCreated)
+		refused := post("acme", "", confined(auth.TokenRequest{PartnerID: "north"})).want(http.StatusForbidden)
+		assert.Equal(t, "The token does not reach this tenant.", refused.detail())
+		assert.Empty(t, owner("acme"), "a tenant that has sessions and no partner is not to be had")
+		post("acme", "north", confined(auth.TokenRequest{TenantID: "acme"})).want(http.StatusForbidden)
+		post("fresh", "", confined(auth.TokenRequest{PartnerID: "north"})).want(http.StatusCreated)
+		assert.Equal(t, "north", owner("fresh"), "a partner's service makes tenants of its partner")
+		post("fresh", "north", confined(auth.TokenRequest{PartnerID: "south"})).want(http.StatusForbidden)
+		post("fresh", "north", confined(auth.TokenRequest{TenantID: "fresh", PartnerID: "south"})).want(http.StatusForbidden)
+		post("unborn", "north", confined(auth.TokenRequest{TenantID: "unborn", PartnerID: "south"})).want(http.StatusForbidden)
+		post("acme", "", f.tenant("acme")).want(http.StatusForbidden)
+		post("acme", "north", f.service()).want(http.StatusCreated)
+		assert.Equal(t, "north", owner("acme"), "the platform's service may say so")
 
 		f.register("acme", "u1", "s1")
 		foreign := confined(auth.TokenRequest{TenantID: "other"})
@@ -75,15 +90,40 @@ func TestRegisterSessionOfOneTenant(t *testing.T) {
 func TestRegisterSessionImplausibleTimes(t *testing.T) {
 	onBothEngines(t, func(f *fixture) {
 		t := f.t
-		for member, times := range map[string][2]string{
-			"created_at": {"2026-01-15T12:02:00Z", "2026-01-16T08:00:00Z"},
-			"expires_at": {"2026-01-15T10:00:00Z", "2026-01-15T10:00:00Z"},
+		for _, c := range []struct{ created, expires, member string }{ // it is 12:00:00.123456
+			{"2026-01-15T12:05:01Z", "2026-01-16T08:00:00Z", "created_at"},
+			{"1969-12-31T23:59:59.999999Z", "2026-01-16T08:00:00Z", "created_at"},
+			{"0001-01-01T00:00:00Z", "2026-01-16T08:00:00Z", "created_at"},
+			{"0001-01-01T00:00:00+01:00", "2026-01-16T08:00:00Z", "created_at"},
+			{"9999-12-31T23:59:59-01:00", "9999-12-31T23:59:59-01:00", "created_at"},
+			{"2026-01-15T12:00:00Z", "9999-12-31T23:59:59-01:00", "expires_at"},
+			{"2026-01-15T12:00:00Z", "0001-01-01T00:00:00+01:00", "expires_at"},
+			{"2026-01-15T10:00:00Z", "2026-01-15T10:00:00Z", "expires_at"},
+			{"2026-01-15T10:00:00Z", "2026-01-15T09:00:00Z", "expires_at"},
+			{"", "2026-01-15T12:00:00Z", "expires_at"},
+			{"", "2026-01-15T12:00:00.123456Z", "expires_at"},
+			{"2026-01-15T12:05:00Z", "2026-01-16T08:00:00Z", ""},
+			{"1970-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z", ""},
+			{"2026-01-15T10:00:00Z", "2026-01-15T10:00:00.000001Z", ""},
+			{"", "2026-01-15T12:00:00.123457Z", ""},
 		} {
-			got := f.do(http.MethodPost, "/api/v1/lifecycle/sessions", f.service(), map[string]any{
-				"user_id": "u1", "tenant_id": "acme", "created_at": times[0], "expires_at": times[1],
-			}).want(http.StatusUnprocessableEntity)
-			assert.Contains(t, got.body, `{"loc":["body","`+member+`"],"msg":"Value error, `)
+			body := map[string]any{"user_id": "u1", "tenant_id": "acme", "expires_at": c.expires}
+			if c.created != "" {
+				body["created_at"] = c.created
+			}
+			got := f.do(http.MethodPost, "/api/v1/lifecycle/sessions", f.service(), body)
+			if c.member == "" {
+				got.want(http.StatusCreated)
+				continue
+			}
+			assert.Contains(t, got.want(http.StatusUnprocessableEntity).body, `{"loc":["body","`+c.member+`"],"msg":"Value error, `, "%+v", c)
 		}
+		f.register("acme", "u1", "s1")
+		for at, want := range map[string]int{"9999-12-31T23:59:59-01:00": http.StatusUnprocessableEntity, "0001-01-01T00:00:00+01:00": http.StatusUnprocessableEntity, "9999-12-31T23:59:59Z": http.StatusNoContent} {
+			f.do(http.MethodPut, "/api/v1/lifecycle/sessions/s1/apps/wiki", f.service(), map[string]any{"application_name": "x", "accessed_at": at}).want(want)
+			f.do(http.MethodPost, "/api/v1/lifecycle/sessions/s1/activity", f.service(), map[string]any{"expires_at": at}).want(want)
+		}
+		f.do(http.MethodGet, "/api/v1/admin/sessions/s1", f.admin(), nil).want(http.StatusOK)
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/sessiond/sessiond/internal/auth"
 	"github.com/sessiond/sessiond/store"
 	"github.com/sessiond/sessiond/store/storetest"
 )
@@ -72,6 +73,75 @@ func TestAClockThatJumps(t *testing.T) {
 			assert.Equal(t, []string{name("spared")}, f.activeIDs(name("acme")))
 			assert.Empty(t, f.activeIDs(name("globex")))
 			f.do(http.MethodGet, "/api/v1/me/sessions", f.user(name("acme"), "ada", name("spared")), nil).want(http.StatusOK)
+		}
+	})
+}
+
+// TestWhatHasEndedStaysEnded, whatever tenant the token names and also when its row is deleted.
+func TestWhatHasEndedStaysEnded(t *testing.T) {
+	onBothEngines(t, func(f *fixture) {
+		t := f.t
+		for _, id := range []string{"revoked", "erased", "purged"} {
+			f.register("acme", id, id)
+		}
+		f.register("globex", "purged", "good")
+		f.do(http.MethodDelete, "/api/v1/admin/sessions/revoked", f.admin(), nil).want(http.StatusNoContent)
+		f.do(http.MethodDelete, "/api/v1/admin/sessions/purged", f.admin(), nil).want(http.StatusNoContent)
+		_, err := f.store.EraseUser(t.Context(), "acme", "erased", store.Actor{})
+		require.NoError(t, err)
+		f.clock.Advance(time.Second)
+		_, err = f.store.PurgeEnded(t.Context(), f.clock.Now(), 100)
+		require.NoError(t, err)
+		for _, id := range []string{"revoked", "erased", "purged"} {
+			for _, tenantID := range []string{"acme", "globex", ""} {
+				token := f.user(tenantID, id, id)
+				for _, request := range [][2]string{{http.MethodGet, "/api/v1/me/sessions"}, {http.MethodPost, "/api/v1/me/sessions/revoke-all"}, {http.MethodDelete, "/api/v1/me/sessions/x"}} {
+					got := f.do(request[0], request[1], token, nil).want(http.StatusUnauthorized)
+					assert.Equal(t, "The session has ended.", got.detail(), "%s in %q", id, tenantID)
+				}
+				assert.JSONEq(t, `{"active": false}`, f.do(http.MethodPost, "/oauth2/introspect", f.service(), "token="+token,
+					"Content-Type", "application/x-www-form-urlencoded").want(http.StatusOK).body)
+			}
+			again := f.do(http.MethodPost, "/api/v1/lifecycle/sessions", f.service(), map[string]any{
+				"id": id, "tenant_id": "acme", "user_id": id, "expires_at": "2026-01-16T08:00:00Z",
+			}).want(http.StatusConflict)
+			assert.Equal(t, "The session has ended.", again.detail())
+		}
+		f.do(http.MethodGet, "/api/v1/me/sessions", f.user("acme", "purged", "good"), nil).want(http.StatusOK)
+		f.do(http.MethodGet, "/api/v1/me/sessions", f.user("acme", "purged", "unknown"), nil).want(http.StatusOK)
+	})
+}
+
+// TestIdempotencyKey repeats a call whose answer was lost.
+func TestIdempotencyKey(t *testing.T) {
+	onBothEngines(t, func(f *fixture) {
+		t := f.t
+		end := func(key string) []string {
+			return f.do(http.MethodPost, "/api/v1/tenants/acme/sessions/revoke-all", f.tenant("acme"), nil, "Idempotency-Key", key).revoked()
+		}
+		f.register("acme", "u1", "s1")
+		f.register("acme", "u2", "s2")
+		assert.Equal(t, []string{"s1", "s2"}, end("k1"))
+		assert.Equal(t, []string{"s1", "s2"}, end("k1"))
+		assert.Empty(t, end("k2"))
+		f.clock.Advance(time.Second)
+		f.register("acme", "u1", "s3")
+		assert.Equal(t, []string{"s1", "s2"}, end("k1"), "that call again")
+		assert.Equal(t, []string{"s3"}, end(strings.Repeat("é", 300)), "another key")
+		for path, body := range map[string]any{
+			"/api/v1/admin/sessions/revoke-all":             map[string]any{"tenant_id": "acme"},
+			"/api/v1/tenants/acme/sessions/users/u1/revoke": map[string]any{"revoke_all": true},
+			"/api/v1/tenants/acme/sessions/users/u2/revoke": map[string]any{"session_ids": []string{"u2/api/v1/tenants/acme/sessions/users/u2/revoke"}},
+			"/api/v1/me/sessions/revoke-all":                nil,
+		} {
+			f.clock.Advance(time.Second)
+			for _, userID := range []string{"u1", "u2", "operator"} {
+				f.register("acme", userID, userID+path)
+			}
+			caller := f.token(auth.TokenRequest{Subject: "operator", Scope: "admin:sessions:write"})
+			first := f.do(http.MethodPost, path, caller, body, "Idempotency-Key", "k1").revoked()
+			assert.NotEmpty(t, first)
+			assert.Equal(t, first, f.do(http.MethodPost, path, caller, body, "Idempotency-Key", "k1").revoked(), path)
 		}
 	})
 }

@@ -105,7 +105,11 @@ func (w *world) restore() {
 		if len(ids) == 0 {
 			w.count++
 			w.sessions[p] = fmt.Sprintf("%s-%d", p, w.count)
-			w.register(string(p), "ada", w.sessions[p], "partner_id", p.partner())
+			var owner []string
+			if p.partner() != "" {
+				owner = []string{"partner_id", p.partner()}
+			}
+			w.register(string(p), "ada", w.sessions[p], owner...)
 		}
 	}
 }
@@ -114,7 +118,7 @@ func (w *world) active() map[place][]string {
 	w.t.Helper()
 	sessions, _, err := w.store.ListSessions(w.t.Context(), store.Everywhere(), store.Page{ActiveOnly: true})
 	require.NoError(w.t, err)
-	all := map[place][]string{own: {}, sibling: {}, stranger: {}}
+	all := map[place][]string{own: {}, sibling: {}, stranger: {}, direct: {}}
 	for _, s := range sessions {
 		if p := place(s.TenantID); all[p] != nil {
 			all[p] = append(all[p], s.ID)

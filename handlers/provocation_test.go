@@ -131,8 +131,8 @@ type broken struct {
 
 func (b broken) TenantPartner(context.Context, string) (string, error) { return "", b.err }
 
-func (b broken) GetSession(context.Context, store.Selection, string) (store.Session, error) {
-	return store.Session{}, b.err
+func (b broken) SessionActive(context.Context, store.Selection, string) (bool, error) {
+	return false, b.err
 }
 
 func (b broken) GetSessionWithApps(context.Context, store.Selection, string) (store.Session, []store.App, error) {
@@ -159,7 +159,7 @@ func (b broken) RevokeAllSessions(context.Context, store.Selection, string, stor
 	return nil, b.err
 }
 
-func (b broken) RegisterSession(context.Context, store.Session, store.Actor) (store.Session, bool, error) {
+func (b broken) RegisterSession(context.Context, store.Selection, store.Session, store.Actor) (store.Session, bool, error) {
 	return store.Session{}, false, b.err
 }
 

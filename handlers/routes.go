@@ -61,6 +61,6 @@ func NewHandler(config Config) (http.Handler, error) {
 	public := func(c echo.Context) bool { return around.owns(c.Request().URL.Path) || c.Path() == logoutPath }
 	e.Use(auth.Authenticate(config.Verifier, config.Store, public))
 	e.Use(edge.authenticated...)
-	e.Use(validator.Middleware(), withReason)
+	e.Use(validator.Middleware(), withCallHeaders)
 	return e, nil
 }

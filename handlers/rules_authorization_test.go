@@ -9,17 +9,18 @@ import (
 )
 
 // place is a tenant of the small world in which everyone asks for everything. Each has one active session, of a user
-// called ada, and those are four different people.
+// called ada, and those are different people.
 type place string
 
 const (
 	own      place = "acme"    // the callers' tenant, where they have one
 	sibling  place = "initech" // another tenant of their partner
 	stranger place = "globex"  // a tenant of another partner
+	direct   place = "direct"  // a tenant without a partner
 	absent   place = "nowhere" // nobody's
 )
 
-var places = []place{own, sibling, stranger, absent}
+var places = []place{own, sibling, stranger, direct, absent}
 
 func (p place) partner() string {
 	return map[place]string{own: "north", sibling: "north", stranger: "south"}[p]
@@ -41,6 +42,8 @@ func askers() []asker {
 		{name: "malformed", bad: "malformed"},
 		{name: "expired", bad: "expired", token: auth.TokenRequest{Subject: "ada", Scope: everything}},
 		{name: "revoked", bad: "revoked", token: auth.TokenRequest{Subject: "ada", TenantID: string(own), Scope: everything}},
+		{name: "revoked, token of another tenant", bad: "revoked", token: auth.TokenRequest{Subject: "ada", TenantID: string(stranger), Scope: everything}},
+		{name: "revoked, token of no tenant", bad: "revoked", token: auth.TokenRequest{Subject: "ada", Scope: everything}},
 		{name: "user", token: auth.TokenRequest{Subject: "ada", TenantID: string(own)}},
 		{name: "user of a partner's tenant", token: auth.TokenRequest{Subject: "ada", TenantID: string(own), PartnerID: "north"}},
 		{name: "user without a tenant", token: auth.TokenRequest{Subject: "ada"}},
@@ -149,10 +152,8 @@ func (a asker) registers(rule auth.Rule, tenant place) want {
 	switch {
 	case a.reaches(rule, tenant), tenant == absent && a.token.TenantID == "": // a new tenant becomes its partner's
 		return want{status: http.StatusCreated, done: []place{tenant}}
-	case a.token.TenantID != "":
-		return want{status: http.StatusForbidden}
 	default:
-		return want{status: http.StatusConflict} // nothing in the token says whose the tenant is
+		return want{status: http.StatusForbidden} // a tenant that is known becomes nobody's by this
 	}
 }
 

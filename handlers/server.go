@@ -26,14 +26,14 @@ type Store interface {
 	auth.SessionChecker
 	auth.TenantPartners
 	Ping(ctx context.Context) error
-	GetSession(ctx context.Context, sel store.Selection, id string) (store.Session, error)
+	SessionActive(ctx context.Context, sel store.Selection, id string) (bool, error)
 	GetSessionWithApps(ctx context.Context, sel store.Selection, id string) (store.Session, []store.App, error)
 	ListSessions(ctx context.Context, sel store.Selection, page store.Page) ([]store.ListItem, int, error)
 	TenantStats(ctx context.Context, tenantID string) (store.Stats, error)
 	RevokeSession(ctx context.Context, sel store.Selection, id string, by store.Actor) (bool, error)
 	RevokeSessions(ctx context.Context, sel store.Selection, ids []string, by store.Actor) ([]string, error)
 	RevokeAllSessions(ctx context.Context, sel store.Selection, except string, by store.Actor) ([]string, error)
-	RegisterSession(ctx context.Context, session store.Session, by store.Actor) (store.Session, bool, error)
+	RegisterSession(ctx context.Context, sel store.Selection, session store.Session, by store.Actor) (store.Session, bool, error)
 	RecordActivity(ctx context.Context, sel store.Selection, id string, activity store.Activity, by store.Actor) error
 	RecordApp(ctx context.Context, sel store.Selection, app store.App, by store.Actor) error
 }

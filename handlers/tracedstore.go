@@ -34,7 +34,7 @@ func finish(span trace.Span, err error) {
 // answered reports whether an error is what the store has to say about a request, rather than a failure.
 func answered(err error) bool {
 	for _, answer := range []error{
-		store.ErrNotFound, store.ErrTaken, store.ErrEnded, store.ErrOtherPartner, store.ErrTooOld, store.ErrTooMany,
+		store.ErrNotFound, store.ErrTaken, store.ErrEnded, store.ErrOtherPartner, store.ErrOutOfScope, store.ErrTooOld, store.ErrTooMany,
 	} {
 		if errors.Is(err, answer) {
 			return true
@@ -64,11 +64,11 @@ func (s tracedStore) TenantPartner(ctx context.Context, tenantID string) (partne
 	return s.store.TenantPartner(ctx, tenantID)
 }
 
-// GetSession implements Store.
-func (s tracedStore) GetSession(ctx context.Context, sel store.Selection, id string) (found store.Session, err error) {
-	ctx, span := s.begin(ctx, "GetSession")
+// SessionActive implements Store.
+func (s tracedStore) SessionActive(ctx context.Context, sel store.Selection, id string) (active bool, err error) {
+	ctx, span := s.begin(ctx, "SessionActive")
 	defer func() { finish(span, err) }()
-	return s.store.GetSession(ctx, sel, id)
+	return s.store.SessionActive(ctx, sel, id)
 }
 
 // GetSessionWithApps implements Store.
@@ -114,10 +114,12 @@ func (s tracedStore) RevokeAllSessions(ctx context.Context, sel store.Selection,
 }
 
 // RegisterSession implements Store.
-func (s tracedStore) RegisterSession(ctx context.Context, session store.Session, by store.Actor) (kept store.Session, created bool, err error) {
+func (s tracedStore) RegisterSession(
+	ctx context.Context, sel store.Selection, session store.Session, by store.Actor,
+) (kept store.Session, created bool, err error) {
 	ctx, span := s.begin(ctx, "RegisterSession")
 	defer func() { finish(span, err) }()
-	return s.store.RegisterSession(ctx, session, by)
+	return s.store.RegisterSession(ctx, sel, session, by)
 }
 
 // RecordActivity implements Store.

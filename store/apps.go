@@ -12,7 +12,7 @@ import (
 // for a session outside the selection and ErrEnded for one that has ended. TenantID of the App is not looked at.
 func (s *Store) RecordApp(ctx context.Context, sel Selection, app App, by Actor) error {
 	if app.AccessedAt.IsZero() {
-		app.AccessedAt = s.now()
+		app.AccessedAt = s.clock()
 	}
 	app.AccessedAt = timestamp(app.AccessedAt)
 	return s.write(ctx, "record application", func(tx *gorm.DB) error {

@@ -16,6 +16,8 @@ type Actor struct {
 	Subject, ClientID, RequestID string
 	// Reason is what the caller gives, "" when nothing.
 	Reason string
+	// IdempotencyKey tells a call that is repeated from another one like it, "" when the caller gives none.
+	IdempotencyKey string
 }
 
 // What an audit event says happened.
@@ -27,9 +29,11 @@ const (
 	ActionReplaced   = "session.replaced"
 	ActionExpired    = "session.expired" // at its end, by its age
 	ActionIdle       = "session.idle"    // at its end, because it was not used
-	ActionPartner    = "tenant.partner"
-	ActionPurged     = "sessions.purged" // sessions of the tenant that ended before the retention time; Reason has their number
-	ActionErased     = "user.erased"     // the receipt of an erasure; Reason has a digest of the user and numbers, no more
+	ActionPartner    = "tenant.partner"  // the tenant has another partner from now on; Reason names it, "" for none
+	// ActionTenantRevoked: all sessions of the tenant ended at that time; each has an event of its own, which may come later.
+	ActionTenantRevoked = "tenant.revoked"
+	ActionPurged        = "sessions.purged" // sessions of the tenant that ended before the retention time; Reason has their number
+	ActionErased        = "user.erased"     // the receipt of an erasure; Reason has a digest of the user and numbers, no more
 )
 
 // AuditEvent is one change. Together with what was changed it is there or not there.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"time"
 
@@ -41,24 +42,36 @@ func (s *Store) endTenant(ctx context.Context, sel Selection, by Actor) ([]strin
 	}
 	met := &endedByTenant{engine: s.engine, sel: sel}
 	defer met.forget(ctx)
-	ended, err := s.end(ctx, sel, by, func(r revocation) ([]string, error) {
+	ended, err := s.end(ctx, sel, "all but\x00", by, func(r *revocation) ([]string, error) {
 		met.forget(ctx) // an attempt before this one was undone
 		return r.endTenant(met, beside)
 	})
 	if err == nil {
 		err = mapError("revoke sessions", met.readSnapshot(ctx))
+		s.onEnded(Revoked, len(met.ids))
 	}
 	return s.revoked(append(ended, met.ids...), err)
 }
 
 // endTenant does it under the lock of the tenant's watermark.
-func (r revocation) endTenant(met *endedByTenant, beside *spare) ([]string, error) {
-	at, err := r.raise(r.tx, r.sel)
+func (r *revocation) endTenant(met *endedByTenant, beside *spare) ([]string, error) {
+	if err := r.lockAll(); err != nil {
+		return nil, err
+	}
+	ids, err := r.endTenantNow(met, beside)
 	if err != nil {
 		return nil, err
 	}
-	r.trail.at = at
-	n := 0
+	if err := r.advanceCutoff(); err != nil {
+		return nil, err
+	}
+	event := r.trail.event(ActionTenantRevoked, *r.sel.tenant, "", "")
+	return ids, r.tx.Create(&event).Error
+}
+
+// endTenantNow ends few sessions at once; of many it says that they have ended, and remembers how to find them.
+func (r *revocation) endTenantNow(met *endedByTenant, beside *spare) ([]string, error) {
+	n, at := 0, r.trail.at
 	st := r.engine.statement("SELECT ").addTotal(r.sel, true, at)
 	if err := r.run(st, func(row rows) error { return row.Scan(&n) }); err != nil {
 		return nil, err
@@ -66,6 +79,7 @@ func (r revocation) endTenant(met *endedByTenant, beside *spare) ([]string, erro
 	if n <= r.chunkSize {
 		return r.end(Revoked, every)
 	}
+	var err error
 	if met.at = at; beside != nil {
 		met.before, err = r.takeSnapshot(r.ctx, beside)
 	} else {
@@ -135,32 +149,57 @@ func (e *endedByTenant) forget(ctx context.Context) {
 }
 
 // FinishEndings brings up to limit sessions up to date that ended with all of their tenant, and records each in the audit
-// trail, at the time of that call and by its caller. It reports whether there is more to do. It does nothing while another
-// instance is at it; call it every second or so.
+// trail, at the time of that call and by its caller. Tenants take turns, so that none waits for all sessions of another. It
+// reports whether there is more to do. It does nothing while another instance is at it; call it every second or so.
 func (s *Store) FinishEndings(ctx context.Context, limit int) (bool, error) {
 	more := false
 	_, err := s.writeAlone(ctx, "finish endings", endingLock, func(tx *gorm.DB) (int, error) {
-		var endings []tenantEnding
-		// The earliest first: what two met, the first one ended.
-		err := tx.Order("at, operation_id").Limit(2).Find(&endings).Error
-		if more = len(endings) > 0; err != nil || !more {
+		ending, err := s.nextEnding(tx)
+		if errors.Is(err, gorm.ErrRecordNotFound) {
+			more = false
+			return 0, nil
+		}
+		more = true
+		if err != nil {
 			return 0, err
 		}
-		ending := endings[0]
 		r := revocation{querier: querier{Store: s, ctx: ctx, tx: tx}, sel: InTenant(ending.TenantID), trail: ending.trail()}
-		ids, err := r.endWhere(Revoked, func(st *statement) {
-			st.add("tenant_id = ? AND id IN (SELECT id FROM sessions WHERE tenant_id = ?", ending.TenantID, ending.TenantID)
-			st.add(" AND ended_how IS NULL AND "+lasts+" AND created_at <= ?", ending.At, ending.At)
-			// The newest first, which lists show first.
-			st.add(" ORDER BY created_at DESC, id DESC LIMIT " + strconv.Itoa(limit) + s.engine.forUpdate() + ")")
-		})
+		// The newest first, which lists show first.
+		ids, err := r.finish(ending, every, " ORDER BY created_at DESC, id DESC LIMIT "+strconv.Itoa(limit))
 		if err == nil && len(ids) < limit {
-			more = len(endings) > 1
 			err = tx.Where("tenant_id = ? AND operation_id = ?", ending.TenantID, ending.OperationID).Delete(&tenantEnding{}).Error
 		}
 		return len(ids), err
 	})
 	return more && err == nil, err
+}
+
+// nextEnding is that of the tenant whose turn it is. Of one tenant's the earliest comes first: what two met, the first one
+// ended.
+func (s *Store) nextEnding(tx *gorm.DB) (tenantEnding, error) {
+	var ending tenantEnding
+	last, _ := s.finished.Load().(string)
+	err := tx.Order("tenant_id, at, operation_id").Where("tenant_id > ?", last).Take(&ending).Error
+	if errors.Is(err, gorm.ErrRecordNotFound) {
+		err = tx.Order("tenant_id, at, operation_id").Take(&ending).Error
+	}
+	s.finished.Store(ending.TenantID)
+	return ending, err
+}
+
+// finish records of sessions that an ending of all of their tenant has met that they have ended.
+func (r *revocation) finish(ending tenantEnding, also condition, order string) ([]string, error) {
+	ids, err := r.endWhere(Revoked, func(st *statement) {
+		st.add("tenant_id = ? AND id IN (SELECT id FROM sessions WHERE tenant_id = ?", ending.TenantID, ending.TenantID)
+		also(st.add(" AND ended_how IS NULL AND "+lasts+" AND created_at <= ?", ending.At, ending.At))
+		st.add(order + r.engine.forUpdate() + ")")
+	})
+	if err != nil || !r.expires.After(r.keepUntil(r.trail.at, time.Time{})) {
+		return ids, err
+	}
+	// The call did not know how long these would have lived.
+	return ids, r.tx.Model(&watermark{}).Where("tenant_id = ? AND user_id = '' AND keep_until < ?", ending.TenantID, r.expires).
+		Update("keep_until", r.expires).Error
 }
 
 // forUpdate locks the rows of a SELECT, where a database has several writers.

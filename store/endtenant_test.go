@@ -73,7 +73,7 @@ func (e *ending) storm() {
 				return
 			}
 			session := store.Session{TenantID: "acme", ID: fmt.Sprintf("new%d", i), UserID: "ada", ExpiresAt: time.Now().Add(time.Hour)}
-			_, _, err := e.RegisterSession(e.t.Context(), session, store.Actor{})
+			_, _, err := e.RegisterSession(e.t.Context(), store.Everywhere(), session, store.Actor{})
 			if errors.Is(err, store.ErrTooOld) {
 				continue // it came after an ending that it began before
 			}

@@ -16,6 +16,8 @@ var (
 	ErrTaken = errors.New("session id is taken")
 	// ErrEnded: the session has ended and does not come back to life.
 	ErrEnded = errors.New("session has ended")
+	// ErrOutOfScope: the tenant, or the partner that is named for it, is not the caller's.
+	ErrOutOfScope = errors.New("tenant is out of the caller's scope")
 	// ErrOtherPartner: the tenant belongs to another partner.
 	ErrOtherPartner = errors.New("tenant belongs to another partner")
 	// ErrTooOld: the login is from before a revocation of everything of its user or tenant.

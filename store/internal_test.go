@@ -81,7 +81,7 @@ func TestUpkeepThatRunsAgain(t *testing.T) {
 	_, err = s.Migrate(t.Context())
 	require.NoError(t, err)
 	register := func(id string, expires time.Time) {
-		_, _, err := s.RegisterSession(t.Context(), Session{TenantID: "acme", UserID: "u1", ID: id, ExpiresAt: expires}, Actor{})
+		_, _, err := s.RegisterSession(t.Context(), Everywhere(), Session{TenantID: "acme", UserID: "u1", ID: id, ExpiresAt: expires}, Actor{})
 		require.NoError(t, err)
 	}
 	register("early", now.Add(time.Minute))
@@ -119,7 +119,7 @@ func TestADriftIsFoundNamedAndRepaired(t *testing.T) {
 	require.NoError(t, err)
 	for i := range 9 {
 		session := Session{TenantID: "acme", UserID: "u1", ID: fmt.Sprint(i), ExpiresAt: time.Now().Add(time.Hour)}
-		_, _, err := s.RegisterSession(t.Context(), session, Actor{})
+		_, _, err := s.RegisterSession(t.Context(), Everywhere(), session, Actor{})
 		require.NoError(t, err)
 	}
 	require.NoError(t, s.RecordApp(t.Context(), Everywhere(), App{SessionID: "1", ApplicationID: "mail", ApplicationName: "Mail"}, Actor{}))

@@ -145,7 +145,7 @@ func (l listing) limit() int {
 }
 
 // endOfTime is after every time that a session can have.
-var endOfTime = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC) //nolint:gochecknoglobals // a constant but for Go's rules
+var endOfTime = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) //nolint:gochecknoglobals // a constant but for Go's rules
 
 // newestChunks is how many chunks are looked at: twice as many as there are before the page when all are full. Beyond them it
 // could begin nearer, if many were hollow, but a list gets no slower by what is behind the page. Powers of two make for few

@@ -19,7 +19,7 @@ func TestUsersAreCountedAcrossMigrations(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := open(t, store.Options{})
 			register := func(user string, number int) {
-				_, _, err := s.RegisterSession(t.Context(), store.Session{
+				_, _, err := s.RegisterSession(t.Context(), store.Everywhere(), store.Session{
 					TenantID: "acme", ID: fmt.Sprintf("%s-%d", user, number), UserID: user, ExpiresAt: time.Now().Add(time.Hour),
 				}, store.Actor{})
 				require.NoError(t, err)

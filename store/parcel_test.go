@@ -192,7 +192,7 @@ func TestOneStatementForTheSameRow(t *testing.T) {
 			}
 		}, func() {
 			session := store.Session{TenantID: "t0", ID: "new", UserID: "ada", ExpiresAt: time.Now().Add(time.Hour)}
-			_, fresh, err := s.RegisterSession(t.Context(), session, store.Actor{})
+			_, fresh, err := s.RegisterSession(t.Context(), store.Everywhere(), session, store.Actor{})
 			mu.Lock()
 			defer mu.Unlock()
 			if assert.NoError(t, err) && fresh {
@@ -205,7 +205,7 @@ func TestOneStatementForTheSameRow(t *testing.T) {
 	for i := range tenants {
 		calls = append(calls, func() {
 			session := store.Session{TenantID: fmt.Sprintf("t%d", i), ID: "wanted", UserID: "ada", ExpiresAt: time.Now().Add(time.Hour)}
-			_, fresh, err := s.RegisterSession(t.Context(), session, store.Actor{})
+			_, fresh, err := s.RegisterSession(t.Context(), store.Everywhere(), session, store.Actor{})
 			mu.Lock()
 			defer mu.Unlock()
 			if fresh {

@@ -154,7 +154,7 @@ func TestTogetherChanges(t *testing.T) {
 				}, func() {
 					defer done.Done()
 					session := store.Session{TenantID: fmt.Sprintf("t%d", i), ID: fmt.Sprintf("t%d-new%d", i, k), UserID: "ada", ExpiresAt: time.Now().Add(time.Hour)}
-					_, fresh, err := s.RegisterSession(t.Context(), session, store.Actor{})
+					_, fresh, err := s.RegisterSession(t.Context(), store.Everywhere(), session, store.Actor{})
 					mu.Lock()
 					defer mu.Unlock()
 					if assert.NoError(t, err) && fresh {
@@ -253,7 +253,7 @@ func TestOnSeveralNodesEachGoesAlone(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	session := store.Session{TenantID: "t0", ID: "s1", UserID: "ada", ExpiresAt: time.Now().Add(time.Hour)}
-	_, _, err := s.RegisterSession(ctx, session, store.Actor{})
+	_, _, err := s.RegisterSession(ctx, store.Everywhere(), session, store.Actor{})
 	require.NoError(t, err)
 	ended, err := s.RevokeSession(ctx, store.InTenant("t0"), "s1", store.Actor{})
 	require.NoError(t, err)

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,16 +15,58 @@ import (
 // is now, and PartnerID may be left out where the tenant's partner is known. The tenant's Limits bound ExpiresAt and, by
 // ending the user's oldest sessions or by ErrTooMany, the number of sessions.
 //
+// The selection is what the service may register for. A service confined to a partner makes new tenants its partner's; only
+// one that is not confined gives a partner to a tenant that is already known.
+//
 // The same id with the same tenant and user again returns what was registered first and changes nothing. It must answer
-// ErrTaken when the id belongs to somebody else, ErrEnded when that session has ended, ErrOtherPartner when the tenant
-// belongs to another partner, and ErrTooOld for a login from before a revocation of everything of its user or tenant.
-func (s *Store) RegisterSession(ctx context.Context, session Session, by Actor) (Session, bool, error) {
+// ErrOutOfScope when the tenant, or the partner that is named for it, is not in the selection, ErrTaken when the id belongs to
+// somebody else, ErrEnded when that session has ended, also when its row is deleted, ErrOtherPartner when the tenant belongs to
+// another partner, and ErrTooOld for a login from before a revocation of everything of its user, tenant or partner.
+func (s *Store) RegisterSession(ctx context.Context, sel Selection, session Session, by Actor) (Session, bool, error) {
+	if !sel.all || sel.tenant != nil && *sel.tenant != session.TenantID {
+		return session, false, mapError("register session", ErrOutOfScope)
+	}
+	if sel.partner != nil {
+		if session.PartnerID != nil && *session.PartnerID != *sel.partner {
+			return session, false, mapError("register session", ErrOutOfScope)
+		}
+		session.PartnerID = sel.partner
+	}
 	// What there is to decide by is anybody's: ids are unique service-wide, and a tenant may get its partner here.
 	ctx = WithWall(ctx, wallIn(ctx).lifted())
+	limits := s.limits(session.TenantID)
+	if err := s.prepare(&session, limits); err != nil {
+		return Session{}, false, err
+	}
+	r := registration{querier: querier{Store: s, ctx: ctx}, sel: sel, limits: limits}
+	if err := r.identify(session, by); err != nil {
+		return session, false, err
+	}
+	if s.onOneServer() && limits.MaxSessions == 0 {
+		if made, err := s.registerAtOnce(ctx, &session, r); made || err != nil {
+			return session, made, err
+		}
+	}
+	var registered Session
+	created := false
+	err := s.write(ctx, "register session", func(tx *gorm.DB) error {
+		r.tx, r.replaced = tx, 0 // an attempt before this one was undone
+		var err error
+		registered, created, err = r.register(session)
+		return err
+	})
+	if err == nil {
+		s.onEnded(Replaced, r.replaced)
+	}
+	return registered, created && err == nil, err
+}
+
+// prepare fills in what a registration may leave out, and what follows from the tenant's limits.
+func (s *Store) prepare(session *Session, limits Limits) error {
 	if session.ID == "" {
 		id, err := uuid.NewV7()
 		if err != nil {
-			return Session{}, false, fmt.Errorf("make a session id: %w", err)
+			return fmt.Errorf("make a session id: %w", err)
 		}
 		session.ID = id.String()
 	}
@@ -31,42 +74,35 @@ func (s *Store) RegisterSession(ctx context.Context, session Session, by Actor) 
 	if session.CreatedAt.IsZero() {
 		session.CreatedAt = now
 	}
-	limits := s.limits(session.TenantID)
 	session.CreatedAt = timestamp(session.CreatedAt)
 	session.ExpiresAt = timestamp(limits.cap(session.CreatedAt, session.ExpiresAt))
 	// To register a session is to use it, whenever the login was.
 	session.EndsAt = timestamp(limits.end(now, session.ExpiresAt))
-	trail, err := s.trail(by)
-	if err != nil {
-		return session, false, err
-	}
-	if s.onOneServer() && limits.MaxSessions == 0 {
-		if made, err := s.registerAtOnce(ctx, &session, trail); made || err != nil {
-			return session, made, err
-		}
-	}
-	var registered Session
-	created, replaced := false, 0
-	err = s.write(ctx, "register session", func(tx *gorm.DB) error {
-		r := registration{querier: querier{Store: s, ctx: ctx, tx: tx}, trail: trail, limits: limits}
-		var err error
-		registered, created, err = r.register(session)
-		replaced = r.replaced
-		return err
-	})
-	if err == nil {
-		s.onEnded(Replaced, replaced)
-	}
-	return registered, created && err == nil, err
+	return nil
 }
 
-// registration is one transaction of RegisterSession.
+// registration is one call of RegisterSession, and its transaction.
 type registration struct {
 	querier
+	sel    Selection
 	trail  trail
 	limits Limits
+	// sessionDigest and userDigest are by which ended sessions and cutoffs are known that no longer name anybody.
+	sessionDigest, userDigest string
 	// replaced is how many sessions had to give way.
 	replaced int
+}
+
+// identify fills in who asks, and the digests.
+func (r *registration) identify(session Session, by Actor) (err error) {
+	if r.trail, err = r.Store.trail(by); err != nil {
+		return err
+	}
+	if r.sessionDigest, err = r.digest(r.ctx, digestOfSession, session.ID); err != nil {
+		return err
+	}
+	r.userDigest, err = r.digest(r.ctx, digestOfUser, session.UserID)
+	return err
 }
 
 func (r *registration) register(session Session) (Session, bool, error) {
@@ -78,18 +114,8 @@ func (r *registration) register(session Session) (Session, bool, error) {
 		return session, false, err
 	}
 	session.PartnerID = partnerID
-	old, err := tooOld(r.tx, session)
-	if err != nil {
-		return session, false, err
-	}
-	if old || r.distributed {
-		known, err := r.known(session)
-		if !errors.Is(err, ErrNotFound) {
-			return known, false, err
-		}
-	}
-	if old {
-		return session, false, ErrTooOld
+	if known, err := r.refused(session); !errors.Is(err, ErrNotFound) {
+		return known, false, err
 	}
 	inserted := r.tx.Clauses(clause.OnConflict{DoNothing: true}).Create(&session)
 	switch {
@@ -103,6 +129,27 @@ func (r *registration) register(session Session) (Session, bool, error) {
 		return session, false, err
 	}
 	return session, true, r.endSurplus(session)
+}
+
+// refused returns ErrNotFound when nothing is known that speaks against a registration. What there is under its id comes before
+// the login's age.
+func (r *registration) refused(session Session) (Session, error) {
+	gone := int64(0)
+	if err := r.tx.Model(&endedSession{}).Where("session_digest = ?", r.sessionDigest).Count(&gone).Error; err != nil {
+		return session, err
+	}
+	if gone > 0 {
+		return session, ErrEnded
+	}
+	old, err := tooOld(r.tx, session, r.userDigest)
+	if err != nil || !old && !r.distributed {
+		return session, cmp.Or(err, ErrNotFound)
+	}
+	known, err := r.known(session)
+	if old && errors.Is(err, ErrNotFound) {
+		err = ErrTooOld
+	}
+	return known, err
 }
 
 // holds are the locks of a registration. They keep revocations of everything away until it is there to be revoked.
@@ -168,7 +215,7 @@ func (r *registration) endSurplus(session Session) error {
 	for i := range ids {
 		ids[i] = others[i].ID
 	}
-	ending := revocation{querier: r.querier, sel: InTenant(session.TenantID), trail: r.trail}
+	ending := &revocation{querier: r.querier, sel: InTenant(session.TenantID), trail: r.trail}
 	ended, err := ending.end(Replaced, func(st *statement) { st.add(" AND ").in("id", ids) })
 	r.replaced = len(ended)
 	return err
@@ -178,29 +225,52 @@ func (r *registration) endSurplus(session Session) error {
 func (r *registration) assignPartner(tenantID string, named *string) (*string, error) {
 	tenant, err := findTenant(r.tx, tenantID)
 	if errors.Is(err, ErrNotFound) {
-		// Of several first registrations one makes the tenant, and the others wait for it here.
-		fresh := Tenant{TenantID: tenantID, CreatedAt: r.trail.at}
-		if err := r.tx.Clauses(clause.OnConflict{DoNothing: true}).Create(&fresh).Error; err != nil {
-			return nil, err
+		made, err := r.makeTenant(tenantID, named)
+		if err != nil || made {
+			return named, err
 		}
 		tenant, err = findTenant(r.tx, tenantID)
-	}
-	if err != nil {
+		if err != nil {
+			return nil, err
+		}
+	} else if err != nil {
 		return nil, err
 	}
-	if tenant.PartnerID == nil {
+	switch {
+	case tenant.PartnerID == nil && (named == nil || r.sel.tenant == nil && r.sel.partner == nil):
 		return r.decidePartner(tenantID, named)
-	}
-	if named != nil && *named != *tenant.PartnerID {
+	case named == nil || tenant.PartnerID != nil && *named == *tenant.PartnerID:
+		return tenant.PartnerID, nil
+	case r.sel.tenant != nil || r.sel.partner != nil:
+		return nil, ErrOutOfScope // whose sessions they are is not for this service to say
+	default:
 		return nil, ErrOtherPartner
 	}
-	return tenant.PartnerID, nil
+}
+
+// makeTenant makes a tenant that nobody has named before, and reports whether it did. Of several first registrations one makes
+// it, and the others wait for that here.
+func (r *registration) makeTenant(tenantID string, partnerID *string) (bool, error) {
+	if partnerID != nil {
+		if err := r.lock(r.tx, hold{joining(*partnerID), shared}); err != nil {
+			return false, err
+		}
+	}
+	fresh := Tenant{TenantID: tenantID, PartnerID: partnerID, CreatedAt: r.trail.at}
+	made := r.tx.Clauses(clause.OnConflict{DoNothing: true}).Create(&fresh)
+	if made.Error != nil || made.RowsAffected == 0 {
+		return false, made.Error
+	}
+	if partnerID == nil {
+		return true, nil
+	}
+	return true, recordPartner(r.tx, r.trail, tenantID, *partnerID)
 }
 
 // decidePartner settles a tenant that had no partner when it was read.
 func (r *registration) decidePartner(tenantID string, named *string) (*string, error) {
 	if named != nil {
-		if err := r.lock(r.tx, hold{partnerMark(tenantID), exclusive}); err != nil {
+		if err := r.lock(r.tx, hold{partnerMark(tenantID), exclusive}, hold{joining(*named), shared}); err != nil {
 			return nil, err
 		}
 	}
@@ -211,22 +281,10 @@ func (r *registration) decidePartner(tenantID string, named *string) (*string, e
 	case named == nil:
 		return tenant.PartnerID, nil
 	case tenant.PartnerID == nil:
-		return named, r.setPartner(tenantID, *named)
+		return named, setPartner(r.tx, r.trail, tenantID, named)
 	case *tenant.PartnerID != *named:
 		return nil, ErrOtherPartner
 	default:
 		return named, nil
 	}
-}
-
-func (r *registration) setPartner(tenantID, partnerID string) error {
-	for _, table := range []any{&Tenant{}, &Session{}} {
-		err := r.tx.Model(table).Where("tenant_id = ?", tenantID).Update("partner_id", partnerID).Error
-		if err != nil {
-			return err
-		}
-	}
-	event := r.trail.event(ActionPartner, tenantID, "", "")
-	event.Reason = partnerID
-	return r.tx.Create(&event).Error
 }

@@ -2,9 +2,8 @@ package store
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
+	"slices"
 	"time"
 
 	"gorm.io/gorm"
@@ -36,6 +35,9 @@ func (s *Store) SweepEnded(ctx context.Context, limit int) (int, error) {
 	for _, session := range swept[:n] {
 		s.onEnded(*session.EndedHow, 1)
 	}
+	if err == nil && n < limit {
+		err = s.catchUp(ctx)
+	}
 	return n, err
 }
 
@@ -57,20 +59,42 @@ func (s *Store) recordSweep(tx *gorm.DB, swept []Session) error {
 }
 
 // PurgeEnded deletes up to limit sessions that ended before a time and are recorded as such (SweepEnded), with their
-// applications, and returns how many. It takes those that nobody is working on, and nothing at all while another instance
-// purges, so that a caller stops, and comes back later, when it returns less than limit.
+// applications, and returns how many. Of those of which a token may still live it keeps a digest. It takes those that nobody is
+// working on, and nothing at all while another instance purges, so that a caller stops, and comes back later, when it returns
+// less than limit.
 func (s *Store) PurgeEnded(ctx context.Context, before time.Time, limit int) (int, error) {
+	if _, err := s.digestKey(ctx); err != nil {
+		return 0, err
+	}
 	return s.writeAlone(ctx, "purge", endedLock, func(tx *gorm.DB) (int, error) {
 		var purged []Session
-		due := ripe(tx, limit, ended, "ended_how IS NOT NULL AND "+ended+" < ?", timestamp(before))
-		err := tx.Model(&purged).
-			Clauses(clause.Returning{Columns: []clause.Column{{Name: "tenant_id"}}}).
-			Where("(tenant_id, id) IN (?)", due).Delete(&purged).Error
-		if err != nil {
+		err := ripe(tx, limit, ended, "ended_how IS NOT NULL AND "+ended+" < ?", timestamp(before)).
+			Select("tenant_id", "id", "revoked_at", "ends_at", "expires_at", "ended_how").Find(&purged).Error
+		if err != nil || len(purged) == 0 {
+			return 0, err
+		}
+		if err := s.keepEnded(tx, purged); err != nil {
+			return 0, err
+		}
+		if err := deleteSessions(tx, purged); err != nil {
 			return 0, err
 		}
 		return len(purged), s.recordPurge(tx, purged)
 	})
+}
+
+// deleteSessions deletes sessions with their applications.
+func deleteSessions(tx *gorm.DB, sessions []Session) error {
+	for batch := range slices.Chunk(sessions, idsPerStatement) {
+		keys := make([][]any, len(batch))
+		for i, session := range batch {
+			keys[i] = []any{session.TenantID, session.ID}
+		}
+		if err := tx.Where("(tenant_id, id) IN ?", keys).Delete(&Session{}).Error; err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ripe selects the keys of up to limit sessions that fulfil the condition and that nobody is working on, in an order.
@@ -102,73 +126,12 @@ func (s *Store) recordPurge(tx *gorm.DB, purged []Session) error {
 	return tx.CreateInBatches(&events, rowsPerInsert).Error
 }
 
-// PurgeTrail deletes up to limit audit events from before a time, and returns how many. The watermarks from before it go
-// too: the logins that they refuse expired long ago.
+// PurgeTrail deletes up to limit audit events from before a time, and returns how many.
 func (s *Store) PurgeTrail(ctx context.Context, before time.Time, limit int) (int, error) {
 	return s.writeAlone(ctx, "purge the audit trail", endedLock, func(tx *gorm.DB) (int, error) {
 		due := tx.Session(&gorm.Session{NewDB: true}).Model(&AuditEvent{}).
 			Select("tenant_id", "operation_id", "session_id", "action").Where("at < ?", timestamp(before)).Limit(limit)
 		deleted := tx.Where("(tenant_id, operation_id, session_id, action) IN (?)", due).Delete(&AuditEvent{})
-		if deleted.Error != nil {
-			return 0, deleted.Error
-		}
-		return int(deleted.RowsAffected), tx.Where("not_before < ?", timestamp(before)).Delete(&watermark{}).Error
+		return int(deleted.RowsAffected), deleted.Error
 	})
-}
-
-// Erasure is what EraseUser did.
-type Erasure struct {
-	// Sessions were deleted, Events of the audit trail lost whom they were about.
-	Sessions, Events int
-	// Receipt is the operation id of the event that stays in the audit trail.
-	Receipt string
-}
-
-// EraseUser deletes all that is known of a user in a tenant: sessions, applications, and the user's name in the audit
-// trail. What stays is an event with a digest of the user, by which the erasure can be proved to who knows the id.
-func (s *Store) EraseUser(ctx context.Context, tenantID, userID string, by Actor) (Erasure, error) {
-	var erasure Erasure
-	if !storable(tenantID) || !storable(userID) {
-		return erasure, mapError("erase user", ErrNotFound)
-	}
-	err := s.write(ctx, "erase user", func(tx *gorm.DB) error {
-		if err := s.lock(tx, hold{watermark{TenantID: tenantID, UserID: userID}, exclusive}); err != nil {
-			return err
-		}
-		var err error
-		erasure, err = s.eraseUser(tx, tenantID, userID, by)
-		return err
-	})
-	return erasure, err
-}
-
-func (s *Store) eraseUser(tx *gorm.DB, tenantID, userID string, by Actor) (Erasure, error) {
-	trail, err := s.trail(by)
-	if err != nil {
-		return Erasure{}, err
-	}
-	sessions := tx.Where("tenant_id = ? AND user_id = ?", tenantID, userID).Delete(&Session{})
-	if sessions.Error != nil {
-		return Erasure{}, sessions.Error
-	}
-	// The user may stand in an event as the one it is about, as the one who did it, or in its reason.
-	subject := tx.Model(&AuditEvent{}).Where("tenant_id = ? AND user_id = ?", tenantID, userID).
-		Updates(map[string]any{"user_id": "", "reason": ""})
-	if subject.Error != nil {
-		return Erasure{}, subject.Error
-	}
-	actor := tx.Model(&AuditEvent{}).Where("tenant_id = ? AND actor_sub = ?", tenantID, userID).
-		Updates(map[string]any{"actor_sub": "", "reason": ""})
-	if actor.Error != nil {
-		return Erasure{}, actor.Error
-	}
-	mark := tx.Where("tenant_id = ? AND user_id = ?", tenantID, userID).Delete(&watermark{})
-	if mark.Error != nil {
-		return Erasure{}, mark.Error
-	}
-	erasure := Erasure{Sessions: int(sessions.RowsAffected), Events: int(subject.RowsAffected), Receipt: trail.operation}
-	digest := sha256.Sum256([]byte(tenantID + "\x00" + userID))
-	receipt := trail.event(ActionErased, tenantID, "", "")
-	receipt.Reason = fmt.Sprintf("sha256:%s sessions:%d", hex.EncodeToString(digest[:]), erasure.Sessions)
-	return erasure, tx.Create(&receipt).Error
 }

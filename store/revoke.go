@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"gorm.io/gorm"
 )
@@ -50,7 +51,7 @@ func (s *Store) revokeOne(ctx context.Context, sel Selection, id string, trail t
 			ended, err = q.found(s.revokeStatement(sel, id, trail))
 			return err
 		}
-		r := revocation{querier: q, sel: sel, trail: trail}
+		r := &revocation{querier: q, sel: sel, trail: trail}
 		ids, err := r.endWhere(Revoked, func(st *statement) {
 			st.selected(sel).addID(sel, id).add(" AND "+active, trail.at)
 		})
@@ -81,7 +82,8 @@ func (s *Store) revokeStatement(sel Selection, id string, trail trail) *statemen
 
 // RevokeAllSessions ends every active session of the selection but the one with the id except ("" spares none), all or
 // nothing, and returns the ids of those that this call ended, sorted, never nil. Of concurrent calls each reports a
-// session exactly once. A login of the selection from before the call cannot be registered after it.
+// session exactly once; one with the IdempotencyKey of an earlier call by the same actor for the same selection is that call,
+// and returns what it did. A login of the selection from before the call cannot be registered after it.
 func (s *Store) RevokeAllSessions(ctx context.Context, sel Selection, except string, by Actor) ([]string, error) {
 	sel, err := s.settlePartner(ctx, sel)
 	if err != nil || sel.empty() {
@@ -90,82 +92,105 @@ func (s *Store) RevokeAllSessions(ctx context.Context, sel Selection, except str
 	if sel.tenant != nil && sel.partner == nil && sel.user == nil && except == "" {
 		return s.endTenant(ctx, sel, by)
 	}
-	return s.revoke(ctx, sel, by, func(r revocation) ([]string, error) {
-		at, err := s.raise(r.tx, sel)
-		if err != nil {
+	return s.revoked(s.end(ctx, sel, "all but\x00"+except, by, func(r *revocation) ([]string, error) {
+		if err := r.lockAll(); err != nil {
 			return nil, err
 		}
-		r.trail.at = at
 		also := every
 		if except != "" && storable(except) {
 			also = func(st *statement) { st.add(" AND id <> ?", except) }
 		}
-		if sel.user == nil && (sel.tenant != nil || sel.partner != nil) {
-			// Nobody else has many sessions of these tenants under way: the watermarks' locks keep them away.
-			return r.end(Revoked, also)
+		ids, err := r.endAll(also)
+		if err != nil {
+			return nil, err
 		}
-		return r.endInOrder(Revoked, also)
-	})
+		return ids, r.advanceCutoff()
+	}))
+}
+
+// endAll ends all active sessions of the selection that fulfil the condition as well.
+func (r *revocation) endAll(also condition) ([]string, error) {
+	if r.sel.user == nil && (r.sel.tenant != nil || r.sel.partner != nil) {
+		// Nobody else has many sessions of these tenants under way: the watermarks' locks keep them away.
+		return r.end(Revoked, also)
+	}
+	return r.endInOrder(Revoked, also)
 }
 
 // RevokeSessions ends those of the named sessions that are active and in the selection, and passes over all others in
 // silence; otherwise as RevokeAllSessions, but other logins are not concerned.
 func (s *Store) RevokeSessions(ctx context.Context, sel Selection, ids []string, by Actor) ([]string, error) {
+	if sel.empty() {
+		return []string{}, nil
+	}
 	ids = slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return !storable(id) })
 	// One order for all calls, so that two of them cannot wait for each other.
 	slices.Sort(ids)
 	ids = slices.Compact(ids)
-	return s.revoke(ctx, sel, by, func(r revocation) ([]string, error) {
-		if sel.tenant != nil {
-			if err := s.lock(r.tx, hold{watermark{TenantID: *sel.tenant}, shared}); err != nil {
-				return nil, err
-			}
-		}
+	return s.revoked(s.end(ctx, sel, "named\x00"+strings.Join(ids, "\x00"), by, func(r *revocation) ([]string, error) {
 		var all []string
 		for chunk := range slices.Chunk(ids, idsPerStatement) {
-			revoked, err := r.endInOrder(Revoked, func(st *statement) {
-				if sel.tenant == nil {
-					st.add(byIDAlone)
-				}
-				st.add(" AND ").in("id", chunk)
-			})
+			revoked, err := r.endNamed(chunk)
 			if err != nil {
 				return nil, err
 			}
 			all = append(all, revoked...)
 		}
 		return all, nil
-	})
+	}))
 }
 
-// revoke ends sessions in one transaction and returns their ids, sorted.
-func (s *Store) revoke(ctx context.Context, sel Selection, by Actor, do func(revocation) ([]string, error)) ([]string, error) {
-	if sel.empty() {
-		return []string{}, nil
+// endNamed ends the named sessions, while nobody ends all of one of their tenants.
+func (r *revocation) endNamed(ids []string) ([]string, error) {
+	named := func(st *statement) {
+		if r.sel.tenant == nil {
+			st.add(byIDAlone)
+		}
+		st.add(" AND ").in("id", ids)
 	}
-	return s.revoked(s.end(ctx, sel, by, do))
+	tenants, err := r.tenantsMet(named)
+	if err != nil {
+		return nil, err
+	}
+	holds := make([]hold, len(tenants))
+	for i, tenantID := range tenants {
+		holds[i] = hold{watermark{TenantID: tenantID}, shared}
+	}
+	if err := r.lock(r.tx, holds...); err != nil {
+		return nil, err
+	}
+	return r.endInOrder(Revoked, named)
 }
 
-// end ends sessions in one transaction and returns their ids.
-func (s *Store) end(ctx context.Context, sel Selection, by Actor, do func(revocation) ([]string, error)) ([]string, error) {
+// end ends sessions in one transaction and returns their ids, or those that an earlier call with the same IdempotencyKey has
+// ended. What differs between calls for the same selection is told by the variant.
+func (s *Store) end(ctx context.Context, sel Selection, variant string, by Actor, do func(*revocation) ([]string, error)) ([]string, error) {
+	key, err := s.callDigest(ctx, sel, variant, by)
+	if err != nil {
+		return nil, err
+	}
 	var ids []string
-	err := s.write(ctx, "revoke sessions", func(tx *gorm.DB) error {
+	repeated := false
+	err = s.write(ctx, "revoke sessions", func(tx *gorm.DB) error {
 		trail, err := s.trail(by)
 		if err != nil {
 			return err
 		}
-		ids, err = do(revocation{querier: querier{Store: s, ctx: ctx, tx: tx}, sel: sel, trail: trail})
+		r := &revocation{querier: querier{Store: s, ctx: ctx, tx: tx}, sel: sel, trail: trail}
+		ids, repeated, err = r.once(key, do)
 		return err
 	})
+	if err == nil && !repeated {
+		s.onEnded(Revoked, len(ids))
+	}
 	return ids, err
 }
 
-// revoked counts and sorts the ids of sessions that were ended.
+// revoked sorts the ids of sessions that were ended.
 func (s *Store) revoked(ids []string, err error) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.onEnded(Revoked, len(ids))
 	sortGently(ids)
 	return append([]string{}, ids...), nil
 }

@@ -22,8 +22,7 @@ type asker struct {
 }
 
 // AskedBy has a read of sessions look up the session of whoever asks in the same statement, and tell whether it has ended.
-// One that was never registered has not. It tells nothing where the statement does not get to it: then SessionEnded has to
-// be asked. It selects nothing.
+// It tells nothing where the statement does not find it: then SessionEnded has to be asked. It selects nothing.
 func (s Selection) AskedBy(tenantID, id string, tell func(ended bool)) Selection {
 	s.asker = asker{tenantID, id, tell}
 	return s
@@ -123,16 +122,24 @@ func (st *statement) addActive(sel Selection, now time.Time) *statement {
 		return st.add(" AND "+active, now)
 	}
 	return st.add(" AND ended_how IS NULL AND "+lasts, now).
-		add(" AND created_at > (SELECT coalesce(max(at), ?) FROM tenant_endings WHERE tenant_id = ?)", beginningOfTime, *sel.tenant)
+		add(" AND created_at > (SELECT coalesce(max(at), "+st.earliest()+") FROM tenant_endings WHERE tenant_id = ?)", *sel.tenant)
 }
 
-// addAsker appends a column that says whether the session of whoever asks has ended: NULL when there is nobody to tell, no
-// such session, or a wall before it.
+// earliest is before every time that a session can have, whatever its year.
+func (st *statement) earliest() string {
+	if st.numbers {
+		return "'-infinity'::timestamptz"
+	}
+	return "-9000000000000000000"
+}
+
+// addAsker appends a column that says whether the session of whoever asks has ended: NULL when there is nobody to tell, or
+// there is no such session in the tenant of the token. Then it may be another tenant's, or be gone: SessionEnded finds out.
 func (st *statement) addAsker(by asker, wall Wall, now time.Time) *statement {
 	if by.tell == nil || !storable(by.tenantID) || !storable(by.id) || !wall.sees(by.tenantID) {
 		return st.add(", CAST(NULL AS boolean)")
 	}
-	return st.add(", coalesce((SELECT NOT ("+active+") FROM sessions", now).add(" WHERE tenant_id = ? AND id = ?), FALSE)", by.tenantID, by.id)
+	return st.add(", (SELECT NOT ("+active+") FROM sessions", now).add(" WHERE tenant_id = ? AND id = ?)", by.tenantID, by.id)
 }
 
 // byIDAlone is the condition, which every session fulfils, of who may use the index on ids (migration 5): only one who does not

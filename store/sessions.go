@@ -130,19 +130,19 @@ func (e engine) appsColumn() string {
 		"FROM session_apps a WHERE a.tenant_id = sessions.tenant_id AND a.session_id = sessions.id) END"
 }
 
-// SessionEnded reports whether the session with that id has ended; an unknown one has not. An empty tenant means that
-// the tenant is not known.
-func (s *Store) SessionEnded(ctx context.Context, tenantID, id string) (bool, error) {
-	sel := Everywhere()
-	if tenantID != "" {
-		sel = InTenant(tenantID)
-	}
+// SessionActive reports whether the session with that id is active, false when it is not in the selection.
+func (s *Store) SessionActive(ctx context.Context, sel Selection, id string) (bool, error) {
 	if sel.empty() || !storable(id) {
 		return false, nil
 	}
-	ctx = WithWall(ctx, Behind(tenantID, "")) // nobody has decided what the request may touch yet
-	ended := false
-	st := s.engine.statement("SELECT NOT ("+active+") FROM sessions WHERE ", s.clock()).selected(sel).addID(sel, id)
-	err := s.ask(ctx, st, func(row rows) error { return row.Scan(&ended) })
-	return ended, mapError("look up session", err)
+	isActive := false
+	st := s.engine.statement("SELECT tenant_id, "+active+" FROM sessions WHERE ", s.clock()).selected(sel).addID(sel, id)
+	err := s.ask(ctx, st, func(row rows) error {
+		tenantID := ""
+		if err := row.Scan(&tenantID, &isActive); err != nil {
+			return err
+		}
+		return sel.admit(tenantID)
+	})
+	return isActive, mapError("look up session", err)
 }

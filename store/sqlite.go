@@ -22,7 +22,8 @@ func openSQLite(path string) (gorm.Dialector, engine, error) {
 	}
 	dsn := (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: url.Values{
 		// Acknowledged means on disk: a write-ahead log, flushed at every commit.
-		"_pragma": {"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "busy_timeout(10000)"},
+		// What is deleted is overwritten: an erasure leaves nothing in free pages.
+		"_pragma": {"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "busy_timeout(10000)", "secure_delete(1)"},
 		// A transaction that reads and then writes would otherwise fail when another wrote in between.
 		"_txlock": {"immediate"},
 		// Integers compare and index as times do; text would have to have a fixed width.

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -23,6 +24,9 @@ import (
 // retries is how often a transaction that the database refused for reasons of its own (serialization, deadlock) runs
 // again before its error is the answer.
 const retries = 3
+
+// DefaultMaxTokenLifetime is longer than access tokens live unless their issuer was told otherwise.
+const DefaultMaxTokenLifetime = 24 * time.Hour
 
 // Options says how to open a store. The zero value of each member is a working default.
 type Options struct {
@@ -44,19 +48,27 @@ type Options struct {
 	OnEnded func(how string, n int)
 	// ActivityInterval is how long a mere use of a session may wait to be written; each is written at once when zero.
 	ActivityInterval time.Duration
+	// MaxTokenLifetime is how long an access token may live after its session has ended; 24 hours when zero. So long it is known
+	// that the session has ended, also when its row is deleted.
+	MaxTokenLifetime time.Duration
 }
 
 // Store is a database with the sessions in it. It is safe for concurrent use.
 type Store struct {
 	db          *gorm.DB
 	engine      engine
-	now         func() time.Time
+	time        clock
+	digests     digester
 	distributed bool
 	limits      func(tenantID string) Limits
 	interval    time.Duration
 	chunkSize   int
 	onEnded     func(how string, n int)
-	pending     pendingUses
+	// maxTokenLifetime is that of the options.
+	maxTokenLifetime time.Duration
+	// finished is the tenant whose turn it was last to have sessions brought up to date; a string.
+	finished atomic.Value
+	pending  pendingUses
 	// What is sent to PostgreSQL and needs no transaction of its own.
 	reads, longReads, writes *pipeline
 	// spares are the connections to PostgreSQL that are in use beside those of transactions.
@@ -85,6 +97,9 @@ func Open(ctx context.Context, url string, options Options) (*Store, error) {
 	}
 	if options.ChunkSize <= 0 {
 		options.ChunkSize = defaultChunkSize
+	}
+	if options.MaxTokenLifetime <= 0 {
+		options.MaxTokenLifetime = DefaultMaxTokenLifetime
 	}
 	if options.OnEnded == nil {
 		options.OnEnded = func(string, int) {}
@@ -123,8 +138,9 @@ func connect(ctx context.Context, dialect gorm.Dialector, eng engine, options Op
 		}
 	}
 	s := &Store{
-		db: db, engine: eng, now: options.Now, distributed: options.Distributed, limits: options.Limits,
+		db: db, engine: eng, time: clock{now: options.Now}, distributed: options.Distributed, limits: options.Limits,
 		interval: options.ActivityInterval, chunkSize: options.ChunkSize, onEnded: options.OnEnded, pending: pendingUses{uses: map[pendingKey]pendingUse{}},
+		maxTokenLifetime: options.MaxTokenLifetime,
 	}
 	if eng.pool != nil {
 		s.spares = make(chan struct{}, sparesOf(eng.pool.Config().MaxConns))
@@ -184,12 +200,6 @@ func (s *Store) sqlDB() (*sql.DB, error) {
 	}
 	return db, nil
 }
-
-// clock is the time as both engines keep it.
-func (s *Store) clock() time.Time { return timestamp(s.now()) }
-
-// timestamp cuts a time to what both engines keep: UTC, microseconds.
-func timestamp(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
 
 // write runs do in one transaction, all or nothing, and again when the database asks for it.
 func (s *Store) write(ctx context.Context, operation string, do func(tx *gorm.DB) error, options ...*sql.TxOptions) error {

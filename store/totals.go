@@ -25,9 +25,6 @@ func (s Selection) scope() (scope, bool) {
 // due is the condition of a session that has ended by itself and is not recorded as such yet.
 const due = "ended_how IS NULL AND ends_at <= ?"
 
-// beginningOfTime is before every time that a session can have.
-var beginningOfTime = time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC) //nolint:gochecknoglobals // a constant but for Go's rules
-
 // addGone appends a table of columns of a scope's sessions that have ended and do not say so yet: those that are due, and
 // those that ended with all of their tenant.
 func (st *statement) addGone(columns string, sc scope, now time.Time) *statement {
@@ -40,7 +37,7 @@ func (st *statement) addGone(columns string, sc scope, now time.Time) *statement
 // a limit keeps the partner out of its choice.
 func (st *statement) addDue(columns string, sc scope, now time.Time) *statement {
 	st.add("(SELECT partner_id, " + columns + " FROM sessions WHERE ").addTenant(sc)
-	return st.add(due+" AND ends_at > ? LIMIT 1000000000) AS due", now, beginningOfTime)
+	return st.add(due+" AND ends_at > "+st.earliest()+" LIMIT 1000000000) AS due", now)
 }
 
 // addWithTenant appends those that ended with all of their tenant to a table.
@@ -88,8 +85,8 @@ func (st *statement) addEndedWithTenant(sc scope, now time.Time) *statement {
 			coalesce((SELECT open FROM tallies WHERE tenant_id = of AND partner_id = '' AND kind = ? AND key = ''), 0)
 			+ coalesce((SELECT sum(open) FROM session_changes WHERE tenant_id = of), 0)
 			- (SELECT count(*) FROM sessions WHERE tenant_id = of AND ended_how IS NULL AND created_at > at)
-			- (SELECT count(*) FROM sessions WHERE tenant_id = of AND `+due+` AND ends_at > ? AND created_at <= at)) AS bigint)
-		FROM (SELECT tenant_id AS of, max(at) AS at FROM tenant_endings GROUP BY tenant_id) AS e`, kindSessions, now, beginningOfTime)
+			- (SELECT count(*) FROM sessions WHERE tenant_id = of AND `+due+` AND ends_at > `+st.earliest()+` AND created_at <= at)) AS bigint)
+		FROM (SELECT tenant_id AS of, max(at) AS at FROM tenant_endings GROUP BY tenant_id) AS e`, kindSessions, now)
 	switch {
 	case sc.tenant != "":
 		st.add(" WHERE of = ?", sc.tenant)

@@ -11,16 +11,29 @@ import (
 	"gorm.io/gorm/clause"
 )
 
-// watermark says that no login from before a time may be registered: for a user in a tenant, for all users of a tenant
-// ("" as the user) or for a user in all tenants ("" as the tenant).
+// watermark is a not-before cutoff: no login from before a time may be registered, for a user in a tenant, for all users of a
+// tenant ("" as the user) or for a user in all tenants ("" as the tenant).
 type watermark struct {
-	TenantID  string `gorm:"primaryKey"`
+	TenantID string `gorm:"primaryKey"`
+	// UserID is a digest where the user was erased.
 	UserID    string `gorm:"primaryKey"`
 	NotBefore time.Time
+	// KeepUntil is when no token lives any more of what the cutoff keeps out; see Store.keepUntil.
+	KeepUntil time.Time
 }
 
 // TableName names the table.
 func (watermark) TableName() string { return "watermarks" }
+
+// partnerCutoff is the same for the tenants of a partner, also for those that join it later.
+type partnerCutoff struct {
+	PartnerID            string `gorm:"primaryKey"`
+	UserID               string `gorm:"primaryKey"`
+	NotBefore, KeepUntil time.Time
+}
+
+// TableName names the table.
+func (partnerCutoff) TableName() string { return "partner_cutoffs" }
 
 // key is the number of the watermark's lock.
 func (w watermark) key() int64 {
@@ -32,6 +45,9 @@ func (w watermark) key() int64 {
 func covering(tenantID, userID string) []watermark {
 	return []watermark{{TenantID: tenantID}, {UserID: userID}, {TenantID: tenantID, UserID: userID}}
 }
+
+// joining is the lock under which tenants join a partner: not while all sessions of the partner, or of one of its users, end.
+func joining(partnerID string) watermark { return watermark{UserID: "\x00joining\x00" + partnerID} }
 
 // Functions of PostgreSQL that hold a lock until the end of the transaction.
 const (
@@ -51,85 +67,142 @@ func (s *Store) lock(tx *gorm.DB, holds ...hold) error {
 	if s.engine.serial != nil || len(holds) == 0 {
 		return nil
 	}
-	return execIn(tx, s.engine.statement("SELECT ").addLocks(holds))
-}
-
-// addLocks takes the locks in one order, so that nobody waits in a circle.
-func (st *statement) addLocks(holds []hold) *statement {
-	slices.SortFunc(holds, func(a, b hold) int { return cmp.Compare(a.key(), b.key()) })
+	// As arrays, in one order: one statement for any number of locks, and nobody waits in a circle.
+	slices.SortFunc(holds, func(a, b hold) int { return cmp.Or(cmp.Compare(a.key(), b.key()), cmp.Compare(a.function, b.function)) })
+	keys, alone := make([]int64, len(holds)), make([]bool, len(holds))
 	for i, h := range holds {
-		if i > 0 {
-			st.add(", ")
-		}
-		st.add(h.function+"(?)", h.key())
+		keys[i], alone[i] = h.key(), h.function == exclusive
 	}
-	return st
+	return execIn(tx, s.engine.statement(`SELECT count(CASE WHEN alone THEN `+exclusive+`(key) ELSE `+shared+`(key) END)
+		FROM unnest(?::bigint[], ?::boolean[]) AS locks (key, alone)`, keys, alone))
 }
 
-// tooOld reports whether a login is from before a revocation of everything of its user or tenant.
-func tooOld(tx *gorm.DB, session Session) (bool, error) {
-	var found int64
-	err := tx.Model(&watermark{}).
-		Where("tenant_id IN ? AND user_id IN ?", []string{"", session.TenantID}, []string{"", session.UserID}).
+// tooOld reports whether a login is from before a revocation of everything of its user, tenant or partner. The digest is that
+// of the user.
+func tooOld(tx *gorm.DB, session Session, digest string) (bool, error) {
+	users, found := []string{"", session.UserID, digest}, int64(0)
+	err := tx.Model(&watermark{}).Where("tenant_id IN ? AND user_id IN ?", []string{"", session.TenantID}, users).
+		Where("not_before >= ?", session.CreatedAt).Count(&found).Error
+	if err != nil || found > 0 || session.PartnerID == nil {
+		return found > 0, err
+	}
+	err = tx.Model(&partnerCutoff{}).Where("partner_id = ? AND user_id IN ?", *session.PartnerID, users).
 		Where("not_before >= ?", session.CreatedAt).Count(&found).Error
 	return found > 0, err
 }
 
-// raise sets the watermarks of a revocation of everything in a selection, under their locks, and returns their time.
-func (s *Store) raise(tx *gorm.DB, sel Selection) (time.Time, error) {
-	marks, err := sel.watermarks(tx)
-	if err != nil || len(marks) == 0 {
-		return s.clock(), err
+// lockAll takes the locks of a revocation of everything in its selection, and the time under them. No login of the selection
+// is being registered then, and nobody ends all sessions of one of the tenants in which this one finds any, so that the two do
+// not report the same ones.
+func (r *revocation) lockAll() error {
+	tenants, err := r.tenantsConcerned()
+	if err != nil {
+		return err
 	}
-	holds := make([]hold, len(marks))
-	for i, mark := range marks {
-		holds[i] = hold{mark, exclusive}
+	if err := r.lock(r.tx, r.holds(tenants)...); err != nil {
+		return err
 	}
-	if sel.tenant != nil && sel.user != nil {
-		// Who ends all sessions of the tenant meanwhile would lock the same rows in another order.
-		holds = append(holds, hold{watermark{TenantID: *sel.tenant}, shared})
+	// What was registered before the locks were got may be in another tenant.
+	more, err := r.tenantsConcerned()
+	if err != nil {
+		return err
 	}
-	if err := s.lock(tx, holds...); err != nil {
-		return time.Time{}, err
+	more = slices.DeleteFunc(more, func(tenantID string) bool { return slices.Contains(tenants, tenantID) })
+	if len(more) > 0 {
+		if err := r.lock(r.tx, r.holds(more)...); err != nil {
+			return err
+		}
 	}
-	now := s.clock()
-	for i := range marks {
-		marks[i].NotBefore = now
-	}
-	return now, tx.Clauses(clause.OnConflict{
-		Columns: []clause.Column{{Name: "tenant_id"}, {Name: "user_id"}},
-		// A clock that was set back, or another instance's, must not let in again whom an earlier call has kept out.
-		DoUpdates: clause.Assignments(map[string]any{"not_before": gorm.Expr(
-			"CASE WHEN excluded.not_before > watermarks.not_before THEN excluded.not_before ELSE watermarks.not_before END")}),
-	}).CreateInBatches(&marks, rowsPerInsert).Error
+	r.trail.at = r.clock()
+	return nil
 }
 
-// watermarks are those of a selection. A partner's are set in each of its tenants.
-func (s Selection) watermarks(tx *gorm.DB) ([]watermark, error) {
-	var mark watermark
-	if s.tenant != nil {
-		mark.TenantID = *s.tenant
+// holds are the locks of lockAll; the tenants are those that it meets.
+func (r *revocation) holds(tenants []string) []hold {
+	sel, holds := r.sel, []hold(nil)
+	if sel.partner != nil {
+		holds = append(holds, hold{joining(*sel.partner), exclusive})
 	}
-	if s.user != nil {
-		mark.UserID = *s.user
+	ofTenants := shared
+	switch {
+	case sel.user != nil && sel.tenant != nil:
+		holds = append(holds, hold{watermark{TenantID: *sel.tenant, UserID: *sel.user}, exclusive})
+	case sel.user != nil:
+		holds = append(holds, hold{watermark{UserID: *sel.user}, exclusive})
+	default:
+		ofTenants = exclusive
 	}
-	if s.partner == nil {
-		if mark.TenantID == "" && mark.UserID == "" {
-			return nil, nil
-		}
-		return []watermark{mark}, nil
+	for _, tenantID := range tenants {
+		holds = append(holds, hold{watermark{TenantID: tenantID}, ofTenants})
 	}
-	query := tx.Model(&Tenant{}).Where("partner_id = ?", *s.partner)
-	if s.tenant != nil {
-		query = query.Where("tenant_id = ?", *s.tenant)
+	return holds
+}
+
+// tenantsConcerned are the tenants in which a revocation of everything in its selection may find sessions, then or later.
+func (r *revocation) tenantsConcerned() ([]string, error) {
+	if r.sel.user != nil || r.sel.tenant != nil {
+		return r.tenantsMet(every)
+	}
+	query := r.tx.Model(&Tenant{})
+	if r.sel.partner != nil {
+		query = query.Where("partner_id = ?", *r.sel.partner)
 	}
 	var tenantIDs []string
-	if err := query.Pluck("tenant_id", &tenantIDs).Error; err != nil {
-		return nil, err
+	err := query.Pluck("tenant_id", &tenantIDs).Error
+	return tenantIDs, err
+}
+
+// tenantsMet are the tenants of the selected sessions that do not say that they have ended and fulfil the condition as well.
+// Where there is one writer there are no locks, and nobody needs to know.
+func (r *revocation) tenantsMet(also condition) ([]string, error) {
+	if r.engine.serial != nil {
+		return nil, nil
 	}
-	marks := make([]watermark, len(tenantIDs))
-	for i, tenantID := range tenantIDs {
-		marks[i] = watermark{TenantID: tenantID, UserID: mark.UserID}
+	if r.sel.tenant != nil {
+		return []string{*r.sel.tenant}, nil
 	}
-	return marks, nil
+	var tenantIDs []string
+	st := r.engine.statement("SELECT DISTINCT tenant_id FROM sessions WHERE ").selected(r.sel).add(" AND ended_how IS NULL")
+	also(st)
+	err := queryIn(r.tx, st, func(row rows) error {
+		tenantIDs = append(tenantIDs, "")
+		return row.Scan(&tenantIDs[len(tenantIDs)-1])
+	})
+	return tenantIDs, err
+}
+
+// advanceCutoff keeps logins from before the revocation out, for as long as they may come. A selection of everything has no
+// cutoff.
+func (r *revocation) advanceCutoff() error {
+	at, keep := r.trail.at, timestamp(r.keepUntil(r.trail.at, r.expires))
+	tenantID, userID := text(r.sel.tenant), text(r.sel.user)
+	switch {
+	case r.sel.partner != nil && r.sel.tenant == nil:
+		return advance(r.tx, &partnerCutoff{*r.sel.partner, userID, at, keep}, "partner_cutoffs", "partner_id")
+	case tenantID == "" && userID == "":
+		return nil
+	default:
+		return advance(r.tx, &watermark{tenantID, userID, at, keep}, "watermarks", "tenant_id")
+	}
+}
+
+// advance stores a cutoff, or advances the one that there is. A clock that was set back, or another instance's, must not let
+// in again whom an earlier call has kept out.
+func advance(tx *gorm.DB, cutoff any, table, key string) error {
+	later := func(column string) any {
+		old, given := table+"."+column, "excluded."+column
+		return gorm.Expr("CASE WHEN " + old + " > " + given + " THEN " + old + " ELSE " + given + " END")
+	}
+	return tx.Clauses(clause.OnConflict{
+		Columns:   []clause.Column{{Name: key}, {Name: "user_id"}},
+		DoUpdates: clause.Assignments(map[string]any{"not_before": later("not_before"), "keep_until": later("keep_until")}),
+	}).Create(cutoff).Error
+}
+
+// text is what a pointer points to, "" for none.
+func text(value *string) string {
+	if value == nil {
+		return ""
+	}
+	return *value
 }

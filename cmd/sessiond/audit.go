@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os/user"
 	"text/tabwriter"
@@ -31,7 +30,7 @@ func auditCommand() *cobra.Command {
 				}
 				*into = at
 			}
-			return withStore(cmd, &db, func(ctx context.Context, cmd *cobra.Command, s *store.Store) error {
+			return withStore(cmd, &db, store.Options{}, func(ctx context.Context, cmd *cobra.Command, s *store.Store) error {
 				events, err := s.ListAuditEvents(ctx, filter)
 				if err != nil {
 					return err
@@ -85,37 +84,6 @@ func printEvents(cmd *cobra.Command, events []store.AuditEvent, asJSON bool) err
 			e.At.Format(time.RFC3339), e.Action, e.TenantID, e.UserID, e.SessionID, e.ActorSub, e.ActorClient, e.Reason)
 	}
 	return table.Flush()
-}
-
-func eraseCommand() *cobra.Command {
-	var db database
-	var tenantID, userID string
-	cmd := &cobra.Command{
-		Use:   "erase",
-		Short: "Delete all that is known of a user in a tenant, and leave a receipt in the audit trail",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if tenantID == "" || userID == "" {
-				return usageError{errors.New("erase needs --tenant and --user")}
-			}
-			return withStore(cmd, &db, func(ctx context.Context, cmd *cobra.Command, s *store.Store) error {
-				erasure, err := s.EraseUser(ctx, tenantID, userID, operator())
-				if err == nil {
-					err = fold(ctx, s) // what is noted for the numbers names the user too
-				}
-				if err != nil {
-					return err
-				}
-				_, err = fmt.Fprintf(cmd.OutOrStdout(), "erased %d sessions and the name in %d audit events; receipt %s\n",
-					erasure.Sessions, erasure.Events, erasure.Receipt)
-				return err
-			})
-		},
-	}
-	cmd.Flags().StringVar(&tenantID, "tenant", "", "tenant of the user (required)")
-	cmd.Flags().StringVar(&userID, "user", "", "user to erase (required)")
-	db.flags(cmd.Flags())
-	return cmd
 }
 
 // operator is who runs the command, for the audit trail.

@@ -23,7 +23,7 @@ func checkCommand() *cobra.Command {
 			"one does. The server may run meanwhile; a repair makes its writers wait until it is done.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withStore(cmd, &db, func(ctx context.Context, cmd *cobra.Command, s *store.Store) error {
+			return withStore(cmd, &db, store.Options{}, func(ctx context.Context, cmd *cobra.Command, s *store.Store) error {
 				return check(ctx, cmd, s, repair)
 			})
 		},

@@ -23,7 +23,7 @@ func demoCommand() *cobra.Command {
 			if sessions <= 0 {
 				return usageError{errors.New("--sessions must be at least 1")}
 			}
-			return withStore(cmd, &db, func(ctx context.Context, cmd *cobra.Command, s *store.Store) error {
+			return withStore(cmd, &db, store.Options{}, func(ctx context.Context, cmd *cobra.Command, s *store.Store) error {
 				// Who wants demo data wants a database to try out, so a fresh one is made ready too.
 				if _, err := s.Migrate(ctx); err != nil {
 					return err

@@ -54,7 +54,7 @@ func run(ctx context.Context, args []string, getenv func(string) (string, bool),
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
 	})
-	root.AddCommand(serveCommand(), migrateCommand(), tokenCommand(), demoCommand(), auditCommand(), checkCommand(), eraseCommand(), versionCommand()) //nolint:contextcheck // cobra hands the context on
-	root.AddCommand(sessionsCommand(getenv), referenceCommand())                                                                                       //nolint:contextcheck // as above
+	root.AddCommand(serveCommand(), migrateCommand(), tokenCommand(), demoCommand(), auditCommand(), checkCommand(), eraseCommand(), tenantCommand(), versionCommand()) //nolint:contextcheck // cobra hands the context on
+	root.AddCommand(sessionsCommand(getenv), referenceCommand())                                                                                                        //nolint:contextcheck // as above
 	return root.ExecuteContext(ctx)
 }

@@ -25,19 +25,21 @@ func migrateCommand() *cobra.Command {
 	cmd.AddCommand(
 		&cobra.Command{
 			Use: "up", Short: "Apply every pending migration", Args: cobra.NoArgs,
-			RunE: func(cmd *cobra.Command, _ []string) error { return withStore(cmd, &db, migrateUp) },
+			RunE: func(cmd *cobra.Command, _ []string) error { return withStore(cmd, &db, store.Options{}, migrateUp) },
 		},
 		&cobra.Command{
 			Use: "status", Short: "List the migrations and whether they are applied", Args: cobra.NoArgs,
-			RunE: func(cmd *cobra.Command, _ []string) error { return withStore(cmd, &db, migrateStatus) },
+			RunE: func(cmd *cobra.Command, _ []string) error { return withStore(cmd, &db, store.Options{}, migrateStatus) },
 		},
 	)
 	return cmd
 }
 
 // withStore opens the database for the length of a command.
-func withStore(cmd *cobra.Command, db *database, do func(context.Context, *cobra.Command, *store.Store) error) error {
-	s, err := db.open(cmd.Context(), store.Options{})
+func withStore(
+	cmd *cobra.Command, db *database, options store.Options, do func(context.Context, *cobra.Command, *store.Store) error,
+) error {
+	s, err := db.open(cmd.Context(), options)
 	if err != nil {
 		return err
 	}

@@ -76,8 +76,8 @@ func (s *serving) check() error {
 			"loopback addresses only, and %q is none: use 127.0.0.1:8080, or --issuer", s.addr)}
 	case s.demoSessions < 0:
 		return usageError{errors.New("--demo-sessions must not be negative")}
-	case s.upkeep.interval < 0 || s.upkeep.retention <= 0 || s.upkeep.trailRetention <= 0 || s.upkeep.purgeEvery <= 0:
-		return usageError{errors.New("--retention, --audit-retention and --purge-interval must be positive, --activity-interval not negative")}
+	case s.upkeep.interval < 0 || s.upkeep.retention <= 0 || s.upkeep.trailRetention <= 0 || s.upkeep.purgeEvery <= 0 || s.upkeep.maxTokenLifetime <= 0:
+		return usageError{errors.New("--retention, --audit-retention, --max-token-lifetime and --purge-interval must be positive, --activity-interval not negative")}
 	case !s.dev:
 		if err := s.issuer.check(); err != nil {
 			return err
@@ -186,7 +186,7 @@ func (s *serving) database(ctx context.Context, logger *slog.Logger, onEnded fun
 		return nil, err
 	}
 	db, err := s.db.open(ctx, store.Options{
-		Logger: logger, Limits: of, ActivityInterval: s.upkeep.interval, OnEnded: onEnded,
+		Logger: logger, Limits: of, ActivityInterval: s.upkeep.interval, OnEnded: onEnded, MaxTokenLifetime: s.upkeep.maxTokenLifetime,
 	})
 	if err != nil {
 		return nil, err

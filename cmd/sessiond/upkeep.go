@@ -33,7 +33,7 @@ const (
 
 // upkeep is what happens to sessions when nobody asks.
 type upkeep struct {
-	interval, retention, trailRetention, purgeEvery time.Duration
+	interval, retention, trailRetention, purgeEvery, maxTokenLifetime time.Duration
 }
 
 func (u *upkeep) flags(flags *pflag.FlagSet) {
@@ -41,7 +41,13 @@ func (u *upkeep) flags(flags *pflag.FlagSet) {
 	flags.DurationVar(&u.interval, "activity-interval", 15*time.Second, "how long a mere use of a session may wait to be written")
 	flags.DurationVar(&u.retention, "retention", 90*day, "how long an ended session is kept")
 	flags.DurationVar(&u.trailRetention, "audit-retention", 365*day, "how long an audit event is kept")
+	maxTokenLifetimeFlag(flags, &u.maxTokenLifetime)
 	flags.DurationVar(&u.purgeEvery, "purge-interval", time.Minute, "how often what is past its retention is looked for")
+}
+
+func maxTokenLifetimeFlag(flags *pflag.FlagSet, lifetime *time.Duration) {
+	flags.DurationVar(lifetime, "max-token-lifetime", store.DefaultMaxTokenLifetime,
+		"longest life of an access token after the end of its session, which is remembered for so long even if it is deleted")
 }
 
 // start runs the upkeep beside the server. The returned function ends it and writes what still waits.
@@ -106,10 +112,13 @@ func (u *upkeep) purge(ctx context.Context, db *store.Store) error {
 	now := time.Now()
 	sessions := func() (int, error) { return db.PurgeEnded(ctx, now.Add(-u.retention), purgeBatch) }
 	trail := func() (int, error) { return db.PurgeTrail(ctx, now.Add(-u.trailRetention), purgeBatch) }
-	if err := inBatches(ctx, sessions); err != nil {
-		return err
+	kept := func() (int, error) { return db.PurgeKept(ctx, now.Add(-u.trailRetention), purgeBatch) }
+	for _, batch := range []func() (int, error){sessions, trail, kept} {
+		if err := inBatches(ctx, batch); err != nil {
+			return err
+		}
 	}
-	return inBatches(ctx, trail)
+	return nil
 }
 
 // inBatches repeats a batch, with a rest after each, until one is not full.

@@ -53,11 +53,11 @@ func TestUpkeep(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := open(t, store.Options{ActivityInterval: time.Hour})
 			session := store.Session{TenantID: "acme", UserID: "u1", ID: "used", ExpiresAt: time.Now().Add(time.Hour)}
-			_, _, err := s.RegisterSession(t.Context(), session, store.Actor{})
+			_, _, err := s.RegisterSession(t.Context(), store.Everywhere(), session, store.Actor{})
 			require.NoError(t, err)
 			ended := session
 			ended.ID, ended.CreatedAt, ended.ExpiresAt = "ended", time.Now().Add(-3*time.Hour), time.Now().Add(-2*time.Hour)
-			_, _, err = s.RegisterSession(t.Context(), ended, store.Actor{})
+			_, _, err = s.RegisterSession(t.Context(), store.Everywhere(), ended, store.Actor{})
 			require.NoError(t, err)
 			for range 2 {
 				require.NoError(t, s.RecordActivity(t.Context(), store.Everywhere(), "used", store.Activity{}, store.Actor{}))
@@ -152,7 +152,7 @@ func TestAuditAndErase(t *testing.T) {
 			_, err = s.Migrate(t.Context())
 			require.NoError(t, err)
 			session := store.Session{TenantID: "acme", UserID: "ada", ID: "s1", ExpiresAt: time.Now().Add(time.Hour)}
-			_, _, err = s.RegisterSession(t.Context(), session, store.Actor{Subject: "idp"})
+			_, _, err = s.RegisterSession(t.Context(), store.Everywhere(), session, store.Actor{Subject: "idp"})
 			require.NoError(t, err)
 			require.NoError(t, s.Close())
 
@@ -161,17 +161,34 @@ func TestAuditAndErase(t *testing.T) {
 			assert.Regexp(t, `(?s)^AT +ACTION .*session\.registered +acme +ada +s1 +idp`, out)
 			out, err = command(t, noEnvironment, "erase", "--tenant", "acme", "--user", "ada", "--database-url", url)
 			require.NoError(t, err)
-			assert.Regexp(t, `^erased 1 sessions and the name in 1 audit events; receipt [0-9a-f-]{36}\n$`, out)
+			assert.Regexp(t, `^ended 1 sessions, erased 1 and the name in 2 audit events; receipt [0-9a-f-]{36}\n$`, out)
 			out, err = command(t, noEnvironment, "audit", "--json", "--action", "user.erased", "--database-url", url)
 			require.NoError(t, err)
 			assert.Regexp(t, `^\{"tenant_id":"acme".*"actor_sub":"operator:\w+".*\}\n$`, out)
 			out, err = command(t, noEnvironment, "audit", "--until", "1h", "--database-url", url)
 			require.NoError(t, err)
 			assert.NotContains(t, out, "acme")
+
+			for _, c := range []struct{ arg, want string }{
+				{"--partner=north", "tenant \"acme\": partner was none, is \"north\"\n"}, {"--none", "tenant \"acme\": partner was \"north\", is none\n"},
+			} {
+				out, err = command(t, noEnvironment, "tenant", "set-partner", "--tenant", "acme", c.arg, "--database-url", url)
+				require.NoError(t, err)
+				assert.Equal(t, c.want, out)
+			}
+			out, err = command(t, noEnvironment, "audit", "--action", "tenant.partner", "--database-url", url)
+			require.NoError(t, err)
+			assert.Regexp(t, `(?s)tenant\.partner +acme +operator:\w+ +sessiond-cli +north\n.*tenant\.partner +acme +operator:\w+ +sessiond-cli *\n$`, out)
+			_, err = command(t, noEnvironment, "tenant", "set-partner", "--tenant", "acne", "--none", "--database-url", url)
+			require.ErrorContains(t, err, `nobody has registered a session for the tenant "acne"`)
 		})
 	}
 	_, err := command(t, noEnvironment, "audit", "--since", "yesterday")
 	require.ErrorContains(t, err, `"yesterday" is no time`)
+	for _, args := range [][]string{{}, {"--tenant", "acme"}, {"--partner", "north"}, {"--tenant", "acme", "--partner", "north", "--none"}} {
+		_, err = command(t, noEnvironment, append([]string{"tenant", "set-partner"}, args...)...)
+		require.ErrorContains(t, err, "set-partner needs")
+	}
 	_, err = command(t, noEnvironment, "erase", "--tenant", "acme")
 	require.ErrorContains(t, err, "--tenant and --user")
 }

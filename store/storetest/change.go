@@ -330,7 +330,7 @@ func testTenantEndings(t *testing.T, newStore Factory) {
 			require.NoError(t, err)
 			assert.False(t, revoked, id)
 			require.ErrorIs(t, f.RecordActivity(f.ctx, store.Everywhere(), id, store.Activity{}, tester()), store.ErrEnded)
-			_, _, err = f.RegisterSession(f.ctx, session("acme", fmt.Sprintf("u%d", i%3), id), tester())
+			_, _, err = f.RegisterSession(f.ctx, store.Everywhere(), session("acme", fmt.Sprintf("u%d", i%3), id), tester())
 			require.ErrorIs(t, err, store.ErrEnded)
 		}
 		for _, sel := range []store.Selection{store.InTenant("acme"), store.InTenant("acme").OfUser("u1")} {
@@ -348,7 +348,8 @@ func testTenantEndings(t *testing.T, newStore Factory) {
 		assert.Equal(t, 1, total)
 		stats, err := f.TenantStats(f.ctx, "acme")
 		require.NoError(t, err)
-		assert.Equal(t, []int{9, 0, 0}, []int{stats.Total, stats.Active, stats.UniqueUsers})
+		assert.Equal(t, []int{9, 0, 1, 8, 0}, []int{stats.Total, stats.Active, stats.Expired, stats.Revoked, stats.UniqueUsers})
+		assert.Equal(t, []int{9, 8}, []int{stats.CreatedLast24h, stats.RevokedLast24h})
 		assert.Empty(t, stats.ByDeviceType)
 		assert.Empty(t, stats.TopApplications)
 		f.exact()

@@ -85,11 +85,11 @@ func testLimits(t *testing.T, newStore Factory) {
 		f := newLimitedFixture(t, newStore, store.Limits{MaxSessions: 2, RefuseSurplus: true}, 0)
 		f.register(session("acme", "u1", "s1"))
 		f.register(session("acme", "u1", "s2"))
-		_, _, err := f.RegisterSession(f.ctx, session("acme", "u1", "s3"), tester())
+		_, _, err := f.RegisterSession(f.ctx, store.Everywhere(), session("acme", "u1", "s3"), tester())
 		require.ErrorIs(t, err, store.ErrTooMany)
 		_, err = f.GetSession(f.ctx, store.Everywhere(), "s3")
 		require.ErrorIs(t, err, store.ErrNotFound)
-		_, created, err := f.RegisterSession(f.ctx, session("acme", "u1", "s2"), tester())
+		_, created, err := f.RegisterSession(f.ctx, store.Everywhere(), session("acme", "u1", "s2"), tester())
 		require.NoError(t, err, "a repeated one is none more")
 		assert.False(t, created)
 		f.revoke("s1")
@@ -98,7 +98,7 @@ func testLimits(t *testing.T, newStore Factory) {
 	t.Run("the limit holds when logins come at once", func(t *testing.T) {
 		f := newLimitedFixture(t, newStore, store.Limits{MaxSessions: 3}, 0)
 		concurrently(20, func(i int) bool {
-			_, _, err := f.RegisterSession(f.ctx, session("acme", "u1", fmt.Sprint("s", i)), tester())
+			_, _, err := f.RegisterSession(f.ctx, store.Everywhere(), session("acme", "u1", fmt.Sprint("s", i)), tester())
 			return assert.NoError(t, err)
 		})
 		_, total := f.ids(store.InTenant("acme"), store.Page{ActiveOnly: true})
@@ -224,7 +224,7 @@ func testWatermarks(t *testing.T, newStore Factory) {
 			f.clock.Advance(back)
 			_, err := f.RevokeAllSessions(f.ctx, store.InTenant("acme"), "", tester())
 			require.NoError(t, err)
-			_, _, err = f.RegisterSession(f.ctx, login, tester())
+			_, _, err = f.RegisterSession(f.ctx, store.Everywhere(), login, tester())
 			require.ErrorIs(t, err, store.ErrTooOld, back)
 		}
 	})
@@ -261,7 +261,7 @@ func testWatermarks(t *testing.T, newStore Factory) {
 			_, err := f.RevokeAllSessions(f.ctx, c.sel, "", tester())
 			require.NoError(t, err)
 			for _, s := range c.refused {
-				_, _, err := f.RegisterSession(f.ctx, s, tester())
+				_, _, err := f.RegisterSession(f.ctx, store.Everywhere(), s, tester())
 				require.ErrorIs(t, err, store.ErrTooOld, s.ID)
 			}
 			for _, s := range c.allowed {
@@ -279,7 +279,7 @@ func testWatermarks(t *testing.T, newStore Factory) {
 		f.register(session("acme", "u1", "current"))
 		_, err := f.RevokeAllSessions(f.ctx, store.InTenant("acme").OfUser("u1"), "current", tester())
 		require.NoError(t, err)
-		_, created, err := f.RegisterSession(f.ctx, old("acme", "u1", "current"), tester())
+		_, created, err := f.RegisterSession(f.ctx, store.Everywhere(), old("acme", "u1", "current"), tester())
 		require.NoError(t, err)
 		assert.False(t, created)
 	})
@@ -297,7 +297,7 @@ func testWatermarks(t *testing.T, newStore Factory) {
 				_, err := f.RevokeAllSessions(f.ctx, store.InTenant("acme"), "", tester())
 				return assert.NoError(t, err)
 			}
-			_, _, err := f.RegisterSession(f.ctx, old("acme", "u1", fmt.Sprint("s", i)), tester())
+			_, _, err := f.RegisterSession(f.ctx, store.Everywhere(), old("acme", "u1", fmt.Sprint("s", i)), tester())
 			if err != nil {
 				assert.ErrorIs(t, err, store.ErrTooOld)
 			}

@@ -26,6 +26,8 @@ type modelSession struct {
 	created, used, expires time.Time
 	revoked                bool
 	how                    string
+	// gone: its row is deleted, and it stays ended.
+	gone bool
 }
 
 // ends is when the session ends by itself.
@@ -47,6 +49,8 @@ type model struct {
 func (m *model) register(id, tenantID, userID string, created, expires, now time.Time) error {
 	if known := m.sessions[id]; known != nil {
 		switch {
+		case known.gone:
+			return store.ErrEnded
 		case known.tenantID != tenantID || known.userID != userID:
 			return store.ErrTaken
 		case !known.active(now):
@@ -171,6 +175,8 @@ func testModel(t *testing.T, newStore Factory) {
 				_, err := w.FinishEndings(w.ctx, rapid.SampledFrom([]int{1, 2, 100}).Draw(r, "sessions"))
 				require.NoError(r, err) // it changes nothing that can be seen but by an auditor
 			},
+			"purge": w.purgeAll,
+			"erase": func(r *rapid.T) { w.erase(r, tenants.Draw(r, "tenant"), users.Draw(r, "user")) },
 			"fold": func(r *rapid.T) {
 				_, err := w.FoldChanges(w.ctx, rapid.SampledFrom([]int{1, 4, 1000}).Draw(r, "changes"))
 				require.NoError(r, err) // it changes nothing that can be seen
@@ -187,7 +193,7 @@ func testModel(t *testing.T, newStore Factory) {
 
 func (w *world) register(r *rapid.T, id, tenantID, userID string, created, expires time.Time) {
 	s := store.Session{ID: id, TenantID: tenantID, UserID: userID, CreatedAt: created, ExpiresAt: expires}
-	_, _, err := w.RegisterSession(w.ctx, s, tester())
+	_, _, err := w.RegisterSession(w.ctx, store.Everywhere(), s, tester())
 	want := w.model.register(id, tenantID, userID, created, expires, w.clock.Now())
 	require.ErrorIs(r, err, want)
 }
@@ -196,7 +202,7 @@ func (w *world) register(r *rapid.T, id, tenantID, userID string, created, expir
 func (w *world) verdict(id string) (*modelSession, error) {
 	s := w.model.sessions[id]
 	switch {
-	case s == nil:
+	case s == nil || s.gone:
 		return nil, store.ErrNotFound
 	case !s.active(w.clock.Now()):
 		return s, store.ErrEnded
@@ -253,6 +259,35 @@ func (w *world) revokeAll(r *rapid.T, tenantID, userID, except string) {
 	require.Equal(r, w.model.revokeAll(tenantID, userID, except, w.clock.Now()), ids)
 }
 
+// purgeAll deletes what is recorded as ended. What is deleted has ended, and stays so.
+func (w *world) purgeAll(r *rapid.T) {
+	_, err := w.SweepEnded(w.ctx, 100)
+	require.NoError(r, err)
+	_, err = w.PurgeEnded(w.ctx, w.clock.Now(), 100)
+	require.NoError(r, err)
+	for id, s := range w.model.sessions {
+		if _, err := w.GetSession(w.ctx, store.InTenant(s.tenantID), id); errors.Is(err, store.ErrNotFound) {
+			require.False(r, s.active(w.clock.Now()), "%s was active", id)
+			s.gone = true
+		}
+	}
+}
+
+func (w *world) erase(r *rapid.T, tenantID, userID string) {
+	now := w.clock.Now()
+	want, active := 0, len(w.model.pick(now, func(_ string, s *modelSession) bool { return s.tenantID == tenantID && s.userID == userID }))
+	for _, s := range w.model.sessions {
+		if s.tenantID == tenantID && s.userID == userID && !s.gone {
+			want++
+			s.revoked, s.gone = true, true
+		}
+	}
+	w.model.marks[[2]string{tenantID, userID}] = now
+	erasure, err := w.EraseUser(w.ctx, tenantID, userID, tester())
+	require.NoError(r, err)
+	require.Equal(r, [2]int{want, active}, [2]int{erasure.Sessions, erasure.Ended})
+}
+
 // pass lets time pass as it does in a service: what waits is written every few seconds.
 func (w *world) pass(r *rapid.T, d time.Duration) {
 	for d > 0 {
@@ -267,6 +302,9 @@ func (w *world) pass(r *rapid.T, d time.Duration) {
 func (w *world) writeAll(r *rapid.T) {
 	require.NoError(r, w.FlushActivity(w.ctx, true))
 	for id, want := range w.model.sessions {
+		if want.gone {
+			continue
+		}
 		got, err := w.GetSession(w.ctx, store.InTenant(want.tenantID), id)
 		require.NoError(r, err)
 		if !want.revoked { // what waited then is not written any more
@@ -279,16 +317,12 @@ func (w *world) writeAll(r *rapid.T) {
 func (w *world) agree(r *rapid.T) {
 	now := w.clock.Now()
 	for id, want := range w.model.sessions {
-		got, err := w.GetSession(w.ctx, store.InTenant(want.tenantID), id)
-		require.NoError(r, err)
-		require.Equal(r, want.active(now), got.Active(now), "%s: %+v, %+v", id, want, got)
-		require.Equal(r, want.expires, got.ExpiresAt, id)
-		if how, _ := got.Ending(now); want.revoked {
-			require.Equal(r, want.how, how, id)
+		w.agreeOnSession(r, id, want, now)
+		for _, tenantID := range []string{want.tenantID, "another", ""} {
+			ended, err := w.SessionEnded(w.ctx, tenantID, id)
+			require.NoError(r, err)
+			require.Equal(r, want.gone || !want.active(now), ended)
 		}
-		ended, err := w.SessionEnded(w.ctx, want.tenantID, id)
-		require.NoError(r, err)
-		require.Equal(r, !want.active(now), ended)
 	}
 	w.agreeOnNumbers(r, now)
 	for _, tenantID := range []string{"acme", "globex"} {
@@ -301,6 +335,20 @@ func (w *world) agree(r *rapid.T) {
 		want := w.model.pick(now, func(_ string, s *modelSession) bool { return s.tenantID == tenantID })
 		require.Equal(r, want, append([]string{}, slices.Sorted(maps.Keys(got))...), tenantID)
 		require.Len(r, want, total)
+	}
+}
+
+func (w *world) agreeOnSession(r *rapid.T, id string, want *modelSession, now time.Time) {
+	got, err := w.GetSession(w.ctx, store.InTenant(want.tenantID), id)
+	if want.gone {
+		require.ErrorIs(r, err, store.ErrNotFound)
+		return
+	}
+	require.NoError(r, err)
+	require.Equal(r, want.active(now), got.Active(now), "%s: %+v, %+v", id, want, got)
+	require.Equal(r, want.expires, got.ExpiresAt, id)
+	if how, _ := got.Ending(now); want.revoked {
+		require.Equal(r, want.how, how, id)
 	}
 }
 

@@ -50,7 +50,7 @@ func testRegister(t *testing.T, newStore Factory) {
 		f.clock.Advance(time.Minute)
 		again := session("acme", "u1", "s1")
 		again.ExpiresAt, again.UserEmail = Epoch.Add(9*time.Hour), new("other@example.com")
-		got, created, err := f.RegisterSession(f.ctx, again, tester())
+		got, created, err := f.RegisterSession(f.ctx, store.Everywhere(), again, tester())
 		require.NoError(t, err)
 		assert.False(t, created)
 		assert.Equal(t, first, got)
@@ -61,7 +61,7 @@ func testRegister(t *testing.T, newStore Factory) {
 		f := newFixture(t, newStore)
 		f.register(session("acme", "u1", "s1"))
 		for _, other := range []store.Session{session("acme", "u2", "s1"), session("other", "u1", "s1")} {
-			_, _, err := f.RegisterSession(f.ctx, other, tester())
+			_, _, err := f.RegisterSession(f.ctx, store.Everywhere(), other, tester())
 			require.ErrorIs(t, err, store.ErrTaken)
 		}
 		assert.Equal(t, "acme", f.get("s1").TenantID)
@@ -75,7 +75,7 @@ func testRegister(t *testing.T, newStore Factory) {
 		for _, id := range []string{"revoked", "expired"} {
 			again := session("acme", "u1", id)
 			again.ExpiresAt = Epoch.Add(9 * time.Hour)
-			_, _, err := f.RegisterSession(f.ctx, again, tester())
+			_, _, err := f.RegisterSession(f.ctx, store.Everywhere(), again, tester())
 			require.ErrorIs(t, err, store.ErrEnded)
 			assert.False(t, f.get(id).Active(f.clock.Now()))
 		}
@@ -83,7 +83,7 @@ func testRegister(t *testing.T, newStore Factory) {
 	t.Run("50 at once with the same id make one session", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		made := concurrently(50, func(int) bool {
-			_, created, err := f.RegisterSession(f.ctx, session("acme", "u1", "s1"), tester())
+			_, created, err := f.RegisterSession(f.ctx, store.Everywhere(), session("acme", "u1", "s1"), tester())
 			return assert.NoError(t, err) && created
 		})
 		assert.Equal(t, 1, count(made, true))
@@ -93,7 +93,7 @@ func testRegister(t *testing.T, newStore Factory) {
 	t.Run("50 at once with the same id and different owners: one wins", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		outcome := concurrently(50, func(i int) string {
-			_, created, err := f.RegisterSession(f.ctx, session(fmt.Sprint("tenant-", i), "u1", "s1"), tester())
+			_, created, err := f.RegisterSession(f.ctx, store.Everywhere(), session(fmt.Sprint("tenant-", i), "u1", "s1"), tester())
 			if created {
 				return "created"
 			}
@@ -115,12 +115,12 @@ func testRegister(t *testing.T, newStore Factory) {
 	})
 	t.Run("without the unique index, a taken id is still refused", func(t *testing.T) {
 		s := newStore(t, store.Options{Now: NewClock().Now, Distributed: true})
-		_, created, err := s.RegisterSession(t.Context(), session("acme", "u1", "s1"), tester())
+		_, created, err := s.RegisterSession(t.Context(), store.Everywhere(), session("acme", "u1", "s1"), tester())
 		require.NoError(t, err)
 		assert.True(t, created)
-		_, _, err = s.RegisterSession(t.Context(), session("other", "u1", "s1"), tester())
+		_, _, err = s.RegisterSession(t.Context(), store.Everywhere(), session("other", "u1", "s1"), tester())
 		require.ErrorIs(t, err, store.ErrTaken)
-		_, created, err = s.RegisterSession(t.Context(), session("acme", "u1", "s1"), tester())
+		_, created, err = s.RegisterSession(t.Context(), store.Everywhere(), session("acme", "u1", "s1"), tester())
 		require.NoError(t, err)
 		assert.False(t, created)
 	})
@@ -139,7 +139,7 @@ func testPartners(t *testing.T, newStore Factory) {
 		f.register(named("acme", "s2", new("north")))
 		assert.Equal(t, new("north"), f.register(named("acme", "s3", nil)).PartnerID, "later ones may leave it out")
 		assert.Equal(t, new("north"), f.get("s1").PartnerID, "earlier sessions belong to it too")
-		_, _, err := f.RegisterSession(f.ctx, named("acme", "s4", new("south")), tester())
+		_, _, err := f.RegisterSession(f.ctx, store.Everywhere(), named("acme", "s4", new("south")), tester())
 		require.ErrorIs(t, err, store.ErrOtherPartner)
 		_, err = f.GetSession(f.ctx, store.Everywhere(), "s4")
 		require.ErrorIs(t, err, store.ErrNotFound, "nothing is left of a refused registration")
@@ -162,7 +162,7 @@ func testPartners(t *testing.T, newStore Factory) {
 			if i%3 > 0 {
 				partnerID = nil
 			}
-			_, _, err := f.RegisterSession(f.ctx, named("acme", fmt.Sprint("s", i), partnerID), tester())
+			_, _, err := f.RegisterSession(f.ctx, store.Everywhere(), named("acme", fmt.Sprint("s", i), partnerID), tester())
 			return assert.NoError(t, err)
 		})
 		_, total := f.ids(store.Everywhere().OfPartner("north"), store.Page{})
@@ -171,7 +171,7 @@ func testPartners(t *testing.T, newStore Factory) {
 	t.Run("two partners at once: one wins", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		won := concurrently(16, func(i int) bool {
-			_, created, err := f.RegisterSession(f.ctx, named("acme", fmt.Sprint("s", i), new(fmt.Sprint("p", i%2))), tester())
+			_, created, err := f.RegisterSession(f.ctx, store.Everywhere(), named("acme", fmt.Sprint("s", i), new(fmt.Sprint("p", i%2))), tester())
 			if err != nil {
 				assert.ErrorIs(t, err, store.ErrOtherPartner)
 			}

@@ -52,8 +52,9 @@ func Run(t *testing.T, newStore Factory) {
 		"register": testRegister, "partners": testPartners, "get": testGet, "list": testList, "revoke": testRevoke,
 		"activity": testActivity, "apps": testApps, "stats": testStats, "schema": testSchema,
 		"limits": testLimits, "coalescing": testCoalescing, "watermarks": testWatermarks, "audit": testAudit,
-		"retention": testRetention, "totals": testTotals, "tenant endings": testTenantEndings, "erasure": testErasure, "model": testModel,
-		"wall": testWall,
+		"retention": testRetention, "totals": testTotals, "tenant endings": testTenantEndings, "pending endings": testPendingEndings, "erasure": testErasure, "model": testModel,
+		"wall": testWall, "ended": testEnded, "storable times": testStorableTimes, "pairs": testPairs,
+		"who assigns partners": testWhoAssignsPartners, "moving partners": testMovePartner, "idempotency": testIdempotency,
 	} {
 		t.Run(name, func(t *testing.T) { group(t, newStore) })
 	}
@@ -96,7 +97,7 @@ func session(tenantID, userID, id string) store.Session {
 
 func (f fixture) register(s store.Session) store.Session {
 	f.t.Helper()
-	registered, created, err := f.RegisterSession(f.ctx, s, tester())
+	registered, created, err := f.RegisterSession(f.ctx, store.Everywhere(), s, tester())
 	require.NoError(f.t, err)
 	require.True(f.t, created, "session %s is new", s.ID)
 	return registered

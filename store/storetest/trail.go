@@ -1,7 +1,6 @@
 package storetest
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"slices"
 	"strings"
@@ -69,7 +68,7 @@ func testAudit(t *testing.T, newStore Factory) {
 		assert.Equal(t, []string{
 			"session.registered acme/u1/s1, tenant.partner acme//", "session.registered acme/u1/s2", "session.changed acme/u1/s2",
 			"session.app acme/u1/s2", "session.registered acme/u1/s3, session.replaced acme/u1/s1",
-			"session.revoked acme/u1/s2", "session.revoked acme/u1/s3",
+			"session.revoked acme/u1/s2", "session.revoked acme/u1/s3, tenant.revoked acme//",
 		}, f.operations())
 	})
 	t.Run("who, why, when, in which request", func(t *testing.T) {
@@ -96,7 +95,7 @@ func testAudit(t *testing.T, newStore Factory) {
 		f.register(session("acme", "u1", "s1"))
 		before := f.trail(store.AuditFilter{})
 		for _, s := range []store.Session{session("acme", "u1", "s2"), session("acme", "u2", "s1"), session("acme", "u1", "s1")} {
-			_, _, _ = f.RegisterSession(f.ctx, s, tester())
+			_, _, _ = f.RegisterSession(f.ctx, store.Everywhere(), s, tester())
 		}
 		_, err := f.RevokeSession(f.ctx, store.InTenant("other"), "s1", tester())
 		require.ErrorIs(t, err, store.ErrNotFound)
@@ -291,8 +290,49 @@ func testErasure(t *testing.T, newStore Factory) {
 		}
 		receipt := events[len(events)-1]
 		assert.Equal(t, []string{store.ActionErased, erasure.Receipt, "officer"}, []string{receipt.Action, receipt.OperationID, receipt.ActorSub})
-		assert.Equal(t, fmt.Sprintf("sha256:%x sessions:2", sha256.Sum256([]byte("acme\x00ada"))), receipt.Reason)
+		assert.Regexp(t, `^hmac-sha256:[\w-]{22} ended:0 sessions:2$`, receipt.Reason)
+		again, err := f.EraseUser(f.ctx, "acme", "ada", tester())
+		require.NoError(t, err)
+		events, err = f.ListAuditEvents(f.ctx, store.AuditFilter{TenantID: "acme", Action: store.ActionErased})
+		require.NoError(t, err)
+		require.Len(t, events, 2)
+		assert.Equal(t, again.Receipt, events[1].OperationID)
+		assert.Equal(t, strings.Fields(receipt.Reason)[0], strings.Fields(events[1].Reason)[0], "who knows the user can prove it")
 		assert.Contains(t, f.trail(store.AuditFilter{TenantID: "globex"}), "session.registered globex/ada/s4")
+	})
+	t.Run("active sessions end first, and what has ended stays ended", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		s := session("acme", "ada", "s1")
+		s.PartnerID = new("north")
+		f.register(s)
+		for i := range 5 { // all of the tenant end, and do not all say so yet
+			f.register(session("globex", "ada", fmt.Sprint("g", i)))
+		}
+		_, err := f.RevokeAllSessions(f.ctx, store.InTenant("globex"), "", store.Actor{Subject: "boss"})
+		require.NoError(t, err)
+		f.clock.Advance(time.Minute)
+		for tenantID, want := range map[string]store.Erasure{"acme": {Ended: 1, Sessions: 1}, "globex": {Sessions: 5}} {
+			erasure, err := f.EraseUser(f.ctx, tenantID, "ada", store.Actor{Subject: "officer"})
+			require.NoError(t, err)
+			assert.Equal(t, [2]int{want.Ended, want.Sessions}, [2]int{erasure.Ended, erasure.Sessions})
+		}
+		f.finishAll()
+		events, err := f.ListAuditEvents(f.ctx, store.AuditFilter{Action: store.ActionRevoked})
+		require.NoError(t, err)
+		require.Len(t, events, 6, "each ending is in the trail once")
+		for _, e := range events {
+			want := map[bool]string{true: "officer", false: "boss"}[e.SessionID == "s1"]
+			assert.Equal(t, []string{want, ""}, []string{e.ActorSub, e.UserID})
+		}
+		for _, id := range []string{"s1", "g0", "g4"} {
+			assert.True(t, f.ended("acme", id))
+			f.refuses(session("acme", "ada", id), store.ErrEnded)
+		}
+		f.refuses(from(session("acme", "ada", "old"), 0), store.ErrTooOld)
+		f.register(from(session("initech", "ada", "elsewhere"), 0))
+		f.clock.Advance(time.Second)
+		f.register(session("acme", "ada", "new"))
+		f.exact()
 	})
 	t.Run("an unknown user gets a receipt too", func(t *testing.T) {
 		f := newFixture(t, newStore)

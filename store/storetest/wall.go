@@ -79,14 +79,17 @@ func testWall(t *testing.T, newStore Factory) {
 	t.Run("nothing was decided", func(t *testing.T) {
 		ctx := store.WithWall(t.Context(), store.Wall{})
 		for name, do := range map[string]func() error{
-			"get":      func() error { _, err := f.GetSession(ctx, store.Everywhere(), "a1"); return err },
-			"list":     func() error { _, _, err := f.ListSessions(ctx, store.Everywhere(), store.Page{Limit: 1}); return err },
-			"stats":    func() error { _, err := f.TenantStats(ctx, "acme"); return err },
-			"revoke":   func() error { _, err := f.RevokeSession(ctx, store.InTenant("globex"), "g1", tester()); return err },
-			"end all":  func() error { _, err := f.RevokeAllSessions(ctx, store.Everywhere(), "", tester()); return err },
-			"register": func() error { _, _, err := f.RegisterSession(ctx, session("acme", "u9", "a9"), tester()); return err },
-			"use":      func() error { return f.RecordActivity(ctx, store.Everywhere(), "g1", store.Activity{}, tester()) },
-			"trail":    func() error { _, err := f.ListAuditEvents(ctx, store.AuditFilter{}); return err },
+			"get":     func() error { _, err := f.GetSession(ctx, store.Everywhere(), "a1"); return err },
+			"list":    func() error { _, _, err := f.ListSessions(ctx, store.Everywhere(), store.Page{Limit: 1}); return err },
+			"stats":   func() error { _, err := f.TenantStats(ctx, "acme"); return err },
+			"revoke":  func() error { _, err := f.RevokeSession(ctx, store.InTenant("globex"), "g1", tester()); return err },
+			"end all": func() error { _, err := f.RevokeAllSessions(ctx, store.Everywhere(), "", tester()); return err },
+			"register": func() error {
+				_, _, err := f.RegisterSession(ctx, store.Everywhere(), session("acme", "u9", "a9"), tester())
+				return err
+			},
+			"use":   func() error { return f.RecordActivity(ctx, store.Everywhere(), "g1", store.Activity{}, tester()) },
+			"trail": func() error { _, err := f.ListAuditEvents(ctx, store.AuditFilter{}); return err },
 		} {
 			err := do()
 			require.Error(t, err, name)

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sessiond/sessiond/store"
+)
+
+func tenantCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "tenant",
+		Short: "Change what is known of a tenant",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			return usageError{errors.New("tenant needs set-partner; see sessiond tenant --help")}
+		},
+	}
+	cmd.AddCommand(setPartnerCommand())
+	return cmd
+}
+
+func setPartnerCommand() *cobra.Command {
+	var db database
+	var tenantID, partnerID string
+	none := false
+	cmd := &cobra.Command{
+		Use:   "set-partner",
+		Short: "Move a tenant, with its sessions, to a partner or to none",
+		Long: "Moves a tenant, with all of its sessions, to a partner (--partner) or to none (--none), and records it in the audit\n" +
+			"trail. From then on the partner's administrators and services reach the tenant, and those of the one before do not.\n" +
+			"The tenant's logins and revocations wait meanwhile: some seconds for 100,000 sessions.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			switch {
+			case tenantID == "":
+				return usageError{errors.New("set-partner needs --tenant")}
+			case (partnerID == "") != none:
+				return usageError{errors.New("set-partner needs --partner, or --none to leave the tenant without one")}
+			}
+			return withStore(cmd, &db, store.Options{}, func(ctx context.Context, cmd *cobra.Command, s *store.Store) error {
+				before, err := s.TenantPartner(ctx, tenantID)
+				if err == nil {
+					err = s.SetTenantPartner(ctx, tenantID, partnerID, operator())
+				}
+				switch {
+				case errors.Is(err, store.ErrNotFound):
+					return fmt.Errorf("nobody has registered a session for the tenant %q: check the name", tenantID)
+				case err != nil:
+					return err
+				}
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "tenant %q: partner was %s, is %s\n", tenantID, orNone(before), orNone(partnerID))
+				return err
+			})
+		},
+	}
+	cmd.Flags().StringVar(&tenantID, "tenant", "", "tenant to move (required)")
+	cmd.Flags().StringVar(&partnerID, "partner", "", "partner that it belongs to from now on")
+	cmd.Flags().BoolVar(&none, "none", false, "leave it without a partner")
+	db.flags(cmd.Flags())
+	return cmd
+}
+
+// orNone is a partner, or the word for none.
+func orNone(partnerID string) string {
+	if partnerID == "" {
+		return "none"
+	}
+	return fmt.Sprintf("%q", partnerID)
+}

@@ -1,0 +1,65 @@
+package store
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"gorm.io/gorm"
+)
+
+// clock is the time by which the store decides. A session that has come to its end must not be active again when the
+// machine's clock is set back, so this clock stands still then, until every end that it has passed is recorded
+// (catchUp); from then on it follows the machine's again.
+type clock struct {
+	now    func() time.Time
+	latest atomic.Int64 // microseconds since 1970
+}
+
+// timestamp cuts a time to what both engines keep: UTC, microseconds.
+func timestamp(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
+
+// read is the time as both engines keep it.
+func (c *clock) read() time.Time {
+	now := timestamp(c.now())
+	for {
+		latest := c.latest.Load()
+		if now.UnixMicro() < latest {
+			return time.UnixMicro(latest).UTC()
+		}
+		if now.UnixMicro() == latest || c.latest.CompareAndSwap(latest, now.UnixMicro()) {
+			return now
+		}
+	}
+}
+
+// setBack returns the time at which the clock stands still, and whether it does.
+func (c *clock) setBack() (time.Time, bool) {
+	latest := time.UnixMicro(c.latest.Load()).UTC()
+	return latest, timestamp(c.now()).Before(latest)
+}
+
+// follow lets the clock go on from the machine's time, if it stands still at that time.
+func (c *clock) follow(from time.Time) {
+	c.latest.CompareAndSwap(from.UnixMicro(), timestamp(c.now()).UnixMicro())
+}
+
+// clock is the time by which the store decides.
+func (s *Store) clock() time.Time { return s.time.read() }
+
+// catchUp ends the standstill of a clock that was set back, if no session is left that has come to its end by the clock's
+// time and is not recorded as ended.
+func (s *Store) catchUp(ctx context.Context) error {
+	at, back := s.time.setBack()
+	if !back {
+		return nil
+	}
+	var left []Session
+	err := s.write(ctx, "look for sessions that are due", func(tx *gorm.DB) error {
+		return tx.Select("id").Where(due, at).Limit(1).Find(&left).Error
+	})
+	if err == nil && len(left) == 0 {
+		s.time.follow(at)
+	}
+	return err
+}

@@ -1,0 +1,183 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"gorm.io/gorm"
+)
+
+// Erasure is what EraseUser did.
+type Erasure struct {
+	// Ended were active and ended first, Sessions were deleted in all, Events of the audit trail lost whom they were about.
+	Ended, Sessions, Events int
+	// Receipt is the operation id of the event that stays in the audit trail.
+	Receipt string
+}
+
+// EraseUser ends the active sessions of a user in a tenant and then deletes all that is known of the user there: sessions,
+// applications, and the user's name in the audit trail and wherever the user ended sessions of others. What stays says of
+// nobody who he was: digests by which the ended sessions, and logins from before, are kept out, and an event with a digest of
+// the user, by which the erasure can be proved to who knows the id.
+//
+// On SQLite nothing is left in the file or its write-ahead log either. PostgreSQL keeps old versions of rows until they are
+// vacuumed, and its write-ahead log.
+func (s *Store) EraseUser(ctx context.Context, tenantID, userID string, by Actor) (Erasure, error) {
+	var done Erasure
+	if !storable(tenantID) || !storable(userID) {
+		return done, mapError("erase user", ErrNotFound)
+	}
+	e := erasure{tenantID: tenantID, userID: userID}
+	var err error
+	if e.userDigest, err = s.digest(ctx, digestOfUser, userID); err != nil {
+		return done, err
+	}
+	if e.receipt, err = s.digest(ctx, digestOfErasure, tenantID, userID); err != nil {
+		return done, err
+	}
+	err = s.write(ctx, "erase user", func(tx *gorm.DB) error {
+		trail, err := s.trail(by)
+		if err != nil {
+			return err
+		}
+		e.revocation = revocation{querier: querier{Store: s, ctx: ctx, tx: tx}, sel: InTenant(tenantID).OfUser(userID), trail: trail}
+		done, err = e.run()
+		return err
+	})
+	if err == nil && done.Ended > 0 {
+		s.onEnded(Revoked, done.Ended)
+	}
+	if err == nil {
+		err = s.scrub(ctx, tenantID, userID)
+	}
+	return done, err
+}
+
+// erasure is one transaction of EraseUser.
+type erasure struct {
+	revocation
+	tenantID, userID    string
+	userDigest, receipt string
+}
+
+func (e *erasure) run() (Erasure, error) {
+	done := Erasure{Receipt: e.trail.operation}
+	if err := e.lockAll(); err != nil {
+		return done, err
+	}
+	ids, err := e.endActive()
+	if err != nil {
+		return done, err
+	}
+	done.Ended = len(ids)
+	if done.Sessions, err = e.deleteSessions(); err != nil {
+		return done, err
+	}
+	if done.Events, err = e.forgetEvents(); err != nil {
+		return done, err
+	}
+	if err := e.forgetActor(); err != nil {
+		return done, err
+	}
+	if err := e.forgetCutoffs(); err != nil {
+		return done, err
+	}
+	event := e.trail.event(ActionErased, e.tenantID, "", "")
+	event.Reason = fmt.Sprintf("hmac-sha256:%s ended:%d sessions:%d", e.receipt, done.Ended, done.Sessions)
+	return done, e.tx.Create(&event).Error
+}
+
+// endActive ends the user's active sessions, after those that have ended with all of the tenant and do not say so yet: who ended
+// these stays.
+func (e *erasure) endActive() ([]string, error) {
+	var endings []tenantEnding
+	if err := e.tx.Where("tenant_id = ?", e.tenantID).Order("at, operation_id").Find(&endings).Error; err != nil {
+		return nil, err
+	}
+	for _, ending := range endings {
+		earlier := revocation{querier: e.querier, sel: e.sel, trail: ending.trail()}
+		_, err := earlier.finish(ending, func(st *statement) { st.add(" AND user_id = ?", e.userID) }, "")
+		if err != nil {
+			return nil, err
+		}
+	}
+	return e.endInOrder(Revoked, every)
+}
+
+// deleteSessions deletes the user's sessions and keeps their digests.
+func (e *erasure) deleteSessions() (int, error) {
+	var sessions []Session
+	err := e.tx.Select("tenant_id", "id", "revoked_at", "ends_at", "expires_at", "ended_how").
+		Where("tenant_id = ? AND user_id = ?", e.tenantID, e.userID).Find(&sessions).Error
+	if err != nil {
+		return 0, err
+	}
+	if err := e.keepEnded(e.tx, sessions); err != nil {
+		return 0, err
+	}
+	return len(sessions), e.tx.Where("tenant_id = ? AND user_id = ?", e.tenantID, e.userID).Delete(&Session{}).Error
+}
+
+// forgetEvents takes the user out of the events that are about the user.
+func (e *erasure) forgetEvents() (int, error) {
+	events := e.tx.Model(&AuditEvent{}).Where("tenant_id = ? AND user_id = ?", e.tenantID, e.userID).
+		Updates(map[string]any{"user_id": "", "reason": ""})
+	return int(events.RowsAffected), events.Error
+}
+
+// forgetActor takes the user, and the reasons that the user gave, out of what the user has done in the tenant.
+func (e *erasure) forgetActor() error {
+	for _, done := range []struct {
+		model              any
+		actor, reasonGiven string
+	}{
+		{&AuditEvent{}, "actor_sub", "reason"},
+		{&Session{}, "ended_by_sub", "ended_reason"},
+		{&tenantEnding{}, "ended_by_sub", "ended_reason"},
+	} {
+		err := e.tx.Model(done.model).Where("tenant_id = ? AND "+done.actor+" = ?", e.tenantID, e.userID).
+			Updates(map[string]any{done.actor: "", done.reasonGiven: ""}).Error
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forgetCutoffs keeps logins from before the erasure out, and puts a digest in the place of the user in every other cutoff.
+func (e *erasure) forgetCutoffs() error {
+	var marks []watermark
+	if err := e.tx.Where("tenant_id IN ? AND user_id = ?", []string{"", e.tenantID}, e.userID).Find(&marks).Error; err != nil {
+		return err
+	}
+	marks = append(marks, watermark{TenantID: e.tenantID, NotBefore: e.trail.at, KeepUntil: timestamp(e.keepUntil(e.trail.at, e.expires))})
+	for _, mark := range marks {
+		mark.UserID = e.userDigest
+		if mark.KeepUntil.IsZero() { // the previous version has written it
+			mark.KeepUntil = timestamp(e.keepUntil(mark.NotBefore, time.Time{}))
+		}
+		if err := advance(e.tx, &mark, "watermarks", "tenant_id"); err != nil {
+			return err
+		}
+	}
+	if err := e.tx.Where("tenant_id IN ? AND user_id = ?", []string{"", e.tenantID}, e.userID).Delete(&watermark{}).Error; err != nil {
+		return err
+	}
+	return e.forgetPartnerCutoffs()
+}
+
+func (e *erasure) forgetPartnerCutoffs() error {
+	var cutoffs []partnerCutoff
+	if err := e.tx.Where("user_id = ?", e.userID).Find(&cutoffs).Error; err != nil {
+		return err
+	}
+	for _, cutoff := range slices.Clone(cutoffs) {
+		cutoff.UserID = e.userDigest
+		if err := advance(e.tx, &cutoff, "partner_cutoffs", "partner_id"); err != nil {
+			return err
+		}
+	}
+	return e.tx.Where("user_id = ?", e.userID).Delete(&partnerCutoff{}).Error
+}

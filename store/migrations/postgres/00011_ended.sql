@@ -1,0 +1,54 @@
+-- What has ended stays ended: a session whose row is deleted, by the purge or by an erasure, leaves a digest of its id until no
+-- token of it can live any more, and so does a cutoff of a user who was erased. The digests are keyed (HMAC-SHA-256), so that
+-- who has one cannot find out by trying whose it is, unless he has the key as well.
+
+-- +goose Up
+SET LOCAL lock_timeout = '10s';
+
+CREATE TABLE secrets (
+    name  text NOT NULL PRIMARY KEY,
+    value text NOT NULL
+);
+INSERT INTO secrets (name, value) VALUES ('digest_key', replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''));
+
+CREATE TABLE ended_sessions (
+    session_digest text COLLATE "C" NOT NULL PRIMARY KEY,
+    keep_until     timestamptz NOT NULL
+);
+-- For the purge.
+CREATE INDEX ended_sessions_keep_until ON ended_sessions (keep_until);
+
+-- Until when a cutoff is needed: no token of a session that it ended, or of a login that it keeps out, lives longer. NULL
+-- where the previous version of the program has written it.
+ALTER TABLE watermarks ADD COLUMN keep_until timestamptz;
+-- For the purge.
+CREATE INDEX watermarks_not_before ON watermarks (not_before);
+
+-- The not-before cutoffs of a partner: they cover a tenant that joins the partner later, too. An empty user_id stands for all
+-- users.
+CREATE TABLE partner_cutoffs (
+    partner_id text COLLATE "C" NOT NULL,
+    user_id    text COLLATE "C" NOT NULL,
+    not_before timestamptz NOT NULL,
+    keep_until timestamptz NOT NULL,
+    PRIMARY KEY (partner_id, user_id)
+);
+CREATE INDEX partner_cutoffs_not_before ON partner_cutoffs (not_before);
+
+-- Calls that ended sessions and named an Idempotency-Key: the same call again is answered with what the first one did.
+CREATE TABLE idempotency_keys (
+    key_digest   text COLLATE "C" NOT NULL PRIMARY KEY,
+    operation_id text COLLATE "C" NOT NULL,
+    -- JSON: the tenants in which sessions ended.
+    tenant_ids   text NOT NULL,
+    at           timestamptz NOT NULL
+);
+CREATE INDEX idempotency_keys_at ON idempotency_keys (at);
+
+-- +goose Down
+DROP TABLE idempotency_keys;
+DROP TABLE partner_cutoffs;
+DROP INDEX watermarks_not_before;
+ALTER TABLE watermarks DROP COLUMN keep_until;
+DROP TABLE ended_sessions;
+DROP TABLE secrets;

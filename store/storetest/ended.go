@@ -1,0 +1,333 @@
+package storetest
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sessiond/sessiond/store"
+)
+
+// ended asks whether a session has ended, as authentication does.
+func (f fixture) ended(tenantID, id string) bool {
+	f.t.Helper()
+	ended, err := f.SessionEnded(f.ctx, tenantID, id)
+	require.NoError(f.t, err)
+	return ended
+}
+
+// refuses expects a registration to be refused.
+func (f fixture) refuses(s store.Session, want error) {
+	f.t.Helper()
+	_, created, err := f.RegisterSession(f.ctx, store.Everywhere(), s, tester())
+	require.ErrorIs(f.t, err, want)
+	require.False(f.t, created)
+}
+
+// from is a login from before the suite's clock started.
+func from(s store.Session, ago time.Duration) store.Session {
+	s.CreatedAt = Epoch.Add(-ago)
+	return s
+}
+
+// purge deletes what ended before now, which must be so many sessions.
+func (f fixture) purge(want int) {
+	f.t.Helper()
+	n, err := f.PurgeEnded(f.ctx, f.clock.Now(), 100)
+	require.NoError(f.t, err)
+	require.Equal(f.t, want, n)
+}
+
+// purgeKept deletes what is kept of ended sessions, as far as it may go, and of it as much as has its time before now.
+func (f fixture) purgeKept() {
+	f.t.Helper()
+	for n := 1; n > 0; {
+		var err error
+		n, err = f.PurgeKept(f.ctx, f.clock.Now(), 2)
+		require.NoError(f.t, err)
+	}
+}
+
+// testEnded is about what has ended, which stays ended.
+func testEnded(t *testing.T, newStore Factory) {
+	t.Helper()
+	t.Run("after a purge, as long as a token can live", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		f.register(session("acme", "u1", "revoked"))
+		long := session("acme", "u1", "long")
+		long.ExpiresAt = Epoch.Add(72 * time.Hour)
+		f.register(long)
+		f.register(session("acme", "u1", "expired"))
+		f.revoke("revoked")
+		f.revoke("long")
+		f.clock.Advance(time.Hour)
+		f.sweep(1)
+		f.clock.Advance(time.Second)
+		f.purge(3)
+		for _, at := range []struct {
+			after time.Duration
+			ended []string
+		}{
+			{0, []string{"expired", "long", "revoked"}},
+			{22 * time.Hour, []string{"expired", "long", "revoked"}},
+			{time.Hour, []string{"expired", "long"}}, // 24 hours and a second after its end
+			{time.Hour, []string{"long"}},
+			{48 * time.Hour, nil},
+		} {
+			f.clock.Advance(at.after)
+			f.purgeKept()
+			for _, id := range []string{"expired", "long", "revoked"} {
+				want := slices.Contains(at.ended, id)
+				for _, tenantID := range []string{"acme", "other", ""} {
+					assert.Equal(t, want, f.ended(tenantID, id), "%s, %s", id, f.clock.Now().Sub(Epoch))
+				}
+				if want {
+					again := session("acme", "u1", id)
+					again.ExpiresAt = f.clock.Now().Add(time.Hour)
+					f.refuses(again, store.ErrEnded)
+					again.TenantID, again.UserID = "other", "u2"
+					f.refuses(again, store.ErrEnded)
+				}
+			}
+		}
+	})
+	t.Run("a cutoff stays as long as a token of what it ended can live", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		long := session("acme", "u1", "long")
+		long.ExpiresAt = Epoch.Add(72 * time.Hour)
+		f.register(long)
+		f.register(session("globex", "u2", "short"))
+		for _, sel := range []store.Selection{store.InTenant("acme").OfUser("u1"), store.InTenant("globex"), store.Everywhere().OfUser("u3")} {
+			_, err := f.RevokeAllSessions(f.ctx, sel, "", tester())
+			require.NoError(t, err)
+		}
+		for _, at := range []struct {
+			after         time.Duration
+			long, shorter error
+		}{{time.Hour, store.ErrTooOld, store.ErrTooOld}, {24 * time.Hour, store.ErrTooOld, nil}, {48 * time.Hour, nil, nil}} {
+			f.clock.Advance(at.after)
+			_, err := f.PurgeTrail(f.ctx, f.clock.Now(), 100)
+			require.NoError(t, err)
+			f.purgeKept()
+			for i, s := range []store.Session{session("acme", "u1", "a"), session("globex", "u9", "b"), session("initech", "u3", "c")} {
+				want := at.shorter
+				if i == 0 {
+					want = at.long
+				}
+				s = from(s, time.Minute)
+				s.ID += fmt.Sprint(at.after)
+				s.ExpiresAt = f.clock.Now().Add(time.Hour)
+				_, _, err := f.RegisterSession(f.ctx, store.Everywhere(), s, tester())
+				require.ErrorIs(t, err, want, "%s after %s", s.ID, f.clock.Now().Sub(Epoch))
+			}
+		}
+	})
+	t.Run("all of a tenant, and its cutoff lasts as long as the longest of them", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		for i := range 9 { // more than are ended at once
+			s := session("acme", "u1", fmt.Sprint("s", i))
+			s.ExpiresAt = Epoch.Add(time.Duration(i+1) * 10 * time.Hour)
+			f.register(s)
+		}
+		_, err := f.RevokeAllSessions(f.ctx, store.InTenant("acme"), "", tester())
+		require.NoError(t, err)
+		f.finishAll()
+		f.clock.Advance(89 * time.Hour)
+		f.purgeKept()
+		old := from(session("acme", "u2", "old"), 0)
+		old.ExpiresAt = f.clock.Now().Add(time.Hour)
+		f.refuses(old, store.ErrTooOld)
+		f.clock.Advance(time.Hour + time.Second)
+		f.purgeKept()
+		f.register(old)
+	})
+	t.Run("a clock that is set back revives nobody", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		f.register(session("acme", "u1", "s1"))
+		f.clock.Advance(time.Hour)
+		require.True(t, f.ended("acme", "s1"))
+		f.clock.Advance(-30 * time.Minute)
+		dead := func() {
+			t.Helper()
+			assert.True(t, f.ended("acme", "s1"))
+			active, err := f.SessionActive(f.ctx, store.InTenant("acme"), "s1")
+			require.NoError(t, err)
+			assert.False(t, active)
+			ids, total := f.ids(store.InTenant("acme"), store.Page{ActiveOnly: true, Limit: 10})
+			assert.Empty(t, ids)
+			assert.Zero(t, total)
+			require.ErrorIs(t, f.use("s1"), store.ErrEnded)
+			f.refuses(session("acme", "u1", "s1"), store.ErrEnded)
+		}
+		dead()
+		f.sweep(1)
+		dead()
+		f.sweep(0)
+		f.register(session("acme", "u1", "s2"))
+		assert.Equal(t, Epoch.Add(30*time.Minute), f.get("s2").CreatedAt, "and then the store's clock is the machine's again")
+		dead2, err := f.SessionActive(f.ctx, store.InTenant("acme"), "s2")
+		require.NoError(t, err)
+		assert.True(t, dead2)
+		assert.True(t, f.ended("acme", "s1"))
+	})
+}
+
+// testPendingEndings is about tenants all of whose sessions ended, and do not all say so yet.
+func testPendingEndings(t *testing.T, newStore Factory) {
+	t.Helper()
+	t.Run("statistics are true at once, and meanwhile", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		made, revoked := 0, 0
+		check := func(active int, users int, devices map[string]int, apps []store.ApplicationStats) {
+			t.Helper()
+			stats, err := f.TenantStats(f.ctx, "acme")
+			require.NoError(t, err)
+			assert.Equal(t, store.Stats{
+				Total: made, Active: active, Expired: 1, Revoked: revoked, UniqueUsers: users, ByDeviceType: devices, TopApplications: apps,
+				CreatedLast24h: made, RevokedLast24h: revoked, AsOf: f.clock.Now(),
+			}, stats)
+		}
+		login := func(n int) {
+			f.clock.Advance(time.Second)
+			for range n {
+				s := session("acme", fmt.Sprint("u", made%3), fmt.Sprint("s", made))
+				if made == 0 {
+					s.ExpiresAt = f.clock.Now().Add(time.Microsecond)
+				}
+				s.DeviceType = new([]string{"desktop", "mobile"}[made%2])
+				f.register(s)
+				if made > 0 {
+					f.app(s.ID, "mail", "Mail")
+				}
+				made++
+			}
+		}
+		for _, roll := range []func(){func() {}, f.foldAll} {
+			login(6)
+			f.clock.Advance(time.Second)
+			ended, err := f.RevokeAllSessions(f.ctx, store.InTenant("acme"), "", tester())
+			require.NoError(t, err)
+			revoked += len(ended)
+			check(0, 0, map[string]int{}, []store.ApplicationStats{})
+			roll()
+			check(0, 0, map[string]int{}, []store.ApplicationStats{})
+			login(2)
+			roll()
+			check(2, 2, map[string]int{"desktop": 1, "mobile": 1}, []store.ApplicationStats{{ApplicationID: "mail", ApplicationName: "Mail", Sessions: 2}})
+			login(3)
+			_, err = f.FinishEndings(f.ctx, 2)
+			require.NoError(t, err)
+			roll()
+			f.clock.Advance(time.Second)
+			ended, err = f.RevokeAllSessions(f.ctx, store.InTenant("acme"), "", tester()) // a second one, before the first is done
+			require.NoError(t, err)
+			assert.Len(t, ended, 5)
+			revoked += len(ended)
+			check(0, 0, map[string]int{}, []store.ApplicationStats{})
+			for more := true; more; {
+				more, err = f.FinishEndings(f.ctx, 2)
+				require.NoError(t, err)
+				roll()
+				check(0, 0, map[string]int{}, []store.ApplicationStats{})
+			}
+			f.exact()
+		}
+	})
+	t.Run("tenants take turns, and each call is in the trail at once", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		tenants := []string{"acme", "globex", "initech"}
+		for _, tenantID := range tenants {
+			for i := range 9 {
+				f.register(session(tenantID, "u1", fmt.Sprint(tenantID, i)))
+			}
+		}
+		for _, tenantID := range tenants {
+			f.clock.Advance(time.Second)
+			_, err := f.RevokeAllSessions(f.ctx, store.InTenant(tenantID), "", store.Actor{Subject: "boss", Reason: "breach"})
+			require.NoError(t, err)
+			events, err := f.ListAuditEvents(f.ctx, store.AuditFilter{Action: store.ActionTenantRevoked, TenantID: tenantID})
+			require.NoError(t, err)
+			require.Len(t, events, 1)
+			assert.Equal(t, []any{"boss", "breach", f.clock.Now(), ""}, []any{events[0].ActorSub, events[0].Reason, events[0].At, events[0].SessionID})
+		}
+		for turn := range 6 {
+			_, err := f.FinishEndings(f.ctx, 4)
+			require.NoError(t, err)
+			for i, tenantID := range tenants {
+				turns := (turn + len(tenants) - i) / len(tenants)
+				assert.Len(t, f.trail(store.AuditFilter{Action: store.ActionRevoked, TenantID: tenantID}), 4*turns, "%s after turn %d", tenantID, turn)
+			}
+		}
+		f.finishAll()
+		assert.Len(t, f.trail(store.AuditFilter{Action: store.ActionRevoked}), 27)
+	})
+}
+
+// testStorableTimes registers and imports sessions of times that no login has, and looks whether they can be seen and ended.
+func testStorableTimes(t *testing.T, newStore Factory) {
+	t.Helper()
+	f := newFixture(t, newStore)
+	f.register(session("acme", "bob", "now"))
+	for i, created := range []time.Time{
+		time.Date(-4000, 1, 1, 0, 0, 0, 0, time.UTC),
+		time.Date(1, 1, 1, 0, 0, 0, 0, time.FixedZone("", 3600)),
+		time.Date(1, 1, 1, 0, 0, 0, 1000, time.UTC),
+		time.Date(1969, 12, 31, 23, 59, 59, 999_999_000, time.UTC),
+		time.Date(9999, 12, 31, 23, 59, 59, 999_999_000, time.UTC),
+	} {
+		for how, sel := range map[string]store.Selection{
+			"tenant": store.InTenant("acme"), "user": store.Everywhere().OfUser("ada"), "both": store.InTenant("acme").OfUser("ada"),
+			"partner": store.Everywhere().OfPartner("north"), "all": store.Everywhere(), "named": {}, "one": {},
+		} {
+			id := fmt.Sprint(how, i)
+			s := session("acme", "ada", id)
+			s.PartnerID, s.CreatedAt, s.ExpiresAt = new("north"), created, time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
+			require.NoError(t, f.ImportSessions(f.ctx, store.Import{Sessions: []store.Session{s}}))
+			seen, total := f.ids(store.InTenant("acme").OfUser("ada"), store.Page{ActiveOnly: true, Limit: 100})
+			assert.Contains(t, seen, id, created)
+			assert.Len(t, seen, total)
+			for _, of := range []store.Selection{store.InTenant("acme"), store.Everywhere()} {
+				seen, total = f.ids(of, store.Page{ActiveOnly: true, Limit: 100})
+				assert.Contains(t, seen, id, created)
+				assert.Len(t, seen, total)
+			}
+			f.ends(how, sel, id)
+			assert.True(t, f.ended("acme", id), "%s of %s", how, created)
+			f.finishAll()
+		}
+	}
+	f.foldAll()
+	f.exact()
+}
+
+// ends ends one session in one of the ways to do so.
+func (f fixture) ends(how string, sel store.Selection, id string) {
+	f.t.Helper()
+	var ids []string
+	var err error
+	switch how {
+	case "one":
+		_, err = f.RevokeSession(f.ctx, store.InTenant("acme"), id, tester())
+		ids = []string{id}
+	case "named":
+		ids, err = f.RevokeSessions(f.ctx, store.InTenant("acme"), []string{id}, tester())
+	default:
+		ids, err = f.RevokeAllSessions(f.ctx, sel, "", tester())
+	}
+	require.NoError(f.t, err)
+	assert.Contains(f.t, ids, id, how)
+}
+
+// finishAll brings up to date what ended with all of its tenant.
+func (f fixture) finishAll() {
+	f.t.Helper()
+	for more := true; more; {
+		var err error
+		more, err = f.FinishEndings(f.ctx, 100)
+		require.NoError(f.t, err)
+	}
+}
