@@ -164,17 +164,17 @@ type SessionListItem struct {
 
 // SessionRegistration A session to register at login.
 type SessionRegistration struct {
-	// CreatedAt When the user signed in; now when absent.
+	// CreatedAt When the user signed in, from 1970 to five minutes from now; now when absent.
 	CreatedAt *time.Time `json:"created_at,omitempty"`
 
-	// ExpiresAt When the session ends by itself.
+	// ExpiresAt When the session ends by itself; after `created_at`, and in the year 9999 (UTC) at the latest.
 	ExpiresAt time.Time `json:"expires_at"`
 
 	// Id The provider's own session id (`sid`), unique service-wide; made by the service when absent.
 	Id        *string `json:"id,omitempty"`
 	IpAddress *string `json:"ip_address,omitempty"`
 
-	// PartnerId The partner that the tenant belongs to. The first registration that names one decides.
+	// PartnerId The partner that the tenant belongs to. It may be left out where it is known.
 	PartnerId *string `json:"partner_id,omitempty"`
 	TenantId  string  `json:"tenant_id"`
 
@@ -554,9 +554,12 @@ type ClientInterface interface {
 	//
 	// The same `id` with the same owner again answers 200 and changes nothing; with another owner, for a session that has
 	// ended, or with another partner than the tenant's, it answers 409; so does a login from before a revocation of all
-	// sessions of its user or tenant, and one beyond the sessions that the tenant allows a user.
+	// sessions of its user, tenant or partner, and one beyond the sessions that the tenant allows a user.
 	//
-	// Needs `sessions:ingest`; a token with `tenant_id` is confined to that tenant.
+	// Needs `sessions:ingest`; a token with `tenant_id` is confined to that tenant, one with `partner_id` to the tenants of that
+	// partner. The first registration for a tenant that nobody has named before makes the tenant, with the partner that it
+	// names or that its token is confined to. A tenant that is known gets a partner only by a service that is not confined; a
+	// confined one that names another partner, or a tenant of another or of none, gets 403.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -569,9 +572,12 @@ type ClientInterface interface {
 	//
 	// The same `id` with the same owner again answers 200 and changes nothing; with another owner, for a session that has
 	// ended, or with another partner than the tenant's, it answers 409; so does a login from before a revocation of all
-	// sessions of its user or tenant, and one beyond the sessions that the tenant allows a user.
+	// sessions of its user, tenant or partner, and one beyond the sessions that the tenant allows a user.
 	//
-	// Needs `sessions:ingest`; a token with `tenant_id` is confined to that tenant.
+	// Needs `sessions:ingest`; a token with `tenant_id` is confined to that tenant, one with `partner_id` to the tenants of that
+	// partner. The first registration for a tenant that nobody has named before makes the tenant, with the partner that it
+	// names or that its token is confined to. A tenant that is known gets a partner only by a service that is not confined; a
+	// confined one that names another partner, or a tenant of another or of none, gets 403.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -941,9 +947,12 @@ func (c *Client) GetSession(ctx context.Context, sessionId string, params *GetSe
 //
 // The same `id` with the same owner again answers 200 and changes nothing; with another owner, for a session that has
 // ended, or with another partner than the tenant's, it answers 409; so does a login from before a revocation of all
-// sessions of its user or tenant, and one beyond the sessions that the tenant allows a user.
+// sessions of its user, tenant or partner, and one beyond the sessions that the tenant allows a user.
 //
-// Needs `sessions:ingest`; a token with `tenant_id` is confined to that tenant.
+// Needs `sessions:ingest`; a token with `tenant_id` is confined to that tenant, one with `partner_id` to the tenants of that
+// partner. The first registration for a tenant that nobody has named before makes the tenant, with the partner that it
+// names or that its token is confined to. A tenant that is known gets a partner only by a service that is not confined; a
+// confined one that names another partner, or a tenant of another or of none, gets 403.
 //
 // Takes any type of body and a specified content type.
 //
@@ -966,9 +975,12 @@ func (c *Client) RegisterSessionWithBody(ctx context.Context, contentType string
 //
 // The same `id` with the same owner again answers 200 and changes nothing; with another owner, for a session that has
 // ended, or with another partner than the tenant's, it answers 409; so does a login from before a revocation of all
-// sessions of its user or tenant, and one beyond the sessions that the tenant allows a user.
+// sessions of its user, tenant or partner, and one beyond the sessions that the tenant allows a user.
 //
-// Needs `sessions:ingest`; a token with `tenant_id` is confined to that tenant.
+// Needs `sessions:ingest`; a token with `tenant_id` is confined to that tenant, one with `partner_id` to the tenants of that
+// partner. The first registration for a tenant that nobody has named before makes the tenant, with the partner that it
+// names or that its token is confined to. A tenant that is known gets a partner only by a service that is not confined; a
+// confined one that names another partner, or a tenant of another or of none, gets 403.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2554,9 +2566,12 @@ type ClientWithResponsesInterface interface {
 	//
 	// The same `id` with the same owner again answers 200 and changes nothing; with another owner, for a session that has
 	// ended, or with another partner than the tenant's, it answers 409; so does a login from before a revocation of all
-	// sessions of its user or tenant, and one beyond the sessions that the tenant allows a user.
+	// sessions of its user, tenant or partner, and one beyond the sessions that the tenant allows a user.
 	//
-	// Needs `sessions:ingest`; a token with `tenant_id` is confined to that tenant.
+	// Needs `sessions:ingest`; a token with `tenant_id` is confined to that tenant, one with `partner_id` to the tenants of that
+	// partner. The first registration for a tenant that nobody has named before makes the tenant, with the partner that it
+	// names or that its token is confined to. A tenant that is known gets a partner only by a service that is not confined; a
+	// confined one that names another partner, or a tenant of another or of none, gets 403.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -2569,9 +2584,12 @@ type ClientWithResponsesInterface interface {
 	//
 	// The same `id` with the same owner again answers 200 and changes nothing; with another owner, for a session that has
 	// ended, or with another partner than the tenant's, it answers 409; so does a login from before a revocation of all
-	// sessions of its user or tenant, and one beyond the sessions that the tenant allows a user.
+	// sessions of its user, tenant or partner, and one beyond the sessions that the tenant allows a user.
 	//
-	// Needs `sessions:ingest`; a token with `tenant_id` is confined to that tenant.
+	// Needs `sessions:ingest`; a token with `tenant_id` is confined to that tenant, one with `partner_id` to the tenants of that
+	// partner. The first registration for a tenant that nobody has named before makes the tenant, with the partner that it
+	// names or that its token is confined to. A tenant that is known gets a partner only by a service that is not confined; a
+	// confined one that names another partner, or a tenant of another or of none, gets 403.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5814,9 +5832,12 @@ func (c *ClientWithResponses) GetSessionWithResponse(ctx context.Context, sessio
 //
 // The same `id` with the same owner again answers 200 and changes nothing; with another owner, for a session that has
 // ended, or with another partner than the tenant's, it answers 409; so does a login from before a revocation of all
-// sessions of its user or tenant, and one beyond the sessions that the tenant allows a user.
+// sessions of its user, tenant or partner, and one beyond the sessions that the tenant allows a user.
 //
-// Needs `sessions:ingest`; a token with `tenant_id` is confined to that tenant.
+// Needs `sessions:ingest`; a token with `tenant_id` is confined to that tenant, one with `partner_id` to the tenants of that
+// partner. The first registration for a tenant that nobody has named before makes the tenant, with the partner that it
+// names or that its token is confined to. A tenant that is known gets a partner only by a service that is not confined; a
+// confined one that names another partner, or a tenant of another or of none, gets 403.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -5835,9 +5856,12 @@ func (c *ClientWithResponses) RegisterSessionWithBodyWithResponse(ctx context.Co
 //
 // The same `id` with the same owner again answers 200 and changes nothing; with another owner, for a session that has
 // ended, or with another partner than the tenant's, it answers 409; so does a login from before a revocation of all
-// sessions of its user or tenant, and one beyond the sessions that the tenant allows a user.
+// sessions of its user, tenant or partner, and one beyond the sessions that the tenant allows a user.
 //
-// Needs `sessions:ingest`; a token with `tenant_id` is confined to that tenant.
+// Needs `sessions:ingest`; a token with `tenant_id` is confined to that tenant, one with `partner_id` to the tenants of that
+// partner. The first registration for a tenant that nobody has named before makes the tenant, with the partner that it
+// names or that its token is confined to. A tenant that is known gets a partner only by a service that is not confined; a
+// confined one that names another partner, or a tenant of another or of none, gets 403.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -14546,131 +14570,137 @@ func (sh *strictHandler) IntrospectToken(ctx echo.Context) error {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H17c9u4ku9X6eLdqtguSpZkx07kP+71OJNZ700mqcSz2ZrIR4LIloRjCuABQNs6KX/3LTz4FCnLlpNJ",
-	"JvrLFkm8GkA/fuhufPECPo85Q6ak1//izZCEKMy/H/BfCUp1/kr/CFEGgsaKcub1vYsZgrCvn0mgYR+o",
-	"kjD6n5Yr0zp/NYKbGTJQM6KASuiC4tDtvYBrKuk4Qjj9eHZ+DsGMCBIoFNIHAhOBcgacIXA1Q3FDJbY9",
-	"35PBDOdE90ItYvT6nlSCsql3d+d7H1CJxelEoVju5UcMOAulbvmGUAVjnHCBoGYIDG8VKLGorZ4yhVMU",
-	"pv5Pnz6dJmqGTNGAKFxu5MPrMzg6ft7xQWKgn8HB6j7f+Z5AGXMm0ZD5FxI6qulfAWcKmfmXxHGkG6Wc",
-	"7f9T6sa+eHhL5nHkuqEIjexkCIQbIoEwQCG4gJgISdnUDHXMw4V3V+zRfwiceH3v/+znU79v38r9X3V5",
-	"28vlKddVQUAY45qYEGLAQww9v7hqimugqTH3+X6+wkyDZ5xNIhpsQAeQKKWegxmRgCzEsP1EQ5eKKAQ+",
-	"MSRNW+ECFDLCFIQcJWiykCjiN0DVkxHlNRdjGobINqCK4lfIICLBlbT9D3iMMNHdn1EJPEZhKnoqYpn2",
-	"nknbjiyRaQWRPn361KrutVWEqm7NO38TOp8zhYKR6COKaxR2eI+jeFoT2KrAkWpjyp4ySBjexhgoDGFC",
-	"kkidmOmM+NQseM2DA5JIhISFKMw7x6WBPt02/Z2r1zxh4SPJ89FtHr0QJrqep1h1v3OQSTDLdma2tgMS",
-	"RSiebOzvySLiJLzg/A0RU9xgTxpeSiVEuh7dWcKg2zl88fz4CMYLhbL9lEy72hC8pb88GVH0OqcB/sHI",
-	"NaERGUe4EQc3lekeK5zHXBBBowUkeeVPRZiQKDImEgsSTSAJZhgCZaDoHMsUMqpGK9M1VhMo00o240oX",
-	"nL8lbOGeysfSlXOYE7ZIucGTrS27u3zN4TXzIWEoUGpVTl5JmGtli0+U1QKZk5yGJRoBIP968v7BSKJm",
-	"XNB/42PZ2Slck4iGMEYi9PYyopZKQ2oq8Km4m23E1J6Re0nZ+X7kaTZm05PTmH5wKu/Qsf/st34fC62C",
-	"KGoVYr0v7yNVpRbd1zneX+wtKpKV8b3b1pS3tH7eklc0bnFDbxK1Yq5NAOH1lUhQf8bnVDMjtfD6ExJJ",
-	"tEq8nWCv/9l2+dL3FFV6eRQH/LnS1UvPT00CPv4nBkr3vZZA1/wKn4pMxbp+CGIVO3wvyUIaqKFUYjg8",
-	"ZYvhClqRMKS22+8L723H0+680t/WNPi9kkwP/rNUwodTtrispdUvJLgKZoQxjN7wKU9UweAsc5p3MbLz",
-	"V3DGGcNAgS7YOrMlwRaFbrtg6/baz7W1W6Z2ZD4cGmZVjx3YL1J2RuC/Pl2ApFOGIYwXRlDQUPMhtYBY",
-	"8GsaotDNpMN3PbkwDfg1qECRdqXeFGjYSJQaAmbmQIN6xSeA1ygWzvweJwoOe71lyqRSo1rRpxlRcINM",
-	"wY3gbKoFKBCQqKVRgMWhv7I13Ddo11BhuHYINWP7z4uL9/+tpYuRddlImzquF6q8bx9U67trHgARgiw2",
-	"3Stp5XVjqRnyOVOCy9iu4ca98OH1GRwfHfWKq727PKcrljkJApTS6QSKQ8T5FRBVnM+GNezbaof68XBG",
-	"nUrCFu8mXv/zEqbkZ09YEkXe3eWS6RgEGGurkbDQGF4MMcSwD5xFi1I3JRCBcMX4DYMZClzqK1wsYoT/",
-	"1F2qLrqlLVZL5/vnw/HPtSak14bXXABJiezgRj3GKechUPNz9GXgkUDRaxx4fbDLZpQSY0bZFDCyWGN5",
-	"bm2Zuv2KauYs7EzjsyqarrSqnOneODSqwMNt3Rk5xpxHSNi6W+HO90gSlnbk8hpKm0rCR264O98LIopM",
-	"DalpK63xzDyE83Bp6a5fMd7GzZitpCxA6L487miaTbiYE2Wh2aPDAhF/vY3zHqS47fpdoERt3IVzojbq",
-	"gpRFwp5LuQFJYyIUQ1GZrPf26WazZbC8Yq0fzYMNKix38iPdqHfJuFRZMt6gMgtWVoh4YRHMjWiY8/RS",
-	"zRlbfXTVFUbs2FYzJ8401CVWXNJgl7aGfqt1UaAsiJLQIiWn788hO9FY5qEOc3DkfIgMSzvvJIelfY0C",
-	"oL+co1RkbhhKtlNDorDlcJyM2NmXj6T1fSpIxQRYIvB7MqWMKAyrBt8bKtW5wvkK82Ut3atSXUn3Kpk2",
-	"VhB8a8tGMylDAWoxlVWNvs++1M17tVZRqb7Colmi8+cKYS5XzE7a4tIGyN/D3O2F5RUfkymW+e8Ul0WE",
-	"pgSK4dLHKKCxgOKKRMNc4GccRJEIzs3j5mK6pZpi781jv+7ws0js2PYp63K5M+U2lqchJWgNyd20GHWI",
-	"6nVSpfkpJNIcvZFUqWrD6VgbRzDH+RiFhAjJNcKNU/6s9powbd1NrdJVniC8jalAOSQVtbqeczxQ174w",
-	"x8s3WuGrnBe2y4qL7gKcGhrQeOiw04YO0fiasEX6zcM79cmcERfPLqnUZA1hIvgcGL8pdu48hlPX1J3v",
-	"JRLFkEyxaoTMye0bZFM18/q9zuELvRGVQqGb+8fnfwwGt53O5d5/PJKCpj2rzicSpdbjK538Q6KAU9Ot",
-	"Iv+tLqcVKy6OT43lU6MCUjaN0EASLU0rpjgQBgVMuM5W0HVh+HVW1SfrTIHFPpgzf3dkcaLJY10uiNkb",
-	"ZVPDds2ttkIVQ0bmhv0UJ/P5c9+bU5b+7q6Y2QyPyjv1O6kbYFVDqXbhcnkGs+lZOYXnbMJreEahQ+nE",
-	"aF2FFPfiyvlbqUUUCVpjuxdHV9Yii/2qUSUbJudJyGz066Xa/dK4a2fBULh5DjJFo8aQsqwmolKBlhM1",
-	"RI/jYcAT5swwc6jt9TullQVn5oPH2lgNWkggUGsH68z2mf20YbJDvKYBZlr9YxTcV6YKawJYw7ggnlZ2",
-	"rSBGarpWXnv1661J9Kzf+7K0oHIYJEJgZUoN2QtlJJy5rx4LgDTMa0SkGhLH/Z+KF2fAM5EKUtHiuGmT",
-	"eFy/1qIkc/Xh3MGtj67v17mFWWuJZNoorw5TqG6JVFiKYSNp+dLyKZGivC9K261mjkprfpkJZSymmQt9",
-	"wCmVSmRmRVWFTNUexUGYT1EAURDxKa2RBWXm8LVEuSZXeuxB2UoJXmBBSwyiofZ0xMhCCeMFUCUxmpSg",
-	"rMdylHod8AFqwyMUwvQc6JkErd1namwIOyNJw9GuDwmj/0oyD5LWDQ3xBOYkxPRQKfUtaSDyefiVdPF6",
-	"TlkG62pp2u29+Ko0dcCgUbMNlm1BrjFGnE0lKN4G/d2ECqncvrFbzBbRGoQ0/rohBjS06E8N6ljF1B45",
-	"wnuRuL/KWNG8s2UYOFhviNTwM+zlBEYFXjiCgGuqGbuLqiaLxo0kpDKOyCLTBJt33uPHU2r+lW3Qqpcr",
-	"pFGh+YNe58mat1KrLKGW6a1fmjNSd2SlqaPpPdcq/kgm45Em62YmzbryMBeF+RK/R5yVZNUqkdYEw6aK",
-	"tT2VlRn6ep8g22q5Wy33kVpuxINMt3oM+d6k5e98T0o+JHEsS6T7fOk/CN9ODdMi9CM5nOp6n9C54Cvp",
-	"9818fRN+vWoEfzuLIluRGxoXqw5rKu5oTY4i7nzK2Bb6y1Q7lXXQc4CxqmUeZTe0X82HzfzDEFE3NiRR",
-	"tIoJ2c7DaRTVVuK6OqRhhTU2uxXMya09a+h3O51OZ+lAqXkdpYLrPJR1oG2ZzvfPR6OjiHtjwgBSS0FT",
-	"qwm7tZQMcyiqTLywCYJapt/9zhhFGlRJV9kZ5W6V27pspF7zcr7XzSviQWkQa/CKjBSXdzXcvuawUU6L",
-	"BH6LUpZOuwoEq5yTmz7Xn5Mv+/wFnm3KfVmg1r3+YWZSg0RQtfioZY4ljfXvPk20+pj+ep3K2f/6dOHV",
-	"hOuU/L+cSRBwNqHTRGibX8oEBex8eH0GLztHL3bbcBYROpd9q8T6MMp0Sv0jNxj1L+n+BDzGURZyaHa3",
-	"6Vw+sJlSsXUrp/VgOey5qveMu9KebVXu+UBSk9A819zYPjXQhXmWsrq9kxxcN2/0YPcKeLPcy8Ir1Ezw",
-	"ZDobMKq0aS7Lpy07o1RBGO224bR4YrW3Z10b9vbgZkYjBKoyB6sxInP8N/RhlPP8kS5JLSgySVQicMCs",
-	"l5Z+cUPVzL2M6JwqqSdK/3ED36FhhCYaZPckD0t1hff2jFvX3p61k/ccW9/LIwQnQPIYLEsUbS9bPzUl",
-	"s1A5M50Q6Om3ZnV7wAbsXRqZJ20JZGEmW0CRKzS1E5lFPCGQJKQKlCA0SgftbFITnqvJ0/pgioxgp/f8",
-	"eSEEd9e0+atxZE1NCgiIEBSrwb1tMI4Uxlnwj4szH/QaPjg4eGnoCaM/Rz4QBXMuFcxpILi0TlV6Pgvk",
-	"CGYYXBn0a8BsKKIIjWnHQjtdBniYUzmhGfkIkzco+hATNYOdw87hrg9zVDMe6l/Pd307eMqmICMiZ7Bz",
-	"0DnWT80u3DnsdHd9vQuVHvWA7Rz2ers+xCjm1M7ZzmHnYNfPptA00YZTgzVZ2AOvUQDeUpm6VGZTmiMn",
-	"IPkcjXMwRhJhihZhkWRulp8eQxsOez0Holj34XSkDEbWthuduDdm5Tn3YufQaL8YeH0YeIOk0zkIUodh",
-	"8wsH3t2oPdA8WCbzORELIyoQbmZcV5EBj77FIm7MEbEdjd5dwQyswmWnQy89whYZWYgCzgJbQK+9Kecl",
-	"98aP6TI9fX/u+d41Cmm5TafdbXc0f+cxMhJTr+8dmEfGJp8ZZrtPYrp/3d0n4Zyy/XTF7+tXU6zRwN5Q",
-	"qcCyhnx/mJU4oZFCLSPM2r7I1o+mAIHR/d44Ix8Y3uj1ahfjzijXNke+nlMGI8OKdZeQhZRNd9vw2rQr",
-	"Byzg8zFlaHtz+vurExOlrZVnsMLL9uSaRIlbQ3OigpkNJ57pjsOo4GlhmBnekkDZaSEQkylCrE02vb70",
-	"NFGpV5hrJKJSmbH/jhhKGBmS9lMi9QWScHTidq2TApW3jtcZwaVXjOIFrFCmci1lZK4Ou/CyyOLz0Ot7",
-	"uivpsjCzLcgclYlW0vqmnsh/JSi0wWbtotTpJA+fypTcrsFz6DyZm//vcbXR+kpt/bk3S00bvY7RdV0j",
-	"WtGtbbLZYaep2dzYyVt9tFl2HjY3VISkNmsqB11NY+XtZxe7FuUporxDoihbIZSlz3e1fVc7zxkU/tiO",
-	"btCjOsQ6o6gVnnlX04DBVL/djKynpdru9KtScohep/PAuETjKvi5dLLeLZ92e71O76jV6ba6zy86L/qd",
-	"Tr/T+bNiXvc1Pa8Uj8vWc1621yuV1Za/1+m+fDk+Dnqt591Jp3VMDsatF5MjbPXGL8Ojw6BDusdYNvB1",
-	"fQftTrvbPWgfe2VYzZrDy0BXqfsv+72X/cNuu/f8zzJa0Pfe8n/TKCL7z9sd2PmfbvcE3lCW3MLti6Ph",
-	"0eEJiOt+97DT7uzCbxhc8f1ep9vpdDtdeE0FTvjtvnnrleETj4Tk/zlytwM+LyAXfS9pHR53u2Z+U5fK",
-	"ovOrow8eto6Cbtg6Dp5j6yV5ftzqhIfkIOhOXmCv65WcWStjPbDkXvKhtD6E3aJDoeZdJW/BbsUNsHtX",
-	"jEutCTr9mBjrZZJEULApnyZi/LDTbSqRLf/9UnCuKXRwf6E8XYYu0eutsXvWC86tCy2qoVr+CaTm5ROR",
-	"rPfy/tFXw8XvfO+55SCry9UlvzBl16B4TfS/WVqZzmmUs4LcV2SqJb73PiJqwsU809i8S12wQfezll3L",
-	"gV0xrwfiDNSlOX2mBU5MdJCxV7kJPDf/W4PQSAOjHI3cLrZBQQWzO7WhbOqbGeey5EYpT2DM1QwUn9qI",
-	"oDkSlrktCluaKNeUU9kUREikGjBtNhRDxWEknGU25ShTRatg0fnODkj9XrX5RaeMm8J5QH71jNwayDIm",
-	"2XcFJViP/v7445Edh1bhUmMlc6lI82zYGCffEJmLTH9tVj5vBFXYrH3a10+mftoVdBpF9+igf4HEN9v1",
-	"Fx4uHibsC4fqHgnMAcCyNCp1+NHxz2WEzcWzPIWqsgS+diuY6uf19IrLu68tdf9SebkGEy8kEvuGIra7",
-	"Rolq1pytaP5ORHN+NrS5gP6S79o7K5ojrE2YZ9vcse93Cy7ZWlCcGsEkodc5BBJJnmYRLKZ2C4FEAkm4",
-	"SAWO5AYHVcIkOpJkgt+Z0HHEbRA4MVGzXNzkZPSqLLeUVnDpOKnuVOQ7MWIPa3xY/gbmhR3X6hJZtrQt",
-	"0/u+mF6+J1fxO78ecP4NVeG4a7yA81d1ADOD0arcR6MTy8Fya0Ur9CYpHiRM0UhzmYV5GCdiiuF3AuRO",
-	"Uf3sHO2Ruu7PgcPlzmLeG85Cznz4g1GFIfx/yqahgc1yJ7DPldirKl26/W7vT285qsq7oVe0Lqap710g",
-	"mcMn/VpP3VeEBct+XN5pSOANv8aIBPgY5PBvbcJsZfJWJjfJZC1P1xPIBQMkohMMFkGEmRGyChpMg36K",
-	"J9g2/CcV3JLM0ZzlWimaHtcDv2G64JRQ5oS7tk86BsyzMebZYa0TwIRZnM6U9B0GmeNlxHitDJgzX7go",
-	"lyqEZbCChH4mfS3B0x4cdl6eaMvHpJ4mdij2JN/lOScFlzfjiBJFA5ZpGs7LJQVGiwAlZwhjXHDnhJE7",
-	"nFTCRGwWT4euFlWTTO2gmjZqdJLlZ7LqSRFereojGVhab03ZWcyXyqOxs28oTYuBPh7jwuhGTdjdDyKn",
-	"1mOIdQEPXxNK3KpXW/XqO1GvVu6LlQlxm24gcOLDJn2wfBBDx+yfTIXoWTXtp9h6zlF+ee9pe/DB22y7",
-	"E771TqDFjfAznLV01lDvs0tUtoczPzxO6UyWZcMoz6ziLKD7DKPS6cw+KeTaqjeXfufKeaOSkuBJpAMh",
-	"XSykdWgwkc9zsoAZuUZnEoXWlij54etP5vwai179qTXkkNDsIp2AzxHGJLgyiXPpBPsDdth5ad0XjDeG",
-	"rm2MEOFEAU/UNzJAAi7C5RxT3xYE3cRnoFE2PlSpz0Z/t3ynVe2Jj4vcdu4oPwnHfigatWXxPxeL1+wk",
-	"ZfBQTFr3RJw+juX+l7JpZ07n46SJ68v7c98ZAWDgsDTqyOBkhU/69pY985SFJnzKHGONTeCXgiTWzDYk",
-	"CtvwjtWAY1Yc9EGz/G/P2OP4LzvYKrewlMCtuZW1E4KsmYpuIymzGjR4qKTJMgGuhR0drkzGv5U+W+mz",
-	"lT610sdwvTUFz7x86LIiKi+KliLzUqnhkJj8/KDsPmGCHIkiA68P1ezNPrTb7UsfBgbI0F8UM1TfVaL2",
-	"2jDKgR9th4j0Jkxb64DlZxulgFwbigtW+tiDjmcuaHeF6JGIsihwzDUbTRFxbxffnz/yNgJpG4G0Pr63",
-	"jld5lpKjFA0CpzGF/+7CW8wf/Yaq3v18G560lYLfMDzp7aLB7aAg+h4dlWTTAJWEIGfWa/m0IFV4opwg",
-	"slkuso9dRdb1OYqc795cW02PDfCpl3LNPs1vF+/ULDuK/1sJrx8zJuVhfLjG9b+OGxc+e8/lljNvOfP3",
-	"Ep2yFn9+YFAKARljQCc0KAWlrOnVXQmYtGZBiZOMoGvcvazvWClHx1Kgy4AtRbo8nEVv3bS37H8V+89t",
-	"/yXOD/kEA7yy++Yn4f5bH+K/VVxPo6RwkS/7XzLs5m5NVKuSXqCQSeCMMBijyztl7zN29rlJCjbjN9XC",
-	"mcgpuNE+OuEUPDrf1IBtkHAKGvNNVUKQyp7VtfkNq1FLmWBcyk5fF69k5GttcFQTAGdTG91jx5RFZTGv",
-	"0v2SckXC+lW5lIxr9vmrhpRJm+aQur/V2ixTlevCWbQAgSoRrAryNnTbfjXkLFrUJ92yRHxIM+ULdeGd",
-	"rbqa6bYxBdgPnmJsi9du8dq/ImPUOhd3rrrkdAscbDXBbw3pOkH8cGXwoThv3YFnSUu8mFFpFbEQpRKJ",
-	"/T7TTaxidkOjCCI+BZ6oPHOVKX+e5j22rpAmnbHJA2Wu4zmxwHJdLihzG5TivG1glfosTdVcGA/S2dIy",
-	"mytttqaVmZz+UtXt50YbHuzUX0LHtux/y/6/BW7s9u+TygKpiGqGB37DrFLQX1KpaFAjAUZ699tzPWdu",
-	"pw1oturMpOIjq1SHpWcp5yg+s7fgDY2sGMGOiyx2IikLAN71cz4/HC+GpRvKduzHvkv0px9CLFAiU7qc",
-	"4vGwmNh/BDt8UpV5vvPx7HZ2/QHLMAyjnfcOZ8XeZ89sxACRQz4Z/TgYwhTLEMJHsz5+UFlUWXhe/6Db",
-	"8T0zJU1yIbcV04n0+i+PUiswLNR1rA3c6qx7/W4vf5p/3DvoZIKwukTNFRxc289+Znb2uy+0+czHVI+o",
-	"2+n6ngmn1//rbT+O9HbtHpv78MsLODV/Hx7/mvfQ3CtoDidKm1mP7rDje8VdaRx0v09pHdJADaUSw+Ep",
-	"Wwy3Ynorpr9Jzg9Ieebm0tnssP0vDmO5exCMv4zEvxOhQfG1YIrJVP8nSyk5fkC8+w95r9fOV0S7a+rP",
-	"oez7a19xqdwWnN6C01twegtOb8HprdrzvYPTRow9KSpR0XscYn0vWl1zT0LmxpBeZlpxiZM236mf3qew",
-	"FNaTVTLKbyjtg2aAI4s/5x7LqSNbFTCnRQ3IN1cXUDYtw9oFx2l7G+CAjcrXqxrfBd1uO9PLhjSUrhfG",
-	"qSFagJpxaWNVQ7/qkQ2K8xOgoQvnIQIhYVeM3zDfJSzgYsBKV709s1lcYyKlfn1tb4GQNEIWYBt+da3q",
-	"ytOMqzccKHPHAHr080RqtQ+m9BrZ3wCp/5tqnJcbpZ8r3wNsWy/e6OuCWx+YaK14ge720oYf/Mxie+nD",
-	"VgH5ascjT6+CPI2z/Ve4AeIHEZOlU4TvQk4+edKi7a0QW+/xH8x7fJkfrrgTwt7JvIQnF/nbr4++8eHH",
-	"Ogb9CRjYNkvxNkvxNjfrVnhvhfd3eX1EvSXD9Rrp7Y9JcBXMCGMYtSI+5TYfXj1WejFDoCEyRdUCYsGv",
-	"aYgCFEaRuUfBXL7AEwU772Jk56/gjDOGgYJfSHDVOrONwBv7Tbfd2S0IdcbTxGRG+Nq8ea46mweC2gPn",
-	"WHA+acMnE1RsUkIYRLLo1+tb+T6SyXjkigmDYJr8Q0AnQNWAUZnfT/tMpjdGmTIk4qySqMJAlOlttia7",
-	"RDHRkUuwJwGpubmikmcvT/PqEiy5m2gNgKqVizzvq/GFlpaB6HL52In+h7MAbfyZ7i5lBjOdU5YozK6y",
-	"GFGiajWTwlTbSVj73ojb1s3NTWvCxbyViAhZwEOtPqy7oX+pNvxwZK4x+7W0yXYN9Z4acnqASmP0Xdez",
-	"6rLVU32tmZVd1Xitm4YgInSe5/mVZGHXjL2cjDNsr58gsJFHruyO0WvzS50J02/GCCHa+X0yam5hsh9P",
-	"pmCQCJMa+/NlUcLUsPI1kuU5WUOZElwbgytkzLm0F2kXpcEzWXAlplEEU87D/ws7H16fwfHRUW/XHLJ9",
-	"GTjHlYHXB3OnwZ31pHUHRuZUKnVANpsh5cVzEmnehqEPzlnTN7vE3CKkNwiVMnF24I05JcshuPT6ojQn",
-	"xVJqVmM8Fh6mJBg9IHFemuJCNmbQy+u90B9+K85+njVrlOKvd95iZzY1wEgS6uXmqBp6l74XRBTTe4Ru",
-	"cGxNRK/fPT56cXh80Ol0fI8S5R4cvTw0D4y1N1Mqlv39fRq2yyaJDLhN8hAjsxHGD7EoZTLOjZnae47M",
-	"lKam7S9IBIr1WX6F8s7MaLopQhGFpYstt6czW7HzXZsy+fqGlKOtlDJlmfXFG5v9dJqomRZhd1qImW5a",
-	"jKVOndRvU2NCXKOTQyEPkrleB76XCK3h7dvUO7YvS1kLnEYVuxv7nkkXzMiFtHp75dZZKrJ7Z7Vkcoij",
-	"bOfQ3fLlfzXJEtL043TKMGxRZn1P8kqKqT/qi5Nc1Bik015UxktdqRqSKzpip9cJMd0tG7QJ5urA0Pma",
-	"WF8SeaXtNWM3keKdNrmoL3Rhee7vLu/+NwAA//8=",
+	"7F15c9s4sv8qXXxbFdtFyZLs2LH8x3seZzLr3WSSSjybrYm8EkS2JKwpgAuAtrUpf/dXOHiKlOUjmWSi",
+	"v2yRxNUA+vihu/HZC/g85gyZkl7/szdDEqIw/77H/yQo1dlL/SNEGQgaK8qZ1/fOZwjCvn4mgYZ9oErC",
+	"6J8tV6Z19nIE1zNkoGZEAZXQBcWh23sBV1TScYRw8uH07AyCGREkUCikDwQmAuUMOEPgaobimkpse74n",
+	"gxnOie6FWsTo9T2pBGVT7/bW996jEouTiUKx3MsPGHAWSt3yNaEKxjjhAkHNEBjeKFBiUVs9ZQqnKEz9",
+	"Hz9+PEnUDJmiAVG43Mj7V6dwcPi844PEQD+DvdV9vvU9gTLmTKIh808kdFTTvwLOFDLzL4njSDdKOdv9",
+	"t9SNffbwhszjyHVDERrZyRAI10QCYYBCcAExEZKyqRnqmIcL77bYo78InHh9739286nftW/l7s+6vO3l",
+	"8pTrqiAgjHFNTAgx4CGGnl9cNcU10NSY+3w3X2GmwVPOJhENHkEHkCilnoMZkYAsxLD9REOXiigEPjEk",
+	"TVvhAhQywhSEHCVospAo4tdA1ZMR5RUXYxqGyB5BFcUvkUFEgktp+x/wGGGiuz+jEniMwlT0VMQy7T2T",
+	"th1ZItMKIn38+LFV3WurCFXdmrf+Y+h8xhQKRqIPKK5Q2OE9jOJpTWCrAkeqR1P2hEHC8CbGQGEIE5JE",
+	"6thMZ8SnZsFrHhyQRCIkLERh3jkuDfTptumvXL3iCQsfSJ4PbvPohTDR9TzFqvuVg0yCWbYzs7UdkChC",
+	"8WRjf0cWESfhOeeviZjiI/ak4aVUQqTr0Z0lDLqd/RfPDw9gvFAo20/JtKsNwRv605MRRa9zGuBvjFwR",
+	"GpFxhI/i4KYy3WOF85gLImi0gCSv/KkIExJFxkRiQaIJJMEMQ6AMFJ1jmUJG1WhlusZqAmVayeO40jnn",
+	"bwhbuKfyoXTlHOaELVJu8GRry+4uX3N4zXxIGAqUWpWTlxLmWtniE2W1QOYkp2GJRgDIP568vzGSqBkX",
+	"9L/4UHZ2AlckoiGMkQi9vYyopdKQmgp8Ku5mGzG1Z+ReUna+HXmajdn05CSm753KO3TsP/ut38dCqyCK",
+	"WoVY78u7SFWpRfd1jncXe4OKZGV876Y15S2tn7fkJY1b3NCbRK2YaxNAeH0lEtSf8TnVzEgtvP6ERBKt",
+	"Em8n2Ot/sl2+8D1FlV4exQF/qnT1wvNTk4CP/42B0n2vJdAVv8SnIlOxru+CWMUO30mykAZqKJUYDk/Y",
+	"YriCViQMqe32u8J72/G0Oy/1tzUNfqsk04P/JJXw4YQtLmpp9RMJLoMZYQyj13zKE1UwOMuc5m2M7Owl",
+	"nHLGMFCgC7ZObUmwRaHbLti6vfZzbe2WqR2ZD4eGWdVjB/aLlJ0R+NvHc5B0yjCE8cIIChpqPqQWEAt+",
+	"RUMUupl0+K4n56YBvwYVKNKu1JsCDRuJUkPAzBxoUK/4BPAKxcKZ3+NEwX6vt0yZVGpUK/o4IwqukSm4",
+	"FpxNtQAFAhK1NAqwOPSXtoa7Bu0aKgzXDqFmbH89P3/3Dy1djKzLRtrUcb1Q5V37oFrfbfMAiBBk8di9",
+	"klZeN5aaIZ8xJbiM7Rpu3AvvX53C4cFBr7jau8tzumKZkyBAKZ1OoDhEnF8CUcX5bFjDvq12qB8PZ9Sp",
+	"JGzxduL1Py1hSn72hCVR5N1eLJmOQYCxthoJC43hxRBDDPvAWbQodVMCEQiXjF8zmKHApb7C+SJG+Kvu",
+	"UnXRLW2xWjrfPR+Of641Ib02vOICSEpkBzfqMU45D4Gan6PPA48Eil7hwOuDXTajlBgzyqaAkcUay3Nr",
+	"y9TtV1QzZ2FnGp9V0XSlVeVM98ahUQUebuvOyDHmPELC1t0Kt75HkrC0I5fXUNpUEj5ww936XhBRZGpI",
+	"TVtpjafmIZyFS0t3/YrxJm7GbCVlAUL36LCjaTbhYk6UhWYP9gtE/PkmznuQ4rbrd4ES9egunBH1qC5I",
+	"WSTsmZSPIGlMhGIoKpP1zj593GwZLK9Y6wfz4BEVljv5gT6qd8m4VFkyfkRlFqysEPHcIpiPomHO00s1",
+	"Z2z1wVVXGLFjW82cONNQl1hxSYNd2hr6rdZFgbIgSkKLlJy8O4PsRGOZhzrMwZHzPjIs7byTHJb2NQqA",
+	"/nKOUpG5YSjZTg2JwpbDcTJiZ18+kNZ3qSAVE2CJwO/IlDKiMKwafK+pVGcK5yvMl7V0r0p1Jd2rZNpY",
+	"QfC1LRvNpAwFqMVUVjX6LvtSN+/VWkWl+gqLZonOnyqEuVgxO2mLSxsgfw9ztxeWV3xMpljmv1NcFhGa",
+	"EiiGSx+jgMYCiisSDXOBn3EQRSI4M4+bi+mWaoq9M4/9usPPIrFj26esy+XOlNtYnoaUoDUkd9Ni1CGq",
+	"10mV5ieQSHP0RlKlqg0nY20cwRznYxQSIiRXCNdO+bPaa8K0dTe1Sld5gvAmpgLlkFTU6nrOcU9d+9wc",
+	"L19rha9yXtguKy66C3BiaEDjocNOGzpE4yvCFuk39+/UR3NGXDy7pFKTNYSJ4HNg/LrYubMYTlxTt76X",
+	"SBRDMsWqETInN6+RTdXM6/c6+y/0RlQKhW7uX5/+NRjcdDoXO395IAVNe1adTyRKrcdXOvmbRAEnpltF",
+	"/ltdTitWXByfGMunRgWkbBqhgSRamlZMcSAMCphwna2g68Lwy6yqj9aZAot9MGf+7sjiWJPHulwQszfK",
+	"pobtmltthSqGjMwN+ylO5vPnvjenLP3dXTGzGR6Vd+pXUjfAqoZS7cLF8gxm07NyCs/YhNfwjEKH0onR",
+	"ugop7sWV87dSiygStMZ2L46urEUW+1WjSjZMzpOQ2ejXS7X7pXHXzoKhcPMcZIpGjSFlWU1EpQItJ2qI",
+	"HsfDgCfMmWHmUNvrd0orC07NBw+1sRq0kECg1g7Wme1T+2nDZId4RQPMtPqHKLgvTRXWBLCGcUE8rexa",
+	"QYzUdK289urXW5PoWb/3ZWlB5TBIhMDKlBqyF8pIOHVfPRQAaZjXiEg1JI77PxUvzoBnIhWkosVx0ybx",
+	"uH6tRUnm6sO5g1sfXN/Pcwuz1hLJtFFeHaZQ3RKpsBTDRtLypeVTIkV5X5S2W80cldb8MhPKWEwzF3qP",
+	"UyqVyMyKqgqZqj2KgzCfogCiIOJTWiMLyszhS4lyTa702IMy36pi3aPDju7lhF4hzClLFMpMSVsp5Qts",
+	"aomJNPQgpQqyUMJ4AVRJjCbHQCaaPqOcDCPfApu22AKJgKOjoyPY+u38dFsT0vghEYVSlcCyh/Ksei3z",
+	"HorJA1TO9KTpmQRtP2SKcghbI0nD0bYPCaP/STIfldY1DfEY5iTE9Ngq9V5pmKKz8Atp+/W8uAwH1tK0",
+	"23vxRWnqoEejyBu03MJoY4w4m0pQvA1nCuZkAWOECCcKeKI0+QQ67N5Yc0UiFuDMKlj3wIHdCfH9UVaQ",
+	"ZsotIxnAulmkFqXhW8cwKjDZEQR8nvIKqppMJTeSkMo4IotMxWzecA8fT6n5l7ZBq7euEHOF5vd6nSdr",
+	"3orDsuhbprd+aQ5f3VmYpo6m91xzvpFMxiNN1sfZSusK2lzG5kv8DjlZEoKrZGUTvptq7Pa4V2aw7l0S",
+	"cqM+b9TnB6rPEQ8ype0h5Hudlr/1PSn5kMSxLJHu04V/L+A8tXiLmJLkcKLrfUKvhS9kODTz9cfw61Uj",
+	"+NOZKtmKfKTVsuoUqOLn1uSB4g6+jNGiv0yVUlmHaQcYq1rmUfZv+9l82Mw/DBF1Y0MSRauYkO08nERR",
+	"bSWuq0MaVlhjs7/CnNzYQ4x+t9PpdJZOqprXUSq4zkJZhwaX6Xz3fDR6oLg3Jr4gNRA0tZpAYUvJMMe4",
+	"ysQLm7CtZfrd7eVRpEGVdJWdUe5Wua2LRuo1L+c7/cciHpQGsQavyEhxcVvD7WtOMeW0SOA3KGXpGK1A",
+	"sMoBvOlz/QH8sjNh4Nmm3JcFat3peGYmNUgEVYsPWuZY0ljH8ZNEq4/pr1epnP3bx3OvJg6o5FjmTIKA",
+	"swmdJgJDoFImKGDr/atTOOocvNhuw2lE6Fz2rRLrwyjTKfWP3E7Uv6T7E/AYR1kso9ndpnP5wGZKxdZf",
+	"ndaj8LDjqt4xflA7tlW54wNJLUHzXHNj+9RgIuZZyup2jnPU3rzRg90pANlyJ4vbUDPBk+lswKjSFrks",
+	"H+NsjVIFYbTdhpPiUdjOjvWZ2NmB6xmNjO2Zem6NEZnjv6EPo5znj3RJB4lMEpUIHDDr/qVfXFM1cy8j",
+	"OqdK6onSf9zAt2gYoQkz2T7O411d4Z0d4y+2s9MGbZfsOLa+k4ceToDkwV2WKJyhc4BTMovBM9MJgZ5+",
+	"Y87I9oAN2Ns05E/aEsjCTLaAIpdoaicyC6VCIElIFShBaJQO2tmkJu5Xk6f13hQZwVbv+fNCbO+2HgWX",
+	"tneaRvIahSFQEYUyg1hYRznXBwajsxDnMVfIgkXr77gY+aA47xvfWCBTQlmhHm2tXeIiA2P0bxuiko5i",
+	"wMzDrEU3Sb19mPFESD/rQuYYaKJY9KwWe32dwhkTKqQybdh++0AiyS38YyJiXCEiIeJSGdobZ98sZgOk",
+	"Igv3fz/zY7w25LJzZ2bNxPba7/NVK3BiznB1d/AKszBLqmwhC9pZd2oX5TRgJszJIqAYWhIakzfibGr9",
+	"jktsJW0uIAwieoVmCD8bZ+fUOoSACEGxGgDeBuNsYxxKfzs/9UGzo729vSNLw9HvIx+IgjmXCuY0EFxa",
+	"xzu9NQsrO5hhcGkQ0gGz4aoiNFa6G5qdgjmVE5rtBEv2PsREzWBrv7O/7cMc1YyH+tfzbd+uYz2/MiJy",
+	"Blt7nUP91Ix8a7/T3fY1Q1V6AQ/Y1n6vt+1DjGJOLTW29jt7235GHNNEG04MWmg2FDPzgTeaztYpNNud",
+	"OfYFks/ROJBjJBGmqLJ1m+6SNuz3em4JWBfzdKQMRtZMHx27N4aJOBd05/Rqvxh4fRh4g6TT2QtSp3Lz",
+	"Cwfe7ag90OJUJvM5EQsj9VGvP11FFZy2uJwdjWaUwQys7mynA802WWRkIQo4C2wBvQGnnJdcYD+k2/Dk",
+	"3Znne1copBUcnXa33dGimsfISEy9vrdnHhl4ZWbk5i6J6e5Vd5eEc8p20x29q19NsUaZfk2lAsvly/sf",
+	"JjRSqMW9Wdvn2frRFCAwuttja+QDw2u9Xu1i3Coj50pzg5GRqrpLyELKpttteGXalQMW8PmYMrS9Ofn1",
+	"5bHZ7doOAquH2J5ckShxa2hOVDCzIeeaS7VhVPDGMXIJb0ig7LQQiMkUIdbWt15fepqo1CvMNRJRx5p+",
+	"RQwljAxJ+ymR+gJJODp2u9YJ9MpbJ7aMDqJXjOIFtFemvCSVSa4Ou/Cy6POz0Ot7uivpsjCzLcgclYlo",
+	"06aDnsj/JCi07W1N3NQxKQ+xy+yVroHm6DyZm//vcMfSqmdt/bnHU00bvY4xW1wj2mapbbLZqaup2dxu",
+	"zVt9sIV9FjY3VEQXH9dUjp+bxsrbzy52LZrTM4EtLTXTFUJZ+nxbm+q185wdZjy0o4/oUd3hQ0ZRqwfl",
+	"XU2DSlNT5XFkPSnVdqtflRKI9Dqde8auGnfSTyXvi27ZI8LrdXoHrU631X1+3nnR73T6nc7vFaSkr+l5",
+	"qXhcBkLysr1eqSzV+7vTPToaHwa91vPupNM6JHvj1ovJAbZ646PwYD/okO4hlrEaXd9eu9Pudvfah14Z",
+	"IbXIxjJmWer+Ub931N/vtnvPfy8DP33vDf8vjSKy+7zdga1/drvH8Jqy5AZuXhwMD/aPQVz1u/uddmcb",
+	"fsHgku/2Ot1Op9vpwisqcMJvds1br4yEeSQk/+fI3Q74vABC9b2ktX/Y7Zr5Td1uiw7Sjj643zoIumHr",
+	"MHiOrSPy/LDVCffJXtCdvMBe1ys5PFfGumfJveRna/1Mu0WnU827Sh6l3YqraPe2GLtcE5j8ITGG6CSJ",
+	"oAAPPE1Wgf1Ot6lEtvx3SwHcptDe3YXylCq6RK+3xu5ZL4C7Lvyshmr5J5AiBU9Est7R3aOvphS49b3n",
+	"loOsLleXIMWUXYPiNRkizNLKdE6jnBXkviJTLfG9dxFREy7mmcbmXeiCDbqfNdJbDreMeT2malBLzekz",
+	"LXBiIsgM9MBNcgLzv7XtjTQwytHI7WIbOFZAUFJz2KZHmnFr6eZa5jGMuTZR+dRGjc2RsMy1VdjS2p40",
+	"FTqVTUGERKoB02ZDMZ0AjIQzsqccZapoFYxz39kBqW+0Nr/olHFTOE/aUPVysFiHjEn2XUEJ1qO/O0Z9",
+	"ZMehVbjUWMncbtJcLLmZHGlap/prs/J5LajCZu3Tvn4y9dOuoJMoukMH/QMkvtmuP/FwcT9hX/CP8Ehg",
+	"znKWpVGpww+OkS+DpS7m6SlUlSUcvVuBxz+tp1dc3H5pqfuHyss1mHgh2dxXFLHdNUpUMyttRPM3Iprz",
+	"Y77HC+jP+a69taI5wtqkirbNLft+u+C2rwXFiRFMEnqd/QLcqkrp/0IgkUASLlKBI7mBtJUwybAkmeA3",
+	"JnQccRsETkzULBc3ORm9KsstpZ5cOhmsO+D6RozY/Rp3pD+BeWHHtbpEllFvw/S+LaaX78lV/M6vB5x/",
+	"QVU4uRwv4OxlHcDMYLQqP9bouHzuYxV6kzgREqZoZI+s9MM4EVMMvxEgd4rqR+doD9R1fwwcLvf7815z",
+	"FnLmw2+MKgzh75RNQwOb5f58nyrxeVW6dPvd3u/ecuSdd00vaV3cW987RzKHj/q1nrovCAuWXfK8k5DA",
+	"a36FEQnwIcjhn9qE2cjkjUxukslanq4nkAsGSEQnGCyCCDMjZBU0mAaGFU+wbYhYKriN+8iIhqOK2wm/",
+	"ZrqgcUghmX3SMWCezUOQHdY6AUyYxelMSd9hkDleZn1EBsyZL1yUSxUCa1hBQj+TvpbgaQ/2O0fH2vIx",
+	"6cmJHYo9yXe58EnBe9H4FEXRgGWahnNYslERzreEZ237mVvDGBfceWMUfHnKET825auDWYs6SqZ/UE0k",
+	"NTrOnWCMnlLEWauKSQE15en5edGbrVZ9IWrAUsXFAJ320F4UgifcbLiuW4cObuBd4xRG5himFJyTS5SF",
+	"Rvx8YZSCn6gaMOvGwUXFS6syrjaclFrOMlpMUUlzmG+rNbnbxguzamzUWTH7WVrhMZABy2rPnFBSp6LS",
+	"ajLLLBu2Xg7pGjWBR4wz9G0v9jt79Zas3UH5Nn0wbvkVNZlimJzHuDB6aRNu+p3oCOsJo7q4oS8J425U",
+	"241q+42otiv3xcqE1U03hDjRbZOyZA6WVkw8mfrWsyryD7H1XLzJ8t7Ttvi9t9lmJ3ztnUCLG+FHOOfq",
+	"rGFaZZccbQ7GvnuM2JmLy0ZpnvnIWZ93GaWlk7FdUsiFV2+q/sqVU+RJSfAk0gHALqTYOpOYBAJzoq2X",
+	"K3TmaGjNt1I4i/5kzq+wGByjytEK2UVXAZ8jjElwaRJb0wn2B2y/c2QtKmMqVZI6PLnNV2+ABFyEyzng",
+	"vi4A/Rh/jUbZeF+lPhv97fKdc7WnbS4BgjMgfxCOfV8kcMPifywWr9lJyuChmFTyiTh9HMvdz2XTznhG",
+	"xEkT15d356Y0AsBAkWnwnsEoC5/07S2Y5ikLTRSiOUIcm/hJBUmsmW1IFLbhLasBJtOANc3yvz5jj+M/",
+	"7FCx3MJSgsXmVtbOq7NmqshHSZnVoMF9JU2WqXMt7Gh/5WUZG+mzkT4b6VMrfQzXW1PwzMsHXisiIqNo",
+	"KSoylRoOicmPbMquKybAlCgy8PpQza7uQ7vdvvBhYIAM/UUxg/xtJWKyDaMc+NF2iEhvqrW1Dlh+nFSK",
+	"a7cR7WCljz1beuZOVVaIHokoiwLHHKU0RSO+WXx7vuCb6K9N9Nf6+N46Hv1ZZptSJA6cxBT+0YU3mD/6",
+	"BVW96/8mNGwjBb9iaNibRYPLR0H0PTgizGbTKglBzqzH+ElBqvBEOUFkk8VkH7uKrNt5FDm/ybm2mh4a",
+	"XFUv5Zr9yd8s3qpZdhT/pxJe32c80P34cE3YRR03Lnz2jssNZ95w5m8lMmgt/nzPgCACMsaATmhQCgha",
+	"06O+EqxqzYISJxlB1/hAdVzGp0J+lKUgowFbijK6P4veuMhv2P8q9p/b/kucH/IJBnhp980Pwv03/tt/",
+	"qpiqRknh3HZ3P2fYze2aqFYltUMhi8MpYTBGl/PL3jfu7HOTkG3Gr6uFM5FT8Fx+cLIveHCurwF7RLIv",
+	"aMz1VQn/Knu116YJrUaMZYJx6W6HulgxI19rA9OaADibVuoOO6YsKos5re6WlCvufViVx8ok7zh72ZCu",
+	"6rH5u+5utTbDV+U6fxYtQKBKBKuCvA3dtl8NOYsW9QnPLBHv00z5wmt4a6uuJoxuTL/2nad32+C1G7z2",
+	"j8jWtc7FuqsuId4ABxtN8GtDuk4Q318ZvC/OW3fgWdISz2dUWkUsRKlEYr/PdBOrmF3TKIKIT82VVVnW",
+	"MFP+LE0fbl0hTVZwk4NLAmd4bIHlujxc5iY2xXnbwCr1GbKqeUjupbOlZR6vtNmaVmbR+kNVtx8bbbi3",
+	"U38JHduw/w37/xq4sdu/TyoLpCKqGR74BbNKQX9JpaJBjQQY6d1vz/WcuZ02oNmqM5OKj6xSHZaepZyj",
+	"+MzeITk0smIEWy6q24mkLPh628/5/HC8GJYu+tuyH/suyaJ+CLFAiUzpcorHw+L9GCPY4pOqzPOdj2e3",
+	"s+0PWIZhGO28tz8r9j57ZiMGiBzyyej7wRCmWIYQPpj18Z3KosrC8/p73Y7vmSlpkgu5rZhOpNc/Okit",
+	"wLBQ16E2cKuz7vW7vfxp/nFvr5MJwuoSNTfZcG0/+5nZ2e++0OYzH1M9om6n63smuFz/r7f9ONLbtXt4",
+	"q82a8gJOzd/7x7/mPTTXc5rDidJm1qPb7/hecVcaB91vU1qHNFBDqcRweMIWw42Y3ojpr5JvBVKe+Xjp",
+	"bHbY7meHsdzeC8ZfRuLfitBeY8NCg3uHQGQpHcp3iHf/Ju/02vmCaHdN/TmUfXftK+5m3IDTG3B6A05v",
+	"wOkNOL1Re751cNqIsSdFJSp6j0Os70Sra+6oyNwY0juBKy5x0uaa9dO7LJbCerJKRvlFv33QDHBk8efc",
+	"Yzl1ZKsC5pSVUp7JmBjXhRKsXXCctpdqDtiofEux8V3Q7bYzvWxIQ+l6YZwaogUocxeiSbrmVz2yQXF+",
+	"DDR04TxEICTMZEvzXcICLgasdM3eM5tBNyZS6tdX9gYOSSNkAbbhZ9eqrjzNdnvNgTJ3DKBHP0+kVvtg",
+	"Sq+Q/QmQ+j+pxnnxqPRz5eu0bevFi7FdcOs9E60V76HeXJjxnZ9ZbC7c2CggX+x45OlVkKdxtv8Ct298",
+	"J2KydIrwTcjJJ09atLmRY+M9/p15jy/zwxX3cdj7sJfw5CJ/+/nBt218X8egPwAD22Qp3mQp3uRm3Qjv",
+	"jfD+Jq/uqLdkuF4jvd0xCS6DGWEMo1bEp9zmw6vHSs9nCDREpqhaQCz4FQ1RgMIoMlc+mIsveKJg622M",
+	"7OwlnHLGMFDwEwkuW6e2EXhtv+m2O9sFoc54mpjMCF+bN89Vl13eYC57EJxP2vDRBBWblBAGkSz69fpW",
+	"vo9kMh65YsIgmPYqBzoxl0RQmd8N/Eymt3WZMiTirJKowt1oYcOCTHaJYqIjl2BPAlJzj0Mlz16e5tUl",
+	"WHJ3R9jrJrgo5H01vtDSMhBzQUU2dqL/4SxAG3+mu0uZwUznlCUKs2tERpSoWs2kMNV2Eta+N+KmdX19",
+	"3ZpwMW8lIkIW8FCrD+tu6J+qDd8fmWvMfi1tsl1DvaeGnO6h0hh91/Wsumz1VF9pZmVXNV7ppiGICJ3n",
+	"eX4lWaTXlegynGF7/QSBjTxyZXd8cAcV9kJtwvSbMUKIdn6fjJobmOz7kykYJMKkxv50UZQwNax8jWR5",
+	"TtZQpgTXxuAKGXMm7SXmRWnwTBZciWkUwZTz8H9h6/2rUzg8OOhtm0O2zwPnuDLw+mDuNLi1nrTuwMic",
+	"SqUOyGYzpLx4TiLN2zD0wTlr+maXmBuc9AahUibODrw2p2Q5BJdeHZXmpFhKzWqMx8LDlASjeyTOS1Nc",
+	"yMYMenm95/rDr8XZz7JmjVL85c5b7MymBhhJQr3cHFVD78L3gohieo/QNY6tiej1u4cHL/YP9zqdju9R",
+	"otyDg6N988BYezOlYtnf3aVhu2ySyIDbJA8xMhthfB+LUibj3JipvefITGlq2v6ERKBYn+VXKO/MjKab",
+	"IhRRWLpUdHM6sxE737Qpk69vSDnaSilTllmfvbHZTyeJmmkRdquFmOmmxVjq1En9NjUmxBU6ORTyIJnr",
+	"deB7idAa3q5NvWP7spS1wGlUsbst8Zl0wYxcSKu3V278pSK7NG+SX/kn2zl0t3zxYk2yhDT9OJ0yDFuU",
+	"Wd+TvJJi6o/64iQXNQbptBeV8VJXqobkio7Y6XVCTHfLBm2CubYxdL4m1pdEXmp7zdhNpHinTS7qC11Y",
+	"nvvbi9v/DwAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
