@@ -170,20 +170,25 @@ type SessionRegistration struct {
 	// ExpiresAt When the session ends by itself; after `created_at`, and in the year 9999 (UTC) at the latest.
 	ExpiresAt time.Time `json:"expires_at"`
 
-	// Id The provider's own session id (`sid`), unique service-wide; made by the service when absent.
+	// Id The provider's own session id (`sid`), unique service-wide; made by the service when absent. An id that no path
+	// can name is refused with 422: one with control characters, `.`, `..`, and the segments of this API's own paths
+	// `revoke-all`, `stats` and `users`.
 	Id        *string `json:"id,omitempty"`
 	IpAddress *string `json:"ip_address,omitempty"`
 
-	// PartnerId The partner that the tenant belongs to. It may be left out where it is known.
+	// PartnerId The partner that the tenant belongs to. It may be left out where it is known. No control characters, not `.` and
+	// not `..`.
 	PartnerId *string `json:"partner_id,omitempty"`
-	TenantId  string  `json:"tenant_id"`
+
+	// TenantId The tenant, as tokens name it in `tenant_id`. No control characters, not `.` and not `..`.
+	TenantId string `json:"tenant_id"`
 
 	// UserAgent The User-Agent header of the login; `device_type` comes from it.
 	UserAgent       *string `json:"user_agent,omitempty"`
 	UserDisplayName *string `json:"user_display_name,omitempty"`
 	UserEmail       *string `json:"user_email,omitempty"`
 
-	// UserId The user, as tokens name them in `sub`.
+	// UserId The user, as tokens name them in `sub`. No control characters, not `.` and not `..`.
 	UserId string `json:"user_id"`
 }
 
@@ -261,6 +266,9 @@ type TooManyRequests = Error
 
 // Unauthorized The body of every error but 422.
 type Unauthorized = Error
+
+// UnknownPath The body of every error but 422.
+type UnknownPath = Error
 
 // ListSessionsParams defines parameters for ListSessions.
 type ListSessionsParams struct {
@@ -4450,6 +4458,11 @@ type ListTenantSessionsResponse403Headers struct {
 	XRequestID      *string
 }
 
+// ListTenantSessionsResponse404Headers the declared response headers of an HTTP 404 response for ListTenantSessions
+type ListTenantSessionsResponse404Headers struct {
+	XRequestID *string
+}
+
 // ListTenantSessionsResponse422Headers the declared response headers of an HTTP 422 response for ListTenantSessions
 type ListTenantSessionsResponse422Headers struct {
 	XRequestID *string
@@ -4481,6 +4494,8 @@ type ListTenantSessionsResponse struct {
 	JSON401 *Unauthorized
 	// JSON403 the response for an HTTP 403 `application/json` response
 	JSON403 *Forbidden
+	// JSON404 the response for an HTTP 404 `application/json` response
+	JSON404 *UnknownPath
 	// JSON422 the response for an HTTP 422 `application/json` response
 	JSON422 *HTTPValidationError
 	// JSON429 the response for an HTTP 429 `application/json` response
@@ -4495,6 +4510,8 @@ type ListTenantSessionsResponse struct {
 	Headers401 *ListTenantSessionsResponse401Headers
 	// Headers403 the parsed response headers for an HTTP 403 response
 	Headers403 *ListTenantSessionsResponse403Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *ListTenantSessionsResponse404Headers
 	// Headers422 the parsed response headers for an HTTP 422 response
 	Headers422 *ListTenantSessionsResponse422Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
@@ -4518,6 +4535,11 @@ func (r ListTenantSessionsResponse) GetJSON401() *Unauthorized {
 // GetJSON403 returns the response for an HTTP 403 `application/json` response
 func (r ListTenantSessionsResponse) GetJSON403() *Forbidden {
 	return r.JSON403
+}
+
+// GetJSON404 returns the response for an HTTP 404 `application/json` response
+func (r ListTenantSessionsResponse) GetJSON404() *UnknownPath {
+	return r.JSON404
 }
 
 // GetJSON422 returns the response for an HTTP 422 `application/json` response
@@ -4586,6 +4608,11 @@ type RevokeAllTenantSessionsResponse403Headers struct {
 	XRequestID      *string
 }
 
+// RevokeAllTenantSessionsResponse404Headers the declared response headers of an HTTP 404 response for RevokeAllTenantSessions
+type RevokeAllTenantSessionsResponse404Headers struct {
+	XRequestID *string
+}
+
 // RevokeAllTenantSessionsResponse422Headers the declared response headers of an HTTP 422 response for RevokeAllTenantSessions
 type RevokeAllTenantSessionsResponse422Headers struct {
 	XRequestID *string
@@ -4617,6 +4644,8 @@ type RevokeAllTenantSessionsResponse struct {
 	JSON401 *Unauthorized
 	// JSON403 the response for an HTTP 403 `application/json` response
 	JSON403 *Forbidden
+	// JSON404 the response for an HTTP 404 `application/json` response
+	JSON404 *UnknownPath
 	// JSON422 the response for an HTTP 422 `application/json` response
 	JSON422 *HTTPValidationError
 	// JSON429 the response for an HTTP 429 `application/json` response
@@ -4631,6 +4660,8 @@ type RevokeAllTenantSessionsResponse struct {
 	Headers401 *RevokeAllTenantSessionsResponse401Headers
 	// Headers403 the parsed response headers for an HTTP 403 response
 	Headers403 *RevokeAllTenantSessionsResponse403Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *RevokeAllTenantSessionsResponse404Headers
 	// Headers422 the parsed response headers for an HTTP 422 response
 	Headers422 *RevokeAllTenantSessionsResponse422Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
@@ -4654,6 +4685,11 @@ func (r RevokeAllTenantSessionsResponse) GetJSON401() *Unauthorized {
 // GetJSON403 returns the response for an HTTP 403 `application/json` response
 func (r RevokeAllTenantSessionsResponse) GetJSON403() *Forbidden {
 	return r.JSON403
+}
+
+// GetJSON404 returns the response for an HTTP 404 `application/json` response
+func (r RevokeAllTenantSessionsResponse) GetJSON404() *UnknownPath {
+	return r.JSON404
 }
 
 // GetJSON422 returns the response for an HTTP 422 `application/json` response
@@ -4722,6 +4758,11 @@ type GetTenantSessionStatsResponse403Headers struct {
 	XRequestID      *string
 }
 
+// GetTenantSessionStatsResponse404Headers the declared response headers of an HTTP 404 response for GetTenantSessionStats
+type GetTenantSessionStatsResponse404Headers struct {
+	XRequestID *string
+}
+
 // GetTenantSessionStatsResponse422Headers the declared response headers of an HTTP 422 response for GetTenantSessionStats
 type GetTenantSessionStatsResponse422Headers struct {
 	XRequestID *string
@@ -4753,6 +4794,8 @@ type GetTenantSessionStatsResponse struct {
 	JSON401 *Unauthorized
 	// JSON403 the response for an HTTP 403 `application/json` response
 	JSON403 *Forbidden
+	// JSON404 the response for an HTTP 404 `application/json` response
+	JSON404 *UnknownPath
 	// JSON422 the response for an HTTP 422 `application/json` response
 	JSON422 *HTTPValidationError
 	// JSON429 the response for an HTTP 429 `application/json` response
@@ -4767,6 +4810,8 @@ type GetTenantSessionStatsResponse struct {
 	Headers401 *GetTenantSessionStatsResponse401Headers
 	// Headers403 the parsed response headers for an HTTP 403 response
 	Headers403 *GetTenantSessionStatsResponse403Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *GetTenantSessionStatsResponse404Headers
 	// Headers422 the parsed response headers for an HTTP 422 response
 	Headers422 *GetTenantSessionStatsResponse422Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
@@ -4790,6 +4835,11 @@ func (r GetTenantSessionStatsResponse) GetJSON401() *Unauthorized {
 // GetJSON403 returns the response for an HTTP 403 `application/json` response
 func (r GetTenantSessionStatsResponse) GetJSON403() *Forbidden {
 	return r.JSON403
+}
+
+// GetJSON404 returns the response for an HTTP 404 `application/json` response
+func (r GetTenantSessionStatsResponse) GetJSON404() *UnknownPath {
+	return r.JSON404
 }
 
 // GetJSON422 returns the response for an HTTP 422 `application/json` response
@@ -4858,6 +4908,11 @@ type ListUserSessionsResponse403Headers struct {
 	XRequestID      *string
 }
 
+// ListUserSessionsResponse404Headers the declared response headers of an HTTP 404 response for ListUserSessions
+type ListUserSessionsResponse404Headers struct {
+	XRequestID *string
+}
+
 // ListUserSessionsResponse422Headers the declared response headers of an HTTP 422 response for ListUserSessions
 type ListUserSessionsResponse422Headers struct {
 	XRequestID *string
@@ -4889,6 +4944,8 @@ type ListUserSessionsResponse struct {
 	JSON401 *Unauthorized
 	// JSON403 the response for an HTTP 403 `application/json` response
 	JSON403 *Forbidden
+	// JSON404 the response for an HTTP 404 `application/json` response
+	JSON404 *UnknownPath
 	// JSON422 the response for an HTTP 422 `application/json` response
 	JSON422 *HTTPValidationError
 	// JSON429 the response for an HTTP 429 `application/json` response
@@ -4903,6 +4960,8 @@ type ListUserSessionsResponse struct {
 	Headers401 *ListUserSessionsResponse401Headers
 	// Headers403 the parsed response headers for an HTTP 403 response
 	Headers403 *ListUserSessionsResponse403Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *ListUserSessionsResponse404Headers
 	// Headers422 the parsed response headers for an HTTP 422 response
 	Headers422 *ListUserSessionsResponse422Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
@@ -4926,6 +4985,11 @@ func (r ListUserSessionsResponse) GetJSON401() *Unauthorized {
 // GetJSON403 returns the response for an HTTP 403 `application/json` response
 func (r ListUserSessionsResponse) GetJSON403() *Forbidden {
 	return r.JSON403
+}
+
+// GetJSON404 returns the response for an HTTP 404 `application/json` response
+func (r ListUserSessionsResponse) GetJSON404() *UnknownPath {
+	return r.JSON404
 }
 
 // GetJSON422 returns the response for an HTTP 422 `application/json` response
@@ -4999,6 +5063,11 @@ type RevokeUserSessionsResponse403Headers struct {
 	XRequestID      *string
 }
 
+// RevokeUserSessionsResponse404Headers the declared response headers of an HTTP 404 response for RevokeUserSessions
+type RevokeUserSessionsResponse404Headers struct {
+	XRequestID *string
+}
+
 // RevokeUserSessionsResponse413Headers the declared response headers of an HTTP 413 response for RevokeUserSessions
 type RevokeUserSessionsResponse413Headers struct {
 	XRequestID *string
@@ -5037,6 +5106,8 @@ type RevokeUserSessionsResponse struct {
 	JSON401 *Unauthorized
 	// JSON403 the response for an HTTP 403 `application/json` response
 	JSON403 *Forbidden
+	// JSON404 the response for an HTTP 404 `application/json` response
+	JSON404 *UnknownPath
 	// JSON413 the response for an HTTP 413 `application/json` response
 	JSON413 *PayloadTooLarge
 	// JSON422 the response for an HTTP 422 `application/json` response
@@ -5055,6 +5126,8 @@ type RevokeUserSessionsResponse struct {
 	Headers401 *RevokeUserSessionsResponse401Headers
 	// Headers403 the parsed response headers for an HTTP 403 response
 	Headers403 *RevokeUserSessionsResponse403Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *RevokeUserSessionsResponse404Headers
 	// Headers413 the parsed response headers for an HTTP 413 response
 	Headers413 *RevokeUserSessionsResponse413Headers
 	// Headers422 the parsed response headers for an HTTP 422 response
@@ -5085,6 +5158,11 @@ func (r RevokeUserSessionsResponse) GetJSON401() *Unauthorized {
 // GetJSON403 returns the response for an HTTP 403 `application/json` response
 func (r RevokeUserSessionsResponse) GetJSON403() *Forbidden {
 	return r.JSON403
+}
+
+// GetJSON404 returns the response for an HTTP 404 `application/json` response
+func (r RevokeUserSessionsResponse) GetJSON404() *UnknownPath {
+	return r.JSON404
 }
 
 // GetJSON413 returns the response for an HTTP 413 `application/json` response
@@ -8249,6 +8327,13 @@ func ParseListTenantSessionsResponse(rsp *http.Response) (*ListTenantSessionsRes
 		}
 		response.JSON403 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest UnknownPath
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON404 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
 		var dest HTTPValidationError
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -8324,6 +8409,16 @@ func ParseListTenantSessionsResponse(rsp *http.Response) (*ListTenantSessionsRes
 			headers.XRequestID = &value
 		}
 		response.Headers403 = &headers
+	case rsp.StatusCode == 404:
+		var headers ListTenantSessionsResponse404Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers404 = &headers
 	case rsp.StatusCode == 422:
 		var headers ListTenantSessionsResponse422Headers
 		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
@@ -8418,6 +8513,13 @@ func ParseRevokeAllTenantSessionsResponse(rsp *http.Response) (*RevokeAllTenantS
 		}
 		response.JSON403 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest UnknownPath
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON404 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
 		var dest HTTPValidationError
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -8493,6 +8595,16 @@ func ParseRevokeAllTenantSessionsResponse(rsp *http.Response) (*RevokeAllTenantS
 			headers.XRequestID = &value
 		}
 		response.Headers403 = &headers
+	case rsp.StatusCode == 404:
+		var headers RevokeAllTenantSessionsResponse404Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers404 = &headers
 	case rsp.StatusCode == 422:
 		var headers RevokeAllTenantSessionsResponse422Headers
 		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
@@ -8587,6 +8699,13 @@ func ParseGetTenantSessionStatsResponse(rsp *http.Response) (*GetTenantSessionSt
 		}
 		response.JSON403 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest UnknownPath
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON404 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
 		var dest HTTPValidationError
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -8662,6 +8781,16 @@ func ParseGetTenantSessionStatsResponse(rsp *http.Response) (*GetTenantSessionSt
 			headers.XRequestID = &value
 		}
 		response.Headers403 = &headers
+	case rsp.StatusCode == 404:
+		var headers GetTenantSessionStatsResponse404Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers404 = &headers
 	case rsp.StatusCode == 422:
 		var headers GetTenantSessionStatsResponse422Headers
 		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
@@ -8756,6 +8885,13 @@ func ParseListUserSessionsResponse(rsp *http.Response) (*ListUserSessionsRespons
 		}
 		response.JSON403 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest UnknownPath
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON404 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
 		var dest HTTPValidationError
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -8831,6 +8967,16 @@ func ParseListUserSessionsResponse(rsp *http.Response) (*ListUserSessionsRespons
 			headers.XRequestID = &value
 		}
 		response.Headers403 = &headers
+	case rsp.StatusCode == 404:
+		var headers ListUserSessionsResponse404Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers404 = &headers
 	case rsp.StatusCode == 422:
 		var headers ListUserSessionsResponse422Headers
 		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
@@ -8932,6 +9078,13 @@ func ParseRevokeUserSessionsResponse(rsp *http.Response) (*RevokeUserSessionsRes
 		}
 		response.JSON403 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest UnknownPath
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON404 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
 		var dest PayloadTooLarge
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -9024,6 +9177,16 @@ func ParseRevokeUserSessionsResponse(rsp *http.Response) (*RevokeUserSessionsRes
 			headers.XRequestID = &value
 		}
 		response.Headers403 = &headers
+	case rsp.StatusCode == 404:
+		var headers RevokeUserSessionsResponse404Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers404 = &headers
 	case rsp.StatusCode == 413:
 		var headers RevokeUserSessionsResponse413Headers
 		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
@@ -10555,6 +10718,15 @@ type UnauthorizedJSONResponse struct {
 	Body Error
 
 	Headers UnauthorizedResponseHeaders
+}
+
+type UnknownPathResponseHeaders struct {
+	XRequestID *string
+}
+type UnknownPathJSONResponse struct {
+	Body Error
+
+	Headers UnknownPathResponseHeaders
 }
 
 type ListSessionsRequestObject struct {
@@ -12459,6 +12631,23 @@ func (response ListTenantSessions403JSONResponse) VisitListTenantSessionsRespons
 	return err
 }
 
+type ListTenantSessions404JSONResponse struct{ UnknownPathJSONResponse }
+
+func (response ListTenantSessions404JSONResponse) VisitListTenantSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListTenantSessions422ResponseHeaders struct {
 	XRequestID *string
 }
@@ -12610,6 +12799,23 @@ func (response RevokeAllTenantSessions403JSONResponse) VisitRevokeAllTenantSessi
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeAllTenantSessions404JSONResponse struct{ UnknownPathJSONResponse }
+
+func (response RevokeAllTenantSessions404JSONResponse) VisitRevokeAllTenantSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -12769,6 +12975,23 @@ func (response GetTenantSessionStats403JSONResponse) VisitGetTenantSessionStatsR
 	return err
 }
 
+type GetTenantSessionStats404JSONResponse struct{ UnknownPathJSONResponse }
+
+func (response GetTenantSessionStats404JSONResponse) VisitGetTenantSessionStatsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetTenantSessionStats422ResponseHeaders struct {
 	XRequestID *string
 }
@@ -12922,6 +13145,23 @@ func (response ListUserSessions403JSONResponse) VisitListUserSessionsResponse(w 
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListUserSessions404JSONResponse struct{ UnknownPathJSONResponse }
+
+func (response ListUserSessions404JSONResponse) VisitListUserSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -13096,6 +13336,23 @@ func (response RevokeUserSessions403JSONResponse) VisitRevokeUserSessionsRespons
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeUserSessions404JSONResponse struct{ UnknownPathJSONResponse }
+
+func (response RevokeUserSessions404JSONResponse) VisitRevokeUserSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -14570,137 +14827,141 @@ func (sh *strictHandler) IntrospectToken(ctx echo.Context) error {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7F15c9s4sv8qXXxbFdtFyZLs2LH8x3seZzLr3WSSSjybrYm8EkS2JKwpgAuAtrUpf/dXOHiKlOUjmWSi",
-	"v2yRxNUA+vihu/HZC/g85gyZkl7/szdDEqIw/77H/yQo1dlL/SNEGQgaK8qZ1/fOZwjCvn4mgYZ9oErC",
-	"6J8tV6Z19nIE1zNkoGZEAZXQBcWh23sBV1TScYRw8uH07AyCGREkUCikDwQmAuUMOEPgaobimkpse74n",
-	"gxnOie6FWsTo9T2pBGVT7/bW996jEouTiUKx3MsPGHAWSt3yNaEKxjjhAkHNEBjeKFBiUVs9ZQqnKEz9",
-	"Hz9+PEnUDJmiAVG43Mj7V6dwcPi844PEQD+DvdV9vvU9gTLmTKIh808kdFTTvwLOFDLzL4njSDdKOdv9",
-	"t9SNffbwhszjyHVDERrZyRAI10QCYYBCcAExEZKyqRnqmIcL77bYo78InHh9739286nftW/l7s+6vO3l",
-	"8pTrqiAgjHFNTAgx4CGGnl9cNcU10NSY+3w3X2GmwVPOJhENHkEHkCilnoMZkYAsxLD9REOXiigEPjEk",
-	"TVvhAhQywhSEHCVospAo4tdA1ZMR5RUXYxqGyB5BFcUvkUFEgktp+x/wGGGiuz+jEniMwlT0VMQy7T2T",
-	"th1ZItMKIn38+LFV3WurCFXdmrf+Y+h8xhQKRqIPKK5Q2OE9jOJpTWCrAkeqR1P2hEHC8CbGQGEIE5JE",
-	"6thMZ8SnZsFrHhyQRCIkLERh3jkuDfTptumvXL3iCQsfSJ4PbvPohTDR9TzFqvuVg0yCWbYzs7UdkChC",
-	"8WRjf0cWESfhOeeviZjiI/ak4aVUQqTr0Z0lDLqd/RfPDw9gvFAo20/JtKsNwRv605MRRa9zGuBvjFwR",
-	"GpFxhI/i4KYy3WOF85gLImi0gCSv/KkIExJFxkRiQaIJJMEMQ6AMFJ1jmUJG1WhlusZqAmVayeO40jnn",
-	"bwhbuKfyoXTlHOaELVJu8GRry+4uX3N4zXxIGAqUWpWTlxLmWtniE2W1QOYkp2GJRgDIP568vzGSqBkX",
-	"9L/4UHZ2AlckoiGMkQi9vYyopdKQmgp8Ku5mGzG1Z+ReUna+HXmajdn05CSm753KO3TsP/ut38dCqyCK",
-	"WoVY78u7SFWpRfd1jncXe4OKZGV876Y15S2tn7fkJY1b3NCbRK2YaxNAeH0lEtSf8TnVzEgtvP6ERBKt",
-	"Em8n2Ot/sl2+8D1FlV4exQF/qnT1wvNTk4CP/42B0n2vJdAVv8SnIlOxru+CWMUO30mykAZqKJUYDk/Y",
-	"YriCViQMqe32u8J72/G0Oy/1tzUNfqsk04P/JJXw4YQtLmpp9RMJLoMZYQyj13zKE1UwOMuc5m2M7Owl",
-	"nHLGMFCgC7ZObUmwRaHbLti6vfZzbe2WqR2ZD4eGWdVjB/aLlJ0R+NvHc5B0yjCE8cIIChpqPqQWEAt+",
-	"RUMUupl0+K4n56YBvwYVKNKu1JsCDRuJUkPAzBxoUK/4BPAKxcKZ3+NEwX6vt0yZVGpUK/o4IwqukSm4",
-	"FpxNtQAFAhK1NAqwOPSXtoa7Bu0aKgzXDqFmbH89P3/3Dy1djKzLRtrUcb1Q5V37oFrfbfMAiBBk8di9",
-	"klZeN5aaIZ8xJbiM7Rpu3AvvX53C4cFBr7jau8tzumKZkyBAKZ1OoDhEnF8CUcX5bFjDvq12qB8PZ9Sp",
-	"JGzxduL1Py1hSn72hCVR5N1eLJmOQYCxthoJC43hxRBDDPvAWbQodVMCEQiXjF8zmKHApb7C+SJG+Kvu",
-	"UnXRLW2xWjrfPR+Of641Ib02vOICSEpkBzfqMU45D4Gan6PPA48Eil7hwOuDXTajlBgzyqaAkcUay3Nr",
-	"y9TtV1QzZ2FnGp9V0XSlVeVM98ahUQUebuvOyDHmPELC1t0Kt75HkrC0I5fXUNpUEj5ww936XhBRZGpI",
-	"TVtpjafmIZyFS0t3/YrxJm7GbCVlAUL36LCjaTbhYk6UhWYP9gtE/PkmznuQ4rbrd4ES9egunBH1qC5I",
-	"WSTsmZSPIGlMhGIoKpP1zj593GwZLK9Y6wfz4BEVljv5gT6qd8m4VFkyfkRlFqysEPHcIpiPomHO00s1",
-	"Z2z1wVVXGLFjW82cONNQl1hxSYNd2hr6rdZFgbIgSkKLlJy8O4PsRGOZhzrMwZHzPjIs7byTHJb2NQqA",
-	"/nKOUpG5YSjZTg2JwpbDcTJiZ18+kNZ3qSAVE2CJwO/IlDKiMKwafK+pVGcK5yvMl7V0r0p1Jd2rZNpY",
-	"QfC1LRvNpAwFqMVUVjX6LvtSN+/VWkWl+gqLZonOnyqEuVgxO2mLSxsgfw9ztxeWV3xMpljmv1NcFhGa",
-	"EiiGSx+jgMYCiisSDXOBn3EQRSI4M4+bi+mWaoq9M4/9usPPIrFj26esy+XOlNtYnoaUoDUkd9Ni1CGq",
-	"10mV5ieQSHP0RlKlqg0nY20cwRznYxQSIiRXCNdO+bPaa8K0dTe1Sld5gvAmpgLlkFTU6nrOcU9d+9wc",
-	"L19rha9yXtguKy66C3BiaEDjocNOGzpE4yvCFuk39+/UR3NGXDy7pFKTNYSJ4HNg/LrYubMYTlxTt76X",
-	"SBRDMsWqETInN6+RTdXM6/c6+y/0RlQKhW7uX5/+NRjcdDoXO395IAVNe1adTyRKrcdXOvmbRAEnpltF",
-	"/ltdTitWXByfGMunRgWkbBqhgSRamlZMcSAMCphwna2g68Lwy6yqj9aZAot9MGf+7sjiWJPHulwQszfK",
-	"pobtmltthSqGjMwN+ylO5vPnvjenLP3dXTGzGR6Vd+pXUjfAqoZS7cLF8gxm07NyCs/YhNfwjEKH0onR",
-	"ugop7sWV87dSiygStMZ2L46urEUW+1WjSjZMzpOQ2ejXS7X7pXHXzoKhcPMcZIpGjSFlWU1EpQItJ2qI",
-	"HsfDgCfMmWHmUNvrd0orC07NBw+1sRq0kECg1g7Wme1T+2nDZId4RQPMtPqHKLgvTRXWBLCGcUE8rexa",
-	"QYzUdK289urXW5PoWb/3ZWlB5TBIhMDKlBqyF8pIOHVfPRQAaZjXiEg1JI77PxUvzoBnIhWkosVx0ybx",
-	"uH6tRUnm6sO5g1sfXN/Pcwuz1hLJtFFeHaZQ3RKpsBTDRtLypeVTIkV5X5S2W80cldb8MhPKWEwzF3qP",
-	"UyqVyMyKqgqZqj2KgzCfogCiIOJTWiMLyszhS4lyTa702IMy36pi3aPDju7lhF4hzClLFMpMSVsp5Qts",
-	"aomJNPQgpQqyUMJ4AVRJjCbHQCaaPqOcDCPfApu22AKJgKOjoyPY+u38dFsT0vghEYVSlcCyh/Ksei3z",
-	"HorJA1TO9KTpmQRtP2SKcghbI0nD0bYPCaP/STIfldY1DfEY5iTE9Ngq9V5pmKKz8Atp+/W8uAwH1tK0",
-	"23vxRWnqoEejyBu03MJoY4w4m0pQvA1nCuZkAWOECCcKeKI0+QQ67N5Yc0UiFuDMKlj3wIHdCfH9UVaQ",
-	"ZsotIxnAulmkFqXhW8cwKjDZEQR8nvIKqppMJTeSkMo4IotMxWzecA8fT6n5l7ZBq7euEHOF5vd6nSdr",
-	"3orDsuhbprd+aQ5f3VmYpo6m91xzvpFMxiNN1sfZSusK2lzG5kv8DjlZEoKrZGUTvptq7Pa4V2aw7l0S",
-	"cqM+b9TnB6rPEQ8ype0h5Hudlr/1PSn5kMSxLJHu04V/L+A8tXiLmJLkcKLrfUKvhS9kODTz9cfw61Uj",
-	"+NOZKtmKfKTVsuoUqOLn1uSB4g6+jNGiv0yVUlmHaQcYq1rmUfZv+9l82Mw/DBF1Y0MSRauYkO08nERR",
-	"bSWuq0MaVlhjs7/CnNzYQ4x+t9PpdJZOqprXUSq4zkJZhwaX6Xz3fDR6oLg3Jr4gNRA0tZpAYUvJMMe4",
-	"ysQLm7CtZfrd7eVRpEGVdJWdUe5Wua2LRuo1L+c7/cciHpQGsQavyEhxcVvD7WtOMeW0SOA3KGXpGK1A",
-	"sMoBvOlz/QH8sjNh4Nmm3JcFat3peGYmNUgEVYsPWuZY0ljH8ZNEq4/pr1epnP3bx3OvJg6o5FjmTIKA",
-	"swmdJgJDoFImKGDr/atTOOocvNhuw2lE6Fz2rRLrwyjTKfWP3E7Uv6T7E/AYR1kso9ndpnP5wGZKxdZf",
-	"ndaj8LDjqt4xflA7tlW54wNJLUHzXHNj+9RgIuZZyup2jnPU3rzRg90pANlyJ4vbUDPBk+lswKjSFrks",
-	"H+NsjVIFYbTdhpPiUdjOjvWZ2NmB6xmNjO2Zem6NEZnjv6EPo5znj3RJB4lMEpUIHDDr/qVfXFM1cy8j",
-	"OqdK6onSf9zAt2gYoQkz2T7O411d4Z0d4y+2s9MGbZfsOLa+k4ceToDkwV2WKJyhc4BTMovBM9MJgZ5+",
-	"Y87I9oAN2Ns05E/aEsjCTLaAIpdoaicyC6VCIElIFShBaJQO2tmkJu5Xk6f13hQZwVbv+fNCbO+2HgWX",
-	"tneaRvIahSFQEYUyg1hYRznXBwajsxDnMVfIgkXr77gY+aA47xvfWCBTQlmhHm2tXeIiA2P0bxuiko5i",
-	"wMzDrEU3Sb19mPFESD/rQuYYaKJY9KwWe32dwhkTKqQybdh++0AiyS38YyJiXCEiIeJSGdobZ98sZgOk",
-	"Igv3fz/zY7w25LJzZ2bNxPba7/NVK3BiznB1d/AKszBLqmwhC9pZd2oX5TRgJszJIqAYWhIakzfibGr9",
-	"jktsJW0uIAwieoVmCD8bZ+fUOoSACEGxGgDeBuNsYxxKfzs/9UGzo729vSNLw9HvIx+IgjmXCuY0EFxa",
-	"xzu9NQsrO5hhcGkQ0gGz4aoiNFa6G5qdgjmVE5rtBEv2PsREzWBrv7O/7cMc1YyH+tfzbd+uYz2/MiJy",
-	"Blt7nUP91Ix8a7/T3fY1Q1V6AQ/Y1n6vt+1DjGJOLTW29jt7235GHNNEG04MWmg2FDPzgTeaztYpNNud",
-	"OfYFks/ROJBjJBGmqLJ1m+6SNuz3em4JWBfzdKQMRtZMHx27N4aJOBd05/Rqvxh4fRh4g6TT2QtSp3Lz",
-	"Cwfe7ag90OJUJvM5EQsj9VGvP11FFZy2uJwdjWaUwQys7mynA802WWRkIQo4C2wBvQGnnJdcYD+k2/Dk",
-	"3Znne1copBUcnXa33dGimsfISEy9vrdnHhl4ZWbk5i6J6e5Vd5eEc8p20x29q19NsUaZfk2lAsvly/sf",
-	"JjRSqMW9Wdvn2frRFCAwuttja+QDw2u9Xu1i3Coj50pzg5GRqrpLyELKpttteGXalQMW8PmYMrS9Ofn1",
-	"5bHZ7doOAquH2J5ckShxa2hOVDCzIeeaS7VhVPDGMXIJb0ig7LQQiMkUIdbWt15fepqo1CvMNRJRx5p+",
-	"RQwljAxJ+ymR+gJJODp2u9YJ9MpbJ7aMDqJXjOIFtFemvCSVSa4Ou/Cy6POz0Ot7uivpsjCzLcgclYlo",
-	"06aDnsj/JCi07W1N3NQxKQ+xy+yVroHm6DyZm//vcMfSqmdt/bnHU00bvY4xW1wj2mapbbLZqaup2dxu",
-	"zVt9sIV9FjY3VEQXH9dUjp+bxsrbzy52LZrTM4EtLTXTFUJZ+nxbm+q185wdZjy0o4/oUd3hQ0ZRqwfl",
-	"XU2DSlNT5XFkPSnVdqtflRKI9Dqde8auGnfSTyXvi27ZI8LrdXoHrU631X1+3nnR73T6nc7vFaSkr+l5",
-	"qXhcBkLysr1eqSzV+7vTPToaHwa91vPupNM6JHvj1ovJAbZ646PwYD/okO4hlrEaXd9eu9Pudvfah14Z",
-	"IbXIxjJmWer+Ub931N/vtnvPfy8DP33vDf8vjSKy+7zdga1/drvH8Jqy5AZuXhwMD/aPQVz1u/uddmcb",
-	"fsHgku/2Ot1Op9vpwisqcMJvds1br4yEeSQk/+fI3Q74vABC9b2ktX/Y7Zr5Td1uiw7Sjj643zoIumHr",
-	"MHiOrSPy/LDVCffJXtCdvMBe1ys5PFfGumfJveRna/1Mu0WnU827Sh6l3YqraPe2GLtcE5j8ITGG6CSJ",
-	"oAAPPE1Wgf1Ot6lEtvx3SwHcptDe3YXylCq6RK+3xu5ZL4C7Lvyshmr5J5AiBU9Est7R3aOvphS49b3n",
-	"loOsLleXIMWUXYPiNRkizNLKdE6jnBXkviJTLfG9dxFREy7mmcbmXeiCDbqfNdJbDreMeT2malBLzekz",
-	"LXBiIsgM9MBNcgLzv7XtjTQwytHI7WIbOFZAUFJz2KZHmnFr6eZa5jGMuTZR+dRGjc2RsMy1VdjS2p40",
-	"FTqVTUGERKoB02ZDMZ0AjIQzsqccZapoFYxz39kBqW+0Nr/olHFTOE/aUPVysFiHjEn2XUEJ1qO/O0Z9",
-	"ZMehVbjUWMncbtJcLLmZHGlap/prs/J5LajCZu3Tvn4y9dOuoJMoukMH/QMkvtmuP/FwcT9hX/CP8Ehg",
-	"znKWpVGpww+OkS+DpS7m6SlUlSUcvVuBxz+tp1dc3H5pqfuHyss1mHgh2dxXFLHdNUpUMyttRPM3Iprz",
-	"Y77HC+jP+a69taI5wtqkirbNLft+u+C2rwXFiRFMEnqd/QLcqkrp/0IgkUASLlKBI7mBtJUwybAkmeA3",
-	"JnQccRsETkzULBc3ORm9KsstpZ5cOhmsO+D6RozY/Rp3pD+BeWHHtbpEllFvw/S+LaaX78lV/M6vB5x/",
-	"QVU4uRwv4OxlHcDMYLQqP9bouHzuYxV6kzgREqZoZI+s9MM4EVMMvxEgd4rqR+doD9R1fwwcLvf7815z",
-	"FnLmw2+MKgzh75RNQwOb5f58nyrxeVW6dPvd3u/ecuSdd00vaV3cW987RzKHj/q1nrovCAuWXfK8k5DA",
-	"a36FEQnwIcjhn9qE2cjkjUxukslanq4nkAsGSEQnGCyCCDMjZBU0mAaGFU+wbYhYKriN+8iIhqOK2wm/",
-	"ZrqgcUghmX3SMWCezUOQHdY6AUyYxelMSd9hkDleZn1EBsyZL1yUSxUCa1hBQj+TvpbgaQ/2O0fH2vIx",
-	"6cmJHYo9yXe58EnBe9H4FEXRgGWahnNYslERzreEZ237mVvDGBfceWMUfHnKET825auDWYs6SqZ/UE0k",
-	"NTrOnWCMnlLEWauKSQE15en5edGbrVZ9IWrAUsXFAJ320F4UgifcbLiuW4cObuBd4xRG5himFJyTS5SF",
-	"Rvx8YZSCn6gaMOvGwUXFS6syrjaclFrOMlpMUUlzmG+rNbnbxguzamzUWTH7WVrhMZABy2rPnFBSp6LS",
-	"ajLLLBu2Xg7pGjWBR4wz9G0v9jt79Zas3UH5Nn0wbvkVNZlimJzHuDB6aRNu+p3oCOsJo7q4oS8J425U",
-	"241q+42otiv3xcqE1U03hDjRbZOyZA6WVkw8mfrWsyryD7H1XLzJ8t7Ttvi9t9lmJ3ztnUCLG+FHOOfq",
-	"rGFaZZccbQ7GvnuM2JmLy0ZpnvnIWZ93GaWlk7FdUsiFV2+q/sqVU+RJSfAk0gHALqTYOpOYBAJzoq2X",
-	"K3TmaGjNt1I4i/5kzq+wGByjytEK2UVXAZ8jjElwaRJb0wn2B2y/c2QtKmMqVZI6PLnNV2+ABFyEyzng",
-	"vi4A/Rh/jUbZeF+lPhv97fKdc7WnbS4BgjMgfxCOfV8kcMPifywWr9lJyuChmFTyiTh9HMvdz2XTznhG",
-	"xEkT15d356Y0AsBAkWnwnsEoC5/07S2Y5ikLTRSiOUIcm/hJBUmsmW1IFLbhLasBJtOANc3yvz5jj+M/",
-	"7FCx3MJSgsXmVtbOq7NmqshHSZnVoMF9JU2WqXMt7Gh/5WUZG+mzkT4b6VMrfQzXW1PwzMsHXisiIqNo",
-	"KSoylRoOicmPbMquKybAlCgy8PpQza7uQ7vdvvBhYIAM/UUxg/xtJWKyDaMc+NF2iEhvqrW1Dlh+nFSK",
-	"a7cR7WCljz1beuZOVVaIHokoiwLHHKU0RSO+WXx7vuCb6K9N9Nf6+N46Hv1ZZptSJA6cxBT+0YU3mD/6",
-	"BVW96/8mNGwjBb9iaNibRYPLR0H0PTgizGbTKglBzqzH+ElBqvBEOUFkk8VkH7uKrNt5FDm/ybm2mh4a",
-	"XFUv5Zr9yd8s3qpZdhT/pxJe32c80P34cE3YRR03Lnz2jssNZ95w5m8lMmgt/nzPgCACMsaATmhQCgha",
-	"06O+EqxqzYISJxlB1/hAdVzGp0J+lKUgowFbijK6P4veuMhv2P8q9p/b/kucH/IJBnhp980Pwv03/tt/",
-	"qpiqRknh3HZ3P2fYze2aqFYltUMhi8MpYTBGl/PL3jfu7HOTkG3Gr6uFM5FT8Fx+cLIveHCurwF7RLIv",
-	"aMz1VQn/Knu116YJrUaMZYJx6W6HulgxI19rA9OaADibVuoOO6YsKos5re6WlCvufViVx8ok7zh72ZCu",
-	"6rH5u+5utTbDV+U6fxYtQKBKBKuCvA3dtl8NOYsW9QnPLBHv00z5wmt4a6uuJoxuTL/2nad32+C1G7z2",
-	"j8jWtc7FuqsuId4ABxtN8GtDuk4Q318ZvC/OW3fgWdISz2dUWkUsRKlEYr/PdBOrmF3TKIKIT82VVVnW",
-	"MFP+LE0fbl0hTVZwk4NLAmd4bIHlujxc5iY2xXnbwCr1GbKqeUjupbOlZR6vtNmaVmbR+kNVtx8bbbi3",
-	"U38JHduw/w37/xq4sdu/TyoLpCKqGR74BbNKQX9JpaJBjQQY6d1vz/WcuZ02oNmqM5OKj6xSHZaepZyj",
-	"+MzeITk0smIEWy6q24mkLPh628/5/HC8GJYu+tuyH/suyaJ+CLFAiUzpcorHw+L9GCPY4pOqzPOdj2e3",
-	"s+0PWIZhGO28tz8r9j57ZiMGiBzyyej7wRCmWIYQPpj18Z3KosrC8/p73Y7vmSlpkgu5rZhOpNc/Okit",
-	"wLBQ16E2cKuz7vW7vfxp/nFvr5MJwuoSNTfZcG0/+5nZ2e++0OYzH1M9om6n63smuFz/r7f9ONLbtXt4",
-	"q82a8gJOzd/7x7/mPTTXc5rDidJm1qPb7/hecVcaB91vU1qHNFBDqcRweMIWw42Y3ojpr5JvBVKe+Xjp",
-	"bHbY7meHsdzeC8ZfRuLfitBeY8NCg3uHQGQpHcp3iHf/Ju/02vmCaHdN/TmUfXftK+5m3IDTG3B6A05v",
-	"wOkNOL1Re751cNqIsSdFJSp6j0Os70Sra+6oyNwY0juBKy5x0uaa9dO7LJbCerJKRvlFv33QDHBk8efc",
-	"Yzl1ZKsC5pSVUp7JmBjXhRKsXXCctpdqDtiofEux8V3Q7bYzvWxIQ+l6YZwaogUocxeiSbrmVz2yQXF+",
-	"DDR04TxEICTMZEvzXcICLgasdM3eM5tBNyZS6tdX9gYOSSNkAbbhZ9eqrjzNdnvNgTJ3DKBHP0+kVvtg",
-	"Sq+Q/QmQ+j+pxnnxqPRz5eu0bevFi7FdcOs9E60V76HeXJjxnZ9ZbC7c2CggX+x45OlVkKdxtv8Ct298",
-	"J2KydIrwTcjJJ09atLmRY+M9/p15jy/zwxX3cdj7sJfw5CJ/+/nBt218X8egPwAD22Qp3mQp3uRm3Qjv",
-	"jfD+Jq/uqLdkuF4jvd0xCS6DGWEMo1bEp9zmw6vHSs9nCDREpqhaQCz4FQ1RgMIoMlc+mIsveKJg622M",
-	"7OwlnHLGMFDwEwkuW6e2EXhtv+m2O9sFoc54mpjMCF+bN89Vl13eYC57EJxP2vDRBBWblBAGkSz69fpW",
-	"vo9kMh65YsIgmPYqBzoxl0RQmd8N/Eymt3WZMiTirJKowt1oYcOCTHaJYqIjl2BPAlJzj0Mlz16e5tUl",
-	"WHJ3R9jrJrgo5H01vtDSMhBzQUU2dqL/4SxAG3+mu0uZwUznlCUKs2tERpSoWs2kMNV2Eta+N+KmdX19",
-	"3ZpwMW8lIkIW8FCrD+tu6J+qDd8fmWvMfi1tsl1DvaeGnO6h0hh91/Wsumz1VF9pZmVXNV7ppiGICJ3n",
-	"eX4lWaTXlegynGF7/QSBjTxyZXd8cAcV9kJtwvSbMUKIdn6fjJobmOz7kykYJMKkxv50UZQwNax8jWR5",
-	"TtZQpgTXxuAKGXMm7SXmRWnwTBZciWkUwZTz8H9h6/2rUzg8OOhtm0O2zwPnuDLw+mDuNLi1nrTuwMic",
-	"SqUOyGYzpLx4TiLN2zD0wTlr+maXmBuc9AahUibODrw2p2Q5BJdeHZXmpFhKzWqMx8LDlASjeyTOS1Nc",
-	"yMYMenm95/rDr8XZz7JmjVL85c5b7MymBhhJQr3cHFVD78L3gohieo/QNY6tiej1u4cHL/YP9zqdju9R",
-	"otyDg6N988BYezOlYtnf3aVhu2ySyIDbJA8xMhthfB+LUibj3JipvefITGlq2v6ERKBYn+VXKO/MjKab",
-	"IhRRWLpUdHM6sxE737Qpk69vSDnaSilTllmfvbHZTyeJmmkRdquFmOmmxVjq1En9NjUmxBU6ORTyIJnr",
-	"deB7idAa3q5NvWP7spS1wGlUsbst8Zl0wYxcSKu3V278pSK7NG+SX/kn2zl0t3zxYk2yhDT9OJ0yDFuU",
-	"Wd+TvJJi6o/64iQXNQbptBeV8VJXqobkio7Y6XVCTHfLBm2CubYxdL4m1pdEXmp7zdhNpHinTS7qC11Y",
-	"nvvbi9v/DwAA//8=",
+	"7H3rcts4k+irdPHs1tguSpZkx47lH+d4nMm33k0mqcTZbE3ktSCyJWFNAfwI0I425Xc/hQZ4FSXLl8w4",
+	"E/1JLJIAGo1G39Dd+OYFchZLgUIrr//NmyILMaE/P+A/U1T67JX5EaIKEh5rLoXX986nCIl9/YsCHvaB",
+	"awXD/2q5Nq2zV0O4maIAPWUauIIuaAnd3ku45oqPIoSTj6dnZxBMWcICjYnygcE4QTUFKRCknmJywxW2",
+	"Pd9TwRRnzECh5zF6fU/phIuJd3vrex9QJ/OTscZkEcqPGEgRKjPyDeMaRjiWCYKeIgj8qkEn88buudA4",
+	"wYT6//z580mqpyg0D5jGxUE+vD6Fg8MXHR8UBuYZ7K2G+db3ElSxFAoJzb+y0GHN/Aqk0CjoTxbHkRmU",
+	"S7H7P8oM9s3Dr2wWRw4MzXhkFyNBuGEKmABMEplAzBLFxYSmOpLh3LstQ/QvCY69vvd/doul37Vv1e5v",
+	"pr2FcnHJTVcQMCGkQSaEGMgQQ88vU02ZBpYN5j7fLSiMBjyVYhzx4BF4AIVKmTWYMgUoQgzbTzR1pZlG",
+	"kGNCaTaKTECjYEJDKFGBQQuLInkDXD8ZUl7LZMTDEMUjsKLlFQqIWHClLPyBjBHGBvwpVyBjTKijp0IW",
+	"jfeLsuOoCppWIOnz58+t+l5bhaj61rz1H4PnM6ExESz6iMk1JnZ6D8N41hPYrsCh6tGYPRGQCvwaY6Ax",
+	"hDFLI31MyxnJCRG84cEBSxVCKkJM6J3j0sCfbpv+LvVrmYrwgej56DaPIYSx6ecpqO53CSoNpvnOzGk7",
+	"YFGEyZPN/T2bR5KF51K+YckEH7EniZdyBZHpxwDLBHQ7+y9fHB7AaK5RtZ+SadcHgrf81ydDiqFzHuAn",
+	"wa4Zj9gowkdxcOrMQKxxFsuEJTyaQ1p0/lSICZlmI6awJNESZMEUQ+ACNJ9hFUOkarRyXWM1gnKt5HFc",
+	"6VzKt0zM3VP1ULxKCTMm5hk3eDLasrvLNxzeMB8Whgkqo8qpKwUzo2zJsbZaoHCSk1giCQD116P3k2Cp",
+	"nsqE/y8+lJ2dwDWLeAgjZInZXiRquSJU8wSfirvZQaj3HN0Lys5zkqefxJWQN+I909MHYvZ3qcEKmqch",
+	"Vh4SphioiKmp2eNc+8BEaCgzIY4jnBhx6opMIFVPJj3yWVA3JzH/4MyASycS89/mfZwYtUxzayQYXnXX",
+	"5Gu9GKzN8O5mb1GzvI3vfW1NZMvYLC11xeOWJAyyqBVLYxYlXl8nKZrP5IwbBq3nXn/MIoXWsLFE7/W/",
+	"WJAvfE9zbRa2POEvNVAvPD8zk+TofzDQBvZGBF3LK3wqNJX7+iGQVQb4TpSFPNCXSieXlydifrkCVywM",
+	"uQX7fem9BTwD55X5tmHA54oyM/kvSic+nIj5RSOufmXBVTBlQmD0Rk5kqktGeJV3vItRnL2CUykEBhpM",
+	"w9apbQm2KXTbJfu/137R9vwatiP68JIYeLM/xX6RsXgG//75HBSfCAxhNCfhyUPDm/Uc4kRe8xATM0w2",
+	"fQfJOQ3gN3hKyrirQFPC4VKkNCAwN5GWqJxyDHiNydy5JEaphv1ebxEzGb+vd/R5yjTcoNBwk0gxMUqF",
+	"4d1o5EiA5am/sj3cNWk3UGm6dgoNc/u38/P3/2kkLkmpfKbLADeEqu7aB/X+bpdPgCUJmz92r2SdN82l",
+	"YcpnQidSxZaGl+6FD69P4fDgoFem9u7imq4gcxYEqJTTk7SESMorYLq8nkto2LfdXprHl1PulAkxfzf2",
+	"+l8W/Gx+/kSkUeTdXiyY00GAsbGkjQZg9H+BGGLYBymieQVMBSxBIHUGjKawACucz2OEfzMg1YluYYs1",
+	"4vnu9XD8c60F6bXhtUyAZUh2Llgzx4mUIXD6Ofw28Fig+TUOvD5YshlmyJhyMQGMrP+1ura2TdN+RaNH",
+	"EafKtWCrtppO6wqrgcZ56Eo83Pado2MkZYRMrLsVbn2PpWFlRy7SUDZUGj5ww936XhBxFPqS01hZj6f0",
+	"EM7CBdJdv2P8Gi/3YysuAoTu0WHH4GwskxnT1l19sF9C4m9f4wKCzJe9Pgic6UeDcMb0o0BQqozYM6Ue",
+	"gdKYJVpgUlus9/bp41aL/JvlXj/Sg0d0WAXyI38UdOmo0lk6ekRn1iKqIfHcmkmPwmHB0ys952z1wV3X",
+	"GLFjW8s5ca6hLrDiiga7sDXMW6OLAhdBlIbWe3Ty/gzyU55FHur8MA6d95FhGfBOcljcNygA5ssZKs1m",
+	"xFDynRoyjS3n28qRnX/5QFzfpYLUTIAFBL9nEy6YxrBu8L3hSp9pnK0wX9bSvWrdVXSvimljBcGfbdkY",
+	"JkUY4NYbsmrQ9/mXZniv0Sqq9FcimgU8f6kh5mLF6mQjLmyA4j3M3F5YpPiYTbDKfye4KCIMJjC5XPgY",
+	"E1jaQEvNostC4OccRLMIzujx8mZmpIZm7+mx33QgXEZ2bGHKQa4CUx1jcRkyhDag3C0LqUPc0Ekd5yeQ",
+	"KjqOZJlS1YaTkTGOYIazESYKImTXCDdO+bPaayqMdTexSld1gfBrzBNUl6ymVjdzjnvq2ud05H5jFL7a",
+	"GWq7qrgYEOCEcMDjS+dPXgIQj6+ZmGff3B+oz+T1K5/ncmXQGsI4kTMQ8qYM3FkMJ26oW99LFSaXbIJ1",
+	"I2TGvr5BMdFTr9/r7L80G1FrTMxw//3lvweDr53Oxc6/PBCDNJ5V51OFyujxNSA/KUzghMAq8986Oa2g",
+	"uDg+IcunQQXkYhIhuSRaBldCS2ACSt7cJlvB9IXh96GqzzbABMswUByEO8Y5NuixYSiM9kbV1LCgOWor",
+	"dXEp2IzYT3kxX7zwvRkX2e/uipXN/VEFUL+zpgnWNZQ6CBeLK5gvz8olPBNj2cAzSgBlC2N0FVbeiyvX",
+	"b6UWUUZog+1enl1ViyzD1aBKLlmcJ0Ez6dcLvfuVeTeuAmF4+RrkikaDIWVZTcSVBiMnGpAex5eBTIUz",
+	"w+ig3+t3KpQFp/TBQ22sJVpIkKDRDtZZ7VP76ZLFDvGaB5hr9Q9RcF9RF9YEsIZxSTytBK0kRhpAq9Je",
+	"M70tEz3rQ1+VFlxdBmmSYG1JCe2lNgpO3VcPdYAsWdeIKX3JHPd/Kl6cO56Z0pCJFsdNl4nH9XstSzLX",
+	"H86cu/XB/f02s27WRiTRGFXqoEZNJFJjKcRGsvYV8qmgorovKtutYY0qNL/IhHIWs5wLfcAJVzrJzYq6",
+	"CpmpPVpCQp9iAkxDJCe8QRZUmcP3EuUGXdmxBxe+VcW6R4cdA+WYXyPMuEg1qlxJWynlS2xqgYksgSDD",
+	"CopQwWgOXCuMxsfAxgY/wwINQ3t4zG2zObIEjo6OjmDr0/nptkEkxWYxjUpXnGUP5VnNWuY9FJMHqJzZ",
+	"SdMvCoz9kCvKIWwNFQ+H2z6kgv8zzeN2Wjc8xGOYsRCzY6ssoqe8RHBCnZAuKyTETE8HImACjAC24RNj",
+	"UsVvuJ7Cfq/Xp7Bg+hVIoRMZVWKHh+2h+ac9zA/0QeFkZixna3BwBSfvz9w0zHBqIIYJHam2WBSZ1koz",
+	"rawHfGjIUA3bA1G2AMLvZJY0C42q37Jx8bu9l9918Z2PlFaJ3PrW3zfCSIqJAi3bcKZhxuYwQohwrEGm",
+	"2qxzgu6QgczONvwuG1dNSG1WzqB8IOyPdg3pJT9t3QvZEHdKr+mk0B3cWHLSZpMO88bDdQCCHB7PfyjO",
+	"73ST/lWWpBFsLZKuYENVMquceP8xDEuCagiBnGX8lutl5qabSchVHLF5rqYvZ1oPn09l+Fd2QKv7r1AV",
+	"SsPv9TpPNrxVKarqwyK+zcsFstRTnBFhqnT0KJJ8gHG6rmZTKDXF1rtDMaloHauUk2UO9cxEsufrKvej",
+	"36WSbOyVjb3yQHslkkGuJT8EfW+y9re+p5S8ZHGsKqj7cuHf66QiczGUnXhKwonp9wnDRL6TpbZcCDyG",
+	"ua+awd/ONswp8pFm4qpjt1pg4bKQH3fSSFai+TKzAlTTIUKAsW5kHtWAwt/ow+X8g5BoBrtkUbSKCVng",
+	"4SSKGjtxoF7ysMYalweIzNhXe2rU73Y6nc7C0eByOsoE11momtzvVTzfvR5LQ37cG0pyySwyg61lXniL",
+	"ybBwKlaRFy5zJi7i7+6wmjIO6qir7YwqWNWxLpZibzk53xmwF8mgMok1eEWOiovbBm7fcGysJmUEv0Wl",
+	"KueWJYTVIh4I5uaIh8XozcCzQ7kvS9i6M9KPFjVIE67nH43Msaix2QsnqQ3Wt79eZ3L23z+few3JaJVI",
+	"Pmc/BFKM+SRNMASuVIoJbH14fQpHnYOX2204jRifqb7VeP2yRebDsLB3yRh3/wUyxmGeUEu7m4ArJjbV",
+	"OrYh/7z52AN2XNc7FHi2Y0dVOz6wzKKl52Tz01NyQtGzjNXtHBfHJPTGTHandHKgdvLkIT1NZDqZDgTX",
+	"MJqDqp6bbQ0zBWG43YaT8tnjzo4NUtnZgZspj8hwzULlRojC8d/Qh2HB84empfNBjVOdJjgQNt7OvLjh",
+	"eupeRnzGrTfE/OcmvsXDCCnXafu4SLp2jXd2KEBvZ6cNxojZcWx9p8h/HQMrMgwtUqRAF3GoVZ4ISssJ",
+	"gVl+sn1UeyAG4l2Wd6psCxRhLltAsyuk3pnK8/kQWBpyDTphPMom7QxYSj4nd84HajKErd6LFyVTatvM",
+	"QioLncGRusHEepRKbj+axNxGJjoYBAzPQpzFUqMI5q3/wPnQBy1ln4KRgU0YF6V+jGl3hfPc+2V+2zyp",
+	"bBYDQQ/zEd0i9fZhKlNj82Ug5JGYlEplVrUM9U3mlhnzRGkaw8LtA4uUtP42SstyjZiCSCpNuKfo6jxx",
+	"CJRmc/d3Pw8cvSF02bWjVaMEc/t9QbW5p27KNF5jnuvLtW1UeOR46FLtBoJy7azLGUOLQrKPIykmNtC7",
+	"wlay4QImIOLXSFOwLkQ6wIyZnhpYYkwCFLqFgjLT+zDcpf0x/Nfea8NO/jX79WJIriuusiR2kCKwKDZK",
+	"OUso6l6TD9P8nzksCfFsIEopRJkTk4LeKQ03w7iZGeEstblQBGYf9jv7lMK11znMaiSgnQG5nB1Z0wg0",
+	"z98oij6zgiFgScKxXm2hDRTFRZHKn85PfTBsd29v78iCPPxj6APTMJNKw4wHiVQ2otOwoNIODqYYXJHr",
+	"fSBsbngSkuvCLaEltRlXY57veDvZvp3C1n5nf9uHGeqpDM2vF9u+3a+Gji3atvY6h+YprfDWfqe77VvX",
+	"Bwv0QGzt93rbvlnKGbervrXf2dv2cyKgIaoeZKI7/GroyUYb51yo8FWCkjOkRcJIIUxQ5/sz4wZt2O/1",
+	"HKnb3IVspgKG1h0xPHZviFm63AYXTW2/GHh9GHiDtNPZC7JsBfqFA+/WeTdVOpuxZE7aDZp9Zrqon3pY",
+	"P6qdjREIwRSsjWCXA4kdzHO0MF3QsGE0EykrsdUfM3Zz8v7M871rTJQVkJ12t90xKomMUbCYe31vjx6R",
+	"G2lK+sEui/nudXeXhTMudjPOtWteTbDBaHjDlQYrzap8DsY80mjUGqLt85x+aNvA8O5QwKEPAm8MvVpi",
+	"3KoeyWizo4akPRiQUIRcTLbb8JrGVQMRyNmIZ2cJJ7+/OiauZuw9sPqWheSaRamjoRnTwdTWdzDcuA3D",
+	"UpgXcRT8ygKXS2iY0cTsZ2XpyywTV4bC3CARdyz4d8RQwZBQ2s+Q1E+QhcNjt2ud4lJ768Qz6VqGYrQs",
+	"eedVxjMz2ev6sISXl3o4C72+Z0DJyIJWO2Ez1JTnaEwks5D/TDGZe75nTfks4q3Ixsztsi65IPksndHf",
+	"d8T5GRW7sf8ilK5hjF6HzDM3iLHNGodcHi24bNjCPi9GfbAn4SxcPlDZi/q4oYpDBRqsuv0ssRvhlZ3h",
+	"bBntIKMQLrLn256/ZJ3zw6eHAvoIiJoOf3KMWn2vADXL4M5Msseh9aTS2615VanW0+t07pnOTHHKXyph",
+	"Pd1qqI3X6/QOWp1uq/vivPOy3+n0O50/ah6hvsHnlZZx1eFTtO31Km252d+d7tHR6DDotV50x53WIdsb",
+	"tV6OD7DVGx2FB/tBh3UPseqTMv3ttTvtbnevfehVPcHWg7Pom62Af9TvHfX3u+3eiz+qDq6+91b+L48i",
+	"tvui3YGt/+p2j+ENF+lX+Pry4PJg/xiS6353v9PubMM/MLiSu71Ot9Ppdrrwmic4ll936a1X9fh5LGT/",
+	"z6G7HchZydnW99LW/mG3S+ubxXOXI+8dfnC/dRB0w9Zh8AJbR+zFYasT7rO9oDt+ib2uV4mkr811z6J7",
+	"IYDbBjB3y9HMhndVQpW7tRjk7m05zb0hh/1jSgb3OI2g5AZ5mhIe+53ushY5+e9WqiVQo727GxX1i0yL",
+	"Xm+N3bNern9TXmMD1opPIPOIPBHKekd3z75ev+PW915YDrK6XVM1Imq7BsYbyrEQaeU6JylnJbmv2cRI",
+	"fO99xPRYJrNcY/MuTMMlul8RPEEUL5t9x+SdNZw+1wLHlJpILhZJlUDob2v3kDQg5WjodrGLxyg8RZl9",
+	"ZGuRTaW16Ast8xhG0pjicmLTEWfIRB4zndjWxm7OQgWMyqYhQqb0QBizoVy7A4aJcyZMJKpM0So5IXxn",
+	"B2RB98b84hMhqXFRIaUePmN9OorsTPtdSQk2s7+7+MHQzsOocJmxksdzZYWPCndAZHCd6a/Llc+bhGtc",
+	"rn3a10+mfloKOomiO3TQv0Di03b9VYbz+wn7UnyKxwI6s1qURhWAH1x8oeoUdsl0T6GqLJwXdGvHAF/W",
+	"0ysubr+31P1L5eUaTLxU2fFPFLHdNVrUy5htRPMzEc3FcebjBfS3YtfeWtEcYWMFUzvmln2/XcoHsV5W",
+	"I5gU9Dr7JbeyrtTaDIFFCbJwngkcJcl1rxOqPKfYGJ+Z0HHIXSJwYqanhbgp0OjVWW6lzuvCCWjTQd4z",
+	"MWL3G8Ku/gbmhZ3X6hZ5+coN03teTK/Yk6v4nd/scP4H6tIJ7WgOZ6+aHMwChqsKrw2Pq+dbVqGnKqWQ",
+	"Cs0jezRnHsZpMsHwmThyJ6h/do72QF335/DDFfGN3hspQil8+CS4xhD+g4tJSG6zIm7xSy3xs46Xbr/b",
+	"+8NbTOn0bvgVb0qo7HvnyGbw2bw2S/cd3YLV0EPvJGTwRl5jxAJ8iOfwb23CbGTyRiYvk8lGnq4nkEsG",
+	"SMTHGMyDCHMjZJVrMMs4LJ9g29zDTHBTmMyQh8NaeI28EaYhBd6w3D7p2PANKnCRH9Y6AcyE9dNRS9/5",
+	"IAt/mY2FGQhnvsik2qqUCCVKEvoX5RsJnkGw3zk6NpYP3QXA7FTsSb67eIKVojQpdiqKBiLXNFxglk0V",
+	"KQrQurH9PKxhhHOZp7jlMUvVDC1bX9m5Wcs6Sq5/cIMkPTwugn1ITyn7WeuKSclrmufilaP2GtUXpgci",
+	"U1zI0WkP7ZNSkohbDQd6PZrGMPIww+CMXaEqDeIXhFFJVuN6IGwYh0xq0Wi1ebXhpDJyXiplglrRYb7t",
+	"looCjuZENTadsVxWL+vwGNhA5L3nQShZ8FSFmojM8mkbcsholLKxhBToWyj2O3vNlqzdQcU2fbDf8k/U",
+	"ZMppjZ6QCemly/ymP4iOsJ4wasqP+p5u3I1qu1Ftn4lqu3JfrKyEvuw6Hie6bbWfPJDUioknU996VkX+",
+	"Kbaey6tZ3HvGFr/3NtvshD97J/DyRvgZzrk6a5hW+Y1im4OxH95H7MzFRaO0KKnlrM+7jNLKydguKxVZ",
+	"bDZVf5faKfKsInhS5RzALnXaBpNQVYUZM9bLNTpzNLTmWyVtx3wyk9dYTgLS1ayM/Fa5QM4QRiy4oorp",
+	"fIz9gdjvHFmLikylWhGOJ7f5mg2QQCbhYnHBP9cB/Zh4jaWy8b5KfT7728ULHhtP21xVCGdA/iQc+76e",
+	"wA2L/7lYvGEnGYOHcrXSJ+L0cax2v1VNO4qMiNNlXF/dXfSUBAC5IrMkRfJRlj7p2ytn6akIKduSjhBH",
+	"lCeqIY0Nsw2Zxja8Ew2OySwxz7D8P5+xx/Ffcai4cAPafYrjNIC3UPZzOYhrVypas4Dpo0TUao/DfcVU",
+	"Xj92LcfT/sorXDaiayO6NqKrUXQRy1xTas2qp2Ur0imjaCGlMhM5zo1TnPdU414oO5VpNvD6UK/570O7",
+	"3b7wYUBeEPNF+V6D21q6ZRuGhdfIGDFJdqe07XUgirOoSvK/TfsHK7rswdQv7khmhdxSiKosregcZlkq",
+	"49v58wsk36SObVLH1ncOrpMOkJf/qaTxwEnM4T+78BaLR/9A3Zw3sMkr20jBPzGv7O18SbxISfQ9OJ3M",
+	"lhyrCEEpXIGQklSRqXaCyFbUyT92HdmY9ShyQZczY3I9NDOrWcotD0Z/O3+np/k5/t9KeP2YyUT348MN",
+	"ORtN3Lj02XupNpx5w5mfS1rRWvz5ntlEDFSMAR/zoJJNtGY4fi3T1ZoFFU4yhC4FUHVcWaxScZWFDKWB",
+	"WEhRuj+L3sTXb9j/KvZf2P4LnB+KBQZ4ZffNT8L9N8Hff6uErKWSwsX87n7LfTe3a3q1anUhSiUgTpmA",
+	"EbqCYfYWfGefUzW3qbypN85FTins+cGVwuDBhcLoLouHVgqDpYXCarlj1ZD4xlqq9XSzXDAuXOTRlGhG",
+	"8rUxq22ZA87WpLrDjqmKynJBrLsl5YqbNFYVwaLKH2evltS6emzxr7tHbSwPVm32TkRzSFCniag7eZeA",
+	"bb+6lCKaN1dLs0i8zzDVa9jhne26XlV7ae22H7w23MZfu/HX/hWlvta57nnV1dg/ser4yRbWfW9EykZ7",
+	"fOZuYCe8769A3tc33HRIWtEsz6fclmk2ip9OUvt9rs9YZe6GRxFEckJ3muVlyqj9WVaX3cZeUrl1Kvql",
+	"QAo8ts7opsJfVOBZS9kmV0xzSa564ZN76XlZm8creranlWW7/lJ17+f2UNw7i6DiUduIjI3IeK7+abfn",
+	"n1R+0M2eS90Q/8C8UzBfcqV50CA1hoZj2PNDZ9ZnAxhW7Myx8iOrvIeVZxm3KT+zN6he2jtHYculnjsx",
+	"lmeIb/uFbLgczS8rVzRu2Y99VwnSPIQ4QYVCm3Zaxpfly0qGsCXHdTnpu0DUbmfbH4jcV0JWQG9/WoY+",
+	"f2bTGpi6lOPhj+OrmGDVVfGR6OMHlV81wvP6e92O79GSLJMlhU2aLaTXPzrIrM2w1NehMaTrq+71u73i",
+	"afFxb6+TC886idK1QtLY6X5u3va7L42ZLkfczKjb6foeZcCbv822H0Vmu3YPb435VCXgzMy+f5JuASFd",
+	"rEqHIJXNbGa33/G98q6kQODnKeFDHuhLpZPLyxMxv9yI9o1of7aFZCDjs4+X6LQrd785/8/tvY4YFk8J",
+	"3iWhva1HhOSTp3t7ynVefkBf/Cd1Z0TRd/TEN/RfuNnv7n3F5Zobx/nGcb5xnG8c5xvH+UZV+js6zkn0",
+	"Pan3o6YrOW/6nZ70hgs78rCM7CLoWoifsoV3/exij4U0pbyTYXG7cx8M0xxa33gRgZ0F5tWd+VxU6r+p",
+	"mFEoRsXlXgoEtzepDsSwejU1xWKYcdu5LnfJQ+WgoCCNaA6aLsCkCnR+PcIctJTHwEOXnsQSzK559F31",
+	"BpkMROXOwV9sOeGYKWVeX9vrSBSPUATYht/cqKbzrPTvjQQu3BGFmf0sVUZVhAm/RvE3OEX4m2qpF4+q",
+	"xVe9Q92OXr4N3SXr3rPqXPny8c3tIT/4ecoPnShdVz42qc8//tHN06stT5Nw8B2uL/lBRGvlhONZyNYn",
+	"r/q0udJkE0H/g0XQL/LDFRea2AvFF/zWZf7224OvK/mxjmh/Aga2KfO8KfO8KW67Ed4b4f0s7z5ptmSk",
+	"oZHe7ogFV8GUCYFRK5ITaQsKNvtXz6cIPEShuZ5DnMhrHmICGqOI7sygm0NkqmHrXYzi7BWcSiEw0PAr",
+	"C65ap3YQeGO/6bY72yWhLmRWnI2Ery086LrLb7+g2zISKcdt+EyJ1VQWg7yY5Thl38r3oUpHQ9csIa+n",
+	"vQuDj+mWDa6Ky5V/Udl1Z9SGRVLUinW4K0FsahRV2CgXe3IVChUgp4swaoUKizq5rsiUu3zD3tchk1Lh",
+	"XIrtVpaB0A0f+dyZ+UOKAG0OngGXC/KzzrhINeb3sAw5042aSWmp7SKsffHG19bNzU1rLJNZK00iFIEM",
+	"jfqw7ob+tT7w/b15S8uHK1utmLD31G6qe6g0pO86yOpka5b62jArS9V4bYaGIGJ8VhRKVmye3fdi2kiB",
+	"7fWLJC7lkSvB8cEdbtgbyZkwb0YIIdr1fTJsbtxkP55MwSBNqLb4l4uyhGlg5WsUDHSyhgudSGMMrpAx",
+	"Z8reAl+WBr+oUpgzjyKYSBn+X9j68PoUDg8Oett0MPdt4AJkBl4f6FKI27y+6pSLCZ1kZcHRtBkyXjxj",
+	"keFtGPrgAkltgVa6AstsEK5U6uzAGzpZK1xw2d1bWV2Ohdq2ZDyWHmYoGN6jeGBW5kMtrSJY9HtuPvyz",
+	"OPtZPiwpxd/vjMaubGaAsTQ05OawGnoXvhdEHLOLmG5wZE1Er989PHi5f7jX6XR8jzPtHhwc7dMDsvam",
+	"Wseqv7vLw3bVJFGBtIUuYhQ2y/o+FqVKR4Ux03hRFC1pZtr+iizBZH2WX8O8MzOWXbWhmcbKrayb++Q3",
+	"YudZmzIFfUPG0VZKmarM+uaNaD+dpHpqRNitEWIEpvWxNKmT5m1mTCTX6ORQKIN0ZujA99LEaHi7tvyQ",
+	"hWWhcoPTqGJ33eQvyiVnykRZvb12ZTJP8lsHx8WdiapduO4Wb65sKBiR1W/nE4Fhiwsbr1J0Ui5/0tyc",
+	"FaKGPJ32pjdZAaVuSK4AxC6vE2IGLJuECnTvZejiU2z8iboy9hrZTax8KVAh6ksgLK797cXt/w8AAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -92,7 +92,7 @@ func provoke(t *testing.T, l *logoutFixture, method, path string, operation *ope
 	if p.err != nil {
 		l.serve(broken{Store: l.store, err: p.err})
 	}
-	path = strings.NewReplacer("{tenant_id}", "acme", "{user_id}", "u-4711", "{session_id}", p.sessionID,
+	path = strings.NewReplacer("{tenant_id}", p.tenantID, "{user_id}", "u-4711", "{session_id}", p.sessionID,
 		"{application_id}", "wiki").Replace(path)
 	var body any
 	if p.body != "" {

@@ -20,6 +20,9 @@ func (s *Server) RegisterSession(ctx context.Context, request gen.RegisterSessio
 		return nil, err
 	}
 	session := s.FromAPIRegistration(*request.Body)
+	if err := s.validateIDs(session); err != nil {
+		return nil, err
+	}
 	if session.PartnerID != nil && caller(ctx).PartnerID != "" && *session.PartnerID != caller(ctx).PartnerID {
 		return nil, auth.NotYourTenant() // also where the token is confined to a tenant
 	}
@@ -91,6 +94,9 @@ func (s *Server) RecordSessionActivity(ctx context.Context, request gen.RecordSe
 
 // RecordSessionApp serves PUT /api/v1/lifecycle/sessions/{session_id}/apps/{application_id}.
 func (s *Server) RecordSessionApp(ctx context.Context, request gen.RecordSessionAppRequestObject) (gen.RecordSessionAppResponseObject, error) {
+	if err := validateApplicationID(request.ApplicationId); err != nil {
+		return nil, err
+	}
 	app := store.App{
 		SessionID: request.SessionId, ApplicationID: request.ApplicationId, ApplicationName: request.Body.ApplicationName,
 	}

@@ -23,6 +23,7 @@ import (
 // provocation is a request that must be answered with a status.
 type provocation struct {
 	token      string
+	tenantID   string // as the path has it
 	sessionID  string
 	query      string
 	body       string
@@ -52,6 +53,9 @@ func provocationOf(l *logoutFixture, operation *openapi3.Operation, status strin
 		p.token = l.fixture.token(auth.TokenRequest{Subject: "client", ClientID: "client", Scope: "nothing"})
 	case "404":
 		p.sessionID = "nothing"
+		if operation.Responses.Status(http.StatusNotFound).Ref == "#/components/responses/UnknownPath" {
+			p.tenantID, p.token = "ac%2Fme", l.fixture.tenant("ac/me")
+		}
 	case "409":
 		p.ended = true
 	case "413":
@@ -96,7 +100,7 @@ func goodRequest(l *logoutFixture, operation *openapi3.Operation) provocation {
 		request.SessionID = "" // for these spare the caller's own
 	}
 	return provocation{
-		token: l.fixture.token(request), sessionID: exampleID, body: exampleBody(l, operation), registered: true,
+		token: l.fixture.token(request), tenantID: "acme", sessionID: exampleID, body: exampleBody(l, operation), registered: true,
 	}
 }
 
@@ -130,6 +134,8 @@ type broken struct {
 }
 
 func (b broken) TenantPartner(context.Context, string) (string, error) { return "", b.err }
+
+func (b broken) Registered(context.Context, string, string) (bool, error) { return false, b.err }
 
 func (b broken) SessionActive(context.Context, store.Selection, string) (bool, error) {
 	return false, b.err

@@ -19,8 +19,8 @@ var errPanic = errors.New("panic")
 // NewHandler serves the contract, and beside it /healthz, /readyz, the contract itself and its explorer.
 //
 // The chain of an operation, each step with one answer: observe (request id, log, panics, deadline), other origins
-// (preflights), the address's rate (429), routing (404, 405, 307), authentication (401), the principal's rate (429),
-// contract (422), policy (403), the operation itself (404, 409, 200).
+// (preflights), the address's rate (429), routing (404, 405, 307), authentication (401), the principal's rate (429), ids with
+// a slash that nobody has (404), contract (422), policy (403), the operation itself (404, 409, 200).
 func NewHandler(config Config) (http.Handler, error) {
 	validator, err := validation.New(config.OpenAPI)
 	if err != nil {
@@ -46,7 +46,8 @@ func NewHandler(config Config) (http.Handler, error) {
 	e.HTTPErrorHandler = errorHandler{logger: config.Logger}.handle
 	e.IPExtractor = edge.address
 
-	operations := gen.NewStrictHandler(newServer(config), []gen.StrictMiddlewareFunc{behindWall, auth.Authorize(config.Store)})
+	server := newServer(config, document)
+	operations := gen.NewStrictHandler(server, []gen.StrictMiddlewareFunc{behindWall, auth.Authorize(config.Store)})
 	gen.RegisterHandlers(e, operations)
 	table := newRouteTable(e.Routes())
 	around.register(e)
@@ -61,6 +62,7 @@ func NewHandler(config Config) (http.Handler, error) {
 	public := func(c echo.Context) bool { return around.owns(c.Request().URL.Path) || c.Path() == logoutPath }
 	e.Use(auth.Authenticate(config.Verifier, config.Store, public))
 	e.Use(edge.authenticated...)
+	e.Use(server.escapedSlashes(outside.operations))
 	e.Use(validator.Middleware(), withCallHeaders)
 	return e, nil
 }

@@ -12,6 +12,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/getkin/kin-openapi/openapi3"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sessiond/sessiond/gen"
@@ -26,6 +27,7 @@ type Store interface {
 	auth.SessionChecker
 	auth.TenantPartners
 	Ping(ctx context.Context) error
+	Registered(ctx context.Context, tenantID, userID string) (bool, error)
 	SessionActive(ctx context.Context, sel store.Selection, id string) (bool, error)
 	GetSessionWithApps(ctx context.Context, sel store.Selection, id string) (store.Session, []store.App, error)
 	ListSessions(ctx context.Context, sel store.Selection, page store.Page) ([]store.ListItem, int, error)
@@ -70,17 +72,20 @@ type Server struct {
 	devices  *device.Parser
 	locate   func(address string) string
 	now      func() time.Time
+	// reserved are the ids that no session can have; see reservedSegments.
+	reserved []string
 }
 
 var _ gen.StrictServerInterface = (*Server)(nil)
 
 // newServer makes the operations' server; see NewHandler.
-func newServer(config Config) *Server {
+func newServer(config Config, contract *openapi3.T) *Server {
 	if config.Locate == nil {
 		config.Locate = func(string) string { return "" }
 	}
 	return &Server{
 		store: config.Store, verifier: config.Verifier, devices: device.NewParser(), locate: config.Locate, now: config.Now,
+		reserved: reservedSegments(contract, "session_id"),
 	}
 }
 

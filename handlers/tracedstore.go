@@ -64,6 +64,13 @@ func (s tracedStore) TenantPartner(ctx context.Context, tenantID string) (partne
 	return s.store.TenantPartner(ctx, tenantID)
 }
 
+// Registered implements Store.
+func (s tracedStore) Registered(ctx context.Context, tenantID, userID string) (known bool, err error) {
+	ctx, span := s.begin(ctx, "Registered")
+	defer func() { finish(span, err) }()
+	return s.store.Registered(ctx, tenantID, userID)
+}
+
 // SessionActive implements Store.
 func (s tracedStore) SessionActive(ctx context.Context, sel store.Selection, id string) (active bool, err error) {
 	ctx, span := s.begin(ctx, "SessionActive")

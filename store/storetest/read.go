@@ -52,6 +52,35 @@ func testGet(t *testing.T, newStore Factory) {
 		_, total := f.ids(store.Everywhere(), store.Page{})
 		assert.Equal(t, 8, total)
 	})
+	t.Run("tenants and users that were registered", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		partner := session("t/1", "a/b", "s1")
+		partner.PartnerID = new("north")
+		f.register(partner)
+		f.register(session("t", "b", "s2"))
+		f.revoke("s1")
+		for _, c := range []struct {
+			tenant, user string
+			known        bool
+		}{
+			{"t/1", "", true}, {"t/1", "a/b", true}, {"t", "", true}, {"t", "b", true},
+			{"t/1", "b", false}, {"t", "a/b", false}, {"t/1", "a", false}, {"1", "", false}, {"t/", "", false}, {"T/1", "", false}, {"", "a/b", false},
+		} {
+			known, err := f.Registered(f.ctx, c.tenant, c.user)
+			require.NoError(t, err)
+			assert.Equal(t, c.known, known, "%q %q", c.tenant, c.user)
+		}
+		for _, id := range impossible() {
+			known, err := f.Registered(f.ctx, id, "")
+			require.NoError(t, err)
+			assert.False(t, known)
+			if id != "" {
+				known, err = f.Registered(f.ctx, "t", id)
+				require.NoError(t, err)
+				assert.False(t, known)
+			}
+		}
+	})
 	t.Run("ids that cannot be match nothing, in every method", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		f.register(session("acme", "u1", "s1"))

@@ -1,0 +1,145 @@
+package handlers
+
+import (
+	"errors"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/labstack/echo/v4"
+
+	"github.com/sessiond/sessiond/internal/auth"
+	"github.com/sessiond/sessiond/internal/validation"
+	"github.com/sessiond/sessiond/store"
+)
+
+// validateIDs refuses a registration with an id that could not be named in a path afterwards. Every other id can, escaped.
+func (s *Server) validateIDs(session store.Session) error {
+	partnerID := ""
+	if session.PartnerID != nil {
+		partnerID = *session.PartnerID
+	}
+	misfits := &validation.Error{}
+	for _, member := range [...]struct{ name, id string }{
+		{"id", session.ID}, {"user_id", session.UserID}, {"tenant_id", session.TenantID}, {"partner_id", partnerID},
+	} {
+		reason := problemOf(member.id)
+		if member.name == "id" && slices.Contains(s.reserved, member.id) {
+			reason = "is a part of this API's own paths"
+		}
+		if reason != "" {
+			misfits.Entries = append(misfits.Entries, validation.ValueError(member.name+" "+reason, "body", member.name).Entries...)
+		}
+	}
+	if len(misfits.Entries) > 0 {
+		return misfits
+	}
+	return nil
+}
+
+// validateApplicationID does the same for an application, which is registered by being named.
+func validateApplicationID(applicationID string) error {
+	if reason := problemOf(applicationID); reason != "" {
+		return validation.ValueError("application_id "+reason, "path", "application_id")
+	}
+	return nil
+}
+
+// problemOf says why an id cannot stand in a path, "" when it can. Clients and proxies take "." and ".." for steps (RFC 3986,
+// section 5.2.4), and many drop, cut at or refuse control characters.
+func problemOf(id string) string {
+	switch {
+	case id == "." || id == "..":
+		return "must not be . or .."
+	case !utf8.ValidString(id):
+		return "is not UTF-8"
+	case strings.ContainsFunc(id, unicode.IsControl):
+		return "must not have control characters"
+	default:
+		return ""
+	}
+}
+
+// reservedSegments are the literal segments that the contract has where a parameter of that name may stand: with such an id
+// the path would be another operation's.
+func reservedSegments(contract *openapi3.T, parameter string) []string {
+	var reserved []string
+	paths := contract.Paths.Keys()
+	for _, path := range paths {
+		before, _, found := strings.Cut(path, "{"+parameter+"}")
+		if !found {
+			continue
+		}
+		for _, other := range paths {
+			rest, beside := strings.CutPrefix(other, before)
+			segment, _, _ := strings.Cut(rest, "/")
+			if beside && segment != "" && !strings.HasPrefix(segment, "{") && !slices.Contains(reserved, segment) {
+				reserved = append(reserved, segment)
+			}
+		}
+	}
+	return reserved
+}
+
+// escapedSlashes decodes the parameters of a path in which an id has a slash. Where there is no such tenant, user or session it
+// answers as the reference does, which would have cut the path at the slash. It comes behind authentication, and before the
+// contract is held against the request: to the reference it is another path, whatever else is wrong.
+func (s *Server) escapedSlashes(ops operations) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			refusal, slashed := c.Get(refusalKey).(error)
+			if !slashed {
+				return next(c)
+			}
+			if err := decodeParameters(c); err != nil {
+				return err
+			}
+			switch known, err := s.known(c, ops.of(c).name); {
+			case err != nil:
+				return err
+			case !known:
+				return refusal
+			}
+			if err := next(c); !errors.Is(err, store.ErrNotFound) {
+				return err
+			}
+			return refusal
+		}
+	}
+}
+
+// decodeParameters decodes what Echo has cut out of the escaped path. With RawPath empty nobody decodes it again.
+func decodeParameters(c echo.Context) error {
+	values := slices.Clone(c.ParamValues())
+	for i, value := range values {
+		decoded, err := url.PathUnescape(value)
+		if err != nil {
+			return errNoPath
+		}
+		values[i] = decoded
+	}
+	c.SetParamValues(values...)
+	c.Request().URL.RawPath = ""
+	return nil
+}
+
+// known reports whether a tenant or user with a slash in its id is known. Whom the policy refuses is not told: the request
+// goes on, and is refused in its turn.
+func (s *Server) known(c echo.Context, operationID string) (bool, error) {
+	ctx, tenantID, userID := c.Request().Context(), c.Param("tenant_id"), c.Param("user_id")
+	if !strings.Contains(userID, "/") {
+		userID = "" // of other users nothing needs to be known
+	}
+	if userID == "" && !strings.Contains(tenantID, "/") {
+		return true, nil
+	}
+	partnerOf := func(tenantID string) (string, error) { return s.store.TenantPartner(ctx, tenantID) }
+	_, err := auth.Policy().Decide(strings.ToUpper(operationID[:1])+operationID[1:], caller(ctx), tenantID, partnerOf)
+	if _, refused := errors.AsType[*auth.Error](err); refused || err != nil {
+		return refused, err
+	}
+	return s.store.Registered(ctx, tenantID, userID)
+}
