@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -70,7 +69,8 @@ func idsOf(cmd *cobra.Command, args []string) ([]string, error) {
 		}
 		lines := bufio.NewScanner(cmd.InOrStdin())
 		for lines.Scan() {
-			if id := strings.TrimSpace(lines.Text()); id != "" {
+			// A blank at either end belongs to the id: without it, it would be another session's.
+			if id := lines.Text(); id != "" {
 				if err := add(id); err != nil {
 					return nil, err
 				}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -134,6 +135,11 @@ func piped(t *testing.T, text string) {
 // still are the ids of the active sessions.
 func (s *service) still() string {
 	s.t.Helper()
+	return strings.Join(s.ids(), " ")
+}
+
+func (s *service) ids() []string {
+	s.t.Helper()
 	o := s.run("list", "--all", "--json")
 	require.Zero(s.t, o.code, o.message)
 	found, err := decode[gen.PaginatedResponseSessionListItem]([]byte(o.stdout))
@@ -142,7 +148,7 @@ func (s *service) still() string {
 	for _, session := range found.Data {
 		ids = append(ids, session.Id)
 	}
-	return strings.Join(ids, " ")
+	return ids
 }
 
 // fixed replaces what differs from run to run.
@@ -226,12 +232,12 @@ func TestSessionsJSONIsTheAPIsOwn(t *testing.T) {
 func TestSessionsShowNoControlCharacters(t *testing.T) {
 	s := populated(t)
 	name := "Wiki\x1b[31m\u2066"
-	_, err := s.api.RecordSessionAppWithResponse(t.Context(), "s-1", "wiki\x1b", gen.SessionAppAccess{ApplicationName: name})
+	_, err := s.api.RecordSessionAppWithResponse(t.Context(), "s-1", "wiki\u202e", gen.SessionAppAccess{ApplicationName: name})
 	require.NoError(t, err)
 	o := s.run("get", "s-1")
 	require.Zero(t, o.code, o.message)
 	assert.Contains(t, o.stdout, `x\x1b[2J\x1b]0;owned\a\u009b31m\u202eevil`)
-	assert.Contains(t, o.stdout, `Wiki\x1b[31m\u2066 (wiki\x1b)`)
+	assert.Contains(t, o.stdout, `Wiki\x1b[31m\u2066 (wiki\u202e)`)
 	assert.NotRegexp(t, `[\p{Cc}\p{Cf}]`, strings.ReplaceAll(o.stdout, "\n", ""))
 	o = s.run("revoke", "--yes", "gone\x1b[2J", "away")
 	assert.Equal(t, `2 of 2 sessions not found: gone\x1b[2J, away`, o.message)
@@ -257,13 +263,56 @@ func TestSessionsRevoke(t *testing.T) {
 	assert.Equal(t, outcome{stdout: "1 session ended\n"}, s.run("revoke", "s-1", "--reason", "lost phone"))
 	assert.Equal(t, "s-4 s-3 s-2", s.still())
 
-	piped(t, "s-2\n\n s-2 \n")
+	piped(t, "s-2\n\ns-2\r\n")
 	assert.Equal(t, outcome{stdout: `{"data":{"revoked_count":1,"session_ids":["s-2"]}}` + "\n"}, s.run("revoke", "-", "--tenant", "acme", "--json"))
 	assert.Equal(t, "s-4 s-3", s.still())
 
 	o := s.run("revoke", "none", "s-3", "--yes")
 	assert.Equal(t, outcome{stdout: "1 session ended\n", message: "1 of 2 sessions not found: none", code: exitNotFound}, o)
 	assert.Equal(t, "s-4", s.still(), "the others end all the same")
+}
+
+// TestSessionsWithOddIDs: an id reaches the server as it was given, and no other session answers for it.
+func TestSessionsWithOddIDs(t *testing.T) {
+	s := newService(t)
+	odd := []string{
+		"a/b", "/a", "a/", "a//b", "a%2Fb", "a%252Fb", "a%", "a b", " a", "a ", "a+b", "a;v=1", "a?b=c", "a#b", "a&b", "..a", "a..", "a/../b", "ä", "a:b", "a@b",
+		`a"b`, `a\b`, "Zm9v/Ymfy+w==", "statsx", "users/u/revoke",
+	}
+	for i, id := range odd {
+		s.register(id, "t/1", "u/"+id, firefox, i)
+	}
+	s.register("a", "t", "u", firefox, len(odd))
+	s.register("b", "t", "a", firefox, len(odd))
+	left := append([]string{"a", "b"}, odd...)
+	for i, id := range odd {
+		for _, flags := range [][]string{{}, {"--tenant", "t/1"}} {
+			o := s.run(append([]string{"get", id, "--json"}, flags...)...)
+			require.Zero(t, o.code, "%q %v: %s", id, flags, o.message)
+			found, err := decode[gen.ApiResponseSessionResponse]([]byte(o.stdout))
+			require.NoError(t, err)
+			assert.Equal(t, id, found.Data.Id)
+		}
+		o := s.run("list", "--tenant", "t/1", "--user", "u/"+id, "--json")
+		require.Zero(t, o.code, o.message)
+		assert.Contains(t, o.stdout, `"total_items":1,`)
+		switch {
+		case i%4 == 0 || strings.TrimSpace(id) != id:
+			piped(t, id+"\n")
+			o = s.run("revoke", "-")
+		case i%4 == 1:
+			o = s.run("revoke", id)
+		case i%4 == 2:
+			o = s.run("revoke", id, "--tenant", "t/1")
+		default:
+			o = s.run("revoke-all", "--tenant", "t/1", "--user", "u/"+id, "--yes")
+		}
+		assert.Equal(t, outcome{stdout: "1 session ended\n"}, o, "%q", id)
+		left = slices.DeleteFunc(left, func(other string) bool { return other == id })
+		assert.ElementsMatch(t, left, s.ids(), "%q", id)
+	}
+	assert.Equal(t, exitNotFound, s.run("get", "a/b/c").code)
+	assert.Equal(t, exitNotFound, s.run("list", "--tenant", "t/2").code)
 }
 
 func TestSessionsDryRunChangesNothing(t *testing.T) {
