@@ -22,7 +22,7 @@ func run(t *testing.T, requests int) apifuzz.Fuzz {
 	fuzz, stop, err := apifuzz.OnSQLite(t.Context(), t.TempDir())
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, stop()) })
-	fuzz.Requests, fuzz.Seed = requests, 1
+	fuzz.Requests, fuzz.Seed = requests, 7
 	return fuzz
 }
 

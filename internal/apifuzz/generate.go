@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/getkin/kin-openapi/openapi3"
 )
@@ -22,9 +23,29 @@ type generator struct {
 
 func pick[T any](g *generator, of ...T) T { return of[g.IntN(len(of))] }
 
-func (g *generator) session() string { return fmt.Sprintf("s-%d", g.made/40+g.IntN(8)) }
-func (g *generator) tenant() string  { return fmt.Sprintf("tenant-%d", g.made/400+g.IntN(2)) }
-func (g *generator) user() string    { return fmt.Sprintf("user-%d", g.IntN(2)) }
+func (g *generator) session() string { return id("s", g.made/40+g.IntN(8)) }
+func (g *generator) tenant() string  { return id("tenant", g.made/400+g.IntN(2)) }
+func (g *generator) user() string    { return id("user", g.IntN(2)) }
+
+// id numbers a name; most can stand in a path only escaped.
+func id(name string, number int) string {
+	between := [...]string{"-", "/", "%2F", "//../"}
+	return name + between[number%len(between)] + fmt.Sprint(number)
+}
+
+// validID makes a text one that a path can name: the contract refuses others as ids.
+func validID(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return '_'
+		}
+		return r
+	}, text)
+	if text == "." || text == ".." {
+		return "x"
+	}
+	return text
+}
 
 // request makes one of a kind, and says whether there is such a request of this operation.
 func (g *generator) request(o operation, k kind) (*request, bool) {
@@ -153,16 +174,12 @@ func (g *generator) named(name string) (string, bool) {
 	}
 }
 
-// segment makes a path parameter: any text but one that is a path itself.
+// segment makes a path parameter.
 func (g *generator) segment(name string) string {
 	if known, ok := g.named(name); ok && g.IntN(4) > 0 {
 		return known
 	}
-	text := strings.NewReplacer("/", "_", "\x00", "_").Replace(g.text(1, 40))
-	if strings.Trim(text, ".") == "" {
-		return "x"
-	}
-	return text
+	return validID(g.text(1, 40))
 }
 
 // text makes a text of a number of characters.
@@ -238,6 +255,9 @@ func (g *generator) string(name string, s *openapi3.Schema) string {
 	text := g.text(low, pick(g, min(low+5, high), min(low+20, high), high))
 	if g.IntN(10) == 0 && s.MaxLength != nil {
 		text = g.text(high, high)
+	}
+	if name == "id" || strings.HasSuffix(name, "_id") {
+		return validID(text)
 	}
 	return text
 }

@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
@@ -23,7 +24,7 @@ type judge struct{ document *openapi3.T }
 
 // judge returns what is wrong with an answer.
 func (j judge) judge(o operation, k kind, r *request, answer *httptest.ResponseRecorder) error {
-	if err := expected(o, k, answer.Code); err != nil {
+	if err := expected(o, k, r, answer.Code); err != nil {
 		return err
 	}
 	if elsewhere(answer) && k != good {
@@ -33,8 +34,10 @@ func (j judge) judge(o operation, k kind, r *request, answer *httptest.ResponseR
 }
 
 // expected holds a status against what the request was.
-func expected(o operation, k kind, status int) error {
+func expected(o operation, k kind, r *request, status int) error {
 	switch {
+	case k == misfit && status == http.StatusNotFound && strings.Contains(r.path, "%2F"):
+		return nil // where nobody has an id with a slash, there is no such path, whatever else is wrong
 	case status >= http.StatusInternalServerError:
 		return errors.New("an error of the server")
 	case k == good && status == http.StatusUnprocessableEntity:

@@ -52,7 +52,7 @@ func misfitTexts(s *openapi3.Schema) []string {
 	case s.Type.Is(openapi3.TypeBoolean):
 		return []string{"", "maybe", "2", "truee", "null"}
 	case s.Type.Is(openapi3.TypeString) && s.MaxLength != nil:
-		return []string{tooLong(s, "x")}
+		return []string{tooLong(s, "x"), "a\nb", "\u009b", "..", "."} // the last part of a path is an id
 	default:
 		return nil
 	}
@@ -85,6 +85,14 @@ func (g *generator) misfitBodies(o operation, r *request, media string, schema *
 		late, early := g.body(o, media).(map[string]any), g.body(o, media).(map[string]any)
 		late["created_at"] = "9999-01-01T00:00:00Z"
 		early["created_at"], early["expires_at"] = "2002-01-01T00:00:00Z", "2001-01-01T00:00:00Z"
+		for _, member := range []string{"id", "user_id", "tenant_id", "partner_id"} {
+			hidden := g.body(o, media).(map[string]any)
+			hidden[member] = pick(g, ".", "..", "a\n", "\u0085b", "\x7f")
+			way("no path can name "+member, hidden)
+		}
+		taken := g.body(o, media).(map[string]any)
+		taken["id"] = pick(g, "stats", "users", "revoke-all")
+		way("another operation's path", taken)
 		way("made in the future", late)
 		way("over before it began", early)
 	}
