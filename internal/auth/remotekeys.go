@@ -13,7 +13,8 @@ import (
 type Timing struct {
 	// Refresh is the age from which cached keys are fetched anew while they go on being used: 15 minutes.
 	Refresh time.Duration
-	// Interval is the least time between two fetches that unknown key ids or failures cause: 30 seconds.
+	// Interval is the least time between two fetches after a failure, and the average time between two that unknown key ids
+	// cause (see unknownIDBurst): 30 seconds.
 	Interval time.Duration
 	// ColdInterval is the least time between two attempts while there are no keys to use at all: 5 seconds.
 	ColdInterval time.Duration
@@ -38,6 +39,10 @@ func (t Timing) withDefaults() Timing {
 	return t
 }
 
+// unknownIDBurst is how many fetches unknown key ids may cause at once. With only one, a stranger who sends one invented id
+// an interval would keep every new key of the issuer unknown for as long.
+const unknownIDBurst = 4
+
 // RemoteKeys fetches an issuer's key set and caches it. Nothing is fetched before the first need and nothing runs in
 // between: a caller whose key is cached never waits, not even when it is the one that sets off a refresh.
 type RemoteKeys struct {
@@ -50,7 +55,7 @@ type RemoteKeys struct {
 	keys      StaticKeys
 	fetchedAt time.Time     // when the attempt began that brought the keys; zero before the first
 	triedAt   time.Time     // when the last attempt began
-	askedAt   time.Time     // when the last attempt began that an id missing from usable keys caused
+	fullAt    time.Time     // when the budget of fetches for unknown ids is full again; see spend
 	failure   error         // of the last attempt
 	flight    chan struct{} // closed when the attempt under way is over; nil when there is none
 }
@@ -69,8 +74,8 @@ func NewDiscoveredKeys(issuer string, client *http.Client, now func() time.Time,
 	return keys
 }
 
-// Keys returns the keys with this id. An id that is not cached causes a fetch, but only one per interval, however many
-// ids strangers invent; in between, such an id has no keys.
+// Keys returns the keys with this id. An id that is not cached causes a fetch, as long as the budget for such fetches lasts:
+// on average one per interval, however many ids strangers invent. When it is spent, such an id has no keys.
 func (r *RemoteKeys) Keys(ctx context.Context, kid string) ([]Key, error) {
 	r.mu.Lock()
 	now := r.now()
@@ -85,9 +90,6 @@ func (r *RemoteKeys) Keys(ctx context.Context, kid string) ([]Key, error) {
 	flight := r.flight
 	if flight == nil && r.mayAsk(now, usable) {
 		flight = r.start(ctx, now)
-		if usable {
-			r.askedAt = now
-		}
 	}
 	r.mu.Unlock()
 	if err := wait(ctx, flight); err != nil {
@@ -147,8 +149,8 @@ func (r *RemoteKeys) due(now time.Time) bool {
 	return r.flight == nil && elapsed(r.fetchedAt, now, r.timing.Refresh) && elapsed(r.triedAt, now, r.timing.Interval)
 }
 
-// mayAsk tells whether a key id that is not cached may cause a fetch now. The interval counts from the last fetch for
-// that reason and from the last failure; a successful routine fetch does not hold up a rotation right after it.
+// mayAsk tells whether a key id that is not cached may cause a fetch now. After a failure an interval has to pass; a successful
+// routine fetch does not hold up a rotation right after it.
 func (r *RemoteKeys) mayAsk(now time.Time, usable bool) bool {
 	if !usable {
 		return elapsed(r.triedAt, now, r.timing.ColdInterval)
@@ -156,7 +158,21 @@ func (r *RemoteKeys) mayAsk(now time.Time, usable bool) bool {
 	if r.failure != nil && !elapsed(r.triedAt, now, r.timing.Interval) {
 		return false
 	}
-	return elapsed(r.askedAt, now, r.timing.Interval)
+	return r.spend(now)
+}
+
+// spend takes one fetch from the budget for unknown key ids, if there is one left. The budget is a token bucket of
+// unknownIDBurst fetches, one of which comes back each interval. It is kept as the time at which it is full again, so that
+// it fills without anybody's work, and a clock that is set back costs one interval at the most.
+func (r *RemoteKeys) spend(now time.Time) bool {
+	full := unknownIDBurst * r.timing.Interval
+	missing := min(max(0, r.fullAt.Sub(now)), full)
+	affordable := missing+r.timing.Interval <= full
+	if affordable {
+		missing += r.timing.Interval
+	}
+	r.fullAt = now.Add(missing)
+	return affordable
 }
 
 // start begins an attempt and returns the channel that closes at its end. It outlives the request that caused it, since

@@ -155,15 +155,53 @@ func TestRemoteKeysRotation(t *testing.T) {
 	requireKeys(t, keys, "b", 1) // right after the first fetch
 	require.EqualValues(t, 2, issuer.fetches.Load())
 
+	requireKeys(t, keys, "forged", 0)
+	requireKeys(t, keys, "forged", 0)
+	requireKeys(t, keys, "forged", 0)
+	require.EqualValues(t, 5, issuer.fetches.Load())
 	issuer.publishes(keySet(t, jwk("c", "EdDSA", strangeKey())))
-	requireKeys(t, keys, "c", 0) // the interval of the last unknown id is not over
+	requireKeys(t, keys, "c", 0) // the budget is spent
 	clock.advance(30*time.Second - 1)
 	requireKeys(t, keys, "c", 0)
-	require.EqualValues(t, 2, issuer.fetches.Load())
+	require.EqualValues(t, 5, issuer.fetches.Load())
 	clock.advance(1)
 	requireKeys(t, keys, "c", 1)
 	requireKeys(t, keys, "a", 0)
-	require.EqualValues(t, 3, issuer.fetches.Load())
+	require.EqualValues(t, 6, issuer.fetches.Load())
+}
+
+// TestOneForgedKeyIDAnIntervalDoesNotDelayARotation has a stranger send one invented key id an interval, each time just
+// before the first token of a new key.
+func TestOneForgedKeyIDAnIntervalDoesNotDelayARotation(t *testing.T) {
+	issuer, clock, keys := remoteKeys(t)
+	requireKeys(t, keys, "a", 1)
+	for range 100 {
+		requireKeys(t, keys, "forged", 0)
+		clock.advance(30 * time.Second)
+	}
+	requireKeys(t, keys, "forged", 0)
+	issuer.publishes(keySet(t, jwk("a", "EdDSA", edKey()), jwk("b", "EdDSA", strangeKey())))
+	requireKeys(t, keys, "b", 1)
+	requireKeys(t, keys, "forged", 0)
+	issuer.publishes(keySet(t, jwk("c", "EdDSA", strangeKey()))) // an emergency: the second rotation at once
+	requireKeys(t, keys, "c", 1)
+}
+
+// TestClockSetBackDoesNotStopUnknownKeyIDs: however far the clock goes back, a token of a new key waits for one interval at the most.
+func TestClockSetBackDoesNotStopUnknownKeyIDs(t *testing.T) {
+	for _, back := range []time.Duration{time.Second, 29 * time.Second, time.Minute, 119 * time.Second, time.Hour} {
+		issuer, clock, keys := remoteKeys(t)
+		requireKeys(t, keys, "a", 1)
+		for range 20 {
+			requireKeys(t, keys, "forged", 0)
+		}
+		require.EqualValues(t, 5, issuer.fetches.Load())
+		clock.advance(-back)
+		requireKeys(t, keys, "forged", 0)
+		issuer.publishes(keySet(t, jwk("b", "EdDSA", strangeKey())))
+		clock.advance(30 * time.Second)
+		requireKeys(t, keys, "b", 1)
+	}
 }
 
 func TestFloodOfUnknownKeyIDs(t *testing.T) {
@@ -189,7 +227,7 @@ func TestFloodOfUnknownKeyIDs(t *testing.T) {
 	}
 	for interval := range 5 {
 		flood()
-		require.EqualValues(t, interval+2, issuer.fetches.Load(), "one fetch per interval")
+		require.EqualValues(t, 1+unknownIDBurst+interval, issuer.fetches.Load(), "one fetch per interval after the first few")
 		clock.advance(30 * time.Second)
 	}
 	requireKeys(t, keys, "a", 1)
