@@ -41,8 +41,8 @@ func (s *Server) logOut(ctx context.Context, logout auth.Logout) error {
 		selection = selection.OfUser(logout.Subject)
 	}
 	ctx = store.WithWall(ctx, store.Behind(logout.TenantID, ""))
-	by := actor(ctx)
-	by.Subject, by.Reason = logout.Subject, "back-channel logout"
+	// The identity provider ends the sessions, whatever made it do so: the user, an administrator there, or a timeout.
+	by := store.Actor{Subject: logout.Issuer, ClientID: logout.ClientID, RequestID: requestID(ctx), Reason: "back-channel logout"}
 	if logout.SessionID == "" {
 		_, err := s.store.RevokeAllSessions(ctx, selection, "", by)
 		return err

@@ -154,6 +154,34 @@ func TestBackchannelLogoutEndsSessions(t *testing.T) {
 	})
 }
 
+// TestBackchannelLogoutIsTheProvidersDoing: who ended the sessions is the issuer, for the client that the token names, and
+// not the user, who may have done nothing.
+func TestBackchannelLogoutIsTheProvidersDoing(t *testing.T) {
+	onBothEngines(t, func(f *fixture) {
+		l := newLogoutFixture(f)
+		for i, claims := range []map[string]any{{"sid": "a-1"}, {"sub": "ada"}, {"sid": "a-1", "sub": "ada"}} {
+			suffix := fmt.Sprintf("@%d", i)
+			l.registerAll(suffix)
+			changes := map[string]any{"aud": []string{"x", auth.DevAudience}}
+			for claim, value := range claims {
+				changes[claim] = fmt.Sprint(value, suffix)
+			}
+			l.do(http.MethodPost, "/oauth2/backchannel-logout", "", url.Values{"logout_token": {l.token(changes)}}.Encode(),
+				"Content-Type", "application/x-www-form-urlencoded", "X-Request-ID", "r"+suffix, "X-Revoke-Reason", "x").want(http.StatusOK)
+			events, err := l.store.ListAuditEvents(l.t.Context(), store.AuditFilter{
+				TenantID: "acme" + suffix, SessionID: "a-1" + suffix, Action: store.ActionRevoked,
+			})
+			require.NoError(l.t, err)
+			require.Len(l.t, events, 1, claims)
+			events[0].OperationID, events[0].At = "", time.Time{}
+			assert.Equal(l.t, store.AuditEvent{
+				TenantID: "acme" + suffix, SessionID: "a-1" + suffix, UserID: "ada" + suffix, Action: store.ActionRevoked,
+				ActorSub: auth.DevIssuerName, ActorClient: auth.DevAudience, Reason: "back-channel logout", RequestID: "r" + suffix,
+			}, events[0], claims)
+		}
+	})
+}
+
 func TestBackchannelLogoutTakesWhatTheSpecificationAllows(t *testing.T) {
 	l := newLogoutFixture(newFixture(t, storetest.SQLite))
 	for _, typ := range []string{"logout+jwt", "application/logout+JWT", "JWT", ""} {

@@ -19,6 +19,8 @@ type Logout struct {
 	SessionID string // the session that ended, empty when all of the subject's did
 	Subject   string // whose it is, empty when the token names the session only
 	TenantID  string // where, empty when the token names no tenant
+	Issuer    string // who says so: the identity provider
+	ClientID  string // the client that the user has signed out of: the one of LogoutAudiences that the token names first
 	id        logoutID
 }
 
@@ -50,13 +52,19 @@ func (v *Verifier) VerifyLogout(ctx context.Context, token string) (Logout, erro
 	if err != nil {
 		return Logout{}, err
 	}
-	if err := v.checkLogoutPurpose(claims); err != nil {
+	client, err := v.checkLogoutPurpose(claims)
+	if err != nil {
 		return Logout{}, err
 	}
 	if err := v.checkLogoutTimes(claims); err != nil {
 		return Logout{}, err
 	}
-	return v.logout(claims)
+	logout, err := v.logout(claims)
+	if err != nil {
+		return Logout{}, err
+	}
+	logout.Issuer, logout.ClientID = v.config.Issuer, client
+	return logout, nil
 }
 
 // LogoutDone notes that a logout has happened, so that its token is not taken again.
@@ -64,25 +72,26 @@ func (v *Verifier) LogoutDone(logout Logout) {
 	v.logouts.add(logout.id, v.now(), logoutMaxAge+2*v.config.Leeway)
 }
 
-// checkLogoutPurpose tells a logout token for this service from everything else that the issuer signs with the same key.
-func (v *Verifier) checkLogoutPurpose(claims claimSet) error {
+// checkLogoutPurpose tells a logout token for this service from everything else that the issuer signs with the same key, and
+// returns the client that it is for.
+func (v *Verifier) checkLogoutPurpose(claims claimSet) (client string, err error) {
 	if issuer, ok := claims.text("iss"); !ok || issuer != v.config.Issuer {
-		return errLogout("the iss claim is not the configured issuer")
+		return "", errLogout("the iss claim is not the configured issuer")
 	}
 	audience, ok := claims.list("aud")
-	meant := func(name string) bool { return slices.Contains(v.config.LogoutAudiences, name) }
-	if !ok || !slices.ContainsFunc(audience, meant) {
-		return errLogout("the aud claim has none of the configured clients")
+	i := slices.IndexFunc(audience, func(name string) bool { return slices.Contains(v.config.LogoutAudiences, name) })
+	if !ok || i < 0 {
+		return "", errLogout("the aud claim has none of the configured clients")
 	}
 	events, _ := claims["events"].(map[string]any)
 	if _, ok := events[logoutEvent].(map[string]any); !ok {
-		return errLogout("the events claim does not say that it is one")
+		return "", errLogout("the events claim does not say that it is one")
 	}
 	// An ID token may not be passed off as a logout token, so the one has what the other must not have.
 	if claims.has("nonce") {
-		return errLogout("it has a nonce claim")
+		return "", errLogout("it has a nonce claim")
 	}
-	return nil
+	return audience[i], nil
 }
 
 func (v *Verifier) checkLogoutTimes(claims claimSet) error {

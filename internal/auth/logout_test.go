@@ -25,7 +25,9 @@ func logoutToken(t *testing.T, changes map[string]any) string {
 func TestVerifyLogout(t *testing.T) {
 	logout, err := testVerifier(t, nil).VerifyLogout(t.Context(), logoutToken(t, nil))
 	require.NoError(t, err)
-	require.Equal(t, Logout{SessionID: "s-1", Subject: "u-1", TenantID: "t-1", id: sha256.Sum256([]byte("j-1"))}, logout)
+	require.Equal(t, Logout{
+		SessionID: "s-1", Subject: "u-1", TenantID: "t-1", Issuer: testIssuer, ClientID: testAudience, id: sha256.Sum256([]byte("j-1")),
+	}, logout)
 }
 
 func TestVerifyLogoutKnowsItsAudiences(t *testing.T) {
@@ -36,14 +38,16 @@ func TestVerifyLogoutKnowsItsAudiences(t *testing.T) {
 		verifier *Verifier
 		audience any
 		pass     bool
+		client   string
 	}{
-		"by default the service's": {clients(), testAudience, true},
-		"by default no client":     {clients(), "web", false},
-		"one of the clients":       {clients("app", "web"), []string{"other", "web"}, true},
-		"no longer the service's":  {clients("web"), testAudience, false},
+		"by default the service's": {clients(), testAudience, true, testAudience},
+		"by default no client":     {clients(), "web", false, ""},
+		"one of the clients":       {clients("app", "web"), []string{"other", "web"}, true, "web"},
+		"no longer the service's":  {clients("web"), testAudience, false, ""},
 	} {
-		_, err := c.verifier.VerifyLogout(t.Context(), logoutToken(t, map[string]any{"aud": c.audience}))
+		logout, err := c.verifier.VerifyLogout(t.Context(), logoutToken(t, map[string]any{"aud": c.audience}))
 		require.Equal(t, c.pass, err == nil, "%s: %v", name, err)
+		require.Equal(t, c.client, logout.ClientID, name)
 	}
 	_, err := NewVerifier(Config{Issuer: "i", Audience: "a", LogoutAudiences: []string{"web", ""}}, StaticKeys{}, time.Now)
 	require.Error(t, err)
