@@ -8,8 +8,9 @@ import (
 )
 
 // RecordApp notes single sign-on into an application, which is a use of the session too. An empty AccessedAt is now;
-// again for the same application it brings the name up to date and keeps the latest access. It must answer ErrNotFound
-// for a session outside the selection and ErrEnded for one that has ended. TenantID of the App is not looked at.
+// again for the same application it keeps the latest access and takes the name, with an event when that is another. It must
+// answer ErrNotFound for a session outside the selection and ErrEnded for one that has ended. TenantID of the App is not
+// looked at.
 func (s *Store) RecordApp(ctx context.Context, sel Selection, app App, by Actor) error {
 	if app.AccessedAt.IsZero() {
 		app.AccessedAt = s.clock()
@@ -31,7 +32,7 @@ func (s *Store) RecordApp(ctx context.Context, sel Selection, app App, by Actor)
 		case inserted.Error != nil:
 			return inserted.Error
 		case inserted.RowsAffected == 0:
-			return updateApp(tx, app)
+			return s.updateApp(tx, session, app, by)
 		default:
 			return s.countApp(tx, session, app, by)
 		}
@@ -45,21 +46,33 @@ func (s *Store) countApp(tx *gorm.DB, session Session, app App, by Actor) error 
 	if err != nil {
 		return err
 	}
+	return s.recordAppEvent(tx, ActionApp, session, app, by)
+}
+
+// recordAppEvent appends an event about an application to the audit log.
+func (s *Store) recordAppEvent(tx *gorm.DB, action string, session Session, app App, by Actor) error {
 	trail, err := s.trail(by)
 	if err != nil {
 		return err
 	}
-	event := trail.event(ActionApp, session.TenantID, session.ID, session.UserID)
+	event := trail.event(action, session.TenantID, session.ID, session.UserID)
 	event.Reason = app.ApplicationID
 	return tx.Create(&event).Error
 }
 
-func updateApp(tx *gorm.DB, app App) error {
-	return tx.Model(&App{}).
+// updateApp notes another access. Hardly any has a new name, so the first statement is for one that has not.
+func (s *Store) updateApp(tx *gorm.DB, session Session, app App, by Actor) error {
+	known := tx.Model(&App{}).
 		Where("tenant_id = ? AND session_id = ? AND application_id = ?", app.TenantID, app.SessionID, app.ApplicationID).
-		Updates(map[string]any{
-			"application_name": app.ApplicationName,
-			"accessed_at": gorm.Expr("CASE WHEN accessed_at > ? THEN accessed_at ELSE ? END",
-				app.AccessedAt, app.AccessedAt),
-		}).Error
+		Session(&gorm.Session{})
+	latest := gorm.Expr("CASE WHEN accessed_at > ? THEN accessed_at ELSE ? END", app.AccessedAt, app.AccessedAt)
+	accessed := known.Where("application_name = ?", app.ApplicationName).Update("accessed_at", latest)
+	if accessed.Error != nil || accessed.RowsAffected > 0 {
+		return accessed.Error
+	}
+	err := known.Updates(map[string]any{"application_name": app.ApplicationName, "accessed_at": latest}).Error
+	if err != nil {
+		return err
+	}
+	return s.recordAppEvent(tx, ActionAppRenamed, session, app, by)
 }

@@ -23,8 +23,9 @@ type Actor struct {
 // What an audit event says happened.
 const (
 	ActionRegistered = "session.registered"
-	ActionChanged    = "session.changed" // address, agent or end; a mere use is no event
-	ActionApp        = "session.app"     // first single sign-on into an application
+	ActionChanged    = "session.changed"     // address, agent or end; a mere use is no event
+	ActionApp        = "session.app"         // first single sign-on into an application
+	ActionAppRenamed = "session.app_renamed" // an access gave another name; Reason has the application's id
 	ActionRevoked    = "session.revoked"
 	ActionReplaced   = "session.replaced"
 	ActionExpired    = "session.expired" // at its end, by its age

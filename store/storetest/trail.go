@@ -90,6 +90,38 @@ func testAudit(t *testing.T, newStore Factory) {
 		s := f.get("s1")
 		assert.Equal(t, []string{store.Revoked, "boss", "console", "lost phone 📱"}, []string{*s.EndedHow, *s.EndedBySub, *s.EndedByClient, *s.EndedReason})
 	})
+	t.Run("an application is renamed once, not by each access", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		f.register(session("acme", "u1", "s1"))
+		f.register(session("acme", "u1", "s2"))
+		by := store.Actor{Subject: "idp", ClientID: "idp", RequestID: "r-8"}
+		for i, name := range []string{"Wiki", "Wiki", "Team Wiki", "Team Wiki", "team wiki", "Wiki"} {
+			f.clock.Advance(time.Second)
+			app := store.App{SessionID: "s1", ApplicationID: "wiki", ApplicationName: name}
+			if i == 3 {
+				app.AccessedAt = Epoch // an access from before the last one
+			}
+			require.NoError(t, f.RecordApp(f.ctx, store.Everywhere(), app, by))
+			require.NoError(t, f.RecordApp(f.ctx, store.Everywhere(), store.App{SessionID: "s2", ApplicationID: "wiki", ApplicationName: "W"}, tester()))
+		}
+		events, err := f.ListAuditEvents(f.ctx, store.AuditFilter{Action: store.ActionAppRenamed})
+		require.NoError(t, err)
+		var at []time.Duration
+		for _, e := range events {
+			at = append(at, e.At.Sub(Epoch)/time.Second)
+			e.At, e.OperationID = time.Time{}, ""
+			assert.Equal(t, store.AuditEvent{
+				TenantID: "acme", SessionID: "s1", Action: "session.app_renamed", UserID: "u1", ActorSub: "idp", ActorClient: "idp",
+				Reason: "wiki", RequestID: "r-8",
+			}, e)
+		}
+		assert.Equal(t, []time.Duration{3, 5, 6}, at)
+		_, apps, err := f.GetSessionWithApps(f.ctx, store.Everywhere(), "s1")
+		require.NoError(t, err)
+		require.Len(t, apps, 1)
+		assert.Equal(t, "Wiki", apps[0].ApplicationName)
+		assert.Equal(t, Epoch.Add(6*time.Second), apps[0].AccessedAt)
+	})
 	t.Run("a refused change leaves no trace", func(t *testing.T) {
 		f := newLimitedFixture(t, newStore, store.Limits{MaxSessions: 1, RefuseSurplus: true}, 0)
 		f.register(session("acme", "u1", "s1"))
