@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"os/user"
+	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/sessiond/sessiond/internal/plain"
 	"github.com/sessiond/sessiond/store"
 )
 
@@ -69,9 +71,12 @@ func moment(text string, now time.Time) (time.Time, error) {
 
 func printEvents(cmd *cobra.Command, events []store.AuditEvent, asJSON bool) error {
 	if asJSON {
-		encoder := json.NewEncoder(cmd.OutOrStdout())
 		for _, event := range events {
-			if err := encoder.Encode(event); err != nil {
+			line, err := json.Marshal(event)
+			if err != nil {
+				return err
+			}
+			if err := printJSON(cmd.OutOrStdout(), line); err != nil {
 				return err
 			}
 		}
@@ -80,8 +85,11 @@ func printEvents(cmd *cobra.Command, events []store.AuditEvent, asJSON bool) err
 	table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "AT\tACTION\tTENANT\tUSER\tSESSION\tBY\tCLIENT\tREASON")
 	for _, e := range events {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n",
-			e.At.Format(time.RFC3339), e.Action, e.TenantID, e.UserID, e.SessionID, e.ActorSub, e.ActorClient, e.Reason)
+		row := []string{e.At.Format(time.RFC3339), e.Action, e.TenantID, e.UserID, e.SessionID, e.ActorSub, e.ActorClient, e.Reason}
+		for i, cell := range row {
+			row[i] = plain.Text(cell)
+		}
+		fmt.Fprintln(table, strings.Join(row, "\t"))
 	}
 	return table.Flush()
 }

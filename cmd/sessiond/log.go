@@ -1,11 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"log/slog"
 	"sync"
 	"time"
+	"unicode"
+
+	"github.com/sessiond/sessiond/internal/plain"
 )
 
 const (
@@ -65,8 +69,13 @@ func (l requestLog) WithGroup(name string) slog.Handler {
 	return requestLog{l.Handler.WithGroup(name), l.out}
 }
 
-// Write takes one line.
+// Write takes one line. JSON escapes neither the control characters above ASCII nor those that turn the direction of text, so
+// that is done here: what is logged may be of unknown origin.
 func (l *lines) Write(line []byte) (int, error) {
+	size := len(line)
+	if bytes.ContainsFunc(line, func(r rune) bool { return r >= unicode.MaxASCII }) {
+		line = plain.JSON(line)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.waiting)+len(line) > logBuffer {
@@ -75,7 +84,7 @@ func (l *lines) Write(line []byte) (int, error) {
 		}
 	}
 	l.waiting = append(l.waiting, line...)
-	return len(line), nil
+	return size, nil
 }
 
 func (l *lines) flush() error {

@@ -8,9 +8,12 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/sessiond/sessiond/internal/plain"
 )
 
 func main() {
@@ -23,7 +26,7 @@ func start() int {
 	// A second signal ends the process at once: the first one has given the default behaviour back.
 	context.AfterFunc(ctx, stop)
 	if err := run(ctx, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr); err != nil {
-		fmt.Fprintf(os.Stderr, "sessiond: %v\n", err)
+		tell(os.Stderr, err)
 		return exitCode(err)
 	}
 	return 0
@@ -57,4 +60,10 @@ func run(ctx context.Context, args []string, getenv func(string) (string, bool),
 	root.AddCommand(serveCommand(), migrateCommand(), tokenCommand(), demoCommand(), auditCommand(), checkCommand(), eraseCommand(), tenantCommand(), versionCommand()) //nolint:contextcheck // cobra hands the context on
 	root.AddCommand(sessionsCommand(getenv), referenceCommand())                                                                                                        //nolint:contextcheck // as above
 	return root.ExecuteContext(ctx)
+}
+
+// tell prints an error as one line that is safe to show: it may hold text of unknown origin, and joined errors have one line
+// each.
+func tell(out io.Writer, err error) {
+	fmt.Fprintf(out, "sessiond: %s\n", plain.Text(strings.ReplaceAll(err.Error(), "\n", "; ")))
 }

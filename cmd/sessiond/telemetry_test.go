@@ -77,7 +77,7 @@ func TestMetricsAndTracesOfTheCommand(t *testing.T) {
 			require.Len(t, before, 2)
 
 			tour := s.tour.String()
-			mine := regexp.MustCompile(`/api/v1/me/sessions/\S+`).FindString(tour)
+			mine := regexp.MustCompile(`/api/v1/me/sessions/[^\s']+`).FindString(tour)
 			request, err := http.NewRequestWithContext(t.Context(), http.MethodDelete, s.base+mine, http.NoBody)
 			require.NoError(t, err)
 			request.Header.Set("Authorization", "Bearer "+tokenOf(t, tour, "ME"))

@@ -2,19 +2,24 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
+	"net/url"
+	"strings"
 	"text/template"
 	"time"
 
 	"github.com/sessiond/sessiond/internal/auth"
+	"github.com/sessiond/sessiond/internal/plain"
 	"github.com/sessiond/sessiond/store"
 )
 
 // welcomeTTL is how long the tokens of the tour are valid: a working day.
 const welcomeTTL = 12 * time.Hour
 
-// tour is the lines that a newcomer pastes into another terminal.
+// tour is the lines that a newcomer pastes into another terminal. The ids in them were chosen by whoever signed in, so each is
+// escaped for where it stands, and in single quotes for the shell.
 const tour = `
 sessiond serves {{.Base}} for development; the API explorer is {{.Base}}/docs/
 
@@ -22,20 +27,20 @@ As the platform's administrator:
   ADMIN='{{.Admin}}'
   curl -s -H "Authorization: Bearer $ADMIN" '{{.Base}}/api/v1/admin/sessions/?per_page=2'
 
-As the administrator of the tenant {{.Tenant}}:
+As the administrator of the tenant {{plain .Tenant}}:
   TENANT='{{.TenantAdmin}}'
-  curl -s -H "Authorization: Bearer $TENANT" '{{.Base}}/api/v1/tenants/{{.Tenant}}/sessions?per_page=2'
-  curl -s -H "Authorization: Bearer $TENANT" {{.Base}}/api/v1/tenants/{{.Tenant}}/sessions/stats
+  curl -s -H "Authorization: Bearer $TENANT" '{{.Base}}/api/v1/tenants/{{path .Tenant}}/sessions?per_page=2'
+  curl -s -H "Authorization: Bearer $TENANT" '{{.Base}}/api/v1/tenants/{{path .Tenant}}/sessions/stats'
 
-As the user {{.User}}, signed in with the session {{.Session}}:
+As the user {{plain .User}}, signed in with the session {{plain .Session}}:
   ME='{{.Me}}'
   curl -s -H "Authorization: Bearer $ME" {{.Base}}/api/v1/me/sessions
-  curl -s -H "Authorization: Bearer $ME" -X DELETE {{.Base}}/api/v1/me/sessions/{{.Session}}
+  curl -s -H "Authorization: Bearer $ME" -X DELETE '{{.Base}}/api/v1/me/sessions/{{path .Session}}'
 
 As the identity provider that registers sessions:
   IDP='{{.Provider}}'
   curl -s -H "Authorization: Bearer $IDP" -H 'Content-Type: application/json' {{.Base}}/api/v1/lifecycle/sessions \
-    -d '{"id": "my-first-session", "tenant_id": "{{.Tenant}}", "user_id": "{{.User}}", "expires_at": "{{.Tomorrow}}"}'
+    -d '{"id": "my-first-session", "tenant_id": {{json .Tenant}}, "user_id": {{json .User}}, "expires_at": "{{.Tomorrow}}"}'
 
 `
 
@@ -64,5 +69,12 @@ func welcome(ctx context.Context, out io.Writer, db *store.Store, issuer *auth.D
 			return fmt.Errorf("mint a token: %w", err)
 		}
 	}
-	return template.Must(template.New("tour").Parse(tour)).Execute(out, words)
+	escapes := template.FuncMap{"plain": plain.Text, "path": url.PathEscape, "json": jsonText}
+	return template.Must(template.New("tour").Funcs(escapes).Parse(tour)).Execute(out, words)
+}
+
+// jsonText is a text as JSON that may stand in single quotes in a shell.
+func jsonText(text string) (string, error) {
+	encoded, err := json.Marshal(text)
+	return strings.ReplaceAll(string(plain.JSON(encoded)), "'", `\u0027`), err
 }
