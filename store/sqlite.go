@@ -12,13 +12,13 @@ import (
 
 const sqliteName = "sqlite"
 
-// openSQLite prepares a database file, and its directory.
-func openSQLite(path string) (gorm.Dialector, engine, error) {
+// openSQLite prepares a database file, and its directory, unless they must exist.
+func openSQLite(path string, mustExist bool) (gorm.Dialector, engine, error) {
 	if path == "" {
 		return nil, engine{}, fmt.Errorf("database URL %q names no file: use sqlite://FILE", "sqlite://")
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, engine{}, fmt.Errorf("database file %s: its directory cannot be made: %w", path, err)
+	if err := prepareFile(path, mustExist); err != nil {
+		return nil, engine{}, fmt.Errorf("database file %s: %w", path, err)
 	}
 	dsn := (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: url.Values{
 		// Acknowledged means on disk: a write-ahead log, flushed at every commit.
@@ -33,4 +33,21 @@ func openSQLite(path string) (gorm.Dialector, engine, error) {
 	// SQLite takes one writer at a time, and those that wait poll for the lock: in this process they queue instead.
 	eng := engine{name: sqliteName, serial: make(chan struct{}, 1), retryable: func(error) bool { return false }}
 	return sqlite.Open(dsn), eng, nil
+}
+
+// prepareFile makes the file, if it may, so that only its owner reads it: SQLite would let everybody, and gives the files
+// beside it (-wal, -shm) the same permissions. A file that is there keeps its own.
+func prepareFile(path string, mustExist bool) error {
+	if mustExist {
+		_, err := os.Stat(path)
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("its directory cannot be made: %w", err)
+	}
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // G304: the operator names the file
+	if err != nil {
+		return err
+	}
+	return file.Close()
 }

@@ -46,6 +46,8 @@ type Options struct {
 	ChunkSize int
 	// OnEnded is told, after the fact, how sessions ended that were ended here; nobody is when nil.
 	OnEnded func(how string, n int)
+	// MustExist refuses to make a SQLite file: the error wraps fs.ErrNotExist then.
+	MustExist bool
 	// ActivityInterval is how long a mere use of a session may wait to be written; each is written at once when zero.
 	ActivityInterval time.Duration
 	// MaxTokenLifetime is how long an access token may live after its session has ended; 24 hours when zero. So long it is known
@@ -86,7 +88,7 @@ type engine struct {
 	retryable func(error) bool
 }
 
-// Open connects to the database that the URL names: sqlite://path for a file (made when missing), postgres://... for a
+// Open connects to the database that the URL names: sqlite://path for a file (made when missing, for its owner alone), postgres://... for a
 // server. It does not touch the schema; see Migrate and CheckSchema. The error says in one sentence what to do.
 func Open(ctx context.Context, url string, options Options) (*Store, error) {
 	if options.Now == nil {
@@ -109,7 +111,7 @@ func Open(ctx context.Context, url string, options Options) (*Store, error) {
 	var err error
 	switch scheme, rest, _ := strings.Cut(url, "://"); scheme {
 	case "sqlite":
-		dialect, eng, err = openSQLite(rest)
+		dialect, eng, err = openSQLite(rest, options.MustExist)
 	case "postgres", "postgresql":
 		dialect, eng, err = openPostgres(ctx, url, options.MaxConns)
 	default:
