@@ -222,6 +222,16 @@ func TestSurroundings(t *testing.T) {
 		assert.Contains(t, page, asset)
 		assert.Greater(t, len(f.do(http.MethodGet, "/docs/"+asset, "", nil).want(http.StatusOK).body), 10_000, asset)
 	}
+	for _, method := range []string{http.MethodGet, http.MethodHead} {
+		root := f.do(method, "/", "", nil, "Accept", "text/html,application/xhtml+xml,*/*;q=0.8").want(http.StatusFound)
+		assert.Equal(t, "/docs/", root.header.Get("Location"), "a browser is shown where the API is explained")
+		assert.Equal(t, "Accept", root.header.Get("Vary"))
+		for _, accept := range []string{"", "*/*", "application/json"} {
+			f.do(method, "/", "", nil, "Accept", accept).want(http.StatusNotFound)
+		}
+	}
+	f.do(http.MethodPost, "/", "", nil, "Accept", "text/html").want(http.StatusNotFound)
+	f.do(http.MethodGet, "/index.html", "", nil, "Accept", "text/html").want(http.StatusNotFound)
 	require.NoError(t, f.store.Close())
 	f.do(http.MethodGet, "/healthz", "", nil).want(http.StatusOK)
 	got := f.do(http.MethodGet, "/readyz", "", nil)

@@ -97,7 +97,7 @@ func (o observer) log(ctx context.Context, c echo.Context, id, traceID string, a
 	line := slog.NewRecord(at, slog.LevelInfo, "request", 0)
 	line.AddAttrs(
 		slog.String("method", c.Request().Method), slog.String("route", c.Path()),
-		slog.Int("status", c.Response().Status), slog.Duration("took", took), slog.String("request_id", id))
+		slog.Int("status", c.Response().Status), slog.Float64("took_ms", float64(took.Microseconds())/1e3), slog.String("request_id", id))
 	if traceID != "" {
 		line.AddAttrs(slog.String("trace_id", traceID))
 	}

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -130,6 +131,20 @@ func TestWhatATraceCallsAnError(t *testing.T) {
 		require.Len(t, found, 1, name)
 		assert.Equal(t, want, found[0].Status().Code, name)
 	}
+}
+
+// TestTheLogSaysHowLongInMilliseconds: a bare duration would be nanoseconds in JSON, without saying so.
+func TestTheLogSaysHowLongInMilliseconds(t *testing.T) {
+	f := newFixture(t, storetest.SQLite)
+	f.serve(f.store, func(c *handlers.Config) {
+		c.Now = func() time.Time {
+			f.clock.Advance(1250 * time.Microsecond)
+			return f.clock.Now()
+		}
+	})
+	f.do(http.MethodGet, "/healthz", "", nil).want(http.StatusOK)
+	assert.Contains(t, f.logs.String(), " took_ms=1.25 ")
+	assert.NotContains(t, f.logs.String(), "took=")
 }
 
 func TestNoTraces(t *testing.T) {

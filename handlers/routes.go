@@ -16,7 +16,8 @@ import (
 // errPanic stands for a panic that has been logged.
 var errPanic = errors.New("panic")
 
-// NewHandler serves the contract, and beside it /healthz, /readyz, the contract itself and its explorer.
+// NewHandler serves the contract, and beside it /healthz, /readyz, the contract itself and its explorer, to which / leads a
+// browser.
 //
 // The chain of an operation, each step with one answer: observe (request id, log, panics, deadline), other origins
 // (preflights), the address's rate (429), routing (404, 405, 307), authentication (401), the principal's rate (429), ids with
@@ -58,7 +59,7 @@ func NewHandler(config Config) (http.Handler, error) {
 	}
 	e.Pre(outside.middleware)
 	e.Pre(edge.before...)
-	e.Pre(table.routing(around.owns))
+	e.Pre(root, table.routing(around.owns))
 	public := func(c echo.Context) bool { return around.owns(c.Request().URL.Path) || c.Path() == logoutPath }
 	e.Use(auth.Authenticate(config.Verifier, config.Store, public))
 	e.Use(edge.authenticated...)

@@ -54,6 +54,19 @@ func (s *surroundings) owns(path string) bool {
 	return exact || path == "/docs" || strings.HasPrefix(path, "/docs/")
 }
 
+// root shows a browser at / where the API is explained. For everybody else there is nothing at that path, as in the contract.
+func root(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		request := c.Request()
+		reads := request.Method == http.MethodGet || request.Method == http.MethodHead
+		if request.URL.Path != "/" || !reads || !strings.Contains(request.Header.Get(echo.HeaderAccept), echo.MIMETextHTML) {
+			return next(c)
+		}
+		c.Response().Header().Add(echo.HeaderVary, echo.HeaderAccept)
+		return c.Redirect(http.StatusFound, "/docs/")
+	}
+}
+
 // healthz: the process is alive, whatever the database does.
 func (s *surroundings) healthz(c echo.Context) error {
 	return c.JSON(http.StatusOK, map[string]string{"status": "ok"})
