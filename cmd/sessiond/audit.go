@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os/user"
 	"strings"
@@ -23,7 +24,7 @@ func auditCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "audit",
 		Short: "Print what happened to sessions, oldest first",
-		Args:  cobra.NoArgs,
+		Args:  arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			for text, into := range map[*string]*time.Time{&since: &filter.Since, &until: &filter.Until} {
 				at, err := moment(*text, time.Now())
@@ -31,6 +32,12 @@ func auditCommand() *cobra.Command {
 					return usageError{err}
 				}
 				*into = at
+			}
+			switch {
+			case filter.Limit < 0:
+				return usageError{errors.New("--limit must not be negative; 0 is for all")}
+			case !filter.Until.IsZero() && filter.Until.Before(filter.Since):
+				return usageError{errors.New("--until is before --since")}
 			}
 			return withStore(cmd, &db, store.Options{}, func(ctx context.Context, cmd *cobra.Command, s *store.Store) error {
 				events, err := s.ListAuditEvents(ctx, filter)
@@ -59,7 +66,7 @@ func moment(text string, now time.Time) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
 	}
-	if ago, err := time.ParseDuration(text); err == nil {
+	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
 		return now.Add(-ago), nil
 	}
 	at, err := time.Parse(time.RFC3339, text)

@@ -22,7 +22,7 @@ func checkCommand() *cobra.Command {
 		Short: "Count all sessions and compare with the numbers that are kept",
 		Long: "Counts all sessions, in one state of the database, and names every number that is kept and differs. Exits with 1 when\n" +
 			"one does. The server may run meanwhile; a repair makes its writers wait until it is done.",
-		Args: cobra.NoArgs,
+		Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withStore(cmd, &db, store.Options{}, func(ctx context.Context, cmd *cobra.Command, s *store.Store) error {
 				return check(ctx, cmd, s, repair)

@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/sessiond/sessiond/store"
@@ -15,11 +19,50 @@ import (
 // connectTimeout bounds how long a command waits for the database to answer at first.
 const connectTimeout = 10 * time.Second
 
+// variablePrefix begins the names of all variables of the environment that are looked at.
+const variablePrefix = "SESSIOND_"
+
+// variable is the name of a flag in the environment.
+func variable(flag *pflag.Flag) string {
+	return variablePrefix + strings.ToUpper(strings.ReplaceAll(flag.Name, "-", "_"))
+}
+
+// serviceVariable is what Kubernetes sets beside a Service whose name is, or begins with, sessiond; it is nobody's setting.
+var serviceVariable = regexp.MustCompile( //nolint:gochecknoglobals // a constant
+	`^SESSIOND_(\w+_)?(SERVICE_HOST=|SERVICE_PORT(_\w+)?=|PORT=(tcp|udp|sctp)://|PORT_\d+_(TCP|UDP|SCTP)(_PROTO|_PORT|_ADDR)?=)`)
+
+// checkVariables refuses a variable, written NAME=VALUE, that is no flag of any command: it can only be a mistake.
+func checkVariables(root *cobra.Command, variables []string) error {
+	known := []string{tokenVariable}
+	var visit func(*cobra.Command)
+	visit = func(cmd *cobra.Command) {
+		for _, flags := range []*pflag.FlagSet{cmd.LocalFlags(), cmd.PersistentFlags()} {
+			flags.VisitAll(func(flag *pflag.Flag) {
+				if flag.Name != "help" {
+					known = append(known, variable(flag))
+				}
+			})
+		}
+		for _, sub := range cmd.Commands() {
+			visit(sub)
+		}
+	}
+	visit(root)
+	for _, text := range variables {
+		name, _, _ := strings.Cut(text, "=")
+		if strings.HasPrefix(name, variablePrefix) && !slices.Contains(known, name) && !serviceVariable.MatchString(text) {
+			return usageError{fmt.Errorf("the environment variable %s is no setting of sessiond: unset it, or see --help for the flags "+
+				"that each are a variable too", name)}
+		}
+	}
+	return nil
+}
+
 // fromEnvironment sets every flag that the command line leaves alone from SESSIOND_ and its name in capitals.
 func fromEnvironment(flags *pflag.FlagSet, getenv func(string) (string, bool)) error {
 	var err error
 	flags.VisitAll(func(flag *pflag.Flag) {
-		name := "SESSIOND_" + strings.ToUpper(strings.ReplaceAll(flag.Name, "-", "_"))
+		name := variable(flag)
 		value, found := getenv(name)
 		if !found || flag.Changed || flag.Name == "help" {
 			return
@@ -35,6 +78,7 @@ func fromEnvironment(flags *pflag.FlagSet, getenv func(string) (string, bool)) e
 type database struct {
 	url      string
 	maxConns int
+	mayMake  bool // a SQLite file that is not there is made, else it is a mistake in its name
 }
 
 func (d *database) flags(flags *pflag.FlagSet) {
@@ -44,10 +88,17 @@ func (d *database) flags(flags *pflag.FlagSet) {
 
 // open connects, and says in one sentence what to do when it cannot.
 func (d *database) open(ctx context.Context, options store.Options) (*store.Store, error) {
+	if d.maxConns < 1 {
+		return nil, usageError{errors.New("--database-max-conns must be at least 1")}
+	}
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	options.Now, options.MaxConns = time.Now, d.maxConns
+	options.Now, options.MaxConns, options.MustExist = time.Now, d.maxConns, !d.mayMake
 	s, err := store.Open(ctx, d.url, options)
+	if errors.Is(err, fs.ErrNotExist) && options.MustExist {
+		return nil, fmt.Errorf("database %s does not exist: check --database-url, or run `sessiond migrate up --database-url %[1]s` to make it",
+			store.Redact(d.url))
+	}
 	if errors.Is(err, store.ErrConnect) {
 		// A driver names every address that it tried, one a line; the last one says enough.
 		lines := strings.Split(err.Error(), "\n")

@@ -13,12 +13,12 @@ import (
 )
 
 func demoCommand() *cobra.Command {
-	var db database
+	db := database{mayMake: true}
 	var sessions int
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Fill a database with realistic partners, tenants, users and sessions",
-		Args:  cobra.NoArgs,
+		Args:  arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if sessions <= 0 {
 				return usageError{errors.New("--sessions must be at least 1")}

@@ -87,7 +87,7 @@ func (e *edge) scheme() string {
 }
 
 // server is a server without its handler. Its certificate, when it has one, is followed until it is closed.
-func (e *edge) server(ctx context.Context, logger *slog.Logger, opened *closers) (*http.Server, error) {
+func (e *edge) server(ctx context.Context, logger *slog.Logger, opened *closers, again *reloads) (*http.Server, error) {
 	server := newServer(nil, logger)
 	server.WriteTimeout += e.timeout
 	if e.cert != "" {
@@ -97,6 +97,7 @@ func (e *edge) server(ctx context.Context, logger *slog.Logger, opened *closers)
 		}
 		server.TLSConfig = certificate.config()
 		opened.add(certificate.follow(ctx, followEvery))
+		again.add(certificate.check)
 	}
 	return server, nil
 }

@@ -19,7 +19,7 @@ func eraseCommand() *cobra.Command {
 		Short: "End a user's sessions in a tenant, delete all that is known of the user there, and leave a receipt in the audit trail",
 		Long: "Ends the active sessions of a user in a tenant, deletes all that is known of the user there, and leaves a receipt in the\n" +
 			"audit trail. Digests stay, by which the ended sessions, and logins from before, are kept out.",
-		Args: cobra.NoArgs,
+		Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if tenantID == "" || userID == "" {
 				return usageError{errors.New("erase needs --tenant and --user")}

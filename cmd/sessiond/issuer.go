@@ -2,7 +2,11 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
+	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -44,9 +48,35 @@ func (i *issuer) check() error {
 		return usageError{errors.New("--audience is missing: set it to this service's name in the aud claim")}
 	case i.jwksURL != "" && i.file != "":
 		return usageError{errors.New("--jwks-url and --jwks-file exclude each other: set one")}
-	default:
-		return nil
+	case !webAddress(i.config.Issuer) && !strings.HasPrefix(i.config.Issuer, "urn:"):
+		return usageError{fmt.Errorf("--issuer %q is no URL: set it exactly as in the iss claim, as in https://id.example.com", i.config.Issuer)}
+	case !webAddress(i.config.Issuer) && i.jwksURL == "" && i.file == "":
+		return usageError{fmt.Errorf("nothing can be discovered at --issuer %q: set --jwks-url or --jwks-file", i.config.Issuer)}
+	case i.jwksURL != "" && !webAddress(i.jwksURL):
+		return usageError{fmt.Errorf("--jwks-url %q is no URL: use one as in https://id.example.com/keys", i.jwksURL)}
+	case len(i.config.TokenTypes) == 0 || slices.Contains(i.config.TokenTypes, ""):
+		return usageError{errors.New("--token-types has an empty type: use at+jwt, or what the issuer puts into the typ header")}
 	}
+	return i.checkClaims()
+}
+
+// checkClaims refuses a claim without a name: what it says would count as absent in every token.
+func (i *issuer) checkClaims() error {
+	names := i.config.Claims
+	for flag, name := range map[string]string{
+		"tenant": names.Tenant, "partner": names.Partner, "session": names.Session, "scope": names.Scope, "client": names.Client,
+	} {
+		if name == "" {
+			return usageError{fmt.Errorf("--claim-%s is empty: set it to the claim's name, or leave it away", flag)}
+		}
+	}
+	return nil
+}
+
+// webAddress reports whether a text is an absolute URL with a host.
+func webAddress(text string) bool {
+	parsed, err := url.Parse(text)
+	return err == nil && (parsed.Scheme == "https" || parsed.Scheme == "http") && parsed.Host != ""
 }
 
 func (i *issuer) trust() (auth.Config, auth.KeySource, error) {

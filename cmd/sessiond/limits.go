@@ -1,9 +1,12 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -16,6 +19,8 @@ import (
 type limits struct {
 	defaults tenantLimits
 	file     string
+	// tenants are those of the file, read last.
+	tenants atomic.Pointer[map[string]store.Limits]
 }
 
 // tenantLimits are limits as they are written down. An absent member takes the deployment's.
@@ -46,39 +51,57 @@ func (l *limits) load() (func(tenantID string) store.Limits, error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
-	tenants := map[string]store.Limits{}
+	l.tenants.Store(&map[string]store.Limits{})
 	if l.file != "" {
-		if tenants, err = l.read(defaults); err != nil {
+		if err := l.read(defaults); err != nil {
 			return nil, err
 		}
 	}
 	return func(tenantID string) store.Limits {
-		if own, found := tenants[tenantID]; found {
+		if own, found := (*l.tenants.Load())[tenantID]; found {
 			return own
 		}
 		return defaults
 	}, nil
 }
 
-func (l *limits) read(defaults store.Limits) (map[string]store.Limits, error) {
+// reload reads the file again, if there is one. A file with a mistake leaves the limits as they are.
+func (l *limits) reload(ctx context.Context, logger *slog.Logger) {
+	if l.file == "" {
+		return
+	}
+	defaults, err := l.defaults.over(store.Limits{})
+	if err == nil {
+		err = l.read(defaults)
+	}
+	if err != nil {
+		logger.WarnContext(ctx, "the changed tenant limits cannot be used, the old ones stay", "error", err)
+		return
+	}
+	logger.InfoContext(ctx, "the tenant limits were read again")
+}
+
+// read takes the file's limits, if all of them can be used.
+func (l *limits) read(defaults store.Limits) error {
 	file, err := os.Open(l.file)
 	if err != nil {
-		return nil, fmt.Errorf("tenant limits cannot be read: %w", err)
+		return fmt.Errorf("tenant limits cannot be read: %w", err)
 	}
 	defer file.Close()
 	decoder := yaml.NewDecoder(file)
 	decoder.KnownFields(true)
 	written := map[string]tenantLimits{}
 	if err := decoder.Decode(&written); err != nil {
-		return nil, fmt.Errorf("tenant limits in %s: %s", l.file, oneLine(err))
+		return fmt.Errorf("tenant limits in %s: %s", l.file, oneLine(err))
 	}
 	tenants := map[string]store.Limits{}
 	for tenantID, own := range written {
 		if tenants[tenantID], err = own.over(defaults); err != nil {
-			return nil, fmt.Errorf("tenant limits in %s: %s: %w", l.file, tenantID, err)
+			return fmt.Errorf("tenant limits in %s: %s: %w", l.file, tenantID, err)
 		}
 	}
-	return tenants, nil
+	l.tenants.Store(&tenants)
+	return nil
 }
 
 // over puts what is written over other limits.

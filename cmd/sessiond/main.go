@@ -25,7 +25,7 @@ func start() int {
 	defer stop()
 	// A second signal ends the process at once: the first one has given the default behaviour back.
 	context.AfterFunc(ctx, stop)
-	if err := run(ctx, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr); err != nil {
+	if err := run(ctx, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr, os.Environ()...); err != nil {
 		tell(os.Stderr, err)
 		return exitCode(err)
 	}
@@ -38,8 +38,17 @@ type usageError struct{ error }
 // Unwrap returns the mistake.
 func (e usageError) Unwrap() error { return e.error }
 
-// run is the whole program, for main and for tests: it ends when the command does or the context is done.
-func run(ctx context.Context, args []string, getenv func(string) (string, bool), stdout, stderr io.Writer) error {
+// run is the whole program, for main and for tests: it ends when the command does or the context is done. The variables are
+// all those of the environment, as os.Environ has them.
+func run(ctx context.Context, args []string, getenv environment, stdout, stderr io.Writer, variables ...string) error {
+	root := rootCommand(getenv, variables...)
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	return root.ExecuteContext(ctx)
+}
+
+func rootCommand(getenv environment, variables ...string) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "sessiond",
 		Short:         "Sessions: who is signed in, from where, on which device, and an end to any of them",
@@ -47,19 +56,27 @@ func run(ctx context.Context, args []string, getenv func(string) (string, bool),
 		SilenceErrors: true,
 		// A mistake is answered in one sentence.
 		DisableSuggestions: true,
+		// Without this cobra would call a command that it does not know a failure, not a mistake in usage.
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{fmt.Errorf("unknown command %q for %q; see %[2]s --help", args[0], cmd.CommandPath())}
+			}
+			return cmd.Help()
+		},
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkVariables(cmd.Root(), variables); err != nil {
+				return err
+			}
 			return fromEnvironment(cmd.Flags(), getenv)
 		},
 	}
-	root.SetArgs(args)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
 	})
 	root.AddCommand(serveCommand(), migrateCommand(), tokenCommand(), demoCommand(), auditCommand(), checkCommand(), eraseCommand(), tenantCommand(), versionCommand()) //nolint:contextcheck // cobra hands the context on
 	root.AddCommand(sessionsCommand(getenv), referenceCommand())                                                                                                        //nolint:contextcheck // as above
-	return root.ExecuteContext(ctx)
+	return root
 }
 
 // tell prints an error as one line that is safe to show: it may hold text of unknown origin, and joined errors have one line

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -63,6 +65,8 @@ func TestMistakesAreOneSentence(t *testing.T) {
 	require.NoError(t, os.WriteFile(keys, []byte(`{"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "k", "use": "sig", "alg": "EdDSA",
 		"x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`), 0o600))
 	fresh := "sqlite://" + filepath.Join(dir, "fresh.db")
+	empty := "sqlite://" + filepath.Join(dir, "empty.db")
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "empty.db"), nil, 0o600))
 	trusted := []string{"serve", "--addr", "127.0.0.1:0", "--issuer", "https://id.example.com", "--audience", "x"}
 	for name, c := range map[string]struct {
 		args []string
@@ -82,6 +86,28 @@ func TestMistakesAreOneSentence(t *testing.T) {
 		"a broken key file":    {append(trusted, "--jwks-file", garbage), "garbage.json"},
 		"dev for everybody":    {[]string{"serve", "--dev", "--addr", ":8080"}, "loopback addresses only"},
 		"dev on an address":    {[]string{"serve", "--dev", "--addr", "192.0.2.1:8080"}, "loopback addresses only"},
+		"issuer, no scheme":    {[]string{"serve", "--issuer", "id.example.com", "--audience", "x"}, "as in https://id.example.com"},
+		"issuer of a port":     {[]string{"serve", "--issuer", "id.example.com:443", "--audience", "x"}, "as in https://id.example.com"},
+		"a name to discover":   {[]string{"serve", "--issuer", "urn:example:id", "--audience", "x"}, "set --jwks-url or --jwks-file"},
+		"keys, no scheme":      {append(trusted, "--jwks-url", "id.example.com/keys"), "--jwks-url"},
+		"no token types":       {append(trusted, "--token-types", ""), "--token-types"},
+		"an empty token type":  {append(trusted, "--token-types", "JWT,"), "--token-types"},
+		"no tenant claim":      {append(trusted, "--claim-tenant", ""), "--claim-tenant"},
+		"no partner claim":     {append(trusted, "--claim-partner", ""), "--claim-partner"},
+		"no session claim":     {append(trusted, "--claim-session", ""), "--claim-session"},
+		"no scope claim":       {append(trusted, "--claim-scope", ""), "--claim-scope"},
+		"no client claim":      {append(trusted, "--claim-client", ""), "--claim-client"},
+		"no address":           {append(trusted, "--jwks-file", keys, "--addr", ""), "--addr"},
+		"no connections":       {append(trusted, "--jwks-file", keys, "--database-max-conns", "0"), "--database-max-conns"},
+		"fewer events than 0":  {[]string{"audit", "--limit", "-1"}, "--limit"},
+		"an ago to come":       {[]string{"audit", "--since", "-24h"}, "is no time"},
+		"an end before":        {[]string{"audit", "--since", "1h", "--until", "2h"}, "--until"},
+		"a negative timeout":   {[]string{"sessions", "list", "--timeout", "-1s"}, "--timeout"},
+		"audit of no file":     {[]string{"audit", "--database-url", fresh}, "does not exist"},
+		"check of no file":     {[]string{"check", "--database-url", fresh}, "does not exist"},
+		"erase in no file":     {[]string{"erase", "--tenant", "t", "--user", "u", "--database-url", fresh}, "does not exist"},
+		"serve of no file":     {append(trusted, "--jwks-file", keys, "--database-url", fresh), "does not exist"},
+		"audit of no place":    {[]string{"audit", "--database-url", "sqlite://" + dir + "/none/x.db"}, "does not exist"},
 		"a busy port":          {[]string{"serve", "--dev", "--addr", busy.Addr().String(), "--data-dir", dir}, "is in use"},
 		"an odd address":       {append(trusted, "--addr", "nonsense"), "use HOST:PORT"},
 		"a busy metrics port":  {append(trusted, "--jwks-file", keys, "--metrics-addr", busy.Addr().String()), "choose another with --metrics-addr"},
@@ -100,10 +126,10 @@ func TestMistakesAreOneSentence(t *testing.T) {
 		"an unknown engine":    {append(trusted, "--database-url", "mysql://x"), "use sqlite://FILE or postgres://"},
 		"an unreadable URL":    {append(trusted, "--database-url", "postgres://u:secret@h:port/x"), "cannot be read"},
 		"no database":          {append(trusted, "--database-url", "postgres://u:secret@127.0.0.1:1/x"), "cannot be reached: check that it runs"},
-		"not a database":       {append(trusted, "--database-url", "sqlite://"+garbage+"/x"), "directory cannot be made"},
+		"not a database":       {[]string{"migrate", "up", "--database-url", "sqlite://" + garbage + "/x"}, "directory cannot be made"},
 		"no such database":     {append(trusted, "--database-url", strings.Replace(storetest.PostgresURL(t), "/test_", "/other_", 1)), "does not exist"},
-		"no directory":         {append(trusted, "--database-url", "sqlite:///dev/null/x.db"), "directory cannot be made"},
-		"an old schema":        {append(trusted, "--database-url", fresh), "run `sessiond migrate up --database-url " + fresh + "`"},
+		"no directory":         {[]string{"demo", "--database-url", "sqlite:///dev/null/x.db"}, "directory cannot be made"},
+		"an old schema":        {append(trusted, "--database-url", empty), "run `sessiond migrate up --database-url " + empty + "`"},
 		"demo of nothing":      {[]string{"demo", "--sessions", "0"}, "at least 1"},
 		"token of nobody":      {[]string{"token", "--data-dir", dir}, "--sub"},
 		"token of no length":   {[]string{"token", "--sub", "x", "--ttl", "0s", "--data-dir", dir}, "--ttl"},
@@ -119,6 +145,67 @@ func TestMistakesAreOneSentence(t *testing.T) {
 			assert.NotContains(t, err.Error(), "\n", "one sentence")
 			assert.NotContains(t, err.Error(), "secret", "no password")
 		})
+	}
+	assert.NoFileExists(t, filepath.Join(dir, "fresh.db"), "a refusal makes nothing")
+	assert.NoDirExists(t, filepath.Join(dir, "none"))
+}
+
+// everyCommand is all commands but those that cobra adds.
+func everyCommand(cmd *cobra.Command) []*cobra.Command {
+	all := []*cobra.Command{cmd}
+	for _, sub := range cmd.Commands() {
+		all = append(all, everyCommand(sub)...)
+	}
+	return all
+}
+
+// TestUnknownCommandsAndFlagsExitWith2 asks every command for what it does not have.
+func TestUnknownCommandsAndFlagsExitWith2(t *testing.T) {
+	commands := everyCommand(rootCommand(noEnvironment))
+	require.Greater(t, len(commands), 15)
+	for _, cmd := range commands {
+		path := strings.Fields(cmd.CommandPath())[1:]
+		_, err := command(t, noEnvironment, append(path, "--no-such-flag")...)
+		assert.Equal(t, exitUsage, exitCode(err), "%s --no-such-flag: %v", path, err)
+		if strings.HasSuffix(cmd.Use, "...") || strings.Contains(cmd.Use, " ") {
+			continue // it takes ids or a file
+		}
+		_, err = command(t, noEnvironment, append(path, "no-such-command")...)
+		assert.Equal(t, exitUsage, exitCode(err), "%s no-such-command: %v", path, err)
+	}
+}
+
+// TestHelpOfFlags: pflag takes a word in back quotes for the name of the value's type.
+func TestHelpOfFlags(t *testing.T) {
+	for _, cmd := range everyCommand(rootCommand(noEnvironment)) {
+		cmd.Flags().VisitAll(func(flag *pflag.Flag) {
+			assert.NotContains(t, flag.Usage, "`", "%s --%s", cmd.CommandPath(), flag.Name)
+		})
+	}
+	help, err := command(t, noEnvironment, "serve", "--help")
+	require.NoError(t, err)
+	assert.Regexp(t, `(?m)^ +--dev +development: trust tokens of "sessiond token"`, help)
+}
+
+func TestUnknownVariables(t *testing.T) {
+	for variable, known := range map[string]bool{
+		"SESSIOND_ISSUER=x": true, "SESSIOND_TOKEN=x": true, "SESSIOND_PER_PAGE=20": true, "SESSIOND_DATABASE_URL=x": true,
+		"PATH=x": true, "XSESSIOND_ISUER=x": true,
+		"SESSIOND_ISUER=x": false, "SESSIOND_=x": false, "SESSIOND_PORT=8080": false, "SESSIOND_HELP=x": false,
+		// What Kubernetes sets beside a Service of that name is nobody's mistake.
+		"SESSIOND_SERVICE_HOST=10.0.0.11": true, "SESSIOND_SERVICE_PORT=8080": true, "SESSIOND_SERVICE_PORT_HTTP=8080": true,
+		"SESSIOND_PORT=tcp://10.0.0.11:8080": true, "SESSIOND_PORT_8080_TCP=tcp://10.0.0.11:8080": true,
+		"SESSIOND_PORT_8080_TCP_PROTO=tcp": true, "SESSIOND_PORT_8080_TCP_PORT=8080": true, "SESSIOND_PORT_8080_TCP_ADDR=10.0.0.11": true,
+		"SESSIOND_METRICS_SERVICE_HOST=10.0.0.12": true, "SESSIOND_METRICS_PORT=tcp://10.0.0.12:9090": true,
+	} {
+		err := run(t.Context(), []string{"version"}, noEnvironment, io.Discard, io.Discard, variable)
+		if known {
+			require.NoError(t, err, variable)
+			continue
+		}
+		name, _, _ := strings.Cut(variable, "=")
+		require.ErrorContains(t, err, name+" is no setting of sessiond", variable)
+		assert.Equal(t, exitUsage, exitCode(err), variable)
 	}
 }
 

@@ -12,11 +12,11 @@ import (
 )
 
 func migrateCommand() *cobra.Command {
-	var db database
+	db := database{mayMake: true}
 	cmd := &cobra.Command{
 		Use:   "migrate",
 		Short: "Bring the database's schema up to date, or show its state",
-		Args:  cobra.NoArgs,
+		Args:  arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return usageError{errors.New("migrate needs up or status; see sessiond migrate --help")}
 		},
@@ -24,11 +24,11 @@ func migrateCommand() *cobra.Command {
 	db.flags(cmd.PersistentFlags())
 	cmd.AddCommand(
 		&cobra.Command{
-			Use: "up", Short: "Apply every pending migration", Args: cobra.NoArgs,
+			Use: "up", Short: "Apply every pending migration", Args: arguments(cobra.NoArgs),
 			RunE: func(cmd *cobra.Command, _ []string) error { return withStore(cmd, &db, store.Options{}, migrateUp) },
 		},
 		&cobra.Command{
-			Use: "status", Short: "List the migrations and whether they are applied", Args: cobra.NoArgs,
+			Use: "status", Short: "List the migrations and whether they are applied", Args: arguments(cobra.NoArgs),
 			RunE: func(cmd *cobra.Command, _ []string) error { return withStore(cmd, &db, store.Options{}, migrateStatus) },
 		},
 	)

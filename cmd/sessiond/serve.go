@@ -40,7 +40,7 @@ func serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve the API",
-		Args:  cobra.NoArgs,
+		Args:  arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return s.run(cmd.Context(), cmd)
 		},
@@ -51,7 +51,7 @@ func serveCommand() *cobra.Command {
 
 func (s *serving) flags(flags *pflag.FlagSet) {
 	flags.StringVar(&s.addr, "addr", "127.0.0.1:8080", "address to listen on")
-	flags.BoolVar(&s.dev, "dev", false, "development: trust tokens of `sessiond token`, bring the schema up to date; loopback only")
+	flags.BoolVar(&s.dev, "dev", false, "development: trust tokens of \"sessiond token\", bring the schema up to date; loopback only")
 	flags.IntVar(&s.demoSessions, "demo-sessions", 0, "fill the database, if it is empty, with so many sessions to try things out")
 	flags.TextVar(&s.logLevel, "log-level", slog.LevelInfo, "debug, info, warn or error")
 	dataDirFlag(flags, &s.dataDir)
@@ -71,6 +71,8 @@ func (s *serving) check() error {
 		return usageError{errors.New("--dev and --issuer exclude each other: leave --dev away to trust a real issuer")}
 	case !s.dev && !s.issuer.given():
 		return usageError{errors.New("serve needs to know whose tokens to trust: set --issuer and --audience, or --dev to try it out")}
+	case s.addr == "":
+		return usageError{errors.New("--addr is empty: use HOST:PORT, as in 127.0.0.1:8080")}
 	case s.dev && !loopback(s.addr):
 		return usageError{fmt.Errorf("--dev trusts tokens that anybody with the data directory can make, so it serves "+
 			"loopback addresses only, and %q is none: use 127.0.0.1:8080, or --issuer", s.addr)}
@@ -94,6 +96,8 @@ func (s *serving) run(ctx context.Context, cmd *cobra.Command) (err error) {
 	defer func() { err = errors.Join(err, opened.close()) }()
 	logger, endLog := openLog(ctx, cmd.ErrOrStderr(), s.logLevel)
 	opened.add(endLog)
+	again := openReloads()
+	opened.add(again.close)
 	collectLess()
 	config, keys, dev, err := s.trust()
 	if err != nil {
@@ -114,7 +118,7 @@ func (s *serving) run(ctx context.Context, cmd *cobra.Command) (err error) {
 		return err
 	}
 	opened.add(func() error { return ignoreClosed(listener.Close()) })
-	server, err := s.edge.server(ctx, logger, &opened)
+	server, err := s.edge.server(ctx, logger, &opened, again)
 	if err != nil {
 		return err
 	}
@@ -143,6 +147,8 @@ func (s *serving) run(ctx context.Context, cmd *cobra.Command) (err error) {
 	logger.InfoContext(ctx, "serving", "addr", listener.Addr().String(), "metrics", telling.addr(), "engine", db.Engine(), "version", version())
 	telling.serve(ctx, db)
 	opened.add(s.upkeep.start(ctx, db, logger))
+	again.add(func(ctx context.Context) { s.limits.reload(ctx, logger) })
+	opened.add(again.start(ctx, logger))
 	server.Handler = endAmbiguous(handler)
 	return serveUntilDone(ctx, listener, server, logger)
 }
@@ -185,6 +191,7 @@ func (s *serving) database(ctx context.Context, logger *slog.Logger, onEnded fun
 	if err != nil {
 		return nil, err
 	}
+	s.db.mayMake = s.dev
 	db, err := s.db.open(ctx, store.Options{
 		Logger: logger, Limits: of, ActivityInterval: s.upkeep.interval, OnEnded: onEnded, MaxTokenLifetime: s.upkeep.maxTokenLifetime,
 	})

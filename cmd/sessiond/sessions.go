@@ -18,6 +18,9 @@ import (
 // environment looks a variable up, as os.LookupEnv does.
 type environment = func(string) (string, bool)
 
+// tokenVariable is the one variable that is no flag: a token on the command line would be seen by others on the machine.
+const tokenVariable = "SESSIOND_TOKEN" //nolint:gosec // G101: a name
+
 // sessionsCommand is the API on the command line. Its errors end the program with the codes of exitCode.
 func sessionsCommand(getenv environment) *cobra.Command {
 	o := &operation{getenv: getenv}
@@ -65,6 +68,9 @@ func (o *operation) flags(flags *pflag.FlagSet) {
 
 // open returns the operations that fit the flags, on the server that they name.
 func (o *operation) open(cmd *cobra.Command) (family, error) {
+	if o.timeout <= 0 {
+		return nil, usageError{errors.New("--timeout must be positive")}
+	}
 	chosen, err := o.chosen(cmd)
 	if err != nil {
 		return nil, err
@@ -119,7 +125,7 @@ func (o *operation) tokens(cmd *cobra.Command, chosen profile) (client.TokenSour
 	if o.tokenFile != "" {
 		return fileTokens(o.tokenFile), nil
 	}
-	if text, found := o.getenv("SESSIOND_TOKEN"); found && text != "" {
+	if text, found := o.getenv(tokenVariable); found && text != "" {
 		token, err := readToken(text)
 		if err != nil {
 			return nil, usageError{fmt.Errorf("SESSIOND_TOKEN: %w", err)}

@@ -14,7 +14,7 @@ func tenantCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "tenant",
 		Short: "Change what is known of a tenant",
-		Args:  cobra.NoArgs,
+		Args:  arguments(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
 			return usageError{errors.New("tenant needs set-partner; see sessiond tenant --help")}
 		},
@@ -33,7 +33,7 @@ func setPartnerCommand() *cobra.Command {
 		Long: "Moves a tenant, with all of its sessions, to a partner (--partner) or to none (--none), and records it in the audit\n" +
 			"trail. From then on the partner's administrators and services reach the tenant, and those of the one before do not.\n" +
 			"The tenant's logins and revocations wait meanwhile: some seconds for 100,000 sessions.",
-		Args: cobra.NoArgs,
+		Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
 			case tenantID == "":

@@ -21,7 +21,10 @@ type certificate struct {
 	certFile, keyFile string
 	logger            *slog.Logger
 	pair              atomic.Pointer[tls.Certificate]
+
+	mu                sync.Mutex
 	lastCert, lastKey []byte // what was tried last
+	said              string // the failure that was logged last
 }
 
 func openCertificate(certFile, keyFile string, logger *slog.Logger) (*certificate, error) {
@@ -54,23 +57,28 @@ func (c *certificate) load() (changed bool, err error) {
 	return true, nil
 }
 
-// follow looks at the files until the returned function is called. A pair that cannot be used leaves the last one that
-// could, and is said once.
+// check looks at the files. A pair that cannot be used leaves the last one that could, and is said once.
+func (c *certificate) check(ctx context.Context) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	changed, err := c.load()
+	switch {
+	case err != nil && (changed || err.Error() != c.said):
+		c.said = err.Error()
+		c.logger.WarnContext(ctx, "the changed certificate cannot be used, the old one stays", "error", err)
+	case err == nil && changed:
+		c.said = ""
+		c.logger.InfoContext(ctx, "the changed certificate is used from now on")
+	}
+}
+
+// follow checks the files until the returned function is called.
 func (c *certificate) follow(ctx context.Context, every time.Duration) (stop func() error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	running.Go(func() {
-		said := ""
 		for sleep(ctx, every) {
-			changed, err := c.load()
-			switch {
-			case err != nil && (changed || err.Error() != said):
-				said = err.Error()
-				c.logger.WarnContext(ctx, "the changed certificate cannot be used, the old one stays", "error", err)
-			case err == nil && changed:
-				said = ""
-				c.logger.InfoContext(ctx, "the changed certificate is used from now on")
-			}
+			c.check(ctx)
 		}
 	})
 	return func() error {
