@@ -65,6 +65,7 @@ func (h errorHandler) status(err error, c echo.Context) (int, string) {
 		if refused.Forbidden() {
 			return http.StatusForbidden, refused.Detail()
 		}
+		unauthenticated(c.Request().Context(), refused.Reason())
 		return http.StatusUnauthorized, refused.Detail()
 	case errors.Is(err, store.ErrOutOfScope):
 		return h.status(auth.NotYourTenant(), c)

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 
+	"github.com/sessiond/sessiond/internal/auth"
 	"github.com/sessiond/sessiond/internal/telemetry"
 	"github.com/sessiond/sessiond/store"
 )
@@ -25,6 +26,8 @@ type requestContext struct {
 	id string
 	// wall lets nothing through until the policy has decided; see behindWall.
 	wall store.Wall
+	// authError is why the answer is 401, "" when it is not.
+	authError auth.Reason
 }
 
 type requestIDKey struct{}
@@ -47,6 +50,13 @@ func requestID(ctx context.Context) string {
 		return c.id
 	}
 	return ""
+}
+
+// unauthenticated notes why the answer is 401, for the request's line in the log and the counter.
+func unauthenticated(ctx context.Context, reason auth.Reason) {
+	if c, ok := ctx.Value(requestIDKey{}).(*requestContext); ok {
+		c.authError = reason
+	}
 }
 
 // observer sees every request from outside the chain.
@@ -73,7 +83,8 @@ func (o observer) middleware(next echo.HandlerFunc) echo.HandlerFunc {
 			defer cancel()
 			ctx = bounded
 		}
-		ctx = &requestContext{Context: ctx, id: id}
+		request := &requestContext{Context: ctx, id: id}
+		ctx = request
 		c.SetRequest(c.Request().WithContext(ctx))
 		secure(c.Response().Header(), id, c.Request().TLS != nil)
 		if err := recovered(next, c, o.logger); err != nil {
@@ -82,27 +93,31 @@ func (o observer) middleware(next echo.HandlerFunc) echo.HandlerFunc {
 		end := o.now()
 		op := o.operations.of(c)
 		op.series.Observe(c.Response().Status, end.Sub(start))
+		o.metrics.AuthFailed(string(request.authError))
 		span.end(c, op, end)
-		o.log(ctx, c, id, span.traceID(), end, end.Sub(start))
+		o.log(request, c, span.traceID(), end, end.Sub(start))
 		return nil
 	}
 }
 
 // log writes the request's line. The record is made here because Logger would ask the clock again and look for the place
 // in the source, which is always this one.
-func (o observer) log(ctx context.Context, c echo.Context, id, traceID string, at time.Time, took time.Duration) {
-	if !o.logger.Enabled(ctx, slog.LevelInfo) {
+func (o observer) log(request *requestContext, c echo.Context, traceID string, at time.Time, took time.Duration) {
+	if !o.logger.Enabled(request, slog.LevelInfo) {
 		return
 	}
 	line := slog.NewRecord(at, slog.LevelInfo, "request", 0)
 	line.AddAttrs(
 		slog.String("method", c.Request().Method), slog.String("route", c.Path()),
-		slog.Int("status", c.Response().Status), slog.Float64("took_ms", float64(took.Microseconds())/1e3), slog.String("request_id", id))
+		slog.Int("status", c.Response().Status), slog.Float64("took_ms", float64(took.Microseconds())/1e3), slog.String("request_id", request.id))
 	if traceID != "" {
 		line.AddAttrs(slog.String("trace_id", traceID))
 	}
+	if request.authError != "" {
+		line.AddAttrs(slog.String("auth_error", string(request.authError)))
+	}
 	// Nobody could be told that the log cannot be written.
-	_ = o.logger.Handler().Handle(ctx, line)
+	_ = o.logger.Handler().Handle(request, line)
 }
 
 // chooseRequestID takes the client's id when it is 1 to 128 visible ASCII characters, and makes one otherwise.

@@ -46,13 +46,13 @@ func parseCompact(token string) (compact, error) {
 	head, rest, found := strings.Cut(token, ".")
 	body, tail, foundToo := strings.Cut(rest, ".")
 	if !found || !foundToo {
-		return compact{}, errInvalid("the token has not two dots")
+		return compact{}, errInvalid(ReasonMalformed, "the token has not two dots")
 	}
 	var parts [3][]byte
 	for i, text := range [...]string{head, body, tail} {
 		part, ok := decodePart(text)
 		if !ok {
-			return compact{}, errInvalid("a part of the token is not plain base64url")
+			return compact{}, errInvalid(ReasonMalformed, "a part of the token is not plain base64url")
 		}
 		parts[i] = part
 	}
@@ -79,20 +79,20 @@ func decodePart(text string) ([]byte, bool) {
 func (t *compact) readHeader(data []byte) error {
 	header, ok := object(data)
 	if !ok {
-		return errInvalid("the header is not a JSON object with unique members")
+		return errInvalid(ReasonMalformed, "the header is not a JSON object with unique members")
 	}
 	// No extension is understood here, and RFC 7515 has whoever does not understand one refuse the token.
 	if _, present := header["crit"]; present {
-		return errInvalid("the header has critical extensions")
+		return errInvalid(ReasonMalformed, "the header has critical extensions")
 	}
 	if _, present := header["b64"]; present {
-		return errInvalid("the header changes the payload's encoding")
+		return errInvalid(ReasonMalformed, "the header changes the payload's encoding")
 	}
 	t.alg, _ = header["alg"].(string)
 	t.typ, _ = header["typ"].(string)
 	t.kid, _ = header["kid"].(string)
 	if t.kid == "" || len(t.kid) > maxKeyID {
-		return errInvalid("the header has no usable key id")
+		return errInvalid(ReasonKey, "the header has no usable key id")
 	}
 	return nil
 }

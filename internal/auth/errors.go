@@ -13,6 +13,34 @@ var (
 // challenge is the start of every WWW-Authenticate value here (RFC 6750, section 3).
 const challenge = `Bearer realm="sessions"`
 
+// Reason says which check a refused token has failed, in the log and in a metric. It is one of few fixed words, so that it
+// tells nothing of what the token holds.
+type Reason string
+
+// The reasons for a 401.
+const (
+	ReasonNoToken      Reason = "no_token"
+	ReasonMalformed    Reason = "malformed" // no JWT in its strict form, or two Authorization headers
+	ReasonAlgorithm    Reason = "algorithm"
+	ReasonType         Reason = "type"      // typ, or claims that mark another kind of token
+	ReasonKey          Reason = "key"       // no kid, or none that the issuer publishes
+	ReasonSignature    Reason = "signature" // not made by the key that the token names
+	ReasonIssuer       Reason = "issuer"
+	ReasonAudience     Reason = "audience"
+	ReasonExpired      Reason = "expired"
+	ReasonNotYetValid  Reason = "not_yet_valid"
+	ReasonClaims       Reason = "claims" // one is missing or has the wrong form
+	ReasonSessionEnded Reason = "session_ended"
+)
+
+// Reasons are all of them.
+func Reasons() []Reason {
+	return []Reason{
+		ReasonNoToken, ReasonMalformed, ReasonAlgorithm, ReasonType, ReasonKey, ReasonSignature, ReasonIssuer, ReasonAudience,
+		ReasonExpired, ReasonNotYetValid, ReasonClaims, ReasonSessionEnded,
+	}
+}
+
 // kind is the form of a refusal.
 type kind int
 
@@ -27,6 +55,7 @@ const (
 // names only, so no part of a token can come back in an answer or break out of a quoted string.
 type Error struct {
 	kind   kind
+	reason Reason
 	detail string
 	scope  string
 	cause  error
@@ -37,6 +66,9 @@ func (e *Error) Error() string { return e.detail }
 
 // Detail returns one plain sentence that may be shown to the caller.
 func (e *Error) Detail() string { return e.detail }
+
+// Reason returns which check has failed; it is empty when the caller is known but not allowed.
+func (e *Error) Reason() Reason { return e.reason }
 
 // Unwrap returns the finer reason, for the log only; nil when the sentence says it all. It never holds text of a token.
 func (e *Error) Unwrap() error { return e.cause }
@@ -61,25 +93,25 @@ func (e *Error) Challenge() string {
 
 // errNoToken is for a request that did not try: RFC 6750 wants no error code there.
 func errNoToken() *Error {
-	return &Error{kind: noToken, detail: "A valid bearer token is required."}
+	return &Error{kind: noToken, reason: ReasonNoToken, detail: "A valid bearer token is required."}
 }
 
-// errInvalid refuses a token whose flaw the caller cannot mend and an attacker should not be taught; the reason is logged.
-func errInvalid(reason string) *Error {
-	return errToken("The access token is not valid.", reason)
+// errInvalid refuses a token whose flaw the caller cannot mend and an attacker should not be taught; only the reason is logged.
+func errInvalid(reason Reason, cause string) *Error {
+	return errToken("The access token is not valid.", reason, cause)
 }
 
 // errToken refuses a token with a sentence that helps its owner.
-func errToken(detail, reason string) *Error {
-	return &Error{kind: invalidToken, detail: detail, cause: errors.New(reason)}
+func errToken(detail string, reason Reason, cause string) *Error {
+	return &Error{kind: invalidToken, reason: reason, detail: detail, cause: errors.New(cause)}
 }
 
 func errTooLong() *Error {
-	return errToken("The access token is too long.", "the token is over 8 KiB")
+	return errToken("The access token is too long.", ReasonMalformed, "the token is over 8 KiB")
 }
 
 func errSessionEnded() *Error {
-	return &Error{kind: invalidToken, detail: "The session has ended."}
+	return &Error{kind: invalidToken, reason: ReasonSessionEnded, detail: "The session has ended."}
 }
 
 func errScope(scope string) *Error {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -21,7 +22,7 @@ func TestErrorForms(t *testing.T) {
 	}{
 		{errNoToken(), "A valid bearer token is required.", `Bearer realm="sessions"`, false, ""},
 		{
-			errInvalid("the reason"), "The access token is not valid.",
+			errInvalid(ReasonClaims, "the reason"), "The access token is not valid.",
 			`Bearer realm="sessions", error="invalid_token", error_description="The access token is not valid."`, false, "the reason",
 		},
 		{
@@ -38,6 +39,7 @@ func TestErrorForms(t *testing.T) {
 		require.EqualError(t, test.err, test.detail)
 		require.Equal(t, test.challenge, test.err.Challenge())
 		require.Equal(t, test.forbidden, test.err.Forbidden())
+		require.Equal(t, !test.forbidden, slices.Contains(Reasons(), test.err.Reason()), "a 401 has a reason")
 		if test.cause == "" {
 			require.NoError(t, errors.Unwrap(test.err))
 		} else {

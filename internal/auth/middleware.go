@@ -96,7 +96,7 @@ func bearer(header http.Header) (string, error) {
 	values := header.Values(echo.HeaderAuthorization)
 	if len(values) > 1 {
 		// Whoever stands in front may have looked at the other one.
-		return "", errToken("The request has more than one Authorization header.", "two Authorization headers")
+		return "", errToken("The request has more than one Authorization header.", ReasonMalformed, "two Authorization headers")
 	}
 	if len(values) == 0 {
 		return "", errNoToken()
@@ -107,7 +107,7 @@ func bearer(header http.Header) (string, error) {
 	}
 	token = strings.TrimLeft(token, " ")
 	if token == "" {
-		return "", errToken("The Authorization header has no token.", "the token is empty")
+		return "", errToken("The Authorization header has no token.", ReasonNoToken, "the token is empty")
 	}
 	return token, nil
 }

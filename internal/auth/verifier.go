@@ -74,10 +74,10 @@ func (v *Verifier) open(ctx context.Context, token string, types []string, sourc
 		return nil, signer{}, err
 	}
 	if !slices.Contains(v.config.Algorithms, parsed.alg) {
-		return nil, signer{}, errInvalid("the algorithm is not allowed")
+		return nil, signer{}, errInvalid(ReasonAlgorithm, "the algorithm is not allowed")
 	}
 	if !slices.Contains(types, plainType(parsed.typ)) {
-		return nil, signer{}, errToken("The token is not an access token of the accepted type.", "the typ header is not accepted")
+		return nil, signer{}, errToken("The token is not an access token of the accepted type.", ReasonType, "the typ header is not accepted")
 	}
 	// Fetching keys comes after everything that can be refused without them.
 	keys, err := source.Keys(ctx, parsed.kid)
@@ -85,15 +85,15 @@ func (v *Verifier) open(ctx context.Context, token string, types []string, sourc
 		return nil, signer{}, err
 	}
 	if len(keys) == 0 {
-		return nil, signer{}, errInvalid("the issuer has no key with this id")
+		return nil, signer{}, errInvalid(ReasonKey, "the issuer has no key with this id")
 	}
 	i := slices.IndexFunc(keys, parsed.verify)
 	if i < 0 {
-		return nil, signer{}, errInvalid("no key with this id made the signature")
+		return nil, signer{}, errInvalid(ReasonSignature, "no key with this id made the signature")
 	}
 	claims, ok := object(parsed.payload)
 	if !ok {
-		return nil, signer{}, errInvalid("the payload is not a JSON object with unique members")
+		return nil, signer{}, errInvalid(ReasonMalformed, "the payload is not a JSON object with unique members")
 	}
 	return claims, signer{kid: parsed.kid, key: keys[i]}, nil
 }
@@ -122,16 +122,16 @@ func (v *Verifier) caller(claims claimSet) (*verifiedToken, error) {
 	} {
 		value, ok := claims.text(claim.name)
 		if !ok {
-			return nil, errInvalid("a claim that names someone is not a non-empty text")
+			return nil, errInvalid(ReasonClaims, "a claim that names someone is not a non-empty text")
 		}
 		*claim.to = value
 	}
 	if caller.Subject == "" {
-		return nil, errInvalid("the token has no subject")
+		return nil, errInvalid(ReasonClaims, "the token has no subject")
 	}
 	scopes, ok := claims.scopes(v.config.Claims.Scope)
 	if !ok {
-		return nil, errInvalid("the scope claim is neither a text nor a list of texts")
+		return nil, errInvalid(ReasonClaims, "the scope claim is neither a text nor a list of texts")
 	}
 	caller.Scopes = scopes
 	return token, nil
@@ -140,27 +140,27 @@ func (v *Verifier) caller(claims claimSet) (*verifiedToken, error) {
 // checkPurpose refuses what the same issuer signed with the same key for somebody else or for something else.
 func (v *Verifier) checkPurpose(claims claimSet) error {
 	if issuer, ok := claims.text("iss"); !ok || issuer != v.config.Issuer {
-		return errToken("The token is from another issuer.", "the iss claim is not the configured issuer")
+		return errToken("The token is from another issuer.", ReasonIssuer, "the iss claim is not the configured issuer")
 	}
 	if audience, ok := claims.list("aud"); !ok || !slices.Contains(audience, v.config.Audience) {
-		return errToken("The token is not meant for this service.", "the aud claim does not have the configured audience")
+		return errToken("The token is not meant for this service.", ReasonAudience, "the aud claim does not have the configured audience")
 	}
 	if claims.has("events") {
-		return errToken("The token is not an access token.", "an events claim marks a security event or logout token")
+		return errToken("The token is not an access token.", ReasonType, "an events claim marks a security event or logout token")
 	}
 	if !slices.Contains(v.config.TokenTypes, "jwt") {
 		return nil
 	}
 	// Under the name JWT come ID tokens, too. These claims are theirs alone (OpenID Connect Core, sections 2 and 3.3).
 	if claims.has("nonce") || claims.has("at_hash") || claims.has("c_hash") {
-		return errToken("The token is not an access token.", "the claims are those of an ID token")
+		return errToken("The token is not an access token.", ReasonType, "the claims are those of an ID token")
 	}
 	// Keycloak says what its tokens are in a claim.
 	switch claims["typ"] {
 	case nil, "Bearer", "DPoP":
 		return nil
 	default:
-		return errToken("The token is not an access token.", "the typ claim says so")
+		return errToken("The token is not an access token.", ReasonType, "the typ claim says so")
 	}
 }
 
@@ -169,10 +169,10 @@ func (v *Verifier) checkTimes(claims claimSet) (*verifiedToken, error) {
 	now := v.now()
 	expires, ok := claims.instant("exp")
 	if !ok || expires.IsZero() {
-		return nil, errInvalid("the exp claim is missing or is not a time")
+		return nil, errInvalid(ReasonClaims, "the exp claim is missing or is not a time")
 	}
 	if v.over(now, expires) {
-		return nil, errToken("The access token has expired.", "the exp claim is in the past")
+		return nil, errToken("The access token has expired.", ReasonExpired, "the exp claim is in the past")
 	}
 	token := &verifiedToken{caller: Caller{ExpiresAt: expires}}
 	for _, claim := range []struct {
@@ -181,10 +181,10 @@ func (v *Verifier) checkTimes(claims claimSet) (*verifiedToken, error) {
 	}{{"nbf", &token.notBefore}, {"iat", &token.caller.IssuedAt}} {
 		start, ok := claims.instant(claim.name)
 		if !ok {
-			return nil, errInvalid("a claim that holds a time does not")
+			return nil, errInvalid(ReasonClaims, "a claim that holds a time does not")
 		}
 		if v.early(now, start) {
-			return nil, errToken("The access token is not valid yet.", "the nbf or iat claim is in the future")
+			return nil, errToken("The access token is not valid yet.", ReasonNotYetValid, "the nbf or iat claim is in the future")
 		}
 		*claim.to = start
 	}

@@ -25,6 +25,7 @@ type Metrics struct {
 	inFlight prometheus.Gauge
 	duration *prometheus.HistogramVec
 	ended    *prometheus.CounterVec
+	refused  *prometheus.CounterVec
 }
 
 // NewMetrics returns the numbers of a process of that version; all start at zero.
@@ -41,13 +42,16 @@ func NewMetrics(version string) *Metrics {
 		ended: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sessiond_sessions_ended_total", Help: "Endings that this process has recorded, by cause.",
 		}, []string{"how"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sessiond_auth_failures_total", Help: "Requests that were answered with 401, by the check that their token failed.",
+		}, []string{"reason"}),
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "sessiond_build_info", Help: "1, labelled with the version.",
 		ConstLabels: prometheus.Labels{"version": version, "go_version": runtime.Version()},
 	})
 	build.Set(1)
-	m.registry.MustRegister(m.inFlight, m.duration, m.ended, build,
+	m.registry.MustRegister(m.inFlight, m.duration, m.ended, m.refused, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -55,6 +59,13 @@ func NewMetrics(version string) *Metrics {
 // Ended counts n sessions that ended in one way. It is what store.Options.OnEnded wants; the ways are the store's.
 func (m *Metrics) Ended(how string, n int) {
 	m.ended.WithLabelValues(how).Add(float64(n))
+}
+
+// AuthFailed counts a request that was answered with 401. The reasons are internal/auth's, of which there are few; "" is none.
+func (m *Metrics) AuthFailed(reason string) {
+	if m != nil && reason != "" {
+		m.refused.WithLabelValues(reason).Inc()
+	}
 }
 
 // Handler answers a scrape in Prometheus' text format or OpenMetrics, whichever is asked for.

@@ -32,6 +32,8 @@ func TestMetrics(t *testing.T) {
 	m := telemetry.NewMetrics("v1.2.3")
 	m.Ended(store.Idle, 3)
 	m.Ended(store.Revoked, 1)
+	m.AuthFailed("expired")
+	m.AuthFailed("")
 	list := m.Operation("listSessions", "GET")
 	list.Observe(200, 3*time.Millisecond)
 	list.Observe(204, 40*time.Millisecond)
@@ -52,6 +54,7 @@ func TestMetrics(t *testing.T) {
 	for _, line := range []string{
 		`sessiond_sessions_ended_total{how="idle"} 3`,
 		`sessiond_sessions_ended_total{how="revoked"} 1`,
+		`sessiond_auth_failures_total{reason="expired"} 1`,
 		`sessiond_http_request_duration_seconds_bucket{method="GET",operation="listSessions",status="200",le="0.0025"} 0`,
 		`sessiond_http_request_duration_seconds_bucket{method="GET",operation="listSessions",status="200",le="0.005"} 1`,
 		`sessiond_http_request_duration_seconds_count{method="GET",operation="listSessions",status="204"} 1`,
@@ -72,6 +75,7 @@ func TestMetrics(t *testing.T) {
 	assert.Regexp(t, `sessiond_build_info\{go_version="go1\.\d+[^"]*",version="v1\.2\.3"\} 1`, all)
 	assert.Contains(t, all, "go_goroutines ")
 	assert.Contains(t, all, "process_resident_memory_bytes ")
+	assert.NotContains(t, all, `reason=""`)
 	assert.NotContains(t, all, `status="404"`, "what never happened has no series")
 }
 
@@ -98,6 +102,7 @@ func TestNobodyCounts(t *testing.T) {
 	var m *telemetry.Metrics
 	m.Begin()
 	m.Operation("x", "GET").Observe(200, time.Second)
+	m.AuthFailed("expired")
 	m.End()
 }
 
