@@ -21,7 +21,7 @@ func modes(t *testing.T, path string) map[string]fs.FileMode {
 	defer func() { require.NoError(t, s.Close()) }()
 	_, err = s.Migrate(t.Context())
 	require.NoError(t, err)
-	_, _, err = s.RegisterSession(t.Context(), store.Session{
+	_, _, err = s.RegisterSession(t.Context(), store.Everywhere(), store.Session{
 		ID: "s1", TenantID: "acme", UserID: "ada", ExpiresAt: time.Now().Add(time.Hour),
 	}, store.Actor{})
 	require.NoError(t, err)

@@ -21,13 +21,11 @@ import (
 
 // serving is the configuration of serve.
 type serving struct {
+	trust
 	addr         string
-	dataDir      string
-	dev          bool
 	demoSessions int
 	logLevel     slog.Level
 	db           database
-	issuer       issuer
 	upkeep       upkeep
 	limits       limits
 	geoip        string
@@ -51,12 +49,10 @@ func serveCommand() *cobra.Command {
 
 func (s *serving) flags(flags *pflag.FlagSet) {
 	flags.StringVar(&s.addr, "addr", "127.0.0.1:8080", "address to listen on")
-	flags.BoolVar(&s.dev, "dev", false, "development: trust tokens of \"sessiond token\", bring the schema up to date; loopback only")
+	s.trust.flags(flags)
 	flags.IntVar(&s.demoSessions, "demo-sessions", 0, "fill the database, if it is empty, with so many sessions to try things out")
 	flags.TextVar(&s.logLevel, "log-level", slog.LevelInfo, "debug, info, warn or error")
-	dataDirFlag(flags, &s.dataDir)
 	s.db.flags(flags)
-	s.issuer.flags(flags)
 	flags.StringVar(&s.geoip, "geoip-database", "", "MaxMind-format database (.mmdb) for the place of an address")
 	s.limits.flags(flags)
 	s.upkeep.flags(flags)
@@ -66,11 +62,10 @@ func (s *serving) flags(flags *pflag.FlagSet) {
 
 // check refuses what cannot work before anything is opened.
 func (s *serving) check() error {
+	if err := s.trust.check(); err != nil {
+		return err
+	}
 	switch {
-	case s.dev && s.issuer.given():
-		return usageError{errors.New("--dev and --issuer exclude each other: leave --dev away to trust a real issuer")}
-	case !s.dev && !s.issuer.given():
-		return usageError{errors.New("serve needs to know whose tokens to trust: set --issuer and --audience, or --dev to try it out")}
 	case s.addr == "":
 		return usageError{errors.New("--addr is empty: use HOST:PORT, as in 127.0.0.1:8080")}
 	case s.dev && !loopback(s.addr):
@@ -80,10 +75,6 @@ func (s *serving) check() error {
 		return usageError{errors.New("--demo-sessions must not be negative")}
 	case s.upkeep.interval < 0 || s.upkeep.retention <= 0 || s.upkeep.trailRetention <= 0 || s.upkeep.purgeEvery <= 0 || s.upkeep.maxTokenLifetime <= 0:
 		return usageError{errors.New("--retention, --audit-retention, --max-token-lifetime and --purge-interval must be positive, --activity-interval not negative")}
-	case !s.dev:
-		if err := s.issuer.check(); err != nil {
-			return err
-		}
 	}
 	return s.edge.check()
 }
@@ -99,7 +90,7 @@ func (s *serving) run(ctx context.Context, cmd *cobra.Command) (err error) {
 	again := openReloads()
 	opened.add(again.close)
 	collectLess()
-	config, keys, dev, err := s.trust()
+	config, keys, dev, err := s.trust.open()
 	if err != nil {
 		return err
 	}
@@ -170,19 +161,6 @@ func (s *serving) places() (*geo.Database, error) {
 		return nil, nil //nolint:nilnil // a nil database is one that knows no place
 	}
 	return geo.Open(s.geoip)
-}
-
-// trust is whose tokens are good: the configured issuer's or, in development, our own.
-func (s *serving) trust() (auth.Config, auth.KeySource, *auth.DevIssuer, error) {
-	if !s.dev {
-		config, keys, err := s.issuer.trust()
-		return config, keys, nil, err
-	}
-	dev, err := auth.OpenDevIssuer(s.dataDir)
-	if err != nil {
-		return auth.Config{}, nil, nil, err
-	}
-	return dev.Config(), dev.Keys(), dev, nil
 }
 
 // database opens the store with an up-to-date schema.

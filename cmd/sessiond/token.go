@@ -45,5 +45,6 @@ func tokenCommand() *cobra.Command {
 	flags.StringVar(&request.Scope, "scope", "", `scopes, separated by spaces, as in "sessions:read sessions:write"`)
 	flags.DurationVar(&request.TTL, "ttl", time.Hour, "how long the token is valid")
 	dataDirFlag(flags, &dataDir)
+	cmd.AddCommand(verifyCommand())
 	return cmd
 }

@@ -44,14 +44,20 @@ type TokenRequest struct {
 // OpenDevIssuer loads the development key from the data directory and makes both where they are missing. Processes that
 // do this at the same time end up with the same key.
 func OpenDevIssuer(dataDir string) (*DevIssuer, error) {
+	issuer, err := LoadDevIssuer(dataDir)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return issuer, err
+	}
+	if err := createDevKey(dataDir, filepath.Join(dataDir, devKeyFile)); err != nil {
+		return nil, fmt.Errorf("the development key cannot be stored: %w: check the data directory and its permissions", err)
+	}
+	return LoadDevIssuer(dataDir)
+}
+
+// LoadDevIssuer loads the development key from the data directory, and makes none.
+func LoadDevIssuer(dataDir string) (*DevIssuer, error) {
 	path := filepath.Join(dataDir, devKeyFile)
 	data, err := os.ReadFile(path) //nolint:gosec // the operator names the directory, that is the purpose
-	if errors.Is(err, fs.ErrNotExist) {
-		if err := createDevKey(dataDir, path); err != nil {
-			return nil, fmt.Errorf("the development key cannot be stored: %w: check the data directory and its permissions", err)
-		}
-		data, err = os.ReadFile(path) //nolint:gosec // as above
-	}
 	if err != nil {
 		return nil, fmt.Errorf("the development key cannot be read: %w: check the data directory and its permissions", err)
 	}
