@@ -28,12 +28,12 @@ func variable(flag *pflag.Flag) string {
 }
 
 // serviceVariable is what Kubernetes sets beside a Service whose name is, or begins with, sessiond; it is nobody's setting.
-var serviceVariable = regexp.MustCompile( //nolint:gochecknoglobals // a constant
+var serviceVariable = regexp.MustCompile(
 	`^SESSIOND_(\w+_)?(SERVICE_HOST=|SERVICE_PORT(_\w+)?=|PORT=(tcp|udp|sctp)://|PORT_\d+_(TCP|UDP|SCTP)(_PROTO|_PORT|_ADDR)?=)`)
 
 // checkVariables refuses a variable, written NAME=VALUE, that is no flag of any command: it can only be a mistake.
 func checkVariables(root *cobra.Command, variables []string) error {
-	known := []string{tokenVariable}
+	known := []string{variableOnly}
 	var visit func(*cobra.Command)
 	visit = func(cmd *cobra.Command) {
 		for _, flags := range []*pflag.FlagSet{cmd.LocalFlags(), cmd.PersistentFlags()} {

