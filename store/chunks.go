@@ -1,14 +1,15 @@
 package store
 
 import (
+	"maps"
 	"slices"
 	"time"
 
 	"gorm.io/gorm"
 )
 
-// defaultChunkSize is how many sessions a chunk has when it is made; it is cut again at twice the size. Smaller ones are
-// more to add up, larger ones more to pass over.
+// defaultChunkSize is how many sessions a chunk has when it is cut off another one, which is done at twice the size. Smaller ones
+// are more to add up, larger ones more to pass over. Sessions of one time stay in one chunk, however many they are.
 const defaultChunkSize = 1024
 
 // chunk counts the sessions of a scope made from a time on, until the next chunk starts.
@@ -26,54 +27,108 @@ func (sc scope) listed(c change) int64 {
 	return c.Open
 }
 
-// listedAmount is the same of a tally.
-func (sc scope) listedAmount(a amounts) int64 {
-	if sc.tenant != "" {
-		return a.total
-	}
-	return a.open
-}
+func (c chunk) empty() bool { return c.open == 0 && c.total == 0 }
+
+// tooLarge reports whether a chunk is to be cut, if it can be.
+func (s *Store) tooLarge(c chunk) bool { return c.total > 2*int64(s.chunkSize) }
 
 // foldChunks adds changes to the chunks that they are in. Scopes without chunks, and sessions older than all of them,
 // need none.
 func (f *folding) foldChunks(changes []change) error {
-	chunks, err := f.loadChunks()
-	if err != nil || len(chunks) == 0 {
+	starts, err := f.chunksOf(changes)
+	if err != nil {
 		return err
 	}
 	more := map[scope]map[time.Time]chunk{}
 	for _, c := range changes {
 		for _, sc := range c.scopes() {
-			i := chunkOf(chunks[sc], c.CreatedAt)
-			if i < 0 {
+			start, known := starts[madeIn(sc, c)]
+			if !known {
 				continue
 			}
 			if more[sc] == nil {
 				more[sc] = map[time.Time]chunk{}
 			}
-			sum := more[sc][chunks[sc][i].startsAt]
-			more[sc][chunks[sc][i].startsAt] = chunk{chunks[sc][i].startsAt, sum.open + c.Open, sum.total + sc.listed(c)}
+			sum := more[sc][start]
+			more[sc][start] = chunk{start, sum.open + c.Open, sum.total + sc.listed(c)}
 		}
 	}
 	for sc, sums := range more {
 		sorted := slices.SortedFunc(mapValues(sums), func(a, b chunk) int { return a.startsAt.Compare(b.startsAt) })
-		if err := f.store.upsertChunks(f.tx, sc, sorted); err != nil {
+		if err := f.upsertChunks(sc, sorted); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// chunkOf is the index of the chunk that a time is in, -1 when it is in none.
-func chunkOf(chunks []chunk, at *time.Time) int {
-	if at == nil {
-		return -1
+// made is a time at which sessions of a scope were made.
+type made struct {
+	scope
+	at time.Time
+}
+
+func madeIn(sc scope, c change) made {
+	if c.CreatedAt == nil {
+		return made{scope: sc}
 	}
-	i, found := slices.BinarySearchFunc(chunks, *at, func(c chunk, at time.Time) int { return c.startsAt.Compare(at) })
-	if !found {
-		i--
+	return made{sc, c.CreatedAt.UTC()}
+}
+
+// chunksOf finds where the chunks start that changes are in. It looks for these alone: there are as many chunks as a thousandth of
+// all sessions.
+func (f *folding) chunksOf(changes []change) (map[made]time.Time, error) {
+	asked := map[made]bool{}
+	for _, c := range changes {
+		for _, sc := range c.scopes() {
+			if c.CreatedAt != nil && (c.Open != 0 || sc.listed(c) != 0) {
+				asked[madeIn(sc, c)] = true
+			}
+		}
 	}
-	return i
+	starts := make(map[made]time.Time, len(asked))
+	for batch := range slices.Chunk(slices.Collect(maps.Keys(asked)), rowsPerUpsert) {
+		st := f.store.engine.statement(`SELECT nr, (SELECT starts_at FROM session_chunks
+			WHERE tenant_id = tenant AND partner_id = partner AND starts_at <= at ORDER BY starts_at DESC LIMIT 1) FROM (`)
+		addMade(st, batch)
+		err := queryIn(f.tx, st.add(") AS made"), func(row rows) error {
+			var nr int
+			var start any
+			err := row.Scan(&nr, &start)
+			switch start := start.(type) {
+			case time.Time:
+				starts[batch[nr]] = start.UTC()
+			case int64: // SQLite's driver knows a time by its column only
+				starts[batch[nr]] = time.UnixMicro(start).UTC()
+			}
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return starts, nil
+}
+
+// addMade appends a SELECT of their numbers, tenants, partners and times.
+func addMade(st *statement, all []made) {
+	if !st.numbers {
+		comma := "SELECT column1 AS nr, column2 AS tenant, column3 AS partner, column4 AS at FROM (VALUES "
+		for i, m := range all {
+			st.add(comma+"(?, ?, ?, ?)", i, m.tenant, m.partner, m.at)
+			comma = ", "
+		}
+		st.add(")")
+		return
+	}
+	var numbers []int64
+	var tenants, partners []string
+	var times []time.Time
+	for i, m := range all {
+		numbers, tenants, partners, times = append(numbers, int64(i)), append(tenants, m.tenant), append(partners, m.partner), append(times, m.at)
+	}
+	st.add("SELECT * FROM unnest(?::bigint[], ?::text[], ?::text[], ?::timestamptz[]) AS made (nr, tenant, partner, at)",
+		numbers, tenants, partners, times)
 }
 
 func mapValues(sums map[time.Time]chunk) func(yield func(chunk) bool) {
@@ -86,35 +141,25 @@ func mapValues(sums map[time.Time]chunk) func(yield func(chunk) bool) {
 	}
 }
 
-// loadChunks returns the chunks of the touched scopes, oldest first.
-func (f *folding) loadChunks() (map[scope][]chunk, error) {
-	var tenants, partners []string
-	for sc := range f.touched {
-		if sc.tenant != "" {
-			tenants = append(tenants, sc.tenant)
-		} else {
-			partners = append(partners, sc.partner)
-		}
-	}
-	chunks := map[scope][]chunk{}
-	st := f.store.engine.statement("SELECT tenant_id, partner_id, starts_at, open, total FROM session_chunks WHERE partner_id = '' AND ").
-		in("tenant_id", tenants).
-		add(" UNION ALL SELECT tenant_id, partner_id, starts_at, open, total FROM session_chunks WHERE tenant_id = '' AND ").
-		in("partner_id", partners).add(" ORDER BY starts_at")
-	err := queryIn(f.tx, st, func(row rows) error {
-		var sc scope
+// loadChunks returns the chunks of a scope, oldest first.
+func (s *Store) loadChunks(tx *gorm.DB, sc scope) ([]chunk, error) {
+	var chunks []chunk
+	st := s.engine.statement("SELECT starts_at, open, total FROM session_chunks WHERE tenant_id = ? AND partner_id = ? ORDER BY starts_at",
+		sc.tenant, sc.partner)
+	err := queryIn(tx, st, func(row rows) error {
 		var c chunk
-		err := row.Scan(&sc.tenant, &sc.partner, &c.startsAt, &c.open, &c.total)
-		chunks[sc] = append(chunks[sc], c)
+		err := row.Scan(&c.startsAt, &c.open, &c.total)
+		c.startsAt = c.startsAt.UTC()
+		chunks = append(chunks, c)
 		return err
 	})
 	return chunks, err
 }
 
-// upsertChunks adds to a scope's chunks.
-func (s *Store) upsertChunks(tx *gorm.DB, sc scope, more []chunk) error {
+// upsertChunks adds to a scope's chunks, and notes those that are to be cut or dropped then.
+func (f *folding) upsertChunks(sc scope, more []chunk) error {
 	for batch := range slices.Chunk(more, rowsPerInsert) {
-		st := s.engine.statement("INSERT INTO session_chunks (tenant_id, partner_id, starts_at, open, total) ")
+		st := f.store.engine.statement("INSERT INTO session_chunks (tenant_id, partner_id, starts_at, open, total) ")
 		if st.numbers {
 			var starts []time.Time
 			var open, total []int64
@@ -130,86 +175,42 @@ func (s *Store) upsertChunks(tx *gorm.DB, sc scope, more []chunk) error {
 			}
 		}
 		st.add(` ON CONFLICT (tenant_id, partner_id, starts_at) DO UPDATE SET
-			open = session_chunks.open + excluded.open, total = session_chunks.total + excluded.total`)
-		if err := execIn(tx, st); err != nil {
+			open = session_chunks.open + excluded.open, total = session_chunks.total + excluded.total
+			RETURNING starts_at, open, total`)
+		err := queryIn(f.tx, st, func(row rows) error {
+			var c chunk
+			err := row.Scan(&c.startsAt, &c.open, &c.total)
+			if f.store.tooLarge(c) || c.empty() {
+				f.untidy.addChunk(made{sc, c.startsAt.UTC()})
+			}
+			return err
+		})
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// cutChunks makes chunks where a scope has grown, of chunkSize sessions each, and drops those that nothing is left of. All
-// changes are folded, so that what is counted here is what chunks say.
-func (f *folding) cutChunks() error {
-	chunks, err := f.loadChunks()
-	if err != nil {
-		return err
-	}
-	for sc, now := range f.touched {
-		if len(chunks[sc]) == 0 && sc.listedAmount(now) > 2*int64(f.store.chunkSize) {
-			if err := f.cutChunk(sc, time.Time{}, endOfTime); err != nil {
-				return err
-			}
-		}
-		for i, c := range chunks[sc] {
-			end := endOfTime
-			if i+1 < len(chunks[sc]) {
-				end = chunks[sc][i+1].startsAt
-			}
-			switch {
-			case c.total > 2*int64(f.store.chunkSize):
-				err = f.cutChunk(sc, c.startsAt, end)
-			case c.total == 0 && c.open == 0:
-				err = f.dropChunk(sc, c.startsAt)
-			}
-			if err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func (f *folding) dropChunk(sc scope, startsAt time.Time) error {
-	return f.tx.Exec("DELETE FROM session_chunks WHERE tenant_id = ? AND partner_id = ? AND starts_at = ?", sc.tenant, sc.partner, startsAt).Error
-}
-
-// cutChunk replaces the chunk of that span by smaller ones.
-func (f *folding) cutChunk(sc scope, start, end time.Time) error {
-	if err := f.dropChunk(sc, start); err != nil {
-		return err
-	}
-	var cut []chunk
-	var last time.Time
-	err := f.store.eachListed(f.tx, sc, start, end, func(created time.Time, open int64) {
-		// Sessions of one instant stay together.
-		if n := len(cut); n == 0 || cut[n-1].total >= int64(f.store.chunkSize) && created.After(last) {
-			cut = append(cut, chunk{startsAt: created})
-		}
-		newest := &cut[len(cut)-1]
-		newest.open, newest.total, last = newest.open+open, newest.total+1, created
-	})
-	if err != nil {
-		return err
-	}
-	return f.store.upsertChunks(f.tx, sc, cut)
-}
-
-// eachListed calls do for each session that lists of the scope can show and that was made in a span, the oldest first; open
-// is 1 for one that has not been ended.
-func (s *Store) eachListed(tx *gorm.DB, sc scope, start, end time.Time, do func(created time.Time, open int64)) error {
-	st := s.engine.statement("SELECT created_at, CASE WHEN ended_how IS NULL THEN 1 ELSE 0 END FROM sessions WHERE ").selected(sc.selection())
-	if sc.tenant == "" {
-		st.add(" AND ended_how IS NULL")
-	}
-	st.add(" AND created_at >= ? AND created_at < ? ORDER BY created_at", start, end)
-	return queryIn(tx, st, func(row rows) error {
+// eachListed calls do for each session that lists of the scope can show, the oldest first; open is 1 for one that has not been
+// ended.
+func (s *Store) eachListed(tx *gorm.DB, sc scope, do func(created time.Time, open int64)) error {
+	st := s.engine.statement("SELECT created_at, CASE WHEN ended_how IS NULL THEN 1 ELSE 0 END FROM sessions WHERE ").listed(sc)
+	return queryIn(tx, st.add(" ORDER BY created_at"), func(row rows) error {
 		var created time.Time
 		var open int64
 		err := row.Scan(&created, &open)
 		do(created.UTC(), open)
 		return err
 	})
+}
+
+// listed appends the condition of the sessions that lists of the scope can show.
+func (st *statement) listed(sc scope) *statement {
+	if st.selected(sc.selection()); sc.tenant == "" {
+		st.add(" AND ended_how IS NULL")
+	}
+	return st
 }
 
 // selection is the scope as a selection.

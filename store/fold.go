@@ -10,33 +10,47 @@ import (
 	"gorm.io/gorm"
 )
 
-// FoldChanges adds up to limit noted changes to the tallies and returns how many. Numbers are right without it: it keeps
-// what has to be added up for them short. Like SweepEnded it does nothing while another instance is at it; call it every
-// second or so, and again at once while it returns limit.
+// FoldChanges adds noted changes to the tallies and returns how many, in transactions of up to limit. Numbers are right without
+// it: it keeps what has to be added up for them short. It returns less than limit when no changes wait any more, and then users
+// are counted and chunks cut, a bounded number in each transaction (tidy). Like SweepEnded it does nothing while another instance
+// is at it; call it every second or so, and again at once unless it returns less than limit.
 func (s *Store) FoldChanges(ctx context.Context, limit int) (int, error) {
-	return s.writeAlone(ctx, "fold changes", tallyLock, func(tx *gorm.DB) (int, error) {
-		f := folding{store: s, tx: tx, now: s.clock()}
-		changes, err := f.takeChanges(limit)
-		if err != nil || len(changes) == 0 {
-			return 0, err
+	f := folding{store: s, now: s.clock(), limit: limit, untidy: &s.untidy}
+	for all := 0; ; {
+		f.again = false
+		n, err := s.writeAlone(ctx, "fold changes", tallyLock, f.run, s.oneState())
+		if all += n; err != nil || !f.again {
+			return all, err
 		}
-		if err := f.fold(changes, len(changes) == limit); err != nil {
-			return 0, err
-		}
-		if len(changes) < limit {
-			err = f.tidy()
-		}
-		return len(changes), err
-	}, s.oneState())
+	}
 }
 
-// folding is one transaction of FoldChanges.
+// folding is one call of FoldChanges.
 type folding struct {
-	store *Store
+	store  *Store
+	now    time.Time
+	limit  int
+	untidy *untidy
+	// tx is the transaction, and again says whether there has to be another one though no changes wait.
 	tx    *gorm.DB
-	now   time.Time
-	// touched are the scopes whose numbers changed.
-	touched map[scope]amounts
+	again bool
+}
+
+// run is one transaction.
+func (f *folding) run(tx *gorm.DB) (int, error) {
+	f.tx, f.again = tx, false // an attempt before this one was undone
+	changes, err := f.takeChanges()
+	if err != nil {
+		return 0, err
+	}
+	more := len(changes) == f.limit
+	if err := f.fold(changes, more); err != nil {
+		return 0, err
+	}
+	if !more {
+		err = f.tidy()
+	}
+	return len(changes), err
 }
 
 const changeColumns = "seq, tenant_id, partner_id, user_id, device_type, created_at, revoked_at, open, total, revoked, " +
@@ -50,9 +64,9 @@ func scanChange(row rows) (change, error) {
 }
 
 // takeChanges removes changes, which are the caller's then.
-func (f *folding) takeChanges(limit int) ([]change, error) {
+func (f *folding) takeChanges() ([]change, error) {
 	var changes []change
-	st := f.store.engine.statement("DELETE FROM session_changes WHERE " + f.store.someChanges(limit) + " RETURNING " + changeColumns)
+	st := f.store.engine.statement("DELETE FROM session_changes WHERE " + f.store.someChanges(f.limit) + " RETURNING " + changeColumns)
 	err := queryIn(f.tx, st, func(row rows) error {
 		c, err := scanChange(row)
 		changes = append(changes, c)
@@ -84,7 +98,11 @@ func (f *folding) fold(changes []change, more bool) error {
 	for _, c := range changes {
 		sums.add(c, f.now.Add(-slotsKept))
 	}
-	if err := f.foldUsers(sums, len(changes), more); err != nil {
+	users, err := f.usersToCount(sums.take(isUser), more)
+	if err == nil {
+		err = f.countUsers(sums, users)
+	}
+	if err != nil || len(sums) == 0 {
 		return err
 	}
 	after, err := f.store.upsertTallies(f.tx, sums.take(func(tallyKey) bool { return true }))
@@ -92,10 +110,9 @@ func (f *folding) fold(changes []change, more bool) error {
 		return err
 	}
 	var gone []tallyKey
-	f.touched = map[scope]amounts{}
 	for key, now := range after {
 		if key.kind == kindSessions {
-			f.touched[key.scope] = now
+			f.untidy.addScope(key.scope)
 		} else if now.zero() {
 			gone = append(gone, key)
 		}
@@ -104,74 +121,6 @@ func (f *folding) fold(changes []change, more bool) error {
 		return err
 	}
 	return f.foldChunks(changes)
-}
-
-// foldUsers adds how many users more have sessions. There is no tally of each: the sessions that a user has now, less what
-// is noted of him, are those that are folded, before and after this batch.
-func (f *folding) foldUsers(sums tallies, changes int, more bool) error {
-	users := sums.take(isUser)
-	notes, left := 0, map[tallyKey]int64{}
-	if more {
-		var err error
-		if notes, left, err = f.unfolded(users); err != nil {
-			return err
-		}
-	}
-	for batch := range slices.Chunk(users, rowsPerUpsert) {
-		tenants, ids := make([]string, len(batch)), make([]string, len(batch))
-		for i, user := range batch {
-			tenants[i], ids[i] = user.tenant, user.key
-		}
-		// Nobody needs to be counted beyond what all notes together could take away.
-		st := f.store.engine.statement(`SELECT tenant, name, (SELECT count(*) FROM (SELECT 1 FROM sessions
-			WHERE tenant_id = tenant AND user_id = name AND ended_how IS NULL LIMIT ?) AS enough) FROM (`, changes+notes+1)
-		st.addTexts([]string{"tenant", "name"}, tenants, ids).add(") AS users")
-		has := make(map[tallyKey]int64, len(batch))
-		err := queryIn(f.tx, st, func(row rows) error {
-			key, sessions := tallyKey{kind: kindUser}, int64(0)
-			err := row.Scan(&key.tenant, &key.key, &sessions)
-			has[key] = sessions
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		for _, user := range batch {
-			folded := has[user.tallyKey] - left[user.tallyKey]
-			sums.plus(tallyKey{user.scope, kindUsers, ""}, amounts{open: present(folded) - present(folded-user.open)})
-		}
-	}
-	return nil
-}
-
-// unfolded returns how many notes there still are of the users' tenants, and what they add to the users' sessions.
-func (f *folding) unfolded(users []tallyRow) (int, map[tallyKey]int64, error) {
-	notes, left := 0, map[tallyKey]int64{}
-	var tenants []string
-	for i, user := range users {
-		if left[user.tallyKey] = 0; i == 0 || user.tenant != users[i-1].tenant {
-			tenants = append(tenants, user.tenant)
-		}
-	}
-	st := f.store.engine.statement("SELECT tenant_id, user_id, open FROM session_changes WHERE open <> 0 AND ").in("tenant_id", tenants)
-	err := queryIn(f.tx, st, func(row rows) error {
-		key, open := tallyKey{kind: kindUser}, int64(0)
-		err := row.Scan(&key.tenant, &key.key, &open)
-		if _, known := left[key]; known {
-			notes++
-			left[key] += open
-		}
-		return err
-	})
-	return notes, left, err
-}
-
-// present is 1 for a user with sessions.
-func present(sessions int64) int64 {
-	if sessions > 0 {
-		return 1
-	}
-	return 0
 }
 
 // rowsPerUpsert bounds the rows of one statement: SQLite takes 32,766 parameters, and a tally has eight.
@@ -242,22 +191,4 @@ func (f *folding) dropTallies(gone []tallyKey) error {
 		}
 	}
 	return nil
-}
-
-// tidy is done when no changes wait: it forgets yesterday's slots, and cuts chunks that have grown.
-func (f *folding) tidy() error {
-	var tenants []string
-	for sc := range f.touched {
-		if sc.tenant != "" {
-			tenants = append(tenants, sc.tenant)
-		}
-	}
-	for _, kind := range []string{kindCreated, kindRevoked} { // one after the other, so that the index gives each
-		st := f.store.engine.statement("DELETE FROM tallies WHERE ").in("tenant_id", tenants).
-			add(" AND partner_id = '' AND kind = ? AND key < ?", kind, slotKey(f.now.Add(-slotsKept)))
-		if err := execIn(f.tx, st); err != nil {
-			return err
-		}
-	}
-	return f.cutChunks()
 }

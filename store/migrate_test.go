@@ -62,6 +62,8 @@ func TestUsersAreCountedAcrossMigrations(t *testing.T) {
 			if name == "postgres" {
 				require.ErrorContains(t, s.Exec(t.Context(), "INSERT INTO tallies (tenant_id, partner_id, kind, key) VALUES ('acme', '', 'user', 'ada')"),
 					"tallies_without_users")
+				require.ErrorContains(t, s.Exec(t.Context(), "INSERT INTO tallies (tenant_id, partner_id, kind, key) VALUES ('acme', '', 'sessions', '')"),
+					"tallies_folded_in_steps")
 			}
 		})
 	}

@@ -259,6 +259,6 @@ func TestEveryWallIsAroundSeveralTenants(t *testing.T) {
 	for what, where := range map[string]string{"all": "", "those around several tenants": " WHERE qual LIKE '%sessiond.tenants%'"} {
 		tables, err := s.Texts(t.Context(), "SELECT tablename FROM pg_policies"+where+" ORDER BY tablename")
 		require.NoError(t, err)
-		assert.Equal(t, []string{"audit_events", "session_apps", "session_changes", "session_chunks", "sessions", "tallies", "tenants"}, tables, what)
+		assert.Equal(t, []string{"audit_events", "session_apps", "session_changes", "session_chunks", "sessions", "tallies", "tenants", "user_deltas"}, tables, what)
 	}
 }

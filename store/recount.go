@@ -113,6 +113,16 @@ func (c *recount) tenant(tenantID string) error {
 	if err := c.sum(st, before, nil); err != nil {
 		return err
 	}
+	st = c.store.engine.statement("SELECT user_id, open FROM user_deltas WHERE tenant_id = ?", tenantID)
+	err := queryIn(c.tx, st, func(row rows) error {
+		user := tallyRow{tallyKey: tallyKey{scope{tenant: tenantID}, kindUser, ""}}
+		err := row.Scan(&user.key, &user.open)
+		before.plus(user.tallyKey, user.amounts)
+		return err
+	})
+	if err != nil {
+		return err
+	}
 	for _, user := range before.take(isUser) {
 		now := has[user.tallyKey]
 		kept.plus(tallyKey{user.scope, kindUsers, ""}, amounts{open: present(now) - present(now-user.open)})
@@ -168,9 +178,7 @@ func (c *recount) wide() error {
 
 // chunks counts the sessions of a scope chunk by chunk.
 func (c *recount) chunks(sc scope) error {
-	f := folding{store: c.store, tx: c.tx, touched: map[scope]amounts{sc: {}}}
-	loaded, err := f.loadChunks()
-	kept := loaded[sc]
+	kept, err := c.store.loadChunks(c.tx, sc)
 	if err != nil || len(kept) == 0 {
 		return err
 	}
@@ -186,7 +194,7 @@ func (c *recount) chunks(sc scope) error {
 		return err
 	}
 	counted := make([]chunk, len(kept))
-	err = c.store.eachListed(c.tx, sc, time.Time{}, endOfTime, func(created time.Time, open int64) {
+	err = c.store.eachListed(c.tx, sc, func(created time.Time, open int64) {
 		if i := chunkOf(kept, &created); i >= 0 {
 			counted[i].open, counted[i].total = counted[i].open+open, counted[i].total+1
 		}
@@ -237,23 +245,40 @@ func (c *recount) compare(kept, counted tallies) {
 
 // repair puts the counted numbers in the place of those that are kept.
 func (c *recount) repair() error {
-	for _, table := range []string{"session_changes", "tallies", "session_chunks"} {
+	for _, table := range []string{"session_changes", "user_deltas", "tallies", "session_chunks"} {
 		if err := c.tx.Exec("DELETE FROM " + table).Error; err != nil {
 			return err
 		}
 	}
 	c.counted = append(c.counted, c.all.take(func(tallyKey) bool { return true })...)
-	f := folding{store: c.store, tx: c.tx, now: c.store.clock(), touched: map[scope]amounts{}}
-	for _, row := range c.counted {
-		if row.kind == kindSessions {
-			f.touched[row.scope] = row.amounts
-		}
-	}
+	f := folding{store: c.store, tx: c.tx, now: c.now, untidy: &untidy{}}
 	for start := 0; start < len(c.counted); start += rowsPerInsert {
 		batch := c.counted[start:min(start+rowsPerInsert, len(c.counted))]
 		if _, err := c.store.upsertTallies(c.tx, batch); err != nil {
 			return err
 		}
+		for _, row := range batch {
+			if row.kind == kindSessions {
+				f.untidy.addScope(row.scope)
+			}
+		}
 	}
-	return f.cutChunks()
+	for {
+		if err := f.tidy(); err != nil || !f.again {
+			return err
+		}
+		f.again = false
+	}
+}
+
+// chunkOf is the index of the chunk that a time is in, -1 when it is in none.
+func chunkOf(chunks []chunk, at *time.Time) int {
+	if at == nil {
+		return -1
+	}
+	i, found := slices.BinarySearchFunc(chunks, *at, func(c chunk, at time.Time) int { return c.startsAt.Compare(at) })
+	if !found {
+		i--
+	}
+	return i
 }

@@ -89,7 +89,9 @@ func (e engine) statsStatement(tenantID string, now time.Time) *statement {
 	st.add(` UNION ALL SELECT '` + kindSessions + `', '', '', -count(*), 0, 0 FROM gone HAVING count(*) > 0`)
 	st.add(` UNION ALL SELECT '` + kindDevice + `', device_type, '', sum(open + gone), 0, 0 FROM more GROUP BY device_type`)
 	st.add(` UNION ALL SELECT '`+rowUser+`', user_id, '', (SELECT count(*) FROM sessions AS s
-		WHERE s.tenant_id = ? AND s.user_id = more.user_id AND s.ended_how IS NULL), sum(open), sum(gone) FROM more GROUP BY user_id`, tenantID)
+		WHERE s.tenant_id = ? AND s.user_id = users.user_id AND s.ended_how IS NULL), sum(open), sum(gone)
+		FROM (SELECT user_id, open, gone FROM more UNION ALL SELECT user_id, open, 0 FROM user_deltas WHERE tenant_id = ?) AS users
+		GROUP BY user_id`, tenantID, tenantID)
 	st.add(` UNION ALL SELECT '` + kindApp + `', application_id, max(application_name), sum(applications), 0, 0
 		FROM noted WHERE application_id <> '' GROUP BY application_id`)
 	st.add(` UNION ALL SELECT '`+kindApp+`', application_id, max(application_name), -count(*), 0, 0

@@ -71,6 +71,7 @@ type Store struct {
 	// finished is the tenant whose turn it was last to have sessions brought up to date; a string.
 	finished atomic.Value
 	pending  pendingUses
+	untidy   untidy
 	// What is sent to PostgreSQL and needs no transaction of its own.
 	reads, longReads, writes *pipeline
 	// spares are the connections to PostgreSQL that are in use beside those of transactions.

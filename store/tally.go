@@ -19,6 +19,10 @@ const (
 	kindUser = "user"
 )
 
+// foldedInSteps is the name of the tallies of kindSessions since migration 14, without which PostgreSQL takes none: a previous version
+// would count the users of user_deltas twice.
+const foldedInSteps = "2"
+
 func isUser(k tallyKey) bool { return k.kind == kindUser }
 
 const (
@@ -91,7 +95,7 @@ func (t tallies) add(c change, since time.Time) {
 		return
 	}
 	for _, sc := range c.scopes() {
-		t.plus(tallyKey{sc, kindSessions, ""}, amounts{open: c.Open, total: c.Total, revoked: c.Revoked})
+		t.plus(tallyKey{sc, kindSessions, ""}, amounts{name: foldedInSteps, open: c.Open, total: c.Total, revoked: c.Revoked})
 	}
 	if c.Open != 0 {
 		t.plus(tallyKey{own, kindUser, c.UserID}, amounts{open: c.Open})

@@ -16,7 +16,7 @@ func SQLite(t *testing.T, options store.Options) *store.Store {
 }
 
 // SQLiteURL names a file of the test's own that does not exist yet.
-func SQLiteURL(t *testing.T) string {
+func SQLiteURL(t testing.TB) string {
 	t.Helper()
 	return "sqlite://" + filepath.Join(t.TempDir(), "sessiond.db")
 }

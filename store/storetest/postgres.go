@@ -48,7 +48,7 @@ func Main(m *testing.M) int {
 
 // PostgresURL makes an empty database on a real PostgreSQL and drops it after the test. The server is the one that
 // TEST_POSTGRES_URL names or, without that, one started from this machine's own binaries; missing binaries fail the test.
-func PostgresURL(t *testing.T) string {
+func PostgresURL(t testing.TB) string {
 	t.Helper()
 	fresh := *PostgresServer(t)
 	name := fmt.Sprintf("test_%d_%d", os.Getpid(), server.count.Add(1))
@@ -59,7 +59,7 @@ func PostgresURL(t *testing.T) string {
 }
 
 // PostgresServer is the server of PostgresURL, for its superuser.
-func PostgresServer(t *testing.T) *url.URL {
+func PostgresServer(t testing.TB) *url.URL {
 	t.Helper()
 	server.once.Do(func() {
 		if given := os.Getenv("TEST_POSTGRES_URL"); given != "" {
@@ -90,7 +90,7 @@ func MakeOwner(serverURL *url.URL) (*url.Userinfo, error) {
 	return url.UserPassword(owner, owner), errors.Join(err, db.Close())
 }
 
-func admin(ctx context.Context, t *testing.T, statement string) {
+func admin(ctx context.Context, t testing.TB, statement string) {
 	t.Helper()
 	db, err := sql.Open("pgx", server.url.String())
 	require.NoError(t, err)

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -39,6 +40,7 @@ func testTotals(t *testing.T, newStore Factory) {
 		}
 	})
 	t.Run("far pages are those that passing over gives", func(t *testing.T) { testFarPages(newFixture(t, newStore)) })
+	t.Run("far pages among sessions of one time", func(t *testing.T) { testFarPagesOfOneTime(newFixture(t, newStore)) })
 	t.Run("a batch of changes may be of as many tenants", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		var rows store.Import
@@ -133,6 +135,42 @@ func testCounted(f fixture, fold func()) {
 		require.NoError(f.t, err)
 	})
 	f.clock.Advance(time.Minute)
+}
+
+// testFarPagesOfOneTime makes a chunk that cannot be cut, and more sessions before and after it, folded with it and afterwards.
+func testFarPagesOfOneTime(f fixture) {
+	n := 0
+	add := func(times ...time.Duration) {
+		for _, after := range times {
+			s := session("acme", fmt.Sprintf("u%d", n%3), fmt.Sprintf("s%03d", n))
+			s.CreatedAt = Epoch.Add(after - time.Hour)
+			f.register(s)
+			n++
+		}
+	}
+	pages := func() {
+		f.t.Helper()
+		f.foldAll()
+		f.exact()
+		for _, sel := range []store.Selection{store.InTenant("acme"), store.Everywhere()} {
+			page := store.Page{ActiveOnly: true}
+			want, _ := f.ids(sel, page)
+			for page.Limit = 4; page.Offset < n; page.Offset++ {
+				got, _ := f.ids(sel, page)
+				assert.Equal(f.t, want[min(page.Offset, len(want)):min(page.Offset+4, len(want))], got, "%+v", page)
+			}
+		}
+	}
+	add(slices.Repeat([]time.Duration{time.Minute}, 20)...)
+	pages()
+	for i := range 12 {
+		add(time.Duration(i)*time.Second, time.Minute+time.Duration(i)*time.Second, 2*time.Minute)
+		pages()
+	}
+	for i := range n / 2 {
+		f.revoke(fmt.Sprintf("s%03d", i))
+	}
+	pages()
 }
 
 // testFarPages makes many chunks, some of them with holes, and reads every page.
