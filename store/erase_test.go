@@ -24,7 +24,7 @@ const canary = "canary"
 // whole database: on SQLite in the bytes of its files, on PostgreSQL in every row of every table.
 func TestErasureLeavesNothing(t *testing.T) {
 	for name, open := range map[string]struct {
-		url  func(*testing.T) string
+		url  func(testing.TB) string
 		find func(t *testing.T, url string) []string
 	}{
 		"sqlite": {storetest.SQLiteURL, findInFiles}, "postgres": {storetest.PostgresURL, findInTables},

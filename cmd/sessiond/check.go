@@ -21,7 +21,7 @@ func checkCommand() *cobra.Command {
 		Use:   "check",
 		Short: "Count all sessions and compare with the numbers that are kept",
 		Long: "Counts all sessions, in one state of the database, and names every number that is kept and differs. Exits with 1 when\n" +
-			"one does. The server may run meanwhile; a repair makes its writers wait until it is done.",
+			"one does. The server may run meanwhile; a repair makes its writers wait until it is done, and so does any check on SQLite.",
 		Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withStore(cmd, &db, store.Options{}, func(ctx context.Context, cmd *cobra.Command, s *store.Store) error {

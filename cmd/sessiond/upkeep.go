@@ -16,9 +16,11 @@ const (
 	flushEvery = time.Second
 	// sweepEvery is how often the endings of sessions that ended by themselves are recorded.
 	sweepEvery = 5 * time.Second
-	// foldEvery is how often what sessions' changes add to the numbers is folded, and foldBatch how many changes at once.
-	foldEvery = time.Second
-	foldBatch = 2000
+	// foldEvery is how often what sessions' changes add to the numbers is folded, and foldBatch how many changes in one transaction.
+	// On SQLite there are fewer: nobody else writes meanwhile.
+	foldEvery       = time.Second
+	foldBatch       = 2000
+	foldBatchSQLite = 500
 	// analyzeEvery is how often it is looked whether the database plans for far fewer sessions than there are.
 	analyzeEvery = 5 * time.Second
 	// finishBatch sessions are brought up to date in one transaction after all of their tenant were ended. It takes few
@@ -83,9 +85,13 @@ func (u *upkeep) start(ctx context.Context, db *store.Store, logger *slog.Logger
 
 // fold folds what waits.
 func fold(ctx context.Context, db *store.Store) error {
+	batch := foldBatch
+	if db.Engine() == "sqlite" {
+		batch = foldBatchSQLite
+	}
 	for {
-		n, err := db.FoldChanges(ctx, foldBatch)
-		if err != nil || n < foldBatch || ctx.Err() != nil {
+		n, err := db.FoldChanges(ctx, batch)
+		if err != nil || n < batch || ctx.Err() != nil {
 			return err
 		}
 	}

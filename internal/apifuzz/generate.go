@@ -277,7 +277,7 @@ func (g *generator) time(name string) string {
 		return time.Now().Add(time.Duration(1+g.IntN(1000)) * time.Hour).Format(time.RFC3339) //nolint:forbidigo // it must be in the future
 	}
 	if name == "created_at" {
-		return pick(g, "2020-01-15T08:00:00Z", "0001-01-01T00:00:00Z", "1969-12-31T23:59:59.999999999-12:00") // not in the future
+		return pick(g, "2020-01-15T08:00:00Z", "1970-01-01T00:00:00Z", "1969-12-31T23:59:59.999999999-12:00") // from 1970 on, and not in the future
 	}
 	return pick(g, "2026-01-15T08:00:00Z", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z", "2026-01-15T08:00:00.123456789+14:00",
 		"1969-12-31T23:59:59-12:00", "2024-02-29T00:00:00Z")

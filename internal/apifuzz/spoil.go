@@ -93,6 +93,12 @@ func (g *generator) misfitBodies(o operation, r *request, media string, schema *
 		taken := g.body(o, media).(map[string]any)
 		taken["id"] = pick(g, "stats", "users", "revoke-all")
 		way("another operation's path", taken)
+		ancient, dead := g.body(o, media).(map[string]any), g.body(o, media).(map[string]any)
+		ancient["created_at"] = pick(g, "1969-12-31T23:59:59.999999Z", "0001-01-01T00:00:00Z")
+		way("made before 1970", ancient)
+		delete(dead, "created_at")
+		dead["expires_at"] = "2020-01-15T08:00:00Z"
+		way("over when it begins", dead)
 		way("made in the future", late)
 		way("over before it began", early)
 	}
@@ -137,7 +143,9 @@ func misfitValues(s *openapi3.Schema) []any {
 	for _, option := range options {
 		switch {
 		case option.Format == "date-time":
-			values = append(values, "tomorrow", "2026-02-30T00:00:00Z", "2026-01-15T25:00:00Z", "")
+			// The last two have a year in UTC that no answer could show.
+			values = append(values, "tomorrow", "2026-02-30T00:00:00Z", "2026-01-15T25:00:00Z", "",
+				"0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00")
 		case option.Format == "ipvanyaddress":
 			values = append(values, "256.1.1.1", "localhost", "1.2.3.4/33", "")
 		case option.Type.Is(openapi3.TypeString) && option.MaxLength != nil:
