@@ -153,7 +153,8 @@ func (e *endedByTenant) forget(ctx context.Context) {
 // reports whether there is more to do. It does nothing while another instance is at it; call it every second or so.
 func (s *Store) FinishEndings(ctx context.Context, limit int) (bool, error) {
 	more := false
-	_, err := s.writeAlone(ctx, "finish endings", endingLock, func(tx *gorm.DB) (int, error) {
+	var swept []Session
+	n, err := s.writeAlone(ctx, "finish endings", endingLock, func(tx *gorm.DB) (int, error) {
 		ending, err := s.nextEnding(tx)
 		if errors.Is(err, gorm.ErrRecordNotFound) {
 			more = false
@@ -163,15 +164,32 @@ func (s *Store) FinishEndings(ctx context.Context, limit int) (bool, error) {
 		if err != nil {
 			return 0, err
 		}
+		// Those that had come to their own end before were not revoked.
+		swept, err = s.sweep(tx, ripe(tx, limit, "ends_at", due+" AND tenant_id = ? AND created_at <= ?", ending.At, ending.TenantID, ending.At))
+		if err != nil || len(swept) > 0 {
+			return len(swept), err
+		}
 		r := revocation{querier: querier{Store: s, ctx: ctx, tx: tx}, sel: InTenant(ending.TenantID), trail: ending.trail()}
-		// The newest first, which lists show first.
-		ids, err := r.finish(ending, every, " ORDER BY created_at DESC, id DESC LIMIT "+strconv.Itoa(limit))
-		if err == nil && len(ids) < limit {
+		n, err := r.finishSome(ending, limit)
+		if err == nil && n == 0 {
 			err = tx.Where("tenant_id = ? AND operation_id = ?", ending.TenantID, ending.OperationID).Delete(&tenantEnding{}).Error
 		}
-		return len(ids), err
+		return n, err
 	})
+	s.countSwept(swept[:min(n, len(swept))])
 	return more && err == nil, err
+}
+
+// finishSome brings up to limit sessions up to date: first those that would have ended by now, which everybody who looks for such
+// would pass over again and again, and then the newest, which lists show first.
+func (r *revocation) finishSome(ending tenantEnding, limit int) (int, error) {
+	some := " LIMIT " + strconv.Itoa(limit)
+	ids, err := r.finish(ending, func(st *statement) { st.add(" AND ends_at <= ?", r.clock()) }, " ORDER BY ends_at"+some)
+	if err != nil || len(ids) > 0 {
+		return len(ids), err
+	}
+	ids, err = r.finish(ending, every, " ORDER BY created_at DESC, id DESC"+some)
+	return len(ids), err
 }
 
 // nextEnding is that of the tenant whose turn it is. Of one tenant's the earliest comes first: what two met, the first one

@@ -19,26 +19,36 @@ const ended = "coalesce(revoked_at, ends_at)"
 func (s *Store) SweepEnded(ctx context.Context, limit int) (int, error) {
 	var swept []Session
 	n, err := s.writeAlone(ctx, "sweep", endedLock, func(tx *gorm.DB) (int, error) {
-		swept = nil // an attempt before this one was undone
-		ripe := ripe(tx, limit, "ends_at", due+" AND "+spared, s.clock())
-		err := tx.Model(&swept).
-			Clauses(clause.Returning{Columns: []clause.Column{
-				{Name: "tenant_id"}, {Name: "id"}, {Name: "user_id"}, {Name: "ends_at"}, {Name: "ended_how"},
-			}}).
-			Where("(tenant_id, id) IN (?)", ripe).
-			Update("ended_how", gorm.Expr("CASE WHEN ends_at < expires_at THEN ? ELSE ? END", Idle, Expired)).Error
-		if err != nil {
-			return 0, err
-		}
-		return len(swept), s.recordSweep(tx, swept)
+		var err error
+		swept, err = s.sweep(tx, ripe(tx, limit, "ends_at", due+" AND "+spared, s.clock()))
+		return len(swept), err
 	})
-	for _, session := range swept[:n] {
-		s.onEnded(*session.EndedHow, 1)
-	}
+	s.countSwept(swept[:n])
 	if err == nil && n < limit {
 		err = s.catchUp(ctx)
 	}
 	return n, err
+}
+
+// sweep records of the selected sessions that they have ended by themselves.
+func (s *Store) sweep(tx, selected *gorm.DB) ([]Session, error) {
+	var swept []Session
+	err := tx.Model(&swept).
+		Clauses(clause.Returning{Columns: []clause.Column{
+			{Name: "tenant_id"}, {Name: "id"}, {Name: "user_id"}, {Name: "ends_at"}, {Name: "ended_how"},
+		}}).
+		Where("(tenant_id, id) IN (?)", selected).
+		Update("ended_how", gorm.Expr("CASE WHEN ends_at < expires_at THEN ? ELSE ? END", Idle, Expired)).Error
+	if err != nil {
+		return nil, err
+	}
+	return swept, s.recordSweep(tx, swept)
+}
+
+func (s *Store) countSwept(swept []Session) {
+	for _, session := range swept {
+		s.onEnded(*session.EndedHow, 1)
+	}
 }
 
 // recordSweep appends an event for each session, at the time of its end.
@@ -98,9 +108,9 @@ func deleteSessions(tx *gorm.DB, sessions []Session) error {
 }
 
 // ripe selects the keys of up to limit sessions that fulfil the condition and that nobody is working on, in an order.
-func ripe(tx *gorm.DB, limit int, order, condition string, at time.Time) *gorm.DB {
+func ripe(tx *gorm.DB, limit int, order, condition string, args ...any) *gorm.DB {
 	return tx.Session(&gorm.Session{NewDB: true}).Model(&Session{}).Select("tenant_id", "id").
-		Where(condition, at).Order(order).Limit(limit).
+		Where(condition, args...).Order(order).Limit(limit).
 		Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate, Options: clause.LockingOptionsSkipLocked})
 }
 

@@ -26,12 +26,11 @@ func (s *Store) scrub(ctx context.Context, tenantID, userID string) error {
 		if err != nil {
 			return err
 		}
-		named := int64(0)
-		err = s.db.WithContext(ctx).Table("session_changes").Where("tenant_id = ? AND user_id = ?", tenantID, userID).Count(&named).Error
+		named, err := s.stillNamed(ctx, tenantID, userID)
 		if err != nil {
 			return mapError("erase user", err)
 		}
-		if named == 0 {
+		if !named {
 			return s.truncateLog(ctx)
 		}
 		if n == 0 {
@@ -43,6 +42,18 @@ func (s *Store) scrub(ctx context.Context, tenantID, userID string) error {
 		}
 	}
 	return errStillNamed
+}
+
+// stillNamed reports whether what waits to be rolled up names a user.
+func (s *Store) stillNamed(ctx context.Context, tenantID, userID string) (bool, error) {
+	for _, table := range []string{"session_changes", "user_deltas"} {
+		named := int64(0)
+		err := s.db.WithContext(ctx).Table(table).Where("tenant_id = ? AND user_id = ?", tenantID, userID).Count(&named).Error
+		if err != nil || named > 0 {
+			return true, err
+		}
+	}
+	return false, nil
 }
 
 // truncateLog moves SQLite's write-ahead log into the file and empties it. What is deleted in the file is overwritten
