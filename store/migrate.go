@@ -2,13 +2,16 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
 	"slices"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 	"gorm.io/gorm"
@@ -106,11 +109,7 @@ func (s *Store) provider() (*goose.Provider, error) {
 	}
 	dialect, options := goose.DialectSQLite3, []goose.ProviderOption{goose.WithDisableGlobalRegistry(true)}
 	if s.engine.name == postgresName {
-		locker, err := lock.NewPostgresSessionLocker()
-		if err != nil {
-			return nil, fmt.Errorf("migration lock: %w", err)
-		}
-		dialect, options = goose.DialectPostgres, append(options, goose.WithSessionLocker(locker))
+		dialect, options = goose.DialectPostgres, append(options, goose.WithSessionLocker(&migrationLock{config: s.engine.pool.Config().ConnConfig}))
 	}
 	files, err := fs.Sub(migrations, "migrations/"+s.engine.name)
 	if err != nil {
@@ -121,4 +120,56 @@ func (s *Store) provider() (*goose.Provider, error) {
 		return nil, fmt.Errorf("migrations: %w", err)
 	}
 	return provider, nil
+}
+
+// migrationLock lets one instance at a time migrate PostgreSQL. It is the lock that goose takes itself, but a transaction on a
+// connection of its own has it: one that belongs to a session is anybody's behind a connection pooler.
+type migrationLock struct {
+	config *pgx.ConnConfig
+	conn   *pgx.Conn
+}
+
+// migrationLockEvery is how often an instance asks whether it may migrate.
+const migrationLockEvery = time.Second
+
+// SessionLock waits for the lock. No statement waits for it: to make an index while others work would wait for that statement.
+func (l *migrationLock) SessionLock(ctx context.Context, _ *sql.Conn) (err error) {
+	if l.conn, err = pgx.ConnectConfig(ctx, l.config); err != nil {
+		return fmt.Errorf("migration lock: %w", err)
+	}
+	locked, err := l.try(ctx)
+	for err == nil && !locked {
+		select {
+		case <-ctx.Done():
+			err = ctx.Err()
+		case <-time.After(migrationLockEvery):
+			locked, err = l.try(ctx)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("migration lock: %w", errors.Join(err, l.conn.Close(context.WithoutCancel(ctx))))
+	}
+	return nil
+}
+
+// try begins a transaction and leaves it open if it gets the lock.
+func (l *migrationLock) try(ctx context.Context) (locked bool, err error) {
+	tx, err := l.conn.Begin(ctx)
+	if err != nil {
+		return false, err
+	}
+	// It is idle while the migrations run. In the simple protocol no portal stays open, whose snapshot they would wait for.
+	if _, err = tx.Exec(ctx, "SET LOCAL idle_in_transaction_session_timeout = 0"); err == nil {
+		err = tx.QueryRow(ctx, "SELECT pg_try_advisory_xact_lock($1)", pgx.QueryExecModeSimpleProtocol, lock.DefaultLockID).Scan(&locked)
+	}
+	if err == nil && !locked {
+		err = tx.Rollback(ctx)
+	}
+	return locked, err
+}
+
+// SessionUnlock ends the transaction and the connection.
+func (l *migrationLock) SessionUnlock(ctx context.Context, _ *sql.Conn) error {
+	_, err := l.conn.Exec(ctx, "ROLLBACK")
+	return errors.Join(err, l.conn.Close(ctx))
 }

@@ -256,13 +256,13 @@ func locksOf(jobs []*job) []int64 {
 	return slices.Compact(all)
 }
 
-// beginning is what comes before the jobs of an exchange: the wall of the first, and the locks of all, got before anything is
-// changed. It is a statement of its own because jobs must see what was committed until the locks were got, and takes the locks
+// beginning is what comes before the jobs of an exchange: the settings of the transaction, the wall of the first, and the locks
+// of all, got before anything is changed. It is a statement of its own because jobs must see what was committed until the locks were got, and takes the locks
 // from an array, unlike addLocks, so that it is the same statement for any number of them. It is nil when nothing is needed.
 func (e engine) beginning(first parcel, locks []int64, hurry bool) *statement {
-	st, comma := e.statement("SELECT "), ""
+	st, comma := e.transactionSetup()
 	if first.jobs[0].row != "" && hurry {
-		st.add("set_config('lock_timeout', '" + patience + "', true)")
+		st.add(comma + "set_config('lock_timeout', '" + patience + "', true)")
 		comma = ", "
 	}
 	if first.jobs[0].wall.confines() {

@@ -23,7 +23,7 @@ const (
 	defaultMaxConns = 16
 )
 
-// openPostgres prepares a pool; nothing is sent to the server yet.
+// openPostgres prepares a pool. It connects once, to find out whether there is a connection pooler in between.
 func openPostgres(ctx context.Context, url string, maxConns int) (gorm.Dialector, engine, error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
@@ -39,24 +39,64 @@ func openPostgres(ctx context.Context, url string, maxConns int) (gorm.Dialector
 		maxConns = defaultMaxConns
 	}
 	config.MaxConns = int32(min(maxConns, math.MaxInt32))
-	config.AfterConnect = settle
+	eng := engine{name: postgresName, retryable: pgRetryable}
+	pooled, err := behindPooler(ctx, config.ConnConfig)
+	switch {
+	case err != nil:
+		return nil, engine{}, fmt.Errorf("%w: %w", ErrConnect, mapError("connect", err))
+	case pooled:
+		eng.setup = plannerSettings(true)
+		if !strings.Contains(url, "default_query_exec_mode=") {
+			config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+		}
+	default:
+		config.AfterConnect = setUp
+	}
 	// The pool's own context must not end it.
-	pool, err := pgxpool.NewWithConfig(context.WithoutCancel(ctx), config)
+	eng.pool, err = pgxpool.NewWithConfig(context.WithoutCancel(ctx), config)
 	if err != nil {
 		return nil, engine{}, fmt.Errorf("database URL %q: %w", Redact(url), err)
 	}
 	// GORM and the statements written by hand (statement.go) share the connections.
-	dialect := postgres.New(postgres.Config{Conn: stdlib.OpenDBFromPool(pool)})
-	return dialect, engine{name: postgresName, pool: pool, retryable: pgRetryable}, nil
+	return postgres.New(postgres.Config{Conn: stdlib.OpenDBFromPool(eng.pool)}), eng, nil
 }
 
-// settle prepares a connection for short statements. Each has one good plan, which an index gives: to plan it again for
-// its values costs more than to run it, and so do other processes and compiling. A table that was empty when a plan was
-// made, or is full of what was deleted since, must not be read as a whole; and only a plain scan of an index forgets what
-// was deleted. These are no parameters of the connection because connection poolers refuse those that they do not know.
-func settle(ctx context.Context, conn *pgx.Conn) error {
-	_, err := conn.Exec(ctx, `SET plan_cache_mode = force_generic_plan; SET max_parallel_workers_per_gather = 0; SET jit = off;
-		SET enable_seqscan = off; SET enable_bitmapscan = off`)
+// behindPooler reports whether there is a connection pooler, such as PgBouncer, between sessiond and PostgreSQL. A pooler gives
+// each client a cancellation key of its own, so that the process in it is not the one that runs the client's statements.
+//
+// In transaction mode each transaction may be on another connection to PostgreSQL: nothing may outlive a transaction there, no
+// setting, no prepared statement and no lock. Where pgx is told not to use prepared statements there is taken to be a pooler.
+func behindPooler(ctx context.Context, config *pgx.ConnConfig) (bool, error) {
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return false, err
+	}
+	var process uint32
+	err = conn.QueryRow(ctx, "SELECT pg_backend_pid()", pgx.QueryExecModeSimpleProtocol).Scan(&process)
+	pooled := process != conn.PgConn().PID() || config.DefaultQueryExecMode != pgx.QueryExecModeCacheStatement
+	return pooled, errors.Join(err, conn.Close(ctx))
+}
+
+// plannerSettings are columns that set up the planner for short statements, for the transaction only or for the connection.
+// Each statement has one good plan, which an index gives: to plan it again for its values costs more than to run it, and so do
+// other processes and compiling. A table that was empty when a plan was made, or is full of what was deleted since, must not be
+// read as a whole; and only a plain scan of an index forgets what was deleted. Without them the statements are right, and slower.
+//
+// These are no parameters of the connection because connection poolers refuse those that they do not know.
+func plannerSettings(transaction bool) string {
+	columns := ""
+	for _, setting := range [][2]string{
+		{"plan_cache_mode", "force_generic_plan"}, {"max_parallel_workers_per_gather", "0"}, {"jit", "off"},
+		{"enable_seqscan", "off"}, {"enable_bitmapscan", "off"},
+	} {
+		columns += fmt.Sprintf("set_config('%s', '%s', %t), ", setting[0], setting[1], transaction)
+	}
+	return strings.TrimSuffix(columns, ", ")
+}
+
+// setUp makes the settings of a connection that no pooler gives to others.
+func setUp(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, "SELECT "+plannerSettings(false))
 	return err
 }
 

@@ -17,9 +17,10 @@ type spare struct {
 // sparesOf is how many there are, of so many connections. Each of them waits for one more.
 func sparesOf(conns int32) int { return int(conns / 4) }
 
-// takeSpare returns nil when there is none to spare, and where the state of a single connection is not that of all nodes.
+// takeSpare returns nil when there is none to spare, and where the state of a single connection is not that of all nodes. A
+// connection pooler may have fewer connections than clients: behind it there are none to spare.
 func (s *Store) takeSpare(ctx context.Context) (*spare, error) {
-	if !s.onOneServer() {
+	if !s.onOneServer() || s.engine.setup != "" {
 		return nil, nil //nolint:nilnil // none, and nothing is wrong
 	}
 	select {

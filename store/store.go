@@ -83,6 +83,9 @@ type engine struct {
 	name string
 	// pool is PostgreSQL's connections, those that GORM uses too; nil on SQLite.
 	pool *pgxpool.Pool
+	// setup is columns that each transaction begins with behind a connection pooler, where connections keep no settings; empty
+	// elsewhere.
+	setup string
 	// serial admits one writing transaction at a time; nil where the database orders writers itself.
 	serial chan struct{}
 	// retryable says whether the database refused a transaction that may succeed when it runs again.

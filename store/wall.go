@@ -58,16 +58,31 @@ func (st *statement) addWall(wall Wall) *statement {
 	return st.add("set_config('sessiond.tenant', ?, true), set_config('sessiond.partner', ?, true)", wall.tenant, wall.partner)
 }
 
-// raiseWall puts up the wall of a transaction.
+// raiseWall makes the settings of a transaction, and puts up its wall.
 func (s *Store) raiseWall(tx *gorm.DB) error {
 	wall := wallIn(tx.Statement.Context)
 	switch {
 	case !wall.open:
 		return errUndecided
-	case s.engine.pool == nil || !wall.confines():
+	case s.engine.pool == nil || !wall.confines() && s.engine.setup == "":
 		return nil
 	}
-	return execIn(tx, s.engine.statement("SELECT ").addWall(wall))
+	st, comma := s.engine.transactionSetup()
+	if wall.confines() {
+		st.add(comma).addWall(wall)
+	}
+	return execIn(tx, st)
+}
+
+// transactionSetup begins the statement that a transaction begins with. It is the settings of the transaction, if it has any,
+// and what comes before the next column.
+func (e engine) transactionSetup() (st *statement, comma string) {
+	st = e.statement("SELECT ")
+	if e.setup != "" {
+		st.add(e.setup)
+		comma = ", "
+	}
+	return st, comma
 }
 
 // PassesWalls reports whether the database's role walks through every wall: a superuser does, a role with BYPASSRLS, and

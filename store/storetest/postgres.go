@@ -34,13 +34,16 @@ var server struct {
 	count atomic.Int64
 }
 
-// Main runs a package's tests and then stops the PostgreSQL that they started, if they did. Call it from TestMain.
+// Main runs a package's tests and then stops the PostgreSQL and the PgBouncer that they started, if they did. Call it from TestMain.
 func Main(m *testing.M) int {
 	code := m.Run()
-	if server.stop != nil {
-		if err := server.stop(); err != nil {
-			fmt.Fprintln(os.Stderr, "stop PostgreSQL:", err)
-			return 1
+	for name, stop := range map[string]func() error{"PgBouncer": bouncer.stop, "PostgreSQL": server.stop} {
+		if stop == nil {
+			continue
+		}
+		if err := stop(); err != nil {
+			fmt.Fprintf(os.Stderr, "stop %s: %v\n", name, err)
+			code = 1
 		}
 	}
 	return code
