@@ -233,6 +233,7 @@ func TestSurroundings(t *testing.T) {
 	f.do(http.MethodPost, "/", "", nil, "Accept", "text/html").want(http.StatusNotFound)
 	f.do(http.MethodGet, "/index.html", "", nil, "Accept", "text/html").want(http.StatusNotFound)
 	require.NoError(t, f.store.Close())
+	f.clock.Advance(time.Second)
 	f.do(http.MethodGet, "/healthz", "", nil).want(http.StatusOK)
 	got := f.do(http.MethodGet, "/readyz", "", nil)
 	assert.GreaterOrEqual(t, got.status, 500, fmt.Sprint(got.status))

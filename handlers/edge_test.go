@@ -2,6 +2,7 @@ package handlers_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -187,6 +188,22 @@ func TestARequestHasADeadline(t *testing.T) {
 	got := f.do(http.MethodGet, "/api/v1/me/sessions", f.user("acme", "ada", ""), nil).want(http.StatusServiceUnavailable)
 	assert.Equal(t, "2", got.header.Get("Retry-After"))
 	assert.Equal(t, "The service is temporarily unavailable.", got.detail())
+}
+
+// late is a store whose lists fail when their time is up, in words of their own.
+type late struct{ handlers.Store }
+
+func (late) ListSessions(ctx context.Context, _ store.Selection, _ store.Page) ([]store.ListItem, int, error) {
+	<-ctx.Done()
+	return nil, 0, errors.New("some driver gave up")
+}
+
+// TestADeadlineIsNeverAFault: what fails because the time is up is a 503, whatever the error says.
+func TestADeadlineIsNeverAFault(t *testing.T) {
+	f := newFixture(t, storetest.SQLite)
+	f.serve(late{f.store}, func(c *handlers.Config) { c.RequestTimeout = 20 * time.Millisecond })
+	got := f.do(http.MethodGet, "/api/v1/me/sessions", f.user("acme", "ada", ""), nil).want(http.StatusServiceUnavailable)
+	assert.Equal(t, "2", got.header.Get("Retry-After"))
 }
 
 // TestEveryAnswerIsGuarded: whatever the status, an answer has the headers that keep it out of caches and frames.

@@ -91,8 +91,7 @@ func (h errorHandler) status(err error, c echo.Context) (int, string) {
 	case errors.As(err, &tooOften):
 		header.Set(echo.HeaderRetryAfter, strconv.Itoa(tooOften.seconds))
 		return http.StatusTooManyRequests, "Too many requests."
-	case errors.Is(err, store.ErrUnavailable), errors.Is(err, auth.ErrKeysUnavailable),
-		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case unavailable(err, c):
 		h.log(err, c, slog.LevelWarn, "unavailable")
 		header.Set(echo.HeaderRetryAfter, strconv.Itoa(retryAfter))
 		return http.StatusServiceUnavailable, "The service is temporarily unavailable."
@@ -102,6 +101,14 @@ func (h errorHandler) status(err error, c echo.Context) (int, string) {
 		h.log(err, c, slog.LevelError, "unexpected error")
 		return http.StatusInternalServerError, http.StatusText(http.StatusInternalServerError)
 	}
+}
+
+// unavailable reports whether a request failed because something else was not there, or not in time. Whatever a request comes to
+// grief on after its time is up, its time is the reason; only a panic is our fault all the same.
+func unavailable(err error, c echo.Context) bool {
+	return errors.Is(err, store.ErrUnavailable) || errors.Is(err, auth.ErrKeysUnavailable) ||
+		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) ||
+		c.Request().Context().Err() != nil && !errors.Is(err, errPanic) && !errors.As(err, new(*echo.HTTPError))
 }
 
 // log tells the operator what the client is not told.

@@ -26,7 +26,7 @@ import (
 type Store interface {
 	auth.SessionChecker
 	auth.TenantPartners
-	Ping(ctx context.Context) error
+	Ready(ctx context.Context) error
 	Registered(ctx context.Context, tenantID, userID string) (bool, error)
 	SessionActive(ctx context.Context, sel store.Selection, id string) (bool, error)
 	GetSessionWithApps(ctx context.Context, sel store.Selection, id string) (store.Session, []store.App, error)

@@ -72,10 +72,10 @@ func (s *surroundings) healthz(c echo.Context) error {
 	return c.JSON(http.StatusOK, map[string]string{"status": "ok"})
 }
 
-// readyz: the database answers and tokens can be verified.
+// readyz: the database can be read and written, and tokens can be verified.
 func (s *surroundings) readyz(c echo.Context) error {
 	ctx := c.Request().Context()
-	if err := s.store.Ping(ctx); err != nil {
+	if err := s.store.Ready(ctx); err != nil {
 		return err
 	}
 	if err := s.verifier.Ready(ctx); err != nil {

@@ -43,11 +43,11 @@ func answered(err error) bool {
 	return false
 }
 
-// Ping implements Store.
-func (s tracedStore) Ping(ctx context.Context) (err error) {
-	ctx, span := s.begin(ctx, "Ping")
+// Ready implements Store.
+func (s tracedStore) Ready(ctx context.Context) (err error) {
+	ctx, span := s.begin(ctx, "Ready")
 	defer func() { finish(span, err) }()
-	return s.store.Ping(ctx)
+	return s.store.Ready(ctx)
 }
 
 // SessionEnded implements Store.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 
@@ -41,9 +42,15 @@ func mapError(operation string, err error) error {
 		return fmt.Errorf("%s: %w", operation, ErrNotFound)
 	case errors.Is(err, context.Canceled):
 		return fmt.Errorf("%s: %w", operation, err)
-	case errors.Is(err, context.DeadlineExceeded), unreachable(err):
+	case errors.Is(err, context.DeadlineExceeded), unavailable(err):
 		return fmt.Errorf("%s: %w: %w", operation, ErrUnavailable, err)
 	default:
 		return fmt.Errorf("%s: %w", operation, err)
 	}
+}
+
+// unavailable reports whether the database was not there, went away, or could not do at the time what it was asked, as opposed
+// to refusing it. A transaction that is over before it was committed was rolled back because its context had ended.
+func unavailable(err error) bool {
+	return errors.Is(err, sql.ErrTxDone) || errors.Is(err, sql.ErrConnDone) || pgUnavailable(err) || sqliteUnavailable(err)
 }

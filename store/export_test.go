@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgtype"
@@ -214,4 +215,47 @@ func Pack(jobs ...Job) string {
 		all = append(all, text)
 	}
 	return strings.Join(all, " | ")
+}
+
+// Write runs a statement in a transaction of its own, as a change does.
+func (s *Store) Write(ctx context.Context, text string) error {
+	return s.write(ctx, "test", func(tx *gorm.DB) error { return tx.Exec(text).Error })
+}
+
+// Failure is what becomes of an error of the database.
+func Failure(err error) error { return mapError("test", err) }
+
+// OnEveryConnection runs a statement on every connection, of which SQLite has two from then on.
+func (s *Store) OnEveryConnection(ctx context.Context, text string) error {
+	db, err := s.sqlDB()
+	if err != nil {
+		return err
+	}
+	conns := 1
+	if s.engine.pool == nil {
+		conns = 2
+		db.SetMaxOpenConns(conns)
+		db.SetMaxIdleConns(conns)
+	}
+	for range conns {
+		conn, failed := db.Conn(ctx)
+		if failed != nil {
+			return errors.Join(err, failed)
+		}
+		defer func() { _ = conn.Close() }() // after the last, so that each is another one
+		_, failed = conn.ExecContext(ctx, text)
+		err = errors.Join(err, failed)
+	}
+	return err
+}
+
+// Trials counts how often the database is tried because somebody asks whether it is ready.
+func (s *Store) Trials() (trials func() int64) {
+	var n atomic.Int64
+	_ = s.db.Callback().Create().Before("gorm:create").Register("count trials", func(tx *gorm.DB) {
+		if tx.Statement.Table == (readinessRow{}).TableName() {
+			n.Add(1)
+		}
+	})
+	return n.Load
 }

@@ -45,7 +45,7 @@ func TestManyAtOnceBehindAPooler(t *testing.T) {
 func useStore(t *testing.T, s *store.Store, tenantID, id string) error {
 	t.Helper()
 	ctx := store.WithWall(t.Context(), store.Behind(tenantID, ""))
-	_, _, err := s.RegisterSession(ctx, store.Session{TenantID: tenantID, UserID: "ada", ID: id, ExpiresAt: time.Now().Add(time.Hour)}, store.Actor{})
+	_, _, err := s.RegisterSession(ctx, store.Everywhere(), store.Session{TenantID: tenantID, UserID: "ada", ID: id, ExpiresAt: time.Now().Add(time.Hour)}, store.Actor{})
 	if errors.Is(err, store.ErrTooOld) { // another caller has just ended all of the tenant's
 		return nil
 	} else if err != nil {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -46,9 +47,7 @@ func openPostgres(ctx context.Context, url string, maxConns int) (gorm.Dialector
 		return nil, engine{}, fmt.Errorf("%w: %w", ErrConnect, mapError("connect", err))
 	case pooled:
 		eng.setup = plannerSettings(true)
-		if !strings.Contains(url, "default_query_exec_mode=") {
-			config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
-		}
+		config.ConnConfig.DefaultQueryExecMode = pooledMode(config.ConnConfig.DefaultQueryExecMode, url)
 	default:
 		config.AfterConnect = setUp
 	}
@@ -75,6 +74,17 @@ func behindPooler(ctx context.Context, config *pgx.ConnConfig) (bool, error) {
 	err = conn.QueryRow(ctx, "SELECT pg_backend_pid()", pgx.QueryExecModeSimpleProtocol).Scan(&process)
 	pooled := process != conn.PgConn().PID() || config.DefaultQueryExecMode != pgx.QueryExecModeCacheStatement
 	return pooled, errors.Join(err, conn.Close(ctx))
+}
+
+// pooledMode is how statements are sent behind a pooler: described once for each connection, and then parsed again each time they
+// run, unless the URL asks for what works as well. Named statements do with a pooler that knows them. The modes without a
+// description cannot encode an array of any values, and are asked for to avoid named statements.
+func pooledMode(given pgx.QueryExecMode, url string) pgx.QueryExecMode {
+	named := given == pgx.QueryExecModeCacheStatement && strings.Contains(url, "default_query_exec_mode=")
+	if named || given == pgx.QueryExecModeDescribeExec {
+		return given
+	}
+	return pgx.QueryExecModeCacheDescribe
 }
 
 // plannerSettings are columns that set up the planner for short statements, for the transaction only or for the connection.
@@ -106,16 +116,24 @@ func pgRetryable(err error) bool {
 	return errors.As(err, &pg) && (pg.Code == "40001" || pg.Code == "40P01")
 }
 
-// unreachable reports whether the server was not there, went away, or is not taking statements, as opposed to refusing
-// one: SQLSTATE classes 08 (connection), 53 (resources) and 57P (operator intervention), and what ran again in vain.
-func unreachable(err error) bool {
+// pgUnavailable: SQLSTATE classes 08 (connection), 53 (resources), 57 (operator intervention, a statement that was cancelled
+// too), 58 (the system), what could not be locked in time, a transaction that was idle for too long, a server that is read-only
+// (a standby), and what ran again in vain.
+func pgUnavailable(err error) bool {
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return pgRetryable(err) || strings.HasPrefix(pg.Code, "08") || strings.HasPrefix(pg.Code, "53") || strings.HasPrefix(pg.Code, "57P")
+		return pgRetryable(err) || slices.Contains([]string{"08", "53", "57", "58"}, pg.Code[:min(2, len(pg.Code))]) ||
+			slices.Contains([]string{lockNotAvailable, "25006", "25P03", "25P04"}, pg.Code)
 	}
 	var connect *pgconn.ConnectError
 	var network net.Error
 	return errors.As(err, &connect) || errors.As(err, &network) || errors.Is(err, driver.ErrBadConn) ||
 		errors.Is(err, io.ErrUnexpectedEOF) || pgconn.SafeToRetry(err)
+}
+
+// pgUnwritable reports whether the disk is full or broken, or the server read-only.
+func pgUnwritable(err error) bool {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && slices.Contains([]string{"53100", "58030", "25006"}, pg.Code)
 }
 
 func hasCitus(db *gorm.DB) (bool, error) {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -8,6 +9,8 @@ import (
 
 	"github.com/libtnb/sqlite"
 	"gorm.io/gorm"
+	driver "modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 const sqliteName = "sqlite"
@@ -50,4 +53,34 @@ func prepareFile(path string, mustExist bool) error {
 		return err
 	}
 	return file.Close()
+}
+
+// primaryCode is SQLite's primary result code, 0 for an error that is not SQLite's.
+func primaryCode(err error) int {
+	if failed, ok := errors.AsType[*driver.Error](err); ok {
+		return failed.Code() & 0xff
+	}
+	return sqlite3.SQLITE_OK
+}
+
+// sqliteUnavailable: somebody else has the file, the disk is full or fails, or the statement was interrupted. A file that is
+// damaged is no such case.
+func sqliteUnavailable(err error) bool {
+	switch primaryCode(err) {
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_NOMEM,
+		sqlite3.SQLITE_CANTOPEN:
+		return true
+	default:
+		return sqliteUnwritable(err)
+	}
+}
+
+// sqliteUnwritable reports whether the disk is full or fails, or the file cannot be written. A quota is a failing disk.
+func sqliteUnwritable(err error) bool {
+	switch primaryCode(err) {
+	case sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY:
+		return true
+	default:
+		return false
+	}
 }

@@ -204,7 +204,7 @@ func (s *Store) change(ctx context.Context, operation string, what changing, do 
 			break
 		}
 	}
-	return mapError(operation, err)
+	return s.written(mapError(operation, err))
 }
 
 // queryIn is query inside a transaction.

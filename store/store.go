@@ -69,9 +69,10 @@ type Store struct {
 	// maxTokenLifetime is that of the options.
 	maxTokenLifetime time.Duration
 	// finished is the tenant whose turn it was last to have sessions brought up to date; a string.
-	finished atomic.Value
-	pending  pendingUses
-	untidy   untidy
+	finished  atomic.Value
+	pending   pendingUses
+	untidy    untidy
+	readiness readiness
 	// What is sent to PostgreSQL and needs no transaction of its own.
 	reads, longReads, writes *pipeline
 	// spares are the connections to PostgreSQL that are in use beside those of transactions.
@@ -216,7 +217,7 @@ func (s *Store) write(ctx context.Context, operation string, do func(tx *gorm.DB
 			break
 		}
 	}
-	return mapError(operation, err)
+	return s.written(mapError(operation, err))
 }
 
 func (s *Store) writeOnce(ctx context.Context, do func(tx *gorm.DB) error, options ...*sql.TxOptions) error {

@@ -109,7 +109,7 @@ func (f *faulty) away() {
 		"a list": func() (answer, error) {
 			return f.client.do(f.t.Context(), http.MethodGet, "/api/v1/tenants/acme/sessions", f.client.operator, nil)
 		},
-		"readiness": func() (answer, error) { return f.client.do(f.t.Context(), http.MethodGet, "/readyz", "", nil) },
+		"readiness": func() (answer, error) { return f.ready(http.StatusServiceUnavailable) },
 	} {
 		got, err := ask()
 		if assert.NoError(f.t, err, "%s is not answered inside the deadline", what) {
@@ -119,6 +119,18 @@ func (f *faulty) away() {
 	got, err := f.client.do(f.t.Context(), http.MethodGet, "/healthz", "", nil)
 	require.NoError(f.t, err)
 	assert.Equal(f.t, http.StatusOK, got.status)
+}
+
+// ready waits until that is what readiness is; the answer may be a second old.
+func (f *faulty) ready(status int) (got answer, err error) {
+	f.t.Helper()
+	err = await(f.t.Context(), func() error {
+		if got, err = f.client.do(f.t.Context(), http.MethodGet, "/readyz", "", nil); err == nil && got.status != status {
+			err = fmt.Errorf("readiness is %d", got.status)
+		}
+		return err
+	})
+	return got, err
 }
 
 func (f *faulty) unavailable(what string, got answer) {
@@ -139,6 +151,8 @@ func (f *faulty) recovered() {
 	require.NoError(f.t, err)
 	assert.True(f.t, active, "the session that lives is still active")
 	f.register()
+	_, err = f.ready(http.StatusOK)
+	require.NoError(f.t, err)
 }
 
 func TestPostgresGoesAway(t *testing.T) {
@@ -254,6 +268,9 @@ func TestDiskIsFull(t *testing.T) {
 	}
 	assert.Positive(t, refused, "the disk was full for nobody")
 	f.neverWrong()
+	got, err := f.client.do(t.Context(), http.MethodGet, "/readyz", "", nil)
+	require.NoError(t, err)
+	f.unavailable("readiness", got)
 	require.NoError(t, os.Remove(flag))
 	f.recovered()
 	require.NoError(t, f.server.Check(t.Context()))
