@@ -21,7 +21,7 @@ build: go ## Build ./sessiond
 	CGO_ENABLED=0 go build -o sessiond ./cmd/sessiond
 
 .PHONY: test
-test: go gcc postgres node strace ## Run every test on both engines, with the race detector
+test: go gcc postgres pgbouncer node strace ## Run every test on both engines, with the race detector
 	go test -race -shuffle=on -timeout 20m ./...
 
 .PHONY: bench
@@ -33,7 +33,7 @@ microbench: go ## Run the Go benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
 
 .PHONY: cover
-cover: go gcc postgres node strace ## Run the tests and show what they reach
+cover: go gcc postgres pgbouncer node strace ## Run the tests and show what they reach
 	go test -coverpkg=./... -coverprofile=coverage.out ./...
 	go tool cover -func=coverage.out | tail -1
 
@@ -66,7 +66,7 @@ $(LINT): | go gcc
 	mv $(BIN)/golangci-lint $@
 
 # What the targets need of the machine. Debian's packages are installed when this user may.
-.PHONY: go gcc postgres node strace
+.PHONY: go gcc postgres pgbouncer node strace
 go:
 	@command -v go >/dev/null || { echo "Go is missing: install the version that go.mod names from https://go.dev/dl/"; exit 1; }
 gcc:
@@ -74,6 +74,8 @@ gcc:
 postgres:
 	@[ -n "$$TEST_POSTGRES_URL" ] || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null \
 		|| scripts/install-package postgresql
+pgbouncer:
+	@command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ] || scripts/install-package pgbouncer
 node:
 	@{ command -v node && command -v npm; } >/dev/null || scripts/install-package nodejs npm
 

@@ -3,6 +3,7 @@ package store_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -76,6 +77,64 @@ func useStore(t *testing.T, s *store.Store, tenantID, id string) error {
 		return fmt.Errorf("revoke: %w", err)
 	}
 	return nil
+}
+
+// TestAPoolerIsNoticed: with one in between, the settings of the planner are made for each transaction, and otherwise for each
+// connection.
+func TestAPoolerIsNoticed(t *testing.T) {
+	direct, pooled := storetest.PostgresURL(t), storetest.PooledURL(t)
+	for _, url := range []string{direct, pooled} {
+		s, err := store.Open(t.Context(), url, store.Options{})
+		require.NoError(t, err)
+		_, err = s.Migrate(t.Context())
+		require.NoError(t, errors.Join(err, s.Close()))
+	}
+	const query = "SELECT concat_ws(' ', current_setting('plan_cache_mode'), current_setting('enable_seqscan'), current_setting('TimeZone'))"
+	for name, c := range map[string]struct{ url, outside string }{
+		"direct":               {direct, "force_generic_plan off UTC"},
+		"pooled":               {pooled, "auto on UTC"},
+		"said by the operator": {direct + "&default_query_exec_mode=cache_describe", "auto on UTC"},
+		"only described":       {pooled + "&default_query_exec_mode=describe_exec", "auto on UTC"},
+		"not described":        {pooled + "&default_query_exec_mode=exec", "auto on UTC"},
+		"simple":               {pooled + "&default_query_exec_mode=simple_protocol", "auto on UTC"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, err := store.Open(t.Context(), c.url, store.Options{})
+			require.NoError(t, err)
+			defer func() { require.NoError(t, s.Close()) }()
+			settings, err := s.Texts(t.Context(), query)
+			require.NoError(t, err)
+			assert.Equal(t, []string{c.outside}, settings)
+			sent, err := s.Ask(t.Context(), query)
+			require.NoError(t, err)
+			assert.Equal(t, "force_generic_plan off UTC", sent)
+			require.NoError(t, useStore(t, s, "acme", name))
+		})
+	}
+}
+
+// TestMigratingAtOnceBehindAPooler: of several instances one takes each step, and nobody waits for nobody.
+func TestMigratingAtOnceBehindAPooler(t *testing.T) {
+	url := storetest.PooledURL(t)
+	steps, errs := make([]int, 6), make([]error, 6)
+	var group sync.WaitGroup
+	for i := range steps {
+		group.Go(func() {
+			s, err := store.Open(t.Context(), url, store.Options{MaxConns: 1})
+			if err == nil {
+				var taken []store.Migration
+				taken, err = s.Migrate(t.Context())
+				steps[i] = len(taken)
+				err = errors.Join(err, s.CheckSchema(t.Context()), s.Close())
+			}
+			errs[i] = err
+		})
+	}
+	group.Wait()
+	require.NoError(t, errors.Join(errs...))
+	slices.Sort(steps)
+	assert.Zero(t, steps[4], "one takes them all")
+	assert.Positive(t, steps[5])
 }
 
 // leftBehind are the settings that sessiond makes and that differ from what a new connection has, on PgBouncer's connections to
