@@ -257,8 +257,9 @@ func locksOf(jobs []*job) []int64 {
 }
 
 // beginning is what comes before the jobs of an exchange: the settings of the transaction, the wall of the first, and the locks
-// of all, got before anything is changed. It is a statement of its own because jobs must see what was committed until the locks were got, and takes the locks
-// from an array, unlike addLocks, so that it is the same statement for any number of them. It is nil when nothing is needed.
+// of all, got before anything is changed. It is a statement of its own because jobs must see what was committed until the locks
+// were got, and takes the locks from an array, unlike addLocks, so that it is the same statement for any number of them. It is
+// nil when nothing is needed.
 func (e engine) beginning(first parcel, locks []int64, hurry bool) *statement {
 	st, comma := e.transactionSetup()
 	if first.jobs[0].row != "" && hurry {

@@ -79,8 +79,8 @@ auth_type = trust
 auth_file = %s
 pool_mode = transaction
 default_pool_size = %d
-`, host, port, dir, users, PoolSize), 0o644),
-		os.WriteFile(users, fmt.Appendf(nil, "\"%[1]s\" \"%[1]s\"\n", owner), 0o644), //nolint:gosec // a password of tests
+`, host, port, dir, users, PoolSize), 0o644), //nolint:gosec // another user has to read it
+		os.WriteFile(users, fmt.Appendf(nil, "\"%[1]s\" \"%[1]s\"\n", owner), 0o644), //nolint:gosec // as above
 	)
 	if err != nil {
 		return "", nil, err
