@@ -176,6 +176,30 @@ func testEnded(t *testing.T, newStore Factory) {
 	})
 }
 
+// testClockSetBackTooEarly: as long as not all is recorded, the clock stands still.
+func testClockSetBackTooEarly(t *testing.T, newStore Factory) {
+	t.Helper()
+	f := newFixture(t, newStore)
+	for i := range 9 {
+		f.register(session("acme", "u1", fmt.Sprint("s", i)))
+	}
+	_, err := f.RevokeAllSessions(f.ctx, store.InTenant("acme"), "", tester())
+	require.NoError(t, err)
+	f.clock.Advance(time.Hour)
+	f.register(from(session("globex", "u1", "due"), -time.Hour)) // at the very time of its end
+	f.clock.Advance(-30 * time.Minute)
+	made := func(id string) time.Time {
+		s := session("globex", "u1", id)
+		s.ExpiresAt = Epoch.Add(2 * time.Hour)
+		return f.register(s).CreatedAt
+	}
+	f.sweep(1)
+	assert.Equal(t, Epoch.Add(time.Hour), made("early"), "sessions of a revoked tenant are still to be recorded")
+	f.finishAll()
+	f.sweep(0)
+	assert.Equal(t, Epoch.Add(30*time.Minute), made("late"))
+}
+
 // testPendingEndings is about tenants all of whose sessions ended, and do not all say so yet.
 func testPendingEndings(t *testing.T, newStore Factory) {
 	t.Helper()

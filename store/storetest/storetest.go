@@ -54,7 +54,7 @@ func Run(t *testing.T, newStore Factory, except ...string) {
 		"activity": testActivity, "apps": testApps, "stats": testStats, "schema": testSchema,
 		"limits": testLimits, "coalescing": testCoalescing, "watermarks": testWatermarks, "audit": testAudit,
 		"retention": testRetention, "totals": testTotals, "tenant endings": testTenantEndings, "pending endings": testPendingEndings, "erasure": testErasure, "model": testModel,
-		"wall": testWall, "ended": testEnded, "storable times": testStorableTimes, "pairs": testPairs,
+		"wall": testWall, "ended": testEnded, "clock set back too early": testClockSetBackTooEarly, "storable times": testStorableTimes, "pairs": testPairs,
 		"who assigns partners": testWhoAssignsPartners, "moving partners": testMovePartner, "idempotency": testIdempotency,
 	} {
 		if !slices.Contains(except, name) {

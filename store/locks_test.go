@@ -1,0 +1,85 @@
+package store_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sessiond/sessiond/store"
+	"github.com/sessiond/sessiond/store/storetest"
+)
+
+// TestEndingsWaitForThatOfTheirTenant: who ends all sessions of a tenant reports those that were active at a moment, so nobody
+// else may be ending one of them then.
+func TestEndingsWaitForThatOfTheirTenant(t *testing.T) {
+	url := storetest.PostgresURL(t)
+	s, err := store.Open(t.Context(), url, store.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	_, err = s.Migrate(t.Context())
+	require.NoError(t, err)
+	db, err := pgx.Connect(t.Context(), url)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close(t.Context())) })
+	partner := store.Everywhere().OfPartner("north")
+	for name, end := range map[string]func() ([]string, error){
+		"one": func() ([]string, error) {
+			ended, err := s.RevokeSession(t.Context(), store.InTenant("acme"), "s1", store.Actor{})
+			assert.True(t, ended)
+			return []string{"s1"}, err
+		},
+		"named": func() ([]string, error) {
+			return s.RevokeSessions(t.Context(), store.InTenant("acme"), []string{"s1"}, store.Actor{})
+		},
+		"named, anywhere": func() ([]string, error) {
+			return s.RevokeSessions(t.Context(), store.Everywhere(), []string{"s1"}, store.Actor{})
+		},
+		"a user in the tenant": func() ([]string, error) {
+			return s.RevokeAllSessions(t.Context(), store.InTenant("acme").OfUser("ada"), "", store.Actor{})
+		},
+		"a user": func() ([]string, error) {
+			return s.RevokeAllSessions(t.Context(), store.Everywhere().OfUser("ada"), "", store.Actor{})
+		},
+		"a user of a partner": func() ([]string, error) {
+			return s.RevokeAllSessions(t.Context(), partner.OfUser("ada"), "", store.Actor{})
+		},
+		"a partner": func() ([]string, error) { return s.RevokeAllSessions(t.Context(), partner, "", store.Actor{}) },
+		"the tenant": func() ([]string, error) {
+			return s.RevokeAllSessions(t.Context(), store.InTenant("acme"), "", store.Actor{})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := db.Exec(t.Context(), "DELETE FROM sessions")
+			require.NoError(t, err)
+			now := time.Now()
+			require.NoError(t, s.ImportSessions(t.Context(), store.Import{
+				Tenants:  []store.Tenant{{TenantID: "acme", PartnerID: new("north"), CreatedAt: now}},
+				Sessions: []store.Session{{TenantID: "acme", ID: "s1", UserID: "ada", PartnerID: new("north"), CreatedAt: now, ExpiresAt: now.Add(time.Hour)}},
+			}))
+			held, err := db.Begin(t.Context())
+			require.NoError(t, err)
+			_, err = held.Exec(t.Context(), "SELECT pg_advisory_xact_lock($1)", store.WatermarkKey("acme"))
+			require.NoError(t, err)
+			ended := make(chan []string, 1)
+			go func() {
+				ids, err := end()
+				assert.NoError(t, err)
+				ended <- ids
+			}()
+			waiting := func() bool {
+				n := 0
+				err := held.QueryRow(t.Context(), `SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+					AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+					AND (classid::bigint << 32 | objid::bigint) = $1`, store.WatermarkKey("acme")).Scan(&n)
+				return err == nil && n > 0
+			}
+			require.Eventually(t, waiting, 20*time.Second, time.Millisecond)
+			assert.Empty(t, ended)
+			require.NoError(t, held.Rollback(t.Context()))
+			assert.Equal(t, []string{"s1"}, <-ended)
+		})
+	}
+}
