@@ -54,7 +54,7 @@ func provocationOf(l *logoutFixture, operation *openapi3.Operation, status strin
 	case "404":
 		p.sessionID = "nothing"
 		if operation.Responses.Status(http.StatusNotFound).Ref == "#/components/responses/UnknownPath" {
-			p.tenantID, p.token = "ac%2Fme", l.fixture.tenant("ac/me")
+			p.tenantID, p.token = "ac%2Fme", l.tenant("ac/me")
 		}
 	case "409":
 		p.ended = true

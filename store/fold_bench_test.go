@@ -28,15 +28,15 @@ func imports() map[string]func(i int) store.Session {
 }
 
 // importSessions imports the sessions from one number to another.
-func importSessions(t testing.TB, s *store.Store, session func(i int) store.Session, from, to int) {
-	t.Helper()
+func importSessions(tb testing.TB, s *store.Store, session func(i int) store.Session, from, to int) {
+	tb.Helper()
 	for from < to {
 		var rows store.Import
 		for range min(5000, to-from) {
 			rows.Sessions = append(rows.Sessions, session(from))
 			from++
 		}
-		require.NoError(t, s.ImportSessions(t.Context(), rows))
+		require.NoError(tb, s.ImportSessions(tb.Context(), rows))
 	}
 }
 

@@ -94,14 +94,17 @@ func pooledMode(given pgx.QueryExecMode, url string) pgx.QueryExecMode {
 //
 // These are no parameters of the connection because connection poolers refuse those that they do not know.
 func plannerSettings(transaction bool) string {
-	columns := ""
+	var columns []string
 	for _, setting := range [][2]string{
-		{"plan_cache_mode", "force_generic_plan"}, {"max_parallel_workers_per_gather", "0"}, {"jit", "off"},
-		{"enable_seqscan", "off"}, {"enable_bitmapscan", "off"},
+		{"plan_cache_mode", "force_generic_plan"},
+		{"max_parallel_workers_per_gather", "0"},
+		{"jit", "off"},
+		{"enable_seqscan", "off"},
+		{"enable_bitmapscan", "off"},
 	} {
-		columns += fmt.Sprintf("set_config('%s', '%s', %t), ", setting[0], setting[1], transaction)
+		columns = append(columns, fmt.Sprintf("set_config('%s', '%s', %t)", setting[0], setting[1], transaction))
 	}
-	return strings.TrimSuffix(columns, ", ")
+	return strings.Join(columns, ", ")
 }
 
 // setUp makes the settings of a connection that no pooler gives to others.

@@ -13,7 +13,7 @@ import (
 func eraseCommand() *cobra.Command {
 	var db database
 	var tenantID, userID string
-	var maxTokenLifetime = store.DefaultMaxTokenLifetime
+	maxTokenLifetime := store.DefaultMaxTokenLifetime
 	cmd := &cobra.Command{
 		Use:   "erase",
 		Short: "End a user's sessions in a tenant, delete all that is known of the user there, and leave a receipt in the audit trail",

@@ -41,7 +41,7 @@ func (e usageError) Unwrap() error { return e.error }
 // run is the whole program, for main and for tests: it ends when the command does or the context is done. The variables are
 // all those of the environment, as os.Environ has them.
 func run(ctx context.Context, args []string, getenv environment, stdout, stderr io.Writer, variables ...string) error {
-	root := rootCommand(getenv, variables...)
+	root := rootCommand(getenv, variables...) //nolint:contextcheck // cobra hands the context on
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -74,8 +74,8 @@ func rootCommand(getenv environment, variables ...string) *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
 	})
-	root.AddCommand(serveCommand(), migrateCommand(), tokenCommand(), demoCommand(), auditCommand(), checkCommand(), eraseCommand(), tenantCommand(), versionCommand()) //nolint:contextcheck // cobra hands the context on
-	root.AddCommand(sessionsCommand(getenv), referenceCommand())                                                                                                        //nolint:contextcheck // as above
+	root.AddCommand(serveCommand(), migrateCommand(), tokenCommand(), demoCommand(), auditCommand(), checkCommand(), eraseCommand(), tenantCommand(), versionCommand())
+	root.AddCommand(sessionsCommand(getenv), referenceCommand())
 	return root
 }
 

@@ -90,7 +90,7 @@ func (s *serving) run(ctx context.Context, cmd *cobra.Command) (err error) {
 	again := openReloads()
 	opened.add(again.close)
 	collectLess()
-	config, keys, dev, err := s.trust.open()
+	config, keys, dev, err := s.open()
 	if err != nil {
 		return err
 	}

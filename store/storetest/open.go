@@ -16,9 +16,9 @@ func SQLite(t *testing.T, options store.Options) *store.Store {
 }
 
 // SQLiteURL names a file of the test's own that does not exist yet.
-func SQLiteURL(t testing.TB) string {
-	t.Helper()
-	return "sqlite://" + filepath.Join(t.TempDir(), "sessiond.db")
+func SQLiteURL(tb testing.TB) string {
+	tb.Helper()
+	return "sqlite://" + filepath.Join(tb.TempDir(), "sessiond.db")
 }
 
 // Postgres makes a fresh store in a database of the test's own; see Main.

@@ -69,8 +69,7 @@ func startPgBouncer(serverURL *url.URL) (dir string, stop func() error, err erro
 	host := cmp.Or(serverURL.Query().Get("host"), serverURL.Hostname())
 	port := cmp.Or(serverURL.Query().Get("port"), serverURL.Port(), "5432")
 	config, users := filepath.Join(dir, "pgbouncer.ini"), filepath.Join(dir, "users.txt")
-	err = errors.Join(
-		os.WriteFile(config, fmt.Appendf(nil, `[databases]
+	settings := fmt.Appendf(nil, `[databases]
 * = host=%s port=%s
 [pgbouncer]
 listen_port = 5432
@@ -79,7 +78,9 @@ auth_type = trust
 auth_file = %s
 pool_mode = transaction
 default_pool_size = %d
-`, host, port, dir, users, PoolSize), 0o644), //nolint:gosec // another user has to read it
+`, host, port, dir, users, PoolSize)
+	err = errors.Join(
+		os.WriteFile(config, settings, 0o644),                                        //nolint:gosec // another user has to read it
 		os.WriteFile(users, fmt.Appendf(nil, "\"%[1]s\" \"%[1]s\"\n", owner), 0o644), //nolint:gosec // as above
 	)
 	if err != nil {

@@ -51,19 +51,19 @@ func Main(m *testing.M) int {
 
 // PostgresURL makes an empty database on a real PostgreSQL and drops it after the test. The server is the one that
 // TEST_POSTGRES_URL names or, without that, one started from this machine's own binaries; missing binaries fail the test.
-func PostgresURL(t testing.TB) string {
-	t.Helper()
-	fresh := *PostgresServer(t)
+func PostgresURL(tb testing.TB) string {
+	tb.Helper()
+	fresh := *PostgresServer(tb)
 	name := fmt.Sprintf("test_%d_%d", os.Getpid(), server.count.Add(1))
-	admin(t.Context(), t, "CREATE DATABASE "+name+" OWNER "+owner)
-	t.Cleanup(func() { admin(context.WithoutCancel(t.Context()), t, "DROP DATABASE "+name+" WITH (FORCE)") })
+	admin(tb.Context(), tb, "CREATE DATABASE "+name+" OWNER "+owner)
+	tb.Cleanup(func() { admin(context.WithoutCancel(tb.Context()), tb, "DROP DATABASE "+name+" WITH (FORCE)") })
 	fresh.User, fresh.Path = server.owner, "/"+name
 	return fresh.String()
 }
 
 // PostgresServer is the server of PostgresURL, for its superuser.
-func PostgresServer(t testing.TB) *url.URL {
-	t.Helper()
+func PostgresServer(tb testing.TB) *url.URL {
+	tb.Helper()
 	server.once.Do(func() {
 		if given := os.Getenv("TEST_POSTGRES_URL"); given != "" {
 			server.url, server.err = url.Parse(given)
@@ -74,7 +74,7 @@ func PostgresServer(t testing.TB) *url.URL {
 			server.owner, server.err = MakeOwner(server.url)
 		}
 	})
-	require.NoError(t, server.err)
+	require.NoError(tb, server.err)
 	return server.url
 }
 
@@ -93,12 +93,12 @@ func MakeOwner(serverURL *url.URL) (*url.Userinfo, error) {
 	return url.UserPassword(owner, owner), errors.Join(err, db.Close())
 }
 
-func admin(ctx context.Context, t testing.TB, statement string) {
-	t.Helper()
+func admin(ctx context.Context, tb testing.TB, statement string) {
+	tb.Helper()
 	db, err := sql.Open("pgx", server.url.String())
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	_, err = db.ExecContext(ctx, statement)
-	require.NoError(t, errors.Join(err, db.Close()))
+	require.NoError(tb, errors.Join(err, db.Close()))
 }
 
 // StartPostgres makes and starts a throw-away server that listens on a socket in a directory of its own. It takes

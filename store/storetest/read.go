@@ -63,8 +63,17 @@ func testGet(t *testing.T, newStore Factory) {
 			tenant, user string
 			known        bool
 		}{
-			{"t/1", "", true}, {"t/1", "a/b", true}, {"t", "", true}, {"t", "b", true},
-			{"t/1", "b", false}, {"t", "a/b", false}, {"t/1", "a", false}, {"1", "", false}, {"t/", "", false}, {"T/1", "", false}, {"", "a/b", false},
+			{"t/1", "", true},
+			{"t/1", "a/b", true},
+			{"t", "", true},
+			{"t", "b", true},
+			{"t/1", "b", false},
+			{"t", "a/b", false},
+			{"t/1", "a", false},
+			{"1", "", false},
+			{"t/", "", false},
+			{"T/1", "", false},
+			{"", "a/b", false},
 		} {
 			known, err := f.Registered(f.ctx, c.tenant, c.user)
 			require.NoError(t, err)
