@@ -25,6 +25,7 @@ type Config struct {
 	// Shape is of PostgreSQL's databases, SQLite of SQLite's; no sessions leave SQLite out.
 	Shape, SQLite Shape
 	Flat          Flat
+	Fairness      Fairness
 	// Concurrency is how many requests are under way at a time.
 	Concurrency int
 	// A round takes Round or, when it is not 0, Requests requests; each server has Rounds of them for each operation.
@@ -45,7 +46,8 @@ type Config struct {
 func Smoke() Config {
 	return Config{
 		Shape: Shape{3000, 10, 900}, SQLite: Shape{800, 6, 300}, Concurrency: 4, Requests: 40, Rounds: 1,
-		Flat: Flat{Sizes: []int{300, 600, 1200}, Smallest: 2, RevokeAll: 500}, Progress: io.Discard,
+		Flat: Flat{Sizes: []int{300, 600, 1200}, Smallest: 2, RevokeAll: 500}, Fairness: Fairness{Tenant: 60, User: 300, Revoked: 60},
+		Progress: io.Discard,
 	}
 }
 

@@ -76,6 +76,20 @@ func TestSmokeFlat(t *testing.T) {
 	require.Contains(t, table.String(), "sessions answered 200 with")
 }
 
+// TestSmokeFairness has a tenant misbehave in every way, on both engines.
+func TestSmokeFairness(t *testing.T) {
+	config := smoke(t)
+	var table strings.Builder
+	require.NoError(t, bench.RunFairness(t.Context(), config, &table))
+	for _, server := range []string{"PostgreSQL", "SQLite"} {
+		for _, misdeed := range []string{"far pages of one user's sessions", "statistics", "registrations", "revoke-all and registrations"} {
+			for _, operation := range []string{"introspect", "get", "tenant list"} {
+				require.Regexp(t, `(?m)^\| `+server+` \| `+misdeed+` \| `+operation+` (\| [0-9]+\.[0-9]+ ){5}\| [0-9.e+]+ \|$`, table.String())
+			}
+		}
+	}
+}
+
 func TestOnlyNamesAnUnknownOperation(t *testing.T) {
 	config := smoke(t)
 	config.Only = []string{"fly"}

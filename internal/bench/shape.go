@@ -29,6 +29,8 @@ const (
 type tenant struct {
 	id, partner string
 	size, heavy int
+	// ofOneUser is how many of the sessions are one user's.
+	ofOneUser int
 	// class is nil for a tenant that no request is about.
 	class  *class
 	people []*person
@@ -50,6 +52,9 @@ func (s Shape) tenants() []*tenant {
 	}
 	return append(all, newTenant(others, s.Tenants, s.Largest))
 }
+
+// oneUser has ofOneUser sessions.
+func (t *tenant) oneUser() string { return t.id + "-one" }
 
 // newTenant makes the tenant with that number of so many. Neighbours in size belong to different partners.
 func newTenant(number, of, size int) *tenant {
@@ -107,6 +112,8 @@ func (m *maker) next() (store.Session, []store.App, bool) {
 	if heavy := number < owner.heavy*heavySessions; heavy {
 		session.UserID = fmt.Sprintf("%s-h%d", owner.id, number%owner.heavy)
 		owner.class.addHeavy(owner, session)
+	} else if number < owner.heavy*heavySessions+owner.ofOneUser {
+		session.UserID = owner.oneUser()
 	} else {
 		session.UserID = fmt.Sprintf("%s-u%d", owner.id, m.random.IntN(1+owner.size/3))
 		m.perhapsEnd(&session)

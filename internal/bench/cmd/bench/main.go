@@ -39,6 +39,10 @@ func run(ctx context.Context) error {
 	flat := flag.Bool("flat", false, "measure tenants of different sizes against each other, without the floor")
 	sizes := flag.String("flat-sizes", "300,200000,2000000", "with --flat: sessions of the tenants, smallest first")
 	flag.IntVar(&c.Flat.RevokeAll, "flat-revoke", 200_000, "with --flat: sessions of the tenant that is revoked all at once")
+	fairness := flag.Bool("fairness", false, "measure tenants while another one misbehaves")
+	flag.IntVar(&c.Fairness.Tenant, "fairness-tenant", 2000, "with --fairness: sessions of each tenant")
+	flag.IntVar(&c.Fairness.User, "fairness-user", 100_000, "with --fairness: sessions of the user whose pages are listed")
+	flag.IntVar(&c.Fairness.Revoked, "fairness-revoked", 20_000, "with --fairness: sessions of the tenants that are revoked all at once")
 	smoke := flag.Bool("smoke", false, "run everything once on few sessions, to see that it runs")
 	flag.Parse()
 	if *smoke {
@@ -60,8 +64,12 @@ func run(ctx context.Context) error {
 	if *only != "" {
 		c.Only = strings.Split(*only, ",")
 	}
-	if *flat {
+	switch {
+	case *fairness:
+		return bench.RunFairness(ctx, c, os.Stdout)
+	case *flat:
 		return bench.RunFlat(ctx, c, os.Stdout)
+	default:
+		return bench.Run(ctx, c, os.Stdout)
 	}
-	return bench.Run(ctx, c, os.Stdout)
 }
