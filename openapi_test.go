@@ -29,7 +29,7 @@ func additions() map[string]string {
 		`/components/(responses|headers)`: "the errors and headers that operations share",
 		operation + `/tags`:               "the group of the operation",
 		operation + `/responses/(400|401|403|404|409|413|429|500|503)`:                                  "the other statuses that the server sends",
-		operation + `/responses/(200|204|422)/headers`:                                                  "X-Request-ID",
+		operation + `/responses/(200|204|422)/headers`:                                                  "X-Request-ID, X-Has-More",
 		operation + `/(requestBody|responses/200)/content/application/json/example`:                     "examples",
 		`/components/schemas/SessionRevokeRequest/properties/session_ids/anyOf/0/maxItems`:              "what one request may name is bounded",
 		operation + `/(requestBody|responses/200)/content/application/json/schema/additionalProperties`: "generators take an object without members for an empty one",

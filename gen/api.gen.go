@@ -653,6 +653,9 @@ type ClientInterface interface {
 	// The answer is `{"data": [SessionListItem, ...], "meta": MetaResponse}`, newest first. `is_current` marks the session
 	// that the token's `sid` names. Needs a user's token; a token with `tenant_id` sees that tenant only.
 	//
+	// There are no pages: of a user with more than 1,000 active sessions these are the newest 1,000, and the header
+	// `X-Has-More: true` says that there are more.
+	//
 	// Corresponds with GET /api/v1/me/sessions (the `ListMySessions` operationId).
 	ListMySessions(ctx context.Context, params *ListMySessionsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
@@ -1105,6 +1108,9 @@ func (c *Client) RecordSessionApp(ctx context.Context, sessionId string, applica
 //
 // The answer is `{"data": [SessionListItem, ...], "meta": MetaResponse}`, newest first. `is_current` marks the session
 // that the token's `sid` names. Needs a user's token; a token with `tenant_id` sees that tenant only.
+//
+// There are no pages: of a user with more than 1,000 active sessions these are the newest 1,000, and the header
+// `X-Has-More: true` says that there are more.
 //
 // Corresponds with GET /api/v1/me/sessions (the `ListMySessions` operationId).
 func (c *Client) ListMySessions(ctx context.Context, params *ListMySessionsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2665,6 +2671,9 @@ type ClientWithResponsesInterface interface {
 	// The answer is `{"data": [SessionListItem, ...], "meta": MetaResponse}`, newest first. `is_current` marks the session
 	// that the token's `sid` names. Needs a user's token; a token with `tenant_id` sees that tenant only.
 	//
+	// There are no pages: of a user with more than 1,000 active sessions these are the newest 1,000, and the header
+	// `X-Has-More: true` says that there are more.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/v1/me/sessions (the `ListMySessions` operationId).
@@ -4021,6 +4030,7 @@ func (r RecordSessionAppResponse) ContentType() string {
 
 // ListMySessionsResponse200Headers the declared response headers of an HTTP 200 response for ListMySessions
 type ListMySessionsResponse200Headers struct {
+	XHasMore   *string
 	XRequestID *string
 }
 
@@ -6037,6 +6047,9 @@ func (c *ClientWithResponses) RecordSessionAppWithResponse(ctx context.Context, 
 // The answer is `{"data": [SessionListItem, ...], "meta": MetaResponse}`, newest first. `is_current` marks the session
 // that the token's `sid` names. Needs a user's token; a token with `tenant_id` sees that tenant only.
 //
+// There are no pages: of a user with more than 1,000 active sessions these are the newest 1,000, and the header
+// `X-Has-More: true` says that there are more.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /api/v1/me/sessions (the `ListMySessions` operationId).
@@ -7836,6 +7849,13 @@ func ParseListMySessionsResponse(rsp *http.Response) (*ListMySessionsResponse, e
 	switch {
 	case rsp.StatusCode == 200:
 		var headers ListMySessionsResponse200Headers
+		if values := rsp.Header.Values("X-Has-More"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Has-More", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XHasMore = &value
+		}
 		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -12084,6 +12104,7 @@ type ListMySessionsResponseObject interface {
 }
 
 type ListMySessions200ResponseHeaders struct {
+	XHasMore   *string
 	XRequestID *string
 }
 
@@ -12099,6 +12120,9 @@ func (response ListMySessions200JSONResponse) VisitListMySessionsResponse(w http
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XHasMore != nil {
+		w.Header().Set("X-Has-More", fmt.Sprint(*response.Headers.XHasMore))
+	}
 	if response.Headers.XRequestID != nil {
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
@@ -14827,141 +14851,144 @@ func (sh *strictHandler) IntrospectToken(ctx echo.Context) error {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H3rcts4k+irdPHs1tguSpZkx47lH+d4nMm33k0mqcTZbE3ktSCyJWFNAfwI0I425Xc/hQZ4FSXLl8w4",
-	"E/1JLJIAGo1G39Dd+OYFchZLgUIrr//NmyILMaE/P+A/U1T67JX5EaIKEh5rLoXX986nCIl9/YsCHvaB",
-	"awXD/2q5Nq2zV0O4maIAPWUauIIuaAnd3ku45oqPIoSTj6dnZxBMWcICjYnygcE4QTUFKRCknmJywxW2",
-	"Pd9TwRRnzECh5zF6fU/phIuJd3vrex9QJ/OTscZkEcqPGEgRKjPyDeMaRjiWCYKeIgj8qkEn88buudA4",
-	"wYT6//z580mqpyg0D5jGxUE+vD6Fg8MXHR8UBuYZ7K2G+db3ElSxFAoJzb+y0GHN/Aqk0CjoTxbHkRmU",
-	"S7H7P8oM9s3Dr2wWRw4MzXhkFyNBuGEKmABMEplAzBLFxYSmOpLh3LstQ/QvCY69vvd/doul37Vv1e5v",
-	"pr2FcnHJTVcQMCGkQSaEGMgQQ88vU02ZBpYN5j7fLSiMBjyVYhzx4BF4AIVKmTWYMgUoQgzbTzR1pZlG",
-	"kGNCaTaKTECjYEJDKFGBQQuLInkDXD8ZUl7LZMTDEMUjsKLlFQqIWHClLPyBjBHGBvwpVyBjTKijp0IW",
-	"jfeLsuOoCppWIOnz58+t+l5bhaj61rz1H4PnM6ExESz6iMk1JnZ6D8N41hPYrsCh6tGYPRGQCvwaY6Ax",
-	"hDFLI31MyxnJCRG84cEBSxVCKkJM6J3j0sCfbpv+LvVrmYrwgej56DaPIYSx6ecpqO53CSoNpvnOzGk7",
-	"YFGEyZPN/T2bR5KF51K+YckEH7EniZdyBZHpxwDLBHQ7+y9fHB7AaK5RtZ+SadcHgrf81ydDiqFzHuAn",
-	"wa4Zj9gowkdxcOrMQKxxFsuEJTyaQ1p0/lSICZlmI6awJNESZMEUQ+ACNJ9hFUOkarRyXWM1gnKt5HFc",
-	"6VzKt0zM3VP1ULxKCTMm5hk3eDLasrvLNxzeMB8Whgkqo8qpKwUzo2zJsbZaoHCSk1giCQD116P3k2Cp",
-	"nsqE/y8+lJ2dwDWLeAgjZInZXiRquSJU8wSfirvZQaj3HN0Lys5zkqefxJWQN+I909MHYvZ3qcEKmqch",
-	"Vh4SphioiKmp2eNc+8BEaCgzIY4jnBhx6opMIFVPJj3yWVA3JzH/4MyASycS89/mfZwYtUxzayQYXnXX",
-	"5Gu9GKzN8O5mb1GzvI3vfW1NZMvYLC11xeOWJAyyqBVLYxYlXl8nKZrP5IwbBq3nXn/MIoXWsLFE7/W/",
-	"WJAvfE9zbRa2POEvNVAvPD8zk+TofzDQBvZGBF3LK3wqNJX7+iGQVQb4TpSFPNCXSieXlydifrkCVywM",
-	"uQX7fem9BTwD55X5tmHA54oyM/kvSic+nIj5RSOufmXBVTBlQmD0Rk5kqktGeJV3vItRnL2CUykEBhpM",
-	"w9apbQm2KXTbJfu/137R9vwatiP68JIYeLM/xX6RsXgG//75HBSfCAxhNCfhyUPDm/Uc4kRe8xATM0w2",
-	"fQfJOQ3gN3hKyrirQFPC4VKkNCAwN5GWqJxyDHiNydy5JEaphv1ebxEzGb+vd/R5yjTcoNBwk0gxMUqF",
-	"4d1o5EiA5am/sj3cNWk3UGm6dgoNc/u38/P3/2kkLkmpfKbLADeEqu7aB/X+bpdPgCUJmz92r2SdN82l",
-	"YcpnQidSxZaGl+6FD69P4fDgoFem9u7imq4gcxYEqJTTk7SESMorYLq8nkto2LfdXprHl1PulAkxfzf2",
-	"+l8W/Gx+/kSkUeTdXiyY00GAsbGkjQZg9H+BGGLYBymieQVMBSxBIHUGjKawACucz2OEfzMg1YluYYs1",
-	"4vnu9XD8c60F6bXhtUyAZUh2Llgzx4mUIXD6Ofw28Fig+TUOvD5YshlmyJhyMQGMrP+1ura2TdN+RaNH",
-	"EafKtWCrtppO6wqrgcZ56Eo83Pado2MkZYRMrLsVbn2PpWFlRy7SUDZUGj5ww936XhBxFPqS01hZj6f0",
-	"EM7CBdJdv2P8Gi/3YysuAoTu0WHH4GwskxnT1l19sF9C4m9f4wKCzJe9Pgic6UeDcMb0o0BQqozYM6Ue",
-	"gdKYJVpgUlus9/bp41aL/JvlXj/Sg0d0WAXyI38UdOmo0lk6ekRn1iKqIfHcmkmPwmHB0ys952z1wV3X",
-	"GLFjW8s5ca6hLrDiiga7sDXMW6OLAhdBlIbWe3Ty/gzyU55FHur8MA6d95FhGfBOcljcNygA5ssZKs1m",
-	"xFDynRoyjS3n28qRnX/5QFzfpYLUTIAFBL9nEy6YxrBu8L3hSp9pnK0wX9bSvWrdVXSvimljBcGfbdkY",
-	"JkUY4NYbsmrQ9/mXZniv0Sqq9FcimgU8f6kh5mLF6mQjLmyA4j3M3F5YpPiYTbDKfye4KCIMJjC5XPgY",
-	"E1jaQEvNostC4OccRLMIzujx8mZmpIZm7+mx33QgXEZ2bGHKQa4CUx1jcRkyhDag3C0LqUPc0Ekd5yeQ",
-	"KjqOZJlS1YaTkTGOYIazESYKImTXCDdO+bPaayqMdTexSld1gfBrzBNUl6ymVjdzjnvq2ud05H5jFL7a",
-	"GWq7qrgYEOCEcMDjS+dPXgIQj6+ZmGff3B+oz+T1K5/ncmXQGsI4kTMQ8qYM3FkMJ26oW99LFSaXbIJ1",
-	"I2TGvr5BMdFTr9/r7L80G1FrTMxw//3lvweDr53Oxc6/PBCDNJ5V51OFyujxNSA/KUzghMAq8986Oa2g",
-	"uDg+IcunQQXkYhIhuSRaBldCS2ACSt7cJlvB9IXh96GqzzbABMswUByEO8Y5NuixYSiM9kbV1LCgOWor",
-	"dXEp2IzYT3kxX7zwvRkX2e/uipXN/VEFUL+zpgnWNZQ6CBeLK5gvz8olPBNj2cAzSgBlC2N0FVbeiyvX",
-	"b6UWUUZog+1enl1ViyzD1aBKLlmcJ0Ez6dcLvfuVeTeuAmF4+RrkikaDIWVZTcSVBiMnGpAex5eBTIUz",
-	"w+ig3+t3KpQFp/TBQ22sJVpIkKDRDtZZ7VP76ZLFDvGaB5hr9Q9RcF9RF9YEsIZxSTytBK0kRhpAq9Je",
-	"M70tEz3rQ1+VFlxdBmmSYG1JCe2lNgpO3VcPdYAsWdeIKX3JHPd/Kl6cO56Z0pCJFsdNl4nH9XstSzLX",
-	"H86cu/XB/f02s27WRiTRGFXqoEZNJFJjKcRGsvYV8qmgorovKtutYY0qNL/IhHIWs5wLfcAJVzrJzYq6",
-	"CpmpPVpCQp9iAkxDJCe8QRZUmcP3EuUGXdmxBxe+VcW6R4cdA+WYXyPMuEg1qlxJWynlS2xqgYksgSDD",
-	"CopQwWgOXCuMxsfAxgY/wwINQ3t4zG2zObIEjo6OjmDr0/nptkEkxWYxjUpXnGUP5VnNWuY9FJMHqJzZ",
-	"SdMvCoz9kCvKIWwNFQ+H2z6kgv8zzeN2Wjc8xGOYsRCzY6ssoqe8RHBCnZAuKyTETE8HImACjAC24RNj",
-	"UsVvuJ7Cfq/Xp7Bg+hVIoRMZVWKHh+2h+ac9zA/0QeFkZixna3BwBSfvz9w0zHBqIIYJHam2WBSZ1koz",
-	"rawHfGjIUA3bA1G2AMLvZJY0C42q37Jx8bu9l9918Z2PlFaJ3PrW3zfCSIqJAi3bcKZhxuYwQohwrEGm",
-	"2qxzgu6QgczONvwuG1dNSG1WzqB8IOyPdg3pJT9t3QvZEHdKr+mk0B3cWHLSZpMO88bDdQCCHB7PfyjO",
-	"73ST/lWWpBFsLZKuYENVMquceP8xDEuCagiBnGX8lutl5qabSchVHLF5rqYvZ1oPn09l+Fd2QKv7r1AV",
-	"SsPv9TpPNrxVKarqwyK+zcsFstRTnBFhqnT0KJJ8gHG6rmZTKDXF1rtDMaloHauUk2UO9cxEsufrKvej",
-	"36WSbOyVjb3yQHslkkGuJT8EfW+y9re+p5S8ZHGsKqj7cuHf66QiczGUnXhKwonp9wnDRL6TpbZcCDyG",
-	"ua+awd/ONswp8pFm4qpjt1pg4bKQH3fSSFai+TKzAlTTIUKAsW5kHtWAwt/ow+X8g5BoBrtkUbSKCVng",
-	"4SSKGjtxoF7ysMYalweIzNhXe2rU73Y6nc7C0eByOsoE11momtzvVTzfvR5LQ37cG0pyySwyg61lXniL",
-	"ybBwKlaRFy5zJi7i7+6wmjIO6qir7YwqWNWxLpZibzk53xmwF8mgMok1eEWOiovbBm7fcGysJmUEv0Wl",
-	"KueWJYTVIh4I5uaIh8XozcCzQ7kvS9i6M9KPFjVIE67nH43Msaix2QsnqQ3Wt79eZ3L23z+few3JaJVI",
-	"Pmc/BFKM+SRNMASuVIoJbH14fQpHnYOX2204jRifqb7VeP2yRebDsLB3yRh3/wUyxmGeUEu7m4ArJjbV",
-	"OrYh/7z52AN2XNc7FHi2Y0dVOz6wzKKl52Tz01NyQtGzjNXtHBfHJPTGTHandHKgdvLkIT1NZDqZDgTX",
-	"MJqDqp6bbQ0zBWG43YaT8tnjzo4NUtnZgZspj8hwzULlRojC8d/Qh2HB84empfNBjVOdJjgQNt7OvLjh",
-	"eupeRnzGrTfE/OcmvsXDCCnXafu4SLp2jXd2KEBvZ6cNxojZcWx9p8h/HQMrMgwtUqRAF3GoVZ4ISssJ",
-	"gVl+sn1UeyAG4l2Wd6psCxRhLltAsyuk3pnK8/kQWBpyDTphPMom7QxYSj4nd84HajKErd6LFyVTatvM",
-	"QioLncGRusHEepRKbj+axNxGJjoYBAzPQpzFUqMI5q3/wPnQBy1ln4KRgU0YF6V+jGl3hfPc+2V+2zyp",
-	"bBYDQQ/zEd0i9fZhKlNj82Ug5JGYlEplVrUM9U3mlhnzRGkaw8LtA4uUtP42SstyjZiCSCpNuKfo6jxx",
-	"CJRmc/d3Pw8cvSF02bWjVaMEc/t9QbW5p27KNF5jnuvLtW1UeOR46FLtBoJy7azLGUOLQrKPIykmNtC7",
-	"wlay4QImIOLXSFOwLkQ6wIyZnhpYYkwCFLqFgjLT+zDcpf0x/Nfea8NO/jX79WJIriuusiR2kCKwKDZK",
-	"OUso6l6TD9P8nzksCfFsIEopRJkTk4LeKQ03w7iZGeEstblQBGYf9jv7lMK11znMaiSgnQG5nB1Z0wg0",
-	"z98oij6zgiFgScKxXm2hDRTFRZHKn85PfTBsd29v78iCPPxj6APTMJNKw4wHiVQ2otOwoNIODqYYXJHr",
-	"fSBsbngSkuvCLaEltRlXY57veDvZvp3C1n5nf9uHGeqpDM2vF9u+3a+Gji3atvY6h+YprfDWfqe77VvX",
-	"Bwv0QGzt93rbvlnKGbervrXf2dv2cyKgIaoeZKI7/GroyUYb51yo8FWCkjOkRcJIIUxQ5/sz4wZt2O/1",
-	"HKnb3IVspgKG1h0xPHZviFm63AYXTW2/GHh9GHiDtNPZC7JsBfqFA+/WeTdVOpuxZE7aDZp9Zrqon3pY",
-	"P6qdjREIwRSsjWCXA4kdzHO0MF3QsGE0EykrsdUfM3Zz8v7M871rTJQVkJ12t90xKomMUbCYe31vjx6R",
-	"G2lK+sEui/nudXeXhTMudjPOtWteTbDBaHjDlQYrzap8DsY80mjUGqLt85x+aNvA8O5QwKEPAm8MvVpi",
-	"3KoeyWizo4akPRiQUIRcTLbb8JrGVQMRyNmIZ2cJJ7+/OiauZuw9sPqWheSaRamjoRnTwdTWdzDcuA3D",
-	"UpgXcRT8ygKXS2iY0cTsZ2XpyywTV4bC3CARdyz4d8RQwZBQ2s+Q1E+QhcNjt2ud4lJ768Qz6VqGYrQs",
-	"eedVxjMz2ev6sISXl3o4C72+Z0DJyIJWO2Ez1JTnaEwks5D/TDGZe75nTfks4q3Ixsztsi65IPksndHf",
-	"d8T5GRW7sf8ilK5hjF6HzDM3iLHNGodcHi24bNjCPi9GfbAn4SxcPlDZi/q4oYpDBRqsuv0ssRvhlZ3h",
-	"bBntIKMQLrLn256/ZJ3zw6eHAvoIiJoOf3KMWn2vADXL4M5Msseh9aTS2615VanW0+t07pnOTHHKXyph",
-	"Pd1qqI3X6/QOWp1uq/vivPOy3+n0O50/ah6hvsHnlZZx1eFTtO31Km252d+d7tHR6DDotV50x53WIdsb",
-	"tV6OD7DVGx2FB/tBh3UPseqTMv3ttTvtbnevfehVPcHWg7Pom62Af9TvHfX3u+3eiz+qDq6+91b+L48i",
-	"tvui3YGt/+p2j+ENF+lX+Pry4PJg/xiS6353v9PubMM/MLiSu71Ot9Ppdrrwmic4ll936a1X9fh5LGT/",
-	"z6G7HchZydnW99LW/mG3S+ubxXOXI+8dfnC/dRB0w9Zh8AJbR+zFYasT7rO9oDt+ib2uV4mkr811z6J7",
-	"IYDbBjB3y9HMhndVQpW7tRjk7m05zb0hh/1jSgb3OI2g5AZ5mhIe+53ushY5+e9WqiVQo727GxX1i0yL",
-	"Xm+N3bNern9TXmMD1opPIPOIPBHKekd3z75ev+PW915YDrK6XVM1Imq7BsYbyrEQaeU6JylnJbmv2cRI",
-	"fO99xPRYJrNcY/MuTMMlul8RPEEUL5t9x+SdNZw+1wLHlJpILhZJlUDob2v3kDQg5WjodrGLxyg8RZl9",
-	"ZGuRTaW16Ast8xhG0pjicmLTEWfIRB4zndjWxm7OQgWMyqYhQqb0QBizoVy7A4aJcyZMJKpM0So5IXxn",
-	"B2RB98b84hMhqXFRIaUePmN9OorsTPtdSQk2s7+7+MHQzsOocJmxksdzZYWPCndAZHCd6a/Llc+bhGtc",
-	"rn3a10+mfloKOomiO3TQv0Di03b9VYbz+wn7UnyKxwI6s1qURhWAH1x8oeoUdsl0T6GqLJwXdGvHAF/W",
-	"0ysubr+31P1L5eUaTLxU2fFPFLHdNVrUy5htRPMzEc3FcebjBfS3YtfeWtEcYWMFUzvmln2/XcoHsV5W",
-	"I5gU9Dr7JbeyrtTaDIFFCbJwngkcJcl1rxOqPKfYGJ+Z0HHIXSJwYqanhbgp0OjVWW6lzuvCCWjTQd4z",
-	"MWL3G8Ku/gbmhZ3X6hZ5+coN03teTK/Yk6v4nd/scP4H6tIJ7WgOZ6+aHMwChqsKrw2Pq+dbVqGnKqWQ",
-	"Cs0jezRnHsZpMsHwmThyJ6h/do72QF335/DDFfGN3hspQil8+CS4xhD+g4tJSG6zIm7xSy3xs46Xbr/b",
-	"+8NbTOn0bvgVb0qo7HvnyGbw2bw2S/cd3YLV0EPvJGTwRl5jxAJ8iOfwb23CbGTyRiYvk8lGnq4nkEsG",
+	"7H1rc9s6kuhf6eLdrdguSpZkx47lD/f6OCcz3k1OUomzmZrIa0FkS8KaAjgEaEeb8n+/hQb4FCXLj5yT",
+	"h74kFkkAjUajX+hufPUCOYulQKGV1//qTZGFmNCf7/FfKSp99tL8CFEFCY81l8Lre+dThMS+fqaAh33g",
+	"WsHwHy3XpnX2cgg3UxSgp0wDV9AFLaHbewHXXPFRhHDy4fTsDIIpS1igMVE+MBgnqKYgBYLUU0xuuMK2",
+	"53sqmOKMGSj0PEav7ymdcDHxbm997z3qZH4y1pgsQvkBAylCZUa+YVzDCMcyQdBTBIFfNOhk3tg9Fxon",
+	"mFD/nz59Okn1FIXmAdO4OMj7V6dwcPi844PCwDyDvdUw3/pegiqWQiGh+TcWOqyZX4EUGgX9yeI4MoNy",
+	"KXb/R5nBvnr4hc3iyIGhGY/sYiQIN0wBE4BJIhOIWaK4mNBURzKce7dliP4twbHX9/7PbrH0u/at2v3d",
+	"tLdQLi656QoCJoQ0yIQQAxli6PllqinTwLLB3Oe7BYXRgKdSjCMePAIPoFApswZTpgBFiGH7iaauNNMI",
+	"ckwozUaRCWgUTGgIJSowaGFRJG+A6ydDyiuZjHgYongEVrS8QgERC66UhT+QMcLYgD/lCmSMCXX0VMii",
+	"8Z4pO46qoGkFkj59+tSq77VViKpvzVv/MXg+ExoTwaIPmFxjYqf3MIxnPYHtChyqHo3ZEwGpwC8xBhpD",
+	"GLM00se0nJGcEMEbHhywVCGkIsSE3jkuDfzptukfUr+SqQgfiJ4PbvMYQhibfp6C6v6QoNJgmu/MnLYD",
+	"FkWYPNnc37F5JFl4LuVrlkzwEXuSeClXEJl+DLBMQLez/+L54QGM5hpV+ymZdn0geMN/ezKkGDrnAX4U",
+	"7JrxiI0ifBQHp84MxBpnsUxYwqM5pEXnT4WYkGk2YgpLEi1BFkwxBC5A8xlWMUSqRivXNVYjKNdKHseV",
+	"zqV8w8TcPVUPxauUMGNinnGDJ6Mtu7t8w+EN82FhmKAyqpy6UjAzypYca6sFCic5iSWSAFB/PXo/Cpbq",
+	"qUz4/+JD2dkJXLOIhzBClpjtRaKWK0I1T/CpuJsdhHrP0b2g7HxP8vSjuBLyRrxjevpAzP4hNVhB8zTE",
+	"ykPCFAMVMTU1e5xrH5gIDWUmxHGEEyNOXZEJpOrJpEc+C+rmJObvnRlw6URi/tu8jxOjlmlujQTDq+6a",
+	"fK0Xg7UZ3t3sDWqWt/G9L62JbBmbpaWueNyShEEWtWJpzKLE6+skRfOZnHHDoPXc649ZpNAaNpbovf5n",
+	"C/KF72muzcKWJ/y5BuqF52dmkhz9DwbawN6IoGt5hU+FpnJfPwSyygDfibKQB/pS6eTy8kTML1fgioUh",
+	"t2C/K723gGfgvDTfNgz4vaLMTP6z0okPJ2J+0Yir31hwFUyZEBi9lhOZ6pIRXuUdb2MUZy/hVAqBgQbT",
+	"sHVqW4JtCt12yf7vtZ+3Pb+G7Yg+vCQG3uxPsV9kLJ7Bf3w6B8UnAkMYzUl48tDwZj2HOJHXPMTEDJNN",
+	"30FyTgP4DZ6SMu4q0JRwuBQpDQjMTaQlKqccA15jMncuiVGqYb/XW8RMxu/rHX2aMg03KDTcJFJMjFJh",
+	"eDcaORJgeeovbQ93TdoNVJqunULD3P5+fv7uv4zEJSmVz3QZ4IZQ1V37oN7f7fIJsCRh88fulazzprk0",
+	"TPlM6ESq2NLw0r3w/tUpHB4c9MrU3l1c0xVkzoIAlXJ6kpYQSXkFTJfXcwkN+7bbS/P4csqdMiHmb8de",
+	"//OCn83Pn4g0irzbiwVzOggwNpa00QCM/i8QQwz7IEU0r4CpgCUIpM6A0RQWYIXzeYzwdwNSnegWtlgj",
+	"nu9eD8c/11qQXhteyQRYhmTngjVznEgZAqefw68DjwWaX+PA64Mlm2GGjCkXE8DI+l+ra2vbNO1XNHoU",
+	"capcC7Zqq+m0rrAaaJyHrsTDbd85OkZSRsjEulvh1vdYGlZ25CINZUOl4QM33K3vBRFHoS85jZX1eEoP",
+	"4SxcIN31O8Yv8XI/tuIiQOgeHXYMzsYymTFt3dUH+yUk/v4lLiDIfNnrg8CZfjQIZ0w/CgSlyog9U+oR",
+	"KI1ZogUmtcV6Z58+brXIv1nu9QM9eESHVSA/8EdBl44qnaWjR3RmLaIaEs+tmfQoHBY8vdJzzlYf3HWN",
+	"ETu2tZwT5xrqAiuuaLALW8O8NboocBFEaWi9RyfvziA/5Vnkoc4P49B5HxmWAe8kh8V9gwJgvpyh0mxG",
+	"DCXfqSHT2HK+rRzZ+ZcPxPVdKkjNBFhA8Ds24YJpDOsG32uu9JnG2QrzZS3dq9ZdRfeqmDZWEPzZlo1h",
+	"UoQBbr0hqwZ9l39phvcaraJKfyWiWcDz5xpiLlasTjbiwgYo3sPM7YVFio/ZBKv8d4KLIsJgApPLhY8x",
+	"gaUNtNQsuiwEfs5BNIvgjB4vb2ZGamj2jh77TQfCZWTHFqYc5Cow1TEWlyFDaAPK3bKQOsQNndRxfgKp",
+	"ouNIlilVbTgZGeMIZjgbYaIgQnaNcOOUP6u9psJYdxOrdFUXCL/EPEF1yWpqdTPnuKeufU5H7jdG4aud",
+	"obariosBAU4IBzy+dP7kJQDx+JqJefbN/YH6RF6/8nkuVwatIYwTOQMhb8rAncVw4oa69b1UYXLJJlg3",
+	"Qmbsy2sUEz31+r3O/guzEbXGxAz335//ezD40ulc7PzbAzFI41l1PlWojB5fA/KjwgROCKwy/62T0wqK",
+	"i+MTsnwaVEAuJhGSS6JlcCW0BCag5M1tshVMXxh+G6r6ZANMsAwDxUG4Y5xjgx4bhsJob1RNDQuao7ZS",
+	"F5eCzYj9lBfz+XPfm3GR/e6uWNncH1UA9QdrmmBdQ6mDcLG4gvnyrFzCMzGWDTyjBFC2MEZXYeW9uHL9",
+	"VmoRZYQ22O7l2VW1yDJcDarkksV5EjSTfr3Qu1+Zd+MqEIaXr0GuaDQYUpbVRFxpMHKiAelxfBnIVDgz",
+	"jA76vX6nQllwSh881MZaooUECRrtYJ3VPrWfLlnsEK95gLlW/xAF9yV1YU0AaxiXxNNK0EpipAG0Ku01",
+	"09sy0bM+9FVpwdVlkCYJ1paU0F5qo+DUffVQB8iSdY2Y0pfMcf+n4sW545kpDZlocdx0mXhcv9eyJHP9",
+	"4cy5Wx/c3+8z62ZtRBKNUaUOatREIjWWQmwka18hnwoqqvuist0a1qhC84tMKGcxy7nQe5xwpZPcrKir",
+	"kJnaoyUk9CkmwDREcsIbZEGVOXwrUW7QlR17cOFbVax7dNgxUI75NcKMi1SjypW0lVK+xKYWmMgSCDKs",
+	"oAgVjObAtcJofAxsbPAzLNAwtIfH3DabI0vg6OjoCLY+np9uG0RSbBbTqHTFWfZQntWsZd5DMXmAypmd",
+	"ND1TYOyHXFEOYWuoeDjc9iEV/F9pHrfTuuEhHsOMhZgdW2URPeUlghPqhHRZISFmejoQARNgBLANnxiT",
+	"Kn7D9RT2e70+hQXTr0AKncioEjs8bA/NP+1hfqAPCiczYzlbg4MrOHl35qZhhlMDMUzoSLXFosi0Vppp",
+	"ZT3gQ0OGatgeiLIFEH4js6RZaFT9lo2L3+29+KaL73yktErk1rf+vhFGUkwUaNmGMw0zNocRQoRjDTLV",
+	"Zp0TdIcMZHa24Q/ZuGpCarNyBuUDYX+0a0gv+WnrXsiGuFN6TSeF7uDGkpM2m3SYNx6uAxDk8Hj+Q3F+",
+	"p5v0r7IkjWBrkXQFG6qSWeXE+49hWBJUQwjkLOO3XC8zN91MQq7iiM1zNX0503r4fCrDv7QDWt1/hapQ",
+	"Gn6v13my4a1KUVUfFvFtXi6QpZ7ijAhTpaNHkeQDjNN1NZtCqSm23h2KSUXrWKWcLHOoZyaSPV9XuR/9",
+	"LpVkY69s7JUH2iuRDHIt+SHoe521v/U9peQli2NVQd3nC/9eJxWZi6HsxFMSTky/Txgm8o0steVC4DHM",
+	"fdUMfjrbMKfIR5qJq47daoGFy0J+3EkjWYnmy8wKUE2HCAHGupF5VAMKf6cPl/MPQqIZ7JJF0SomZIGH",
+	"kyhq7MSBesnDGmtcHiAyY1/sqVG/2+l0OgtHg8vpKBNcZ6Fqcr9X8Xz3eiwN+XFvKMkls8gMtpZ54S0m",
+	"w8KpWEVeuMyZuIi/u8Nqyjioo662M6pgVce6WIq95eR8Z8BeJIPKJNbgFTkqLm4buH3DsbGalBH8BpWq",
+	"nFuWEFaLeCCYmyMeFqM3A88O5b4sYevOSD9a1CBNuJ5/MDLHosZmL5ykNljf/nqVydn/+HTuNSSjVSL5",
+	"nP0QSDHmkzTBELhSKSaw9f7VKRx1Dl5st+E0Ynym+lbj9csWmQ/Dwt4lY9z9F8gYh3lCLe1uAq6Y2FTr",
+	"2Ib88+ZjD9hxXe9Q4NmOHVXt+MAyi5aek81PT8kJRc8yVrdzXByT0Bsz2Z3SyYHayZOH9DSR6WQ6EFzD",
+	"aA6qem62NcwUhOF2G07KZ487OzZIZWcHbqY8IsM1C5UbIQrHf0MfhgXPH5qWzgc1TnWa4EDYeDvz4obr",
+	"qXsZ8Rm33hDzn5v4Fg8jpFyn7eMi6do13tmhAL2dnTYYI2bHsfWdIv91DKzIMLRIkQJdxKFWeSIoLScE",
+	"ZvnJ9lHtgRiIt1neqbItUIS5bAHNrpB6ZyrP50Ngacg16ITxKJu0M2Ap+ZzcOe+pyRC2es+fl0ypbTML",
+	"qSx0BkfqBhPrUSq5/WgScxuZ6GAQMDwLcRZLjSKYt/4T50MftJR9CkYGNmFclPoxpt0VznPvl/lt86Sy",
+	"WQwEPcxHdIvU24epTI3Nl4GQR2JSKpVZ1TLUN5lbZswTpWkMC7cPLFLS+tsoLcs1YgoiqTThnqKr88Qh",
+	"UJrN3d/9PHD0htBl145WjRLM7fcF1eaeuinTeI15ri/XtlHhkeOhS7UbCMq1sy5nDC0KyT6OpJjYQO8K",
+	"W8mGC5iAiF8jTcG6EOkAM2Z6amCJMQlQ6BYKykzvw3CX9sfw33uvDDv59+zX8yG5rrjKkthBisCi2Cjl",
+	"LKGoe00+TPN/5rAkxLOBKKUQZU5MCnqnNNwM42ZmhLPU5kIRmH3Y7+xTCtde5zCrkYB2BuRydmRNI9A8",
+	"f6co+swKhoAlCcd6tYU2UBQXRSp/PD/1wbDdvb29Iwvy8J9DH5iGmVQaZjxIpLIRnYYFlXZwMMXgilzv",
+	"A2Fzw5OQXBduCS2pzbga83zH28n27RS29jv72z7MUE9laH493/btfjV0bNG2tdc5NE9phbf2O91t37o+",
+	"WKAHYmu/19v2zVLOuF31rf3O3rafEwENUfUgE93hF0NPNto450KFrxKUnCEtEkYKYYI6358ZN2jDfq/n",
+	"SN3mLmQzFTC07ojhsXtDzNLlNrhoavvFwOvDwBuknc5ekGUr0C8ceLfOu6nS2Ywlc9Ju0Owz00X91MP6",
+	"Ue1sjEAIpmBtBLscSOxgnqOF6YKGDaOZSFmJrf6QsZuTd2ee711joqyA7LS77Y5RSWSMgsXc63t79Ijc",
+	"SFPSD3ZZzHevu7ssnHGxm3GuXfNqgg1Gw2uuNFhpVuVzMOaRRqPWEG2f5/RD2waGd4cCDn0QeGPo1RLj",
+	"VvVIRpsdNSTtwYCEIuRist2GVzSuGohAzkY8O0s4+ePlMXE1Y++B1bcsJNcsSh0NzZgOpra+g+HGbRiW",
+	"wryIo+AXFrhcQsOMJmY/K0tfZpm4MhTmBom4Y8F/IIYKhoTSfoakfoIsHB67XesUl9pbJ55J1zIUo2XJ",
+	"O68ynpnJXteHJby81MNZ6PU9A0pGFrTaCZuhpjxHYyKZhfxXisnc8z1rymcRb0U2Zm6XdckFyWfpjP6+",
+	"I87PqNiN/RehdA1j9DpknrlBjG3WOOTyaMFlwxb2eTHqgz0JZ+Hygcpe1McNVRwq0GDV7WeJ3Qiv7Axn",
+	"y2gHGYVwkT3f9vwl65wfPj0U0EdA1HT4k2PU6nsFqFkGd2aSPQ6tJ5Xebs2rSrWeXqdzz3RmilP+XAnr",
+	"6VZDbbxep3fQ6nRb3efnnRf9Tqff6fyz5hHqG3xeaRlXHT5F216v0pab/d3pHh2NDoNe63l33Gkdsr1R",
+	"68X4AFu90VF4sB90WPcQqz4p099eu9Pudvfah17VE2w9OIu+2Qr4R/3eUX+/2+49/2fVwdX33sj/5VHE",
+	"dp+3O7D1j273GF5zkX6BLy8OLg/2jyG57nf3O+3ONvwNgyu52+t0O51upwuveIJj+WWX3npVj5/HQvb/",
+	"HLrbgZyVnG19L23tH3a7tL5ZPHc58t7hB/dbB0E3bB0Gz7F1xJ4ftjrhPtsLuuMX2Ot6lUj62lz3LLoX",
+	"ArhtAHO3HM1seFclVLlbi0Hu3pbT3Bty2D+kZHCP0whKbpCnKeGx3+kua5GT/26lWgI12ru7UVG/yLTo",
+	"9dbYPevl+jflNTZgrfgEMo/IE6Gsd3T37Ov1O25977nlIKvbNVUjorZrYLyhHAuRVq5zknJWkvuaTYzE",
+	"995FTI9lMss1Nu/CNFyi+xXBE0Txstl3TN5Zw+lzLXBMqYnkYpFUCYT+tnYPSQNSjoZuF7t4jMJTlNlH",
+	"thbZVFqLvtAyj2EkjSkuJzYdcYZM5DHTiW1t7OYsVMCobBoiZEoPhDEbyrU7YJg4Z8JEosoUrZITwnd2",
+	"QBZ0b8wvPhGSGhcVUurhM9ano8jOtN+VlGAz+7uLHwztPIwKlxkreTxXVviocAdEBteZ/rpc+bxJuMbl",
+	"2qd9/WTqp6Wgkyi6Qwf9CyQ+bdffZDi/n7Avxad4LKAzq0VpVAH4wcUXqk5hl0z3FKrKwnlBt3YM8Hk9",
+	"veLi9ltL3b9UXq7BxEuVHf9EEdtdo0W9jNlGNH8nork4zny8gP5a7NpbK5ojbKxgasfcsu+3S/kg1stq",
+	"BJOCXme/5FbWlVqbIbAoQRbOM4GjJLnudUKV5xQb43cmdBxylwicmOlpIW4KNHp1llup87pwAtp0kPed",
+	"GLH7DWFXP4F5Yee1ukVevnLD9L4vplfsyVX8zm92OP8NdemEdjSHs5dNDmYBw1WF14bH1fMtq9BTlVJI",
+	"heaRPZozD+M0mWD4nThyJ6h/dY72QF331/DDFfGN3mspQil8+Ci4xhD+k4tJSG6zIm7xcy3xs46Xbr/b",
+	"+6e3mNLp3fAr3pRQ2ffOkc3gk3ltlu4bugWroYfeScjgtbzGiAX4EM/hT23CbGTyRiYvk8lGnq4nkEsG",
 	"SMTHGMyDCHMjZJVrMMs4LJ9g29zDTHBTmMyQh8NaeI28EaYhBd6w3D7p2PANKnCRH9Y6AcyE9dNRS9/5",
-	"IAt/mY2FGQhnvsik2qqUCCVKEvoX5RsJnkGw3zk6NpYP3QXA7FTsSb67eIKVojQpdiqKBiLXNFxglk0V",
-	"KQrQurH9PKxhhHOZp7jlMUvVDC1bX9m5Wcs6Sq5/cIMkPTwugn1ITyn7WeuKSclrmufilaP2GtUXpgci",
-	"U1zI0WkP7ZNSkohbDQd6PZrGMPIww+CMXaEqDeIXhFFJVuN6IGwYh0xq0Wi1ebXhpDJyXiplglrRYb7t",
-	"looCjuZENTadsVxWL+vwGNhA5L3nQShZ8FSFmojM8mkbcsholLKxhBToWyj2O3vNlqzdQcU2fbDf8k/U",
-	"ZMppjZ6QCemly/ymP4iOsJ4wasqP+p5u3I1qu1Ftn4lqu3JfrKyEvuw6Hie6bbWfPJDUioknU996VkX+",
-	"Kbaey6tZ3HvGFr/3NtvshD97J/DyRvgZzrk6a5hW+Y1im4OxH95H7MzFRaO0KKnlrM+7jNLKydguKxVZ",
-	"bDZVf5faKfKsInhS5RzALnXaBpNQVYUZM9bLNTpzNLTmWyVtx3wyk9dYTgLS1ayM/Fa5QM4QRiy4oorp",
-	"fIz9gdjvHFmLikylWhGOJ7f5mg2QQCbhYnHBP9cB/Zh4jaWy8b5KfT7728ULHhtP21xVCGdA/iQc+76e",
-	"wA2L/7lYvGEnGYOHcrXSJ+L0cax2v1VNO4qMiNNlXF/dXfSUBAC5IrMkRfJRlj7p2ytn6akIKduSjhBH",
-	"lCeqIY0Nsw2Zxja8Ew2OySwxz7D8P5+xx/Ffcai4cAPafYrjNIC3UPZzOYhrVypas4Dpo0TUao/DfcVU",
+	"IAt/mY2FGQhnvsik2qqUCCVKEvqZ8o0EzyDY7xwdG8uH7gJgdir2JN9dPMFKUZoUOxVFA5FrGi4wy6aK",
+	"FAVo3dh+HtYwwrnMU9zymKVqhpatr+zcrGUdJdc/uEGSHh4XwT6kp5T9rHXFpOQ1zXPxylF7jeoL0wOR",
+	"KS7k6LSH9kkpScSthgO9Hk1jGHmYYXDGrlCVBvELwqgkq3E9EDaMQya1aLTavNpwUhk5L5UyQa3oMN92",
+	"S0UBR3OiGpvOWC6rl3V4DGwg8t7zIJQseKpCTURm+bQNOWQ0StlYQgr0LRT7nb1mS9buoGKbPthv+Sdq",
+	"MuW0Rk/IhPTSZX7TH0RHWE8YNeVHfUs37ka13ai234lqu3JfrKyEvuw6Hie6bbWfPJDUioknU996VkX+",
+	"Jbaey6tZ3HvGFr/3NtvshD97J/DyRvgVzrk6a5hW+Y1im4OxH95H7MzFRaO0KKnlrM+7jNLKydguKxVZ",
+	"bDZV/5DaKfKsInhS5RzALnXaBpNQVYUZM9bLNTpzNLTmWyVtx3wyk9dYTgLS1ayM/Fa5QM4QRiy4oorp",
+	"fIz9gdjvHFmLikylWhGOJ7f5mg2QQCbhYnHBP9cB/Zh4jaWy8b5KfT7728ULHhtP21xVCGdA/iIc+76e",
+	"wA2L/7VYvGEnGYOHcrXSJ+L0cax2v1ZNO4qMiNNlXF/dXfSUBAC5IrMkRfJRlj7p2ytn6akIKduSjhBH",
+	"lCeqIY0Nsw2Zxja8FQ2OySwxz7D8P5+xx/Ffcai4cAPafYrjNIC3UPZzOYhrVypas4Dpo0TUao/DfcVU",
 	"Xj92LcfT/sorXDaiayO6NqKrUXQRy1xTas2qp2Ur0imjaCGlMhM5zo1TnPdU414oO5VpNvD6UK/570O7",
-	"3b7wYUBeEPNF+V6D21q6ZRuGhdfIGDFJdqe07XUgirOoSvK/TfsHK7rswdQv7khmhdxSiKosregcZlkq",
-	"49v58wsk36SObVLH1ncOrpMOkJf/qaTxwEnM4T+78BaLR/9A3Zw3sMkr20jBPzGv7O18SbxISfQ9OJ3M",
-	"lhyrCEEpXIGQklSRqXaCyFbUyT92HdmY9ShyQZczY3I9NDOrWcotD0Z/O3+np/k5/t9KeP2YyUT348MN",
-	"ORtN3Lj02XupNpx5w5mfS1rRWvz5ntlEDFSMAR/zoJJNtGY4fi3T1ZoFFU4yhC4FUHVcWaxScZWFDKWB",
-	"WEhRuj+L3sTXb9j/KvZf2P4LnB+KBQZ4ZffNT8L9N8Hff6uErKWSwsX87n7LfTe3a3q1anUhSiUgTpmA",
-	"EbqCYfYWfGefUzW3qbypN85FTins+cGVwuDBhcLoLouHVgqDpYXCarlj1ZD4xlqq9XSzXDAuXOTRlGhG",
-	"8rUxq22ZA87WpLrDjqmKynJBrLsl5YqbNFYVwaLKH2evltS6emzxr7tHbSwPVm32TkRzSFCniag7eZeA",
-	"bb+6lCKaN1dLs0i8zzDVa9jhne26XlV7ae22H7w23MZfu/HX/hWlvta57nnV1dg/ser4yRbWfW9EykZ7",
-	"fOZuYCe8769A3tc33HRIWtEsz6fclmk2ip9OUvt9rs9YZe6GRxFEckJ3muVlyqj9WVaX3cZeUrl1Kvql",
-	"QAo8ts7opsJfVOBZS9kmV0xzSa564ZN76XlZm8creranlWW7/lJ17+f2UNw7i6DiUduIjI3IeK7+abfn",
-	"n1R+0M2eS90Q/8C8UzBfcqV50CA1hoZj2PNDZ9ZnAxhW7Myx8iOrvIeVZxm3KT+zN6he2jtHYculnjsx",
-	"lmeIb/uFbLgczS8rVzRu2Y99VwnSPIQ4QYVCm3Zaxpfly0qGsCXHdTnpu0DUbmfbH4jcV0JWQG9/WoY+",
-	"f2bTGpi6lOPhj+OrmGDVVfGR6OMHlV81wvP6e92O79GSLJMlhU2aLaTXPzrIrM2w1NehMaTrq+71u73i",
-	"afFxb6+TC886idK1QtLY6X5u3va7L42ZLkfczKjb6foeZcCbv822H0Vmu3YPb435VCXgzMy+f5JuASFd",
-	"rEqHIJXNbGa33/G98q6kQODnKeFDHuhLpZPLyxMxv9yI9o1of7aFZCDjs4+X6LQrd785/8/tvY4YFk8J",
-	"3iWhva1HhOSTp3t7ynVefkBf/Cd1Z0TRd/TEN/RfuNnv7n3F5Zobx/nGcb5xnG8c5xvH+UZV+js6zkn0",
-	"Pan3o6YrOW/6nZ70hgs78rCM7CLoWoifsoV3/exij4U0pbyTYXG7cx8M0xxa33gRgZ0F5tWd+VxU6r+p",
-	"mFEoRsXlXgoEtzepDsSwejU1xWKYcdu5LnfJQ+WgoCCNaA6aLsCkCnR+PcIctJTHwEOXnsQSzK559F31",
-	"BpkMROXOwV9sOeGYKWVeX9vrSBSPUATYht/cqKbzrPTvjQQu3BGFmf0sVUZVhAm/RvE3OEX4m2qpF4+q",
-	"xVe9Q92OXr4N3SXr3rPqXPny8c3tIT/4ecoPnShdVz42qc8//tHN06stT5Nw8B2uL/lBRGvlhONZyNYn",
-	"r/q0udJkE0H/g0XQL/LDFRea2AvFF/zWZf7224OvK/mxjmh/Aga2KfO8KfO8KW67Ed4b4f0s7z5ptmSk",
-	"oZHe7ogFV8GUCYFRK5ITaQsKNvtXz6cIPEShuZ5DnMhrHmICGqOI7sygm0NkqmHrXYzi7BWcSiEw0PAr",
-	"C65ap3YQeGO/6bY72yWhLmRWnI2Ery086LrLb7+g2zISKcdt+EyJ1VQWg7yY5Thl38r3oUpHQ9csIa+n",
-	"vQuDj+mWDa6Ky5V/Udl1Z9SGRVLUinW4K0FsahRV2CgXe3IVChUgp4swaoUKizq5rsiUu3zD3tchk1Lh",
-	"XIrtVpaB0A0f+dyZ+UOKAG0OngGXC/KzzrhINeb3sAw5042aSWmp7SKsffHG19bNzU1rLJNZK00iFIEM",
-	"jfqw7ob+tT7w/b15S8uHK1utmLD31G6qe6g0pO86yOpka5b62jArS9V4bYaGIGJ8VhRKVmye3fdi2kiB",
-	"7fWLJC7lkSvB8cEdbtgbyZkwb0YIIdr1fTJsbtxkP55MwSBNqLb4l4uyhGlg5WsUDHSyhgudSGMMrpAx",
-	"Z8reAl+WBr+oUpgzjyKYSBn+X9j68PoUDg8Oett0MPdt4AJkBl4f6FKI27y+6pSLCZ1kZcHRtBkyXjxj",
-	"keFtGPrgAkltgVa6AstsEK5U6uzAGzpZK1xw2d1bWV2Ohdq2ZDyWHmYoGN6jeGBW5kMtrSJY9HtuPvyz",
-	"OPtZPiwpxd/vjMaubGaAsTQ05OawGnoXvhdEHLOLmG5wZE1Er989PHi5f7jX6XR8jzPtHhwc7dMDsvam",
-	"Wseqv7vLw3bVJFGBtIUuYhQ2y/o+FqVKR4Ux03hRFC1pZtr+iizBZH2WX8O8MzOWXbWhmcbKrayb++Q3",
-	"YudZmzIFfUPG0VZKmarM+uaNaD+dpHpqRNitEWIEpvWxNKmT5m1mTCTX6ORQKIN0ZujA99LEaHi7tvyQ",
-	"hWWhcoPTqGJ33eQvyiVnykRZvb12ZTJP8lsHx8WdiapduO4Wb65sKBiR1W/nE4Fhiwsbr1J0Ui5/0tyc",
-	"FaKGPJ32pjdZAaVuSK4AxC6vE2IGLJuECnTvZejiU2z8iboy9hrZTax8KVAh6ksgLK797cXt/w8AAP//",
+	"3b7wYUBeEPNF+V6D21q6ZRuGhdfIGDFJdqe07XUgirOoSvK/TfsHK7rswdQzdySzQm4pRFWWVnQOk00w",
+	"sWKU6kdOUPVtPQIK86eOZva2dyag63c6nQXk6Skq24W9Ep5mSZ8WCc+WVAdi+I/W35lqvZEJ9sFwyyEo",
+	"Ni9O3hwsZshlmZZv5t9fnPsms22T2ba+73KdbIW8OlElywhOYg7/1YU3WDz6G+rmtIZ7x8BkO3ORcQ7t",
+	"Vr2plBc2GrWtqLHAENz5vuOclFxz7GrWFuVR2pW9iCKd0U1vSWor8SzU7tnk5W20iMfk5b2ZL4m3KakO",
+	"D07HsyXbKkqEFK7ASkkqy1Q7QW4rEuUfu45szH8UuaDVmTFZH5rZ1qwlLA/mfzN/a7bmzyhdf8xkrPsJ",
+	"ioaclyZxUfrsnVRPJTo2nHnDmR+blrUWf75nNhYDFWPAxzyoZGOtmc5QyxS2ZlWFkwyhSwFoHVdWrFSc",
+	"ZiHDayAWUrzuz6I3+Qkb9r+K/Re+kwXOD8UCA7y0++YX4f6b4PmfKqFtqaRwMdO7X3Pf1+2aXsFaXY1S",
+	"CY1TJmCEruAa1TME50CganhTeVNvnIucUtj4gyutwYMLrdFdIA+ttAZLC63Vcu+qKQWNtWjr6Xq5YFy4",
+	"CKUpUY/ka2NW4DIPoa3pdYcdUxWV5YJid0vKFTeRrCoiRl6Ts5dLaoU9tnja3aM2llerNnsrojkkqNNE",
+	"1N06S8C2X11KEc2bq81ZJN5nmOo19vDWdl2vSr609t0PXltv41DeOJT/ilJp61yXvepq8V9YdfxoCxO/",
+	"MyJloz1+525gJ7zvr0De1zfcdMhc0SzPp9yWuTaKn05S+32uz1hl7oZHEURyQnfC5WXeqP1ZVtfexq5S",
+	"uXoqmqZACjy2zuimwmlUIFtL2SZXTHNJs3rhmHvpeVmbxyt6tqeVZc/+UnXv1/ZQ3DsLo+JR24iMjcj4",
+	"Xv3Tbs8/qfygm1GXuiH+hnmnYL7kSvOgQWoMDcew54fOrM8GMKzYmWPlR1Z5DyvPMm5TfmZvoL20d7bC",
+	"lkvdd2Isz7Df9gvZcDmaX1auuNyyH/uukqZ5CHGCCoU27bSML8uXvQxhS47rctJ3gbzdzrY/ELmvhKyA",
+	"3v60DH3+zKaFMHUpx8Mfx1cxwaqr4gPRxw8qv2qE5/X3uh3foyVZJksKmzRbSK9/dJBZm2Gpr0NjSNdX",
+	"3et3e8XT4uPeXicXnnUSpWuZpLHT/dy87XdfGDNdjriZUbfT9T2KUTF/m20/isx27R7eGvOpSsCZmX3/",
+	"JOcCQrqYlg5BKpvZzG6/43vlXUmB1N+nhA95oC+VTi4vT8T8ciPaN6L9uy3EAxmffbxEp125+9X5f27v",
+	"dcSweErwNgntbUciJJ883XtUrpPzA/riP6o7I4q+oSe+of/CzX537ysuJ904zjeO843jfOM43zjON6rS",
+	"z+g4J9H3pN6Pmq7kvOl3etIbLjzJwzKyi7RrIX7KFi72s4tRFtK88k6Gxe3YWToS+caLCOwsMK/uzOei",
+	"Uj9PxYxCMSou91IguL2JdiCG1au9KRbDjNvOdblLHioHBQVpRHPQdIEoVfDz6xHmoKU8Bh66FCqWYHZN",
+	"pu+qX8hkICp3Nj6z5ZhjppR5fW2vc1E8QhFgG353o5rOs9LJNxK4cEcUZvazVBlVESb8GsVPcIrwk2qp",
+	"F4+qZVi9g96OXr5N3iU737NqX/ny9s3tKz/4ecoPnWheVz42qeM//tHN06stT5Nw8A2uf/lBRGvlhOO7",
+	"kK1PXjVrcyXMJoL+B4ugX+SHKy6EsReyL/ity/zt9wdf9/JjHdH+AgxsUyZ7UyZ7Uxx4I7w3wvu7vDum",
+	"2ZKRhkZ6uyMWXAVTJgRGrUhOpC3I2OxfPZ8i8BCF5noOcSKveYgJaIwiZStA2Q5g622M4uwlnEohMNDw",
+	"GwuuWqd2EHhtv+m2O9sloS5kVtyOhK8t3Oi6y28PodtGEinHbfhEidVUFoO8mOU4Zd/K96FKR0PXLCGv",
+	"p71LhI/plhKuisupn6nsujhqwyIpasU63JUqNjWKKmyUi2W5Co8KkNNFIrVCj0WdYVeky11eYu87kUmp",
+	"8DDFdivLQOiGlHzuzPwhRYA2B8+AywX5WWdcpBrze2yGnOlGzaS01HYR1r645Evr5uamNZbJrJUmEYpA",
+	"hkZ9WHdD/1Yf+P7evKXl15Wt9kzYe2o31T1UGtJ3HWR1sjVLfW2YlaVqvDZDQxAxPisKTSs2z+7LMW2k",
+	"wPb6RSaX8siV4PjgDjfsje5MmDcjhBDt+j4ZNjdush9PpmCQJlSb/fNFWcI0sPI1Ci46WcOFTqQxBlfI",
+	"mDNlb9EvS4NnqhTmzKMIJlKG/xe23r86hcODg942Hcx9HbgAmYHXB7pU4zavTzvlYkInWVlwNG2GjBfP",
+	"WGR4G4Y+uEBSW+CWrhAzG4QrlTo78IZO1goXXHZ3WVaXY6E2MBmPpYcZCob3KL6YlflQWRXGBd5e9Htu",
+	"PvyzOPtZPiwpxd/ujMaubGaAsTQ05OawGnoXvhdEHLOLrG5wZE1Er989PHixf7jX6XR8jzPtHhwc7dMD",
+	"svamWseqv7vLw3bVJFGBtIUuYhQ2y/o+FqVKR4Ux03jRFi1pZtr+hizBZH2WX8O8MzOWXVWimcbKrbab",
+	"+/g3Yue7NmUK+oaMo62UMlWZ9dUb0X46SfXUiLBbI8QITOtjaVInzdvMmEiu0cmhUAbpzNCB76WJ0fB2",
+	"bfkhC8tC5QanUcXuus5nyiVnykRZvb125TRP8lsbx8Wdk6pduO4Wb/5sKBiR1b/nE4Fhiwsbr1J0Ui5/",
+	"0tycFaKGPJ32pjxZAaVuSK4AxC6vE2IGLJuECnRvaOjiU2z8iboy9hrZTax8qVIh6ksgLK797cXt/w8A",
+	"AP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -65,7 +65,7 @@ func crossOrigin(origins []string) echo.MiddlewareFunc {
 		AllowedHeaders: []string{
 			echo.HeaderAuthorization, echo.HeaderContentType, echo.HeaderXRequestID, reasonHeader, idempotencyHeader, "Traceparent", "Tracestate",
 		},
-		ExposedHeaders:       []string{echo.HeaderXRequestID, echo.HeaderRetryAfter, echo.HeaderWWWAuthenticate},
+		ExposedHeaders:       []string{echo.HeaderXRequestID, echo.HeaderRetryAfter, echo.HeaderWWWAuthenticate, HasMoreHeader},
 		MaxAge:               preflightAge,
 		OptionsSuccessStatus: http.StatusNoContent,
 	})

@@ -27,6 +27,10 @@ func (s forgetful) ListSessions(ctx context.Context, _ store.Selection, page sto
 	return s.Store.ListSessions(ctx, store.Everywhere(), page)
 }
 
+func (s forgetful) NewestActive(ctx context.Context, _ store.Selection) ([]store.ListItem, bool, error) {
+	return s.Store.NewestActive(ctx, store.Everywhere())
+}
+
 func (s forgetful) TenantStats(ctx context.Context, _ string) (store.Stats, error) {
 	return s.Store.TenantStats(ctx, "globex")
 }

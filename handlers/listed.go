@@ -19,7 +19,12 @@ type listed struct {
 	meta  gen.MetaResponse
 	// pagination is nil for a list that has no pages.
 	pagination *gen.PaginationMeta
+	// more: such a list leaves out sessions.
+	more bool
 }
+
+// HasMoreHeader is in the answer of a list without pages that leaves out sessions.
+const HasMoreHeader = "X-Has-More"
 
 var (
 	_ gen.ListSessionsResponseObject       = listed{}
@@ -44,6 +49,9 @@ func (l listed) write(w http.ResponseWriter) error {
 	body := l.append(make([]byte, 0, 256+512*len(l.items)))
 	w.Header().Set(echo.HeaderContentType, echo.MIMEApplicationJSON)
 	w.Header().Set(echo.HeaderContentLength, strconv.Itoa(len(body))) // or it would be sent in chunks, the last one by itself
+	if l.more {
+		w.Header().Set(HasMoreHeader, "true")
+	}
 	w.WriteHeader(http.StatusOK)
 	_, err := w.Write(body)
 	return err

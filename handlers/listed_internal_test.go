@@ -41,7 +41,7 @@ func TestListedIsWhatEncodingJSONWrites(t *testing.T) {
 		}
 		paged, plain := httptest.NewRecorder(), httptest.NewRecorder()
 		require.NoError(t, gen.ListTenantSessions200JSONResponse{Body: page}.VisitListTenantSessionsResponse(paged))
-		require.Equal(t, paged.Body.String(), string(listed{page.Data, page.Meta, &page.Pagination}.append(nil)))
+		require.Equal(t, paged.Body.String(), string(listed{items: page.Data, meta: page.Meta, pagination: &page.Pagination}.append(nil)))
 		body := map[string]any{"data": page.Data, "meta": page.Meta}
 		require.NoError(t, gen.ListMySessions200JSONResponse{Body: body}.VisitListMySessionsResponse(plain))
 		answer := httptest.NewRecorder()
@@ -65,7 +65,7 @@ func BenchmarkListed(b *testing.B) {
 	}
 	b.Run("by hand", func(b *testing.B) {
 		for b.Loop() {
-			_ = listed{page.Data, page.Meta, &page.Pagination}.append(make([]byte, 0, 16<<10))
+			_ = listed{items: page.Data, meta: page.Meta, pagination: &page.Pagination}.append(make([]byte, 0, 16<<10))
 		}
 	})
 	b.Run("encoding/json", func(b *testing.B) {

@@ -12,13 +12,13 @@ func mine(ctx context.Context) store.Selection {
 	return reach(ctx).OfUser(caller(ctx).Subject)
 }
 
-// ListMySessions serves GET /api/v1/me/sessions.
+// ListMySessions serves GET /api/v1/me/sessions, which has no pages: it gives the newest sessions.
 func (s *Server) ListMySessions(ctx context.Context, _ gen.ListMySessionsRequestObject) (gen.ListMySessionsResponseObject, error) {
-	sessions, _, err := s.store.ListSessions(ctx, mine(ctx), store.Page{ActiveOnly: true})
+	sessions, more, err := s.store.NewestActive(ctx, mine(ctx))
 	if err != nil {
 		return nil, err
 	}
-	return listed{items: ToAPIListItems(sessions, caller(ctx).SessionID), meta: s.meta(ctx)}, nil
+	return listed{items: ToAPIListItems(sessions, caller(ctx).SessionID), meta: s.meta(ctx), more: more}, nil
 }
 
 // RevokeMyOtherSessions serves POST /api/v1/me/sessions/revoke-all.

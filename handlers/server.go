@@ -31,6 +31,7 @@ type Store interface {
 	SessionActive(ctx context.Context, sel store.Selection, id string) (bool, error)
 	GetSessionWithApps(ctx context.Context, sel store.Selection, id string) (store.Session, []store.App, error)
 	ListSessions(ctx context.Context, sel store.Selection, page store.Page) ([]store.ListItem, int, error)
+	NewestActive(ctx context.Context, sel store.Selection) ([]store.ListItem, bool, error)
 	TenantStats(ctx context.Context, tenantID string) (store.Stats, error)
 	RevokeSession(ctx context.Context, sel store.Selection, id string, by store.Actor) (bool, error)
 	RevokeSessions(ctx context.Context, sel store.Selection, ids []string, by store.Actor) ([]string, error)

@@ -92,6 +92,13 @@ func (s tracedStore) ListSessions(ctx context.Context, sel store.Selection, page
 	return s.store.ListSessions(ctx, sel, page)
 }
 
+// NewestActive implements Store.
+func (s tracedStore) NewestActive(ctx context.Context, sel store.Selection) (found []store.ListItem, more bool, err error) {
+	ctx, span := s.begin(ctx, "NewestActive")
+	defer func() { finish(span, err) }()
+	return s.store.NewestActive(ctx, sel)
+}
+
 // TenantStats implements Store.
 func (s tracedStore) TenantStats(ctx context.Context, tenantID string) (stats store.Stats, err error) {
 	ctx, span := s.begin(ctx, "TenantStats")

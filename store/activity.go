@@ -53,7 +53,7 @@ func (s *Store) RecordActivity(ctx context.Context, sel Selection, id string, ac
 	if !activity.changes(session) {
 		return s.use(ctx, session, now)
 	}
-	return s.write(ctx, "record activity", func(tx *gorm.DB) error {
+	return s.write(ownedBy(ctx, session.TenantID), "record activity", func(tx *gorm.DB) error {
 		if err := (querier{Store: s, ctx: ctx, tx: tx}).touch(session, now, activity); err != nil {
 			return err
 		}

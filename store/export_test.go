@@ -103,12 +103,15 @@ const (
 )
 
 func (s *Store) pipeline(of Pipeline) *pipeline {
-	return map[Pipeline]*pipeline{Reads: s.reads, LongReads: s.longReads, Changes: s.writes}[of]
+	return map[Pipeline]*pipeline{Reads: s.reads, Changes: s.writes}[of]
 }
 
 // HoldExchanges leaves a pipeline a single exchange, which is under way, and not with a single job, until letGo is
 // called.
 func (s *Store) HoldExchanges(of Pipeline) (waiting func() int, letGo func()) {
+	if of == LongReads {
+		return s.holdLongReads()
+	}
 	p := s.pipeline(of)
 	p.mu.Lock()
 	p.most, p.exchanges, p.carried = 1, 1, 2
@@ -116,12 +119,35 @@ func (s *Store) HoldExchanges(of Pipeline) (waiting func() int, letGo func()) {
 	return func() int {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		return len(p.waiting)
+		return p.waiting.size
 	}, func() { p.end(2) }
+}
+
+// holdLongReads leaves no slot for long reads until letGo is called, and then one.
+func (s *Store) holdLongReads() (waiting func() int, letGo func()) {
+	g := s.longReads
+	setSlots := func(n int) {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.slots = n
+		g.admit()
+	}
+	setSlots(0)
+	return func() int {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		return g.waiting.size
+	}, func() { setSlots(1) }
 }
 
 // UnderWay is how many exchanges of a pipeline are under way, and how many jobs they carry.
 func (s *Store) UnderWay(of Pipeline) (exchanges, jobs int) {
+	if of == LongReads {
+		g := s.longReads
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		return g.used, g.used
+	}
 	p := s.pipeline(of)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -258,4 +284,11 @@ func (s *Store) Trials() (trials func() int64) {
 		}
 	})
 	return n.Load
+}
+
+// TransactionsUnderWay is how many changes hold a connection for themselves.
+func (s *Store) TransactionsUnderWay() int {
+	s.transactions.mu.Lock()
+	defer s.transactions.mu.Unlock()
+	return s.transactions.used
 }

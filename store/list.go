@@ -2,10 +2,15 @@ package store
 
 import (
 	"context"
-	"math"
-	"math/bits"
 	"strconv"
 	"time"
+)
+
+const (
+	// MostListed is the most sessions that one call returns.
+	MostListed = 1000
+	// fewSessions is how many sessions a statement may pass over or count that is sent with others: they wait for it.
+	fewSessions = 200
 )
 
 // ListSessions returns a page of the selected sessions, newest first (created_at, then id, descending), never nil, and
@@ -25,6 +30,25 @@ func (s *Store) ListSessions(ctx context.Context, sel Selection, page Page) ([]L
 		total, err = s.countSessions(ctx, sel, page.ActiveOnly, l.now)
 	}
 	return sessions, total, err
+}
+
+// NewestActive returns the newest active sessions of a selection, never nil and at most MostListed, and whether there are more.
+func (s *Store) NewestActive(ctx context.Context, sel Selection) ([]ListItem, bool, error) {
+	sel, err := s.settlePartner(ctx, sel)
+	if err != nil || sel.empty() {
+		return []ListItem{}, false, err
+	}
+	l := listing{store: s, sel: sel, now: s.clock(), wall: wallIn(ctx), uncounted: true}
+	l.page = Page{ActiveOnly: true, Limit: fewSessions + 1}
+	sessions, _, err := l.read(ctx)
+	if err == nil && len(sessions) > fewSessions {
+		l.long, l.page.Limit = true, MostListed+1
+		sessions, _, err = l.read(ctx)
+	}
+	if err != nil {
+		return nil, false, mapError("list sessions", err)
+	}
+	return sessions[:min(len(sessions), MostListed)], len(sessions) > MostListed, nil
 }
 
 // settlePartner leaves the partner out of a selection of one tenant, whose sessions are all of one partner or of none.
@@ -49,23 +73,39 @@ type listing struct {
 	wall  Wall
 	// withEndings counts the sessions that ended with all of their tenant, too, which hardly ever are any.
 	withEndings bool
+	// uncounted leaves out the number of all.
+	uncounted bool
+	// long: it is sent by itself, because it passes over or counts many sessions.
+	long bool
 }
 
 func (l listing) read(ctx context.Context) ([]ListItem, int, error) {
-	sessions, total, rest, err := l.try(ctx)
-	if err == nil && rest {
-		l.withEndings = true
-		sessions, total, _, err = l.try(ctx)
+	l.long = l.long || l.page.Offset >= fewSessions
+	for {
+		sessions, total, again, err := l.try(ctx)
+		switch {
+		case err == nil && again && !l.withEndings:
+			l.withEndings = true
+		case err == nil && total > fewSessions && l.counts() && !l.long:
+			l.long = true // they were not counted to the end
+		default:
+			return sessions, total, err
+		}
 	}
-	return sessions, total, err
+}
+
+// counts reports whether the number of all has to be counted: a user's has no tally.
+func (l listing) counts() bool {
+	_, tallied := l.sel.scope()
+	return !tallied
 }
 
 // try reads the page. It reports whether the number of all has to be asked for again, with the endings of tenants.
 func (l listing) try(ctx context.Context) (sessions []ListItem, total int, again bool, err error) {
-	sessions = make([]ListItem, 0, min(l.page.Limit, 100))
+	sessions = make([]ListItem, 0, min(l.limit(), 100))
 	var askerEnded *bool
 	query := l.store.ask
-	if l.deep() {
+	if l.long {
 		query = l.store.query
 	}
 	err = query(ctx, l.statement(), func(row rows) error {
@@ -79,37 +119,35 @@ func (l listing) try(ctx context.Context) (sessions []ListItem, total int, again
 	if err == nil {
 		l.sel.asker.answer(askerEnded)
 	}
-	if l.page.Limit == 0 && l.page.Offset == 0 {
-		total = len(sessions)
-	}
 	return sessions, total, again, err
 }
 
-// deep reports whether to look for a far page by chunks. Nearer, to pass the sessions over costs less; ended ones are in the
+// chunked reports whether to look for a far page by chunks. Nearer, to pass the sessions over costs less; ended ones are in the
 // chunks of tenants only.
-func (l listing) deep() bool {
-	sc, counted := l.sel.scope()
-	return counted && l.page.Offset >= l.store.chunkSize && (l.page.ActiveOnly || sc.tenant != "")
+func (l listing) chunked() bool {
+	sc, tallied := l.sel.scope()
+	return tallied && l.page.Offset >= l.store.chunkSize && (l.page.ActiveOnly || sc.tenant != "")
 }
 
 // statement asks for the page and, with each of its rows, for the number of all: one statement sees one state.
 func (l listing) statement() *statement {
-	deep := l.deep()
+	chunked := l.chunked()
+	// The ids are read from the index alone, the rest of a session only for those on the page.
+	idsFirst := chunked || l.page.Offset >= fewSessions
 	st := l.store.engine.statement("")
-	if deep {
+	if chunked {
 		l.addStart(st)
 	}
 	st.add("SELECT " + itemColumns + ", ")
-	if l.page.Limit == 0 && l.page.Offset == 0 {
+	if l.uncounted {
 		st.add("0, FALSE")
-	} else if deep || l.withEndings {
+	} else if chunked || l.withEndings || l.long && l.counts() {
 		st.addTotal(l.sel, l.page.ActiveOnly, l.now).add(", FALSE")
 	} else {
 		st.addTotalBut(l.sel, l.page.ActiveOnly, l.now)
 	}
 	st.addAsker(l.sel.asker, l.wall, l.now).add(" FROM sessions WHERE ")
-	if deep {
-		// The ids are read from the index alone, the rest of a session only for those on the page.
+	if idsFirst {
 		if st.selected(l.sel); l.sel.tenant == nil {
 			st.add(byIDAlone)
 		}
@@ -119,27 +157,37 @@ func (l listing) statement() *statement {
 	if l.page.ActiveOnly {
 		st.addActive(l.sel, l.now)
 	}
-	if deep {
+	if !idsFirst {
+		l.addOrder(st)
+		return st.add(" LIMIT ? OFFSET ?", l.limit(), l.page.Offset)
+	}
+	from := ""
+	if chunked {
 		// Where the coalesce stands outside, row-level security would have each session asked before the index is used.
 		st.add(" AND created_at < (SELECT coalesce((SELECT at FROM start), ?))", endOfTime)
-		l.addOrder(st)
-		// The limit stands in the text, or PostgreSQL would expect a tenth of all.
-		st.add(" LIMIT "+strconv.Itoa(l.limit())+" OFFSET ? - coalesce((SELECT newer FROM start), 0)) AS page)", l.page.Offset)
-		l.addOrder(st)
-		return st
+		from = " - coalesce((SELECT newer FROM start), 0)"
 	}
 	l.addOrder(st)
-	if l.page.Limit > 0 || l.page.Offset > 0 {
-		st.add(" LIMIT ? OFFSET ?", l.limit(), l.page.Offset)
-	}
+	st.add(literalLimit(100, l.limit())+" OFFSET ?"+from+") AS near LIMIT ?)", l.page.Offset, l.limit())
+	l.addOrder(st)
 	return st
+}
+
+// literalLimit is a LIMIT of at least n, in the text: of one that is an argument PostgreSQL would expect a tenth of all rows. There
+// are few of them, powers of 16 times the least, because each is another statement that every connection keeps prepared. A LIMIT
+// around it cuts off the rest, which is not read then.
+func literalLimit(least, n int) string {
+	for least < n {
+		least *= 16
+	}
+	return " LIMIT " + strconv.Itoa(least)
 }
 
 func (l listing) addOrder(st *statement) { st.add(" ORDER BY created_at DESC, id DESC") }
 
 func (l listing) limit() int {
-	if l.page.Limit == 0 {
-		return math.MaxInt
+	if l.page.Limit <= 0 || l.page.Limit > MostListed && !l.uncounted {
+		return MostListed
 	}
 	return l.page.Limit
 }
@@ -148,11 +196,13 @@ func (l listing) limit() int {
 var endOfTime = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) //nolint:gochecknoglobals // a constant but for Go's rules
 
 // newestChunks is how many chunks are looked at: twice as many as there are before the page when all are full. Beyond them it
-// could begin nearer, if many were hollow, but a list gets no slower by what is behind the page. Powers of two make for few
-// different statements.
+// could begin nearer, if many were hollow, but a list gets no slower by what is behind the page.
 func (l listing) newestChunks() int {
-	return 1 << bits.Len(uint(2*l.page.Offset/l.store.chunkSize+16))
+	return min(l.page.Offset/l.store.chunkSize*2+16, mostChunks)
 }
+
+// mostChunks bounds how many chunks are looked at: those of 64 million sessions.
+const mostChunks = 1 << 16
 
 // addStart finds the chunk from which on to pass sessions over: the oldest one that begins with no more than the offset
 // of sessions newer than itself. Their number is exact: what is not folded into the chunks yet is added where it belongs.
@@ -162,8 +212,9 @@ func (l listing) addStart(st *statement) {
 	if l.page.ActiveOnly {
 		column = "open"
 	}
-	st.add(`WITH items AS (SELECT at, n, 1 AS chunk FROM (SELECT starts_at AS at, `+column+` AS n FROM session_chunks
-		WHERE tenant_id = ? AND partner_id = ? ORDER BY starts_at DESC LIMIT `+strconv.Itoa(l.newestChunks())+`) AS newest`, sc.tenant, sc.partner)
+	st.add(`WITH items AS (SELECT at, n, 1 AS chunk FROM (SELECT * FROM (SELECT starts_at AS at, `+column+` AS n FROM session_chunks
+		WHERE tenant_id = ? AND partner_id = ? ORDER BY starts_at DESC`+literalLimit(16, l.newestChunks())+`) AS newest LIMIT ?) AS near`,
+		sc.tenant, sc.partner, l.newestChunks())
 	st.add(` UNION ALL SELECT created_at, ` + column + `, 0 FROM session_changes WHERE ` + column + ` <> 0 AND `).selected(l.sel)
 	if l.page.ActiveOnly {
 		st.add(` UNION ALL SELECT created_at, -1, 0 FROM `).addGone("created_at", sc, l.now)

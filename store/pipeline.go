@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"slices"
 	"sync"
@@ -39,22 +40,25 @@ type pipeline struct {
 	// for another's costs more than to share it saves.
 	most int
 
+	// unbatched bounds the changes that are sent alone because they were undone with others: most have to wait for a lock.
+	unbatched *gate
+
 	mu sync.Mutex
 	// exchanges are under way, and carry so many jobs.
 	exchanges, carried int
-	waiting            []*job
+	waiting            fairQueue[*job]
 }
 
-// makePipelines makes one for reads and one for changes, which must not keep reads waiting for the disk, and one for reads that
-// take longer than to send them, which would keep others waiting.
+// makePipelines makes one for reads and one for changes, which must not keep reads waiting for the disk.
 //
-// Reads can keep as many processors busy as there are; the longer ones are slowed down by more, not sped up. A change takes the
-// less the more of them share an exchange, so that one exchange at a time makes the most of two processors.
+// Reads can keep as many processors busy as there are. A change takes the less the more of them share an exchange, so that one
+// exchange at a time makes the most of two processors.
 func (s *Store) makePipelines() {
 	processors := runtime.GOMAXPROCS(0)
 	s.reads = &pipeline{engine: s.engine, together: mostTogether, most: processors, alone: s.distributed}
-	s.longReads = &pipeline{engine: s.engine, together: 1, most: 2 * processors, alone: s.distributed}
-	s.writes = &pipeline{engine: s.engine, together: mostTogether, most: max(1, processors/2), alone: s.distributed}
+	s.writes = &pipeline{
+		engine: s.engine, together: mostTogether, most: max(1, processors/2), alone: s.distributed, unbatched: s.transactions,
+	}
 }
 
 // job is a statement on its way, and what came back.
@@ -65,6 +69,8 @@ type job struct {
 	words string
 	// tenantID is whose sessions it is about, when it is one tenant's.
 	tenantID string
+	// owner is whose turn it takes in a queue.
+	owner string
 	// row is what it changes, in the order of which rows are locked, under those shared locks; it is empty for one that only asks.
 	row   string
 	locks []int64
@@ -79,7 +85,7 @@ type job struct {
 
 // newJob is a statement that only asks.
 func newJob(wall Wall, st *statement) *job {
-	j := &job{wall: wall, st: st, tenantID: st.tenantID}
+	j := &job{wall: wall, st: st, tenantID: st.tenantID, owner: wall.owner(st.tenantID)}
 	if st.rows || st.repeatable() {
 		j.words = st.text.String()
 	}
@@ -88,7 +94,7 @@ func newJob(wall Wall, st *statement) *job {
 
 // changes makes it one that changes a session.
 func (j *job) changes(tenantID, id string) {
-	j.row, j.tenantID = tenantID+"\x00"+id, tenantID
+	j.row, j.tenantID, j.owner = tenantID+"\x00"+id, tenantID, j.wall.owner(tenantID)
 	if !j.st.rows {
 		j.words = ""
 	}
@@ -120,10 +126,20 @@ func (p *pipeline) do(ctx context.Context, j *job) error {
 		p.carry(ctx, batch)
 	}
 	if errors.Is(j.err, errAgain) {
-		j.got = answer{}
-		return p.send(ctx, false, j)
+		return p.again(ctx, j)
 	}
 	return j.err
+}
+
+// again sends a job alone that was undone for the sake of others.
+func (p *pipeline) again(ctx context.Context, j *job) error {
+	if j.got = (answer{}); p.unbatched != nil {
+		if err := p.unbatched.enter(ctx, j.owner); err != nil {
+			return err
+		}
+		defer p.unbatched.leave(j.owner)
+	}
+	return p.send(ctx, false, j)
 }
 
 // enter gives the job to its caller to be sent, or has it wait.
@@ -138,7 +154,7 @@ func (p *pipeline) enter(ctx context.Context, j *job) []*job {
 		return p.begin([]*job{j})
 	}
 	j.turn = make(chan []*job, 1)
-	p.waiting = append(p.waiting, j)
+	p.waiting.push(j.owner, j)
 	return nil
 }
 
@@ -146,9 +162,7 @@ func (p *pipeline) enter(ctx context.Context, j *job) []*job {
 func (p *pipeline) leave(j *job) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if i := slices.Index(p.waiting, j); i >= 0 {
-		p.waiting = slices.Delete(p.waiting, i, i+1)
-	}
+	p.waiting.remove(j.owner, j)
 	return !j.leads
 }
 
@@ -162,7 +176,13 @@ func (p *pipeline) carry(ctx context.Context, batch []*job) {
 		defer cancel()
 	}
 	err := errAgain // should this panic
+	sent := false
 	defer func() {
+		if len(batch) > 1 {
+			if reason := recover(); reason != nil && sent && changesSomething(batch) {
+				err = fmt.Errorf("panic while answers were read: %v", reason) // what was sent may have been done
+			}
+		}
 		p.end(len(batch))
 		for i, j := range batch {
 			if j.err = err; i > 0 {
@@ -170,9 +190,14 @@ func (p *pipeline) carry(ctx context.Context, batch []*job) {
 			}
 		}
 	}()
-	if err = p.send(ctx, true, batch...); undone(err, len(batch) > 1) {
+	if err = p.sendTo(ctx, &sent, true, batch...); undone(err, len(batch) > 1) {
 		err = errAgain
 	}
+}
+
+// changesSomething reports whether not all jobs only ask.
+func changesSomething(jobs []*job) bool {
+	return slices.ContainsFunc(jobs, func(j *job) bool { return j.row != "" })
 }
 
 func (p *pipeline) mayBegin() bool {
@@ -200,24 +225,34 @@ func (p *pipeline) end(jobs int) {
 	defer p.mu.Unlock()
 	p.exchanges--
 	p.carried -= jobs
-	for len(p.waiting) > 0 && p.mayBegin() {
+	for p.waiting.size > 0 && p.mayBegin() {
 		batch := p.begin(p.take(p.together))
 		batch[0].leads = true
 		batch[0].turn <- batch
 	}
 }
 
+// take removes up to so many of those that wait, round robin by owner.
 func (p *pipeline) take(most int) []*job {
-	n := min(len(p.waiting), most)
-	batch := slices.Clone(p.waiting[:n])
-	p.waiting = slices.Delete(p.waiting, 0, n)
+	batch := make([]*job, 0, min(p.waiting.size, most))
+	for len(batch) < most {
+		j, _, found := p.waiting.pop(func(string) bool { return true })
+		if !found {
+			break
+		}
+		batch = append(batch, j)
+	}
 	return batch
 }
 
-// undone reports whether nothing was done because of one of several jobs, or because of a lock.
+// undone reports whether nothing was done because of one of several jobs, or because of a lock. An argument that cannot be encoded
+// is noticed before anything is sent; but where the connection is lost meanwhile, all have lost it.
 func undone(err error, several bool) bool {
-	pg, refused := errors.AsType[*pgconn.PgError](err)
-	return refused && (several && pg.SeverityUnlocalized == "ERROR" || pg.Code == lockNotAvailable)
+	if pg, refused := errors.AsType[*pgconn.PgError](err); refused {
+		return several && pg.SeverityUnlocalized == "ERROR" || pg.Code == lockNotAvailable
+	}
+	_, early := errors.AsType[pgx.ErrPreprocessingBatch](err)
+	return early && several && !pgUnavailable(err) && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
 }
 
 const lockNotAvailable = "55P03"
@@ -225,6 +260,11 @@ const lockNotAvailable = "55P03"
 // send sends jobs in one exchange. Changes of one kind are in the order of their rows, so that two exchanges do not wait for
 // each other; in a hurry they wait for nobody.
 func (p *pipeline) send(ctx context.Context, hurry bool, jobs ...*job) error {
+	return p.sendTo(ctx, new(bool), hurry, jobs...)
+}
+
+// sendTo is send, and says when the jobs have been sent, so that they may have been done.
+func (p *pipeline) sendTo(ctx context.Context, sent *bool, hurry bool, jobs ...*job) error {
 	if len(jobs) > 1 {
 		jobs = slices.Clone(jobs)
 		slices.SortStableFunc(jobs, func(a, b *job) int {
@@ -243,7 +283,22 @@ func (p *pipeline) send(ctx context.Context, hurry bool, jobs ...*job) error {
 		}
 		batch.Queue(parcel.text(), parcel.args()...).Query(parcel.read)
 	}
-	return p.engine.pool.SendBatch(ctx, &batch).Close()
+	conn, err := p.engine.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	returned := false
+	defer func() {
+		if !returned { // by a panic, in the middle of something
+			_ = conn.Conn().Close(context.WithoutCancel(ctx)) // the pool makes another
+		}
+		conn.Release()
+	}()
+	answers := conn.SendBatch(ctx, &batch)
+	*sent = true
+	err = answers.Close()
+	returned = true
+	return err
 }
 
 // locksOf are the locks that jobs need, in one order, so that nobody waits in a circle.
@@ -258,7 +313,7 @@ func locksOf(jobs []*job) []int64 {
 
 // beginning is what comes before the jobs of an exchange: the settings of the transaction, the wall of the first, and the locks
 // of all, got before anything is changed. It is a statement of its own because jobs must see what was committed until the locks
-// were got, and takes the locks from an array, unlike addLocks, so that it is the same statement for any number of them. It is
+// were got, and takes the locks from an array, so that it is the same statement for any number of them. It is
 // nil when nothing is needed.
 func (e engine) beginning(first parcel, locks []int64, hurry bool) *statement {
 	st, comma := e.transactionSetup()

@@ -247,7 +247,7 @@ func TestExchangesEnd(t *testing.T) {
 // TestOnSeveralNodesEachGoesAlone: to its own node.
 func TestOnSeveralNodesEachGoesAlone(t *testing.T) {
 	s := storetest.Postgres(t, store.Options{Distributed: true})
-	for _, of := range []store.Pipeline{store.Reads, store.LongReads, store.Changes} {
+	for _, of := range []store.Pipeline{store.Reads, store.Changes} {
 		s.HoldExchanges(of)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)

@@ -33,7 +33,7 @@ func (s *Store) RegisterSession(ctx context.Context, sel Selection, session Sess
 		session.PartnerID = sel.partner
 	}
 	// What there is to decide by is anybody's: ids are unique service-wide, and a tenant may get its partner here.
-	ctx = WithWall(ctx, wallIn(ctx).lifted())
+	ctx = ownedBy(WithWall(ctx, wallIn(ctx).lifted()), session.TenantID)
 	limits := s.limits(session.TenantID)
 	if err := s.prepare(&session, limits); err != nil {
 		return Session{}, false, err

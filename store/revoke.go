@@ -170,6 +170,9 @@ func (s *Store) end(ctx context.Context, sel Selection, variant string, by Actor
 		return nil, err
 	}
 	var ids []string
+	if sel.tenant != nil {
+		ctx = ownedBy(ctx, *sel.tenant)
+	}
 	repeated := false
 	err = s.write(ctx, "revoke sessions", func(tx *gorm.DB) error {
 		trail, err := s.trail(by)

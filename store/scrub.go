@@ -62,12 +62,11 @@ func (s *Store) truncateLog(ctx context.Context) error {
 	if s.engine.name != sqliteName {
 		return nil
 	}
-	select {
-	case s.engine.serial <- struct{}{}:
-		defer func() { <-s.engine.serial }()
-	case <-ctx.Done():
-		return mapError("erase user", ctx.Err())
+	owner := ownerIn(ctx, "")
+	if err := s.transactions.enter(ctx, owner); err != nil {
+		return mapError("erase user", err)
 	}
+	defer s.transactions.leave(owner)
 	var busy, frames, moved int
 	err := s.db.WithContext(ctx).Raw("PRAGMA wal_checkpoint(TRUNCATE)").Row().Scan(&busy, &frames, &moved)
 	if err == nil && busy != 0 {

@@ -12,7 +12,7 @@ import (
 type Page struct {
 	// ActiveOnly leaves out the sessions that have ended.
 	ActiveOnly bool
-	// Offset is how many sessions are passed over, Limit the most that are returned; no limit when it is 0.
+	// Offset is how many sessions are passed over, Limit the most that are returned; MostListed when it is 0 or more than that.
 	Offset, Limit int
 }
 

@@ -34,7 +34,7 @@ func openSQLite(path string, mustExist bool) (gorm.Dialector, engine, error) {
 		"_inttotime":           {"1"},
 	}.Encode()}).String()
 	// SQLite takes one writer at a time, and those that wait poll for the lock: in this process they queue instead.
-	eng := engine{name: sqliteName, serial: make(chan struct{}, 1), retryable: func(error) bool { return false }}
+	eng := engine{name: sqliteName, serial: newGate(1, 1), retryable: func(error) bool { return false }}
 	return sqlite.Open(dsn), eng, nil
 }
 

@@ -124,9 +124,15 @@ type rows interface {
 	Err() error
 }
 
-// query runs a statement that gives rows, each of which goes to scan.
+// query runs a statement that gives rows, each of which goes to scan. It is for statements that take long: few of them run at a
+// time, of each tenant fewer, and each is sent by itself.
 func (s *Store) query(ctx context.Context, st *statement, scan func(rows) error) error {
-	return s.run(ctx, st, scan, func(j *job) error { return s.longReads.do(ctx, j) })
+	owner := ownerIn(ctx, st.tenantID)
+	if err := s.longReads.enter(ctx, owner); err != nil {
+		return err
+	}
+	defer s.longReads.leave(owner)
+	return s.run(ctx, st, scan, func(j *job) error { return s.reads.send(ctx, false, j) })
 }
 
 // ask is query for a statement that takes hardly longer than to send it: it may be sent with others.
@@ -195,7 +201,7 @@ func (q querier) found(st *statement) (bool, error) {
 // again when the database asks for it.
 func (s *Store) change(ctx context.Context, operation string, what changing, do func(querier) error) error {
 	if s.engine.pool == nil {
-		return s.write(ctx, operation, func(tx *gorm.DB) error { return do(querier{Store: s, ctx: ctx, tx: tx}) })
+		return s.write(ownedBy(ctx, what.tenantID), operation, func(tx *gorm.DB) error { return do(querier{Store: s, ctx: ctx, tx: tx}) })
 	}
 	var err error
 	for range 1 + retries {

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -74,7 +75,10 @@ type Store struct {
 	untidy    untidy
 	readiness readiness
 	// What is sent to PostgreSQL and needs no transaction of its own.
-	reads, longReads, writes *pipeline
+	reads, writes *pipeline
+	// longReads bounds the statements that take long, transactions the connections to PostgreSQL that changes hold each for itself,
+	// waiting for a lock perhaps. Both are shared fairly by tenants.
+	longReads, transactions *gate
 	// spares are the connections to PostgreSQL that are in use beside those of transactions.
 	spares chan struct{}
 }
@@ -88,7 +92,7 @@ type engine struct {
 	// elsewhere.
 	setup string
 	// serial admits one writing transaction at a time; nil where the database orders writers itself.
-	serial chan struct{}
+	serial *gate
 	// retryable says whether the database refused a transaction that may succeed when it runs again.
 	retryable func(error) bool
 }
@@ -149,7 +153,11 @@ func connect(ctx context.Context, dialect gorm.Dialector, eng engine, options Op
 		interval: options.ActivityInterval, chunkSize: options.ChunkSize, onEnded: options.OnEnded, pending: pendingUses{uses: map[pendingKey]pendingUse{}},
 		maxTokenLifetime: options.MaxTokenLifetime,
 	}
-	if eng.pool != nil {
+	processors := runtime.GOMAXPROCS(0)
+	s.longReads = newGate(2*processors, max(1, processors))
+	if s.transactions = eng.serial; eng.pool != nil {
+		conns := int(eng.pool.Config().MaxConns)
+		s.transactions = newGate(max(1, conns/2), max(1, conns/4))
 		s.spares = make(chan struct{}, sparesOf(eng.pool.Config().MaxConns))
 	}
 	if err := s.Ping(ctx); err != nil {
@@ -221,14 +229,11 @@ func (s *Store) write(ctx context.Context, operation string, do func(tx *gorm.DB
 }
 
 func (s *Store) writeOnce(ctx context.Context, do func(tx *gorm.DB) error, options ...*sql.TxOptions) error {
-	if s.engine.serial != nil {
-		select {
-		case s.engine.serial <- struct{}{}:
-			defer func() { <-s.engine.serial }()
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	owner := ownerIn(ctx, "")
+	if err := s.transactions.enter(ctx, owner); err != nil {
+		return err
 	}
+	defer s.transactions.leave(owner)
 	return s.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
 		if err := s.raiseWall(tx); err != nil {
 			return err

@@ -8,7 +8,7 @@ import (
 // scope is whose sessions a tally counts: a tenant's, a partner's, or all when both are empty.
 type scope struct{ tenant, partner string }
 
-// scope is the selection as what tallies count, and false where sessions have to be counted: a user's are few.
+// scope is the selection as what tallies count, and false where sessions have to be counted.
 func (s Selection) scope() (scope, bool) {
 	switch {
 	case s.user != nil, s.tenant != nil && s.partner != nil:
@@ -71,7 +71,7 @@ func (st *statement) addTenant(sc scope) {
 // and, of the active ones, less those that are gone.
 func (st *statement) addTotal(sel Selection, activeOnly bool, now time.Time) *statement {
 	sc, counted := sel.scope()
-	if st.addSum(sel, activeOnly, now); !counted || !activeOnly {
+	if st.addSum(sel, activeOnly, now, ""); !counted || !activeOnly {
 		return st
 	}
 	return st.add(" - (SELECT count(*) FROM ").addDue("id", sc, now).addPartner(sc).add(") - ").addEndedWithTenant(sc, now)
@@ -97,10 +97,11 @@ func (st *statement) addEndedWithTenant(sc scope, now time.Time) *statement {
 }
 
 // addTotalBut is addTotal where no tenant that it counts has ended as a whole a moment ago: then that is all there is to know,
-// and hardly ever is it otherwise, but to look for it costs as much as all the rest. A second column says whether one has.
+// and hardly ever is it otherwise, but to look for it costs as much as all the rest. A second column says whether one has. Sessions
+// that have to be counted are counted until there are more than fewSessions.
 func (st *statement) addTotalBut(sel Selection, activeOnly bool, now time.Time) *statement {
 	sc, counted := sel.scope()
-	if st.addSum(sel, activeOnly, now); !counted || !activeOnly {
+	if st.addSum(sel, activeOnly, now, literalLimit(fewSessions+1, 0)); !counted || !activeOnly {
 		return st.add(", FALSE")
 	}
 	st.add(" - (SELECT count(*) FROM ").addDue("id", sc, now).addPartner(sc).add("), EXISTS (SELECT 1 FROM tenant_endings")
@@ -110,15 +111,16 @@ func (st *statement) addTotalBut(sel Selection, activeOnly bool, now time.Time) 
 	return st.add(")")
 }
 
-// addSum appends the number of selected sessions that do not say that they have ended.
-func (st *statement) addSum(sel Selection, activeOnly bool, now time.Time) {
+// addSum appends the number of selected sessions that do not say that they have ended. Those that have to be counted are counted
+// within a limit, where there is one.
+func (st *statement) addSum(sel Selection, activeOnly bool, now time.Time, limit string) {
 	sc, counted := sel.scope()
-	switch {
-	case !counted && activeOnly:
-		st.add("(SELECT count(*) FROM sessions WHERE ").selected(sel).addActive(sel, now).add(")")
-		return
-	case !counted:
-		st.add("(SELECT count(*) FROM sessions WHERE ").selected(sel).add(")")
+	if !counted {
+		st.add("(SELECT count(*) FROM (SELECT 1 FROM sessions WHERE ").selected(sel)
+		if activeOnly {
+			st.addActive(sel, now)
+		}
+		st.add(limit + ") AS counted)")
 		return
 	}
 	column := "total"

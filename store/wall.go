@@ -49,6 +49,35 @@ func (w Wall) sees(tenantID string) bool {
 	return w.partner == "" && (w.tenant == "" || w.tenant == tenantID)
 }
 
+// owner is whose turn a statement takes in a queue: that of the tenant that it is about or, where it names none, of the tenant or
+// partner that the wall is around, "" for the platform.
+func (w Wall) owner(tenantID string) string {
+	switch {
+	case tenantID != "":
+		return tenantID
+	case w.tenant == "" && w.partner != "":
+		return "\x00" + w.partner // no tenant's id begins so
+	default:
+		return w.tenant
+	}
+}
+
+// ownerKey is the key of the tenant in a context that a transaction is about.
+type ownerKey struct{}
+
+// ownedBy returns a context whose transactions take turns as that tenant's, whatever the wall is around.
+func ownedBy(ctx context.Context, tenantID string) context.Context {
+	return context.WithValue(ctx, ownerKey{}, tenantID)
+}
+
+// ownerIn is whose turn a call takes that is about a tenant, which may be "".
+func ownerIn(ctx context.Context, tenantID string) string {
+	if of, ok := ctx.Value(ownerKey{}).(string); ok && tenantID == "" {
+		tenantID = of
+	}
+	return wallIn(ctx).owner(tenantID)
+}
+
 // errUndecided: a request came to the database before anybody had decided what it may touch.
 var errUndecided = errors.New("nobody has decided what this request may touch")
 

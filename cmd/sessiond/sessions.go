@@ -92,7 +92,7 @@ func (o *operation) open(cmd *cobra.Command) (family, error) {
 	if readable(o.server) {
 		fmt.Fprintf(cmd.ErrOrStderr(), "sessiond: warning: the token goes to %s unencrypted; use https\n", o.server)
 	}
-	return o.family(api)
+	return o.family(api, cmd.ErrOrStderr())
 }
 
 // readable reports whether others on the network could read what is sent to a server.

@@ -47,7 +47,7 @@ type family interface {
 }
 
 // family is the narrowest one that the flags allow.
-func (o *operation) family(api *gen.ClientWithResponses) (family, error) {
+func (o *operation) family(api *gen.ClientWithResponses, notes io.Writer) (family, error) {
 	switch {
 	case o.me && (o.tenant != "" || o.user != "" || o.partner != ""):
 		return nil, usageError{errors.New("--me is about the token's user: leave --tenant, --user and --partner away")}
@@ -63,7 +63,7 @@ func (o *operation) family(api *gen.ClientWithResponses) (family, error) {
 	}
 	switch {
 	case o.me:
-		return myFamily{api, o.selection}, nil
+		return myFamily{api, o.selection, notes}, nil
 	case o.tenant != "":
 		return tenantFamily{api, o.selection}, nil
 	default:
@@ -167,11 +167,18 @@ func (f tenantFamily) revokeAll(ctx context.Context) ([]byte, error) {
 type myFamily struct {
 	*gen.ClientWithResponses
 	selection
+	// notes is where to say what the answer does not.
+	notes io.Writer
 }
 
-// list returns all sessions, for the API does not page this list.
+// list returns the newest sessions, for the API does not page this list, and says when there are more.
 func (f myFamily) list(ctx context.Context, _, _ int) ([]byte, error) {
-	return body(f.ListMySessions(ctx, nil))
+	response, err := f.ListMySessions(ctx, nil)
+	answer, err := body(response, err)
+	if err == nil && response.Header.Get("X-Has-More") == "true" {
+		fmt.Fprintln(f.notes, "these are the newest sessions, and there are more")
+	}
+	return answer, err
 }
 
 func (f myFamily) get(context.Context, string) ([]byte, error) {

@@ -36,8 +36,8 @@ func (f Fairness) tenants(rounds int) (tenants []*tenant, all []*class) {
 	add := func(name string, count, size, ofOneUser int) {
 		from := len(tenants)
 		for range count {
-			t := newTenant(len(tenants), 0, size+ofOneUser)
-			t.ofOneUser = ofOneUser
+			t := newTenant(len(tenants), 0, size)
+			t.size, t.ofOneUser = size+ofOneUser, ofOneUser
 			tenants = append(tenants, t)
 		}
 		all = append(all, newClass(name, tenants[from:]))

@@ -81,6 +81,7 @@ func testWall(t *testing.T, newStore Factory) {
 		for name, do := range map[string]func() error{
 			"get":     func() error { _, err := f.GetSession(ctx, store.Everywhere(), "a1"); return err },
 			"list":    func() error { _, _, err := f.ListSessions(ctx, store.Everywhere(), store.Page{Limit: 1}); return err },
+			"newest":  func() error { _, _, err := f.NewestActive(ctx, store.Everywhere()); return err },
 			"stats":   func() error { _, err := f.TenantStats(ctx, "acme"); return err },
 			"revoke":  func() error { _, err := f.RevokeSession(ctx, store.InTenant("globex"), "g1", tester()); return err },
 			"end all": func() error { _, err := f.RevokeAllSessions(ctx, store.Everywhere(), "", tester()); return err },
@@ -110,6 +111,10 @@ func (f fixture) seesOnly(want []string) {
 	f.t.Helper()
 	ids, _ := f.ids(store.Everywhere(), store.Page{ActiveOnly: true})
 	assert.ElementsMatch(f.t, want, ids)
+	newest, more, err := f.NewestActive(f.ctx, store.Everywhere())
+	require.NoError(f.t, err)
+	assert.False(f.t, more)
+	assert.Len(f.t, newest, len(want))
 	page, total := f.ids(store.Everywhere(), store.Page{Limit: 100})
 	assert.ElementsMatch(f.t, want, page)
 	assert.LessOrEqual(f.t, total, len(want), "nor is it told how many there are")
