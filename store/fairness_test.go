@@ -125,7 +125,7 @@ func TestOneTenantLeavesOthersConnections(t *testing.T) {
 	}
 	register := func(ctx context.Context, tenantID, id string) error {
 		session := store.Session{TenantID: tenantID, ID: id, UserID: "u1", ExpiresAt: time.Now().Add(time.Hour)}
-		_, _, err := s.RegisterSession(ctx, session, store.Actor{})
+		_, _, err := s.RegisterSession(ctx, store.Everywhere(), session, store.Actor{})
 		return err
 	}
 	revokeAll := func(ctx context.Context, tenantID string) error {

@@ -94,8 +94,9 @@ func (e engine) statsStatement(tenantID string, now time.Time) *statement {
 		GROUP BY user_id`, tenantID, tenantID)
 	st.add(` UNION ALL SELECT '` + kindApp + `', application_id, max(application_name), sum(applications), 0, 0
 		FROM noted WHERE application_id <> '' GROUP BY application_id`)
+	// SQLite keeps the order of a cross join: what is gone first, and not all applications of the tenant.
 	st.add(` UNION ALL SELECT '`+kindApp+`', application_id, max(application_name), -count(*), 0, 0
-		FROM session_apps JOIN gone ON gone.id = session_id AND gone.app_count > 0 WHERE tenant_id = ? GROUP BY application_id`, tenantID)
+		FROM gone CROSS JOIN session_apps WHERE app_count > 0 AND tenant_id = ? AND session_id = gone.id GROUP BY application_id`, tenantID)
 	st.add(` UNION ALL SELECT '`+rowEnding+`', '', '', count(*), 0, 0 FROM tenant_endings WHERE tenant_id = ? HAVING count(*) > 0`, tenantID)
 	return st.addLastDay(tenantID, now)
 }
@@ -119,7 +120,7 @@ func (e engine) revokedStatsStatement(tenantID string, now time.Time) *statement
 	st.add(` UNION ALL SELECT '` + kindUsers + `', '', '', count(DISTINCT user_id), 0, 0 FROM since`)
 	st.add(` UNION ALL SELECT '` + kindDevice + `', device_type, '', count(*), 0, 0 FROM since GROUP BY device_type`)
 	st.add(` UNION ALL SELECT '`+kindApp+`', application_id, max(application_name), count(*), 0, 0
-		FROM session_apps JOIN since ON since.id = session_id AND since.app_count > 0 WHERE tenant_id = ? GROUP BY application_id`, tenantID)
+		FROM since CROSS JOIN session_apps WHERE app_count > 0 AND tenant_id = ? AND session_id = since.id GROUP BY application_id`, tenantID)
 	st.add(` UNION ALL SELECT '`+kindRevoked+`', '', '', 0, 0, n FROM revoked, newest WHERE at > ?`, now.Add(-day))
 	return st.addLastDay(tenantID, now)
 }
