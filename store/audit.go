@@ -90,7 +90,28 @@ func (t trail) record(tx *gorm.DB, action string, sessions ...Session) error {
 	for i, session := range sessions {
 		events[i] = t.event(action, session.TenantID, session.ID, session.UserID)
 	}
-	return tx.CreateInBatches(&events, rowsPerInsert).Error
+	return appendEvents(tx, events)
+}
+
+// appendEvents appends events. PostgreSQL gets them as arrays: one statement for any number.
+func appendEvents(tx *gorm.DB, events []AuditEvent) error {
+	if tx.Name() != postgresName {
+		return tx.CreateInBatches(&events, rowsPerInsert).Error
+	}
+	var texts [9][]string
+	times := make([]time.Time, len(events))
+	for i, e := range events {
+		for column, text := range []string{
+			e.TenantID, e.OperationID, e.SessionID, e.Action, e.UserID, e.ActorSub, e.ActorClient, e.Reason, e.RequestID,
+		} {
+			texts[column] = append(texts[column], text)
+		}
+		times[i] = e.At
+	}
+	st := &statement{numbers: true}
+	return execIn(tx, st.add(insertEvents+` SELECT * FROM unnest(?::text[], ?::text[], ?::text[], ?::text[], ?::timestamptz[], ?::text[],
+		?::text[], ?::text[], ?::text[], ?::text[])`,
+		texts[0], texts[1], texts[2], texts[3], times, texts[4], texts[5], texts[6], texts[7], texts[8]))
 }
 
 const insertEvents = `INSERT INTO audit_events (tenant_id, operation_id, session_id, action, at, user_id, actor_sub, actor_client,

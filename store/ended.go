@@ -30,7 +30,8 @@ func (s *Store) keepUntil(ended, expires time.Time) time.Time {
 // keepEnded keeps the digests of sessions whose rows are being deleted and of which a token may still live.
 func (s *Store) keepEnded(tx *gorm.DB, sessions []Session) error {
 	now := s.clock()
-	var kept []endedSession
+	var digests []string
+	var untils []time.Time
 	for _, session := range sessions {
 		_, at := session.Ending(now)
 		until := s.keepUntil(at, session.ExpiresAt)
@@ -41,7 +42,15 @@ func (s *Store) keepEnded(tx *gorm.DB, sessions []Session) error {
 		if err != nil {
 			return err
 		}
-		kept = append(kept, endedSession{SessionDigest: digest, KeepUntil: timestamp(until)})
+		digests, untils = append(digests, digest), append(untils, timestamp(until))
+	}
+	if s.engine.pool != nil { // as arrays: one statement for any number
+		return execIn(tx, s.engine.statement(`INSERT INTO ended_sessions (session_digest, keep_until)
+			SELECT * FROM unnest(?::text[], ?::timestamptz[]) ON CONFLICT DO NOTHING`, digests, untils))
+	}
+	kept := make([]endedSession, len(digests))
+	for i, digest := range digests {
+		kept[i] = endedSession{SessionDigest: digest, KeepUntil: untils[i]}
 	}
 	if len(kept) == 0 {
 		return nil

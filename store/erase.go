@@ -110,14 +110,14 @@ func (e *erasure) endActive() ([]string, error) {
 func (e *erasure) deleteSessions() (int, error) {
 	var sessions []Session
 	err := e.tx.Select("tenant_id", "id", "revoked_at", "ends_at", "expires_at", "ended_how").
-		Where("tenant_id = ? AND user_id = ?", e.tenantID, e.userID).Find(&sessions).Error
+		Where("tenant_id = ? AND user_id = ?"+userAll, e.tenantID, e.userID).Find(&sessions).Error
 	if err != nil {
 		return 0, err
 	}
 	if err := e.keepEnded(e.tx, sessions); err != nil {
 		return 0, err
 	}
-	return len(sessions), e.tx.Where("tenant_id = ? AND user_id = ?", e.tenantID, e.userID).Delete(&Session{}).Error
+	return len(sessions), e.tx.Where("tenant_id = ? AND user_id = ?"+userAll, e.tenantID, e.userID).Delete(&Session{}).Error
 }
 
 // forgetEvents takes the user out of the events that are about the user.

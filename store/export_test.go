@@ -8,7 +8,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"gorm.io/gorm"
 )
 
@@ -29,6 +31,24 @@ func (s *Store) ExplainList(ctx context.Context, page Page, selections ...Select
 		asked = append(asked, listing{store: s, sel: sel, page: page, now: s.clock(), wall: wallIn(ctx)}.statement())
 	}
 	return s.explain(ctx, asked...)
+}
+
+// ExplainNewest does the same for NewestActive, and for the long one of its statements.
+func (s *Store) ExplainNewest(ctx context.Context, long bool, selections ...Selection) (string, error) {
+	var asked []*statement
+	for _, sel := range selections {
+		l := listing{store: s, sel: sel, page: Page{ActiveOnly: true, Limit: fewSessions + 1}, now: s.clock(), wall: wallIn(ctx), uncounted: true}
+		if l.long = long; long {
+			l.page.Limit = MostListed + 1
+		}
+		asked = append(asked, l.statement())
+	}
+	return s.explain(ctx, asked...)
+}
+
+// ExplainStats does the same for TenantStats.
+func (s *Store) ExplainStats(ctx context.Context, tenantID string) (string, error) {
+	return s.explain(ctx, s.engine.statsStatement(tenantID, s.clock()))
 }
 
 func (s *Store) explain(ctx context.Context, asked ...*statement) (string, error) {
@@ -291,4 +311,47 @@ func (s *Store) TransactionsUnderWay() int {
 	s.transactions.mu.Lock()
 	defer s.transactions.mu.Unlock()
 	return s.transactions.used
+}
+
+// PreparedStatements are the texts of all that is prepared on any connection, which are as many connections as there may be.
+func (s *Store) PreparedStatements(ctx context.Context) (map[string]bool, error) {
+	texts := map[string]bool{}
+	var held []*pgxpool.Conn
+	defer func() {
+		for _, conn := range held {
+			conn.Release()
+		}
+	}()
+	for range s.engine.pool.Config().MaxConns {
+		conn, err := s.engine.pool.Acquire(ctx)
+		if err != nil {
+			return nil, err
+		}
+		held = append(held, conn)
+		found, err := conn.Query(ctx, "SELECT statement FROM pg_prepared_statements", pgx.QueryExecModeSimpleProtocol)
+		if err != nil {
+			return nil, err
+		}
+		all, err := pgx.CollectRows(found, pgx.RowTo[string])
+		if err != nil {
+			return nil, err
+		}
+		for _, text := range all {
+			texts[text] = true
+		}
+	}
+	return texts, nil
+}
+
+// MostStatements is how many a connection keeps prepared.
+const MostStatements = mostStatements
+
+// ChangeUnreadably notes a cutoff of a user's in a tenant by a statement whose answer does not say whose it is.
+func (s *Store) ChangeUnreadably(ctx context.Context, tenantID, userID string) error {
+	what := changing{tenantID: tenantID, id: userID}
+	return s.change(ctx, "test", what, func(q querier) error {
+		st := s.engine.asking(value{"tenant", "text", tenantID}, value{"name", "text", userID}, value{"at", "timestamptz", s.clock()}).
+			add(`made AS (INSERT INTO watermarks (tenant_id, user_id, not_before) SELECT tenant, name, at FROM asked RETURNING 1) SELECT 'x' FROM made`)
+		return q.run(st, func(rows) error { return nil })
+	})
 }

@@ -153,10 +153,7 @@ func (l listing) statement() *statement {
 		}
 		st.add(" AND id IN (SELECT id FROM (SELECT id FROM sessions WHERE ")
 	}
-	st.selected(l.sel)
-	if l.page.ActiveOnly {
-		st.addActive(l.sel, l.now)
-	}
+	st.matching(l.sel, l.page.ActiveOnly, l.now)
 	if !idsFirst {
 		l.addOrder(st)
 		return st.add(" LIMIT ? OFFSET ?", l.limit(), l.page.Offset)
@@ -168,25 +165,38 @@ func (l listing) statement() *statement {
 		from = " - coalesce((SELECT newer FROM start), 0)"
 	}
 	l.addOrder(st)
-	st.add(literalLimit(100, l.limit())+" OFFSET ?"+from+") AS near LIMIT ?)", l.page.Offset, l.limit())
+	// PostgreSQL would take a limit that is an argument for a tenth of all rows. One that stands in the text tells it that there are
+	// few, and is the same for all pages, because every connection keeps each statement prepared; the one around it is exact.
+	st.add(literalLimit(MostListed)+" OFFSET ?"+from+") AS near LIMIT ?)", l.page.Offset, l.limit())
+	if !st.numbers {
+		// SQLite would find the page by its order, and pass over the whole tenant.
+		return st.add(" ORDER BY +created_at DESC, +id DESC")
+	}
 	l.addOrder(st)
 	return st
 }
 
-// literalLimit is a LIMIT of at least n, in the text: of one that is an argument PostgreSQL would expect a tenth of all rows. There
-// are few of them, powers of 16 times the least, because each is another statement that every connection keeps prepared. A LIMIT
-// around it cuts off the rest, which is not read then.
-func literalLimit(least, n int) string {
-	for least < n {
-		least *= 16
+// matching appends the conditions of the sessions that a list shows.
+func (st *statement) matching(sel Selection, activeOnly bool, now time.Time) *statement {
+	switch st.selected(sel); {
+	case activeOnly:
+		st.addActive(sel, now)
+	case sel.user != nil:
+		st.add(userAll)
 	}
-	return " LIMIT " + strconv.Itoa(least)
+	return st
 }
+
+// userAll is the condition, which every session fulfils, of who may use the index on all sessions of a user (migration 13): only
+// one who asks for the ended ones too.
+const userAll = " AND (user_id = '') IS FALSE"
+
+func literalLimit(n int) string { return " LIMIT " + strconv.Itoa(n) }
 
 func (l listing) addOrder(st *statement) { st.add(" ORDER BY created_at DESC, id DESC") }
 
 func (l listing) limit() int {
-	if l.page.Limit <= 0 || l.page.Limit > MostListed && !l.uncounted {
+	if l.page.Limit <= 0 || l.page.Limit > MostListed && !l.uncounted { // one more says whether there are more
 		return MostListed
 	}
 	return l.page.Limit
@@ -213,7 +223,7 @@ func (l listing) addStart(st *statement) {
 		column = "open"
 	}
 	st.add(`WITH items AS (SELECT at, n, 1 AS chunk FROM (SELECT * FROM (SELECT starts_at AS at, `+column+` AS n FROM session_chunks
-		WHERE tenant_id = ? AND partner_id = ? ORDER BY starts_at DESC`+literalLimit(16, l.newestChunks())+`) AS newest LIMIT ?) AS near`,
+		WHERE tenant_id = ? AND partner_id = ? ORDER BY starts_at DESC`+literalLimit(mostChunks)+`) AS newest LIMIT ?) AS near`,
 		sc.tenant, sc.partner, l.newestChunks())
 	st.add(` UNION ALL SELECT created_at, ` + column + `, 0 FROM session_changes WHERE ` + column + ` <> 0 AND `).selected(l.sel)
 	if l.page.ActiveOnly {

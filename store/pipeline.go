@@ -268,7 +268,8 @@ func (p *pipeline) sendTo(ctx context.Context, sent *bool, hurry bool, jobs ...*
 	if len(jobs) > 1 {
 		jobs = slices.Clone(jobs)
 		slices.SortStableFunc(jobs, func(a, b *job) int {
-			return cmp.Or(cmp.Compare(a.words, b.words), cmp.Compare(a.row, b.row), cmp.Compare(a.wall.tenant, b.wall.tenant))
+			return cmp.Or(cmp.Compare(a.words, b.words), cmp.Compare(a.row, b.row), cmp.Compare(a.wall.tenant, b.wall.tenant),
+				cmp.Compare(a.wall.partner, b.wall.partner))
 		})
 	}
 	var batch pgx.Batch

@@ -2,6 +2,8 @@ package store_test
 
 import (
 	"context"
+	"database/sql/driver"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -118,6 +120,72 @@ func TestTogetherOneFailsAlone(t *testing.T) {
 		})
 	}
 	together(t, s, store.Reads, calls...)
+}
+
+// unencodable cannot be sent, and says so by an error or a panic.
+type unencodable struct{ panics bool }
+
+func (u unencodable) Value() (driver.Value, error) {
+	if u.panics {
+		panic("cannot be encoded")
+	}
+	return nil, errors.New("cannot be encoded")
+}
+
+// TestTogetherOneCannotBeSent: what is wrong with one statement is no fault of those that it was to be sent with, whoever sends
+// them.
+func TestTogetherOneCannotBeSent(t *testing.T) {
+	s, _ := filled(t)
+	for name, arg := range map[string]unencodable{"an error": {}, "a panic": {panics: true}} {
+		for _, first := range []bool{true, false} {
+			t.Run(fmt.Sprint(name, ", first ", first), func(t *testing.T) {
+				guilty := func() {
+					defer func() {
+						if reason := recover(); arg.panics {
+							assert.Equal(t, "cannot be encoded", reason)
+						} else {
+							assert.Nil(t, reason)
+						}
+					}()
+					_, err := s.Ask(t.Context(), "SELECT ?::text", arg)
+					assert.ErrorContains(t, err, "cannot be encoded")
+				}
+				var calls []func()
+				for i := range tenants {
+					calls = append(calls, func() {
+						found, err := s.GetSession(t.Context(), store.InTenant(fmt.Sprintf("t%d", i)), fmt.Sprintf("t%d-s1", i))
+						if assert.NoError(t, err) {
+							assert.Equal(t, fmt.Sprintf("t%d-s1", i), found.ID)
+						}
+					})
+				}
+				if first {
+					calls = append([]func(){guilty}, calls...)
+				} else {
+					calls = append(calls, guilty)
+				}
+				together(t, s, store.Reads, calls...)
+				require.Zero(t, s.Pool().InUse, "no connection is lost")
+			})
+		}
+	}
+}
+
+// TestTogetherWhatMayBeDoneIsNotRepeated: changes whose answers cannot be read may have been committed, so that each caller is
+// told, and none is sent again.
+func TestTogetherWhatMayBeDoneIsNotRepeated(t *testing.T) {
+	s, _ := filled(t)
+	var calls []func()
+	for i := range 3 {
+		calls = append(calls, func() {
+			assert.ErrorContains(t, s.ChangeUnreadably(t.Context(), "t0", fmt.Sprintf("u%d", i)), "does not say whose it is")
+		})
+	}
+	together(t, s, store.Changes, calls...)
+	done, err := s.Texts(t.Context(), "SELECT user_id FROM watermarks ORDER BY user_id")
+	require.NoError(t, err)
+	require.Equal(t, []string{"u0", "u1", "u2"}, done)
+	require.Zero(t, s.Pool().InUse)
 }
 
 // TestTogetherChanges: revocations and registrations of the same and of different sessions, of which one has to wait for

@@ -22,6 +22,9 @@ import (
 const (
 	postgresName    = "postgres"
 	defaultMaxConns = 16
+	// mostStatements bounds the statements that each connection keeps prepared, each of which takes some 100 KB of the server's
+	// memory with its plan. All that there are fit.
+	mostStatements = 256
 )
 
 // openPostgres prepares a pool. It connects once, to find out whether there is a connection pooler in between.
@@ -50,6 +53,9 @@ func openPostgres(ctx context.Context, url string, maxConns int) (gorm.Dialector
 		config.ConnConfig.DefaultQueryExecMode = pooledMode(config.ConnConfig.DefaultQueryExecMode, url)
 	default:
 		config.AfterConnect = setUp
+	}
+	if config.ConnConfig.StatementCacheCapacity > mostStatements {
+		config.ConnConfig.StatementCacheCapacity = mostStatements
 	}
 	// The pool's own context must not end it.
 	eng.pool, err = pgxpool.NewWithConfig(context.WithoutCancel(ctx), config)

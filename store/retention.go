@@ -65,7 +65,7 @@ func (s *Store) recordSweep(tx *gorm.DB, swept []Session) error {
 		events[i] = trail.event(actionOf(*session.EndedHow), session.TenantID, session.ID, session.UserID)
 		events[i].At = timestamp(session.EndsAt)
 	}
-	return tx.CreateInBatches(&events, rowsPerInsert).Error
+	return appendEvents(tx, events)
 }
 
 // PurgeEnded deletes up to limit sessions that ended before a time and are recorded as such (SweepEnded), with their
@@ -86,7 +86,7 @@ func (s *Store) PurgeEnded(ctx context.Context, before time.Time, limit int) (in
 		if err := s.keepEnded(tx, purged); err != nil {
 			return 0, err
 		}
-		if err := deleteSessions(tx, purged); err != nil {
+		if err := s.deleteSessions(tx, purged); err != nil {
 			return 0, err
 		}
 		return len(purged), s.recordPurge(tx, purged)
@@ -94,13 +94,14 @@ func (s *Store) PurgeEnded(ctx context.Context, before time.Time, limit int) (in
 }
 
 // deleteSessions deletes sessions with their applications.
-func deleteSessions(tx *gorm.DB, sessions []Session) error {
+func (s *Store) deleteSessions(tx *gorm.DB, sessions []Session) error {
 	for batch := range slices.Chunk(sessions, idsPerStatement) {
-		keys := make([][]any, len(batch))
+		tenantIDs, ids := make([]string, len(batch)), make([]string, len(batch))
 		for i, session := range batch {
-			keys[i] = []any{session.TenantID, session.ID}
+			tenantIDs[i], ids[i] = session.TenantID, session.ID
 		}
-		if err := tx.Where("(tenant_id, id) IN ?", keys).Delete(&Session{}).Error; err != nil {
+		st := s.engine.statement("DELETE FROM sessions WHERE (tenant_id, id) IN (")
+		if err := execIn(tx, st.addTexts([]string{"of_tenant", "session"}, tenantIDs, ids).add(")")); err != nil {
 			return err
 		}
 	}
@@ -133,7 +134,7 @@ func (s *Store) recordPurge(tx *gorm.DB, purged []Session) error {
 		event.Reason = fmt.Sprint(n)
 		events = append(events, event)
 	}
-	return tx.CreateInBatches(&events, rowsPerInsert).Error
+	return appendEvents(tx, events)
 }
 
 // PurgeTrail deletes up to limit audit events from before a time, and returns how many.

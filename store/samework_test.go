@@ -165,3 +165,94 @@ func TestGrownTablesAreAnalyzed(t *testing.T) {
 	grow(4400, 4600)
 	require.True(t, analyzed())
 }
+
+// TestActiveSessionsOfAUserAreFoundAlone: where one user has most of the sessions of few tenants, as PostgreSQL knows then, and
+// most sessions of the one who asks have ended. Nothing is read but what is active.
+func TestActiveSessionsOfAUserAreFoundAlone(t *testing.T) {
+	for name, open := range map[string]storetest.Factory{"sqlite": storetest.SQLite, "postgres": storetest.Postgres} {
+		for _, users := range []int{1, 40} {
+			t.Run(fmt.Sprintf("%s, %d other users", name, users), func(t *testing.T) {
+				s := open(t, store.Options{})
+				importDominated(t, s, users)
+				ada, page := store.Everywhere().OfUser("ada"), store.Page{ActiveOnly: true, Limit: 20}
+				explain := map[string]func(ctx context.Context, sel ...store.Selection) (string, error){
+					"own": func(ctx context.Context, sel ...store.Selection) (string, error) {
+						return s.ExplainNewest(ctx, false, sel...)
+					},
+					"own, long": func(ctx context.Context, sel ...store.Selection) (string, error) {
+						return s.ExplainNewest(ctx, true, sel...)
+					},
+					"page": func(ctx context.Context, sel ...store.Selection) (string, error) {
+						return s.ExplainList(ctx, page, sel...)
+					},
+					"far page": func(ctx context.Context, sel ...store.Selection) (string, error) {
+						far := page
+						far.Offset = 400
+						return s.ExplainList(ctx, far, sel...)
+					},
+				}
+				for what, explain := range explain {
+					for _, ctx := range []context.Context{t.Context(), store.WithWall(t.Context(), store.Behind("t0", ""))} {
+						for _, sel := range [][]store.Selection{{ada}, {ada.InTenant("t0")}, {ada.InTenant("t0"), ada.InTenant("t1"), ada.InTenant("t2")}} {
+							how, err := explain(ctx, sel...)
+							require.NoError(t, err)
+							how, _, _ = strings.Cut(how, "Planning:")
+							assert.Regexp(t, `sessions_(tenant_)?user_active`, how, what)
+							assert.NotRegexp(t, `SCAN sessions|sessions_(tenant_user_all|tenant|active|tenant_active|due|tenant_due)\b`, how, what)
+							for _, passed := range regexp.MustCompile(`(?:Rows Removed by Filter: |Index .*rows=)(\d+)`).FindAllStringSubmatch(how, -1) {
+								n, err := strconv.Atoi(passed[1])
+								require.NoError(t, err)
+								assert.LessOrEqual(t, n, 5, "%s: %s", what, how)
+							}
+						}
+					}
+				}
+				how, err := s.ExplainList(t.Context(), store.Page{Limit: 20}, ada.InTenant("t0"))
+				require.NoError(t, err)
+				assert.Contains(t, how, "sessions_tenant_user_all", "the ended ones too")
+			})
+		}
+	}
+}
+
+// importDominated makes three tenants, one user of which has six in ten sessions, and ada with 5 active and 2,000 ended ones.
+func importDominated(t *testing.T, s *store.Store, users int) {
+	t.Helper()
+	now := time.Now()
+	var rows store.Import
+	add := func(tenantID, userID, id string, created time.Time, ended *time.Time) {
+		session := store.Session{
+			TenantID: tenantID, ID: id, UserID: userID, CreatedAt: created, ExpiresAt: now.Add(time.Hour), EndsAt: now.Add(time.Hour),
+		}
+		if ended != nil {
+			session.EndedHow, session.RevokedAt = new(store.Revoked), ended
+		}
+		rows.Sessions = append(rows.Sessions, session)
+	}
+	for i := range 20_000 {
+		user := "svc"
+		if i%5 > 2 {
+			user = fmt.Sprintf("u%d", i%users)
+		}
+		add(fmt.Sprintf("t%d", i%3), user, fmt.Sprintf("s%05d", i), now.Add(-time.Duration(i)*time.Second), nil)
+	}
+	for i := range 5 {
+		add("t0", "ada", fmt.Sprintf("ada%05d", i), now.Add(-time.Duration(i)*time.Hour), nil)
+	}
+	for i := range 2000 {
+		add("t0", "ada", fmt.Sprintf("ended%05d", i), now.Add(-time.Duration(i)*time.Second), &now)
+	}
+	require.NoError(t, s.ImportSessions(t.Context(), rows))
+	_, err := s.FoldChanges(t.Context(), 100_000)
+	require.NoError(t, err)
+	_, err = s.AnalyzeGrown(t.Context())
+	require.NoError(t, err)
+}
+
+// TestStatisticsReadNoApplicationsButOfThoseThatAreGone: a tenant may have very many.
+func TestStatisticsReadNoApplicationsButOfThoseThatAreGone(t *testing.T) {
+	s := storetest.SQLite(t, store.Options{})
+	how, err := s.ExplainStats(t.Context(), "t0")
+	require.NoError(t, err)
+	assert.Regexp(t, `SEARCH session_apps USING INDEX \S+ \(tenant_id=\? AND session_id=\?\)`, how)
+}

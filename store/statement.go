@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unsafe"
 
 	"gorm.io/gorm"
 )
@@ -50,14 +51,25 @@ func (st *statement) add(text string, args ...any) *statement {
 
 // place is the number of an argument, which is that of an earlier one where both are the same text or time.
 func (st *statement) place(arg any) int {
-	switch arg.(type) {
-	case string, time.Time:
-		if i := slices.Index(st.args, arg); i >= 0 {
-			return i + 1
-		}
+	i := -1
+	switch arg := arg.(type) {
+	case string:
+		i = slices.IndexFunc(st.args, func(other any) bool { return sameText(other, arg) })
+	case time.Time:
+		i = slices.Index(st.args, any(arg))
+	}
+	if i >= 0 {
+		return i + 1
 	}
 	st.args = append(st.args, arg)
 	return len(st.args)
+}
+
+// sameText reports whether an argument is a text, and the same one, not one that happens to say the same: then ids that are
+// equal by chance, or by somebody's choice, would make statements of other words.
+func sameText(arg any, text string) bool {
+	other, ok := arg.(string)
+	return ok && len(other) == len(text) && (text == "" || unsafe.StringData(other) == unsafe.StringData(text)) //nolint:gosec // compared only
 }
 
 // selected appends the conditions of a selection, which must not be empty.

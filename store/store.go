@@ -153,8 +153,9 @@ func connect(ctx context.Context, dialect gorm.Dialector, eng engine, options Op
 		interval: options.ActivityInterval, chunkSize: options.ChunkSize, onEnded: options.OnEnded, pending: pendingUses{uses: map[pendingKey]pendingUse{}},
 		maxTokenLifetime: options.MaxTokenLifetime,
 	}
+	// More of them would slow each other down, and one tenant's keep half of the processors busy at the most.
 	processors := runtime.GOMAXPROCS(0)
-	s.longReads = newGate(2*processors, max(1, processors))
+	s.longReads = newGate(2*processors, max(1, processors/2))
 	if s.transactions = eng.serial; eng.pool != nil {
 		conns := int(eng.pool.Config().MaxConns)
 		s.transactions = newGate(max(1, conns/2), max(1, conns/4))

@@ -101,7 +101,7 @@ func (st *statement) addEndedWithTenant(sc scope, now time.Time) *statement {
 // that have to be counted are counted until there are more than fewSessions.
 func (st *statement) addTotalBut(sel Selection, activeOnly bool, now time.Time) *statement {
 	sc, counted := sel.scope()
-	if st.addSum(sel, activeOnly, now, literalLimit(fewSessions+1, 0)); !counted || !activeOnly {
+	if st.addSum(sel, activeOnly, now, literalLimit(fewSessions+1)); !counted || !activeOnly {
 		return st.add(", FALSE")
 	}
 	st.add(" - (SELECT count(*) FROM ").addDue("id", sc, now).addPartner(sc).add("), EXISTS (SELECT 1 FROM tenant_endings")
@@ -116,11 +116,7 @@ func (st *statement) addTotalBut(sel Selection, activeOnly bool, now time.Time) 
 func (st *statement) addSum(sel Selection, activeOnly bool, now time.Time, limit string) {
 	sc, counted := sel.scope()
 	if !counted {
-		st.add("(SELECT count(*) FROM (SELECT 1 FROM sessions WHERE ").selected(sel)
-		if activeOnly {
-			st.addActive(sel, now)
-		}
-		st.add(limit + ") AS counted)")
+		st.add("(SELECT count(*) FROM (SELECT 1 FROM sessions WHERE ").listed(sel, activeOnly, now).add(limit + ") AS counted)")
 		return
 	}
 	column := "total"
