@@ -1,18 +1,22 @@
 package handlers_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/sessiond/sessiond/gen"
+	"github.com/sessiond/sessiond/handlers"
 	"github.com/sessiond/sessiond/internal/auth"
+	"github.com/sessiond/sessiond/store"
 	"github.com/sessiond/sessiond/store/storetest"
 )
 
@@ -46,6 +50,32 @@ func TestListSessions(t *testing.T) {
 			ids, pages := listed(f.do(http.MethodGet, "/api/v1/admin/sessions/"+c.query, c.token, nil))
 			assert.Equal(t, c.ids, ids, c.query)
 			assert.Equal(t, c.pages, pages, c.query)
+		}
+	})
+}
+
+// TestListOfOwnSessionsIsBounded: a user may have any number of sessions, an answer has 1,000 and says that there are more.
+func TestListOfOwnSessionsIsBounded(t *testing.T) {
+	onBothEngines(t, func(f *fixture) {
+		t, now := f.t, f.clock.Now()
+		var rows store.Import
+		for i := range store.MostListed + 1 {
+			rows.Sessions = append(rows.Sessions, store.Session{
+				TenantID: "acme", UserID: "svc", ID: fmt.Sprintf("s%04d", i), CreatedAt: now.Add(-time.Duration(i) * time.Second),
+				ExpiresAt: now.Add(time.Hour), EndsAt: now.Add(time.Hour),
+			})
+		}
+		require.NoError(t, f.store.ImportSessions(t.Context(), rows))
+		for _, more := range []string{"true", ""} {
+			for _, token := range []string{f.user("acme", "svc", "s0000"), f.user("", "svc", "")} {
+				got := f.do(http.MethodGet, "/api/v1/me/sessions", token, nil).want(http.StatusOK)
+				assert.Equal(t, more, got.header.Get(handlers.HasMoreHeader))
+				var body struct{ Data []struct{ ID string } }
+				require.NoError(t, json.Unmarshal([]byte(got.body), &body))
+				require.Len(t, body.Data, store.MostListed)
+				assert.Equal(t, []string{"s0000", "s0999"}, []string{body.Data[0].ID, body.Data[store.MostListed-1].ID})
+			}
+			f.do(http.MethodDelete, "/api/v1/me/sessions/s1000", f.user("acme", "svc", ""), nil).want(http.StatusOK)
 		}
 	})
 }

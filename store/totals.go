@@ -116,7 +116,7 @@ func (st *statement) addTotalBut(sel Selection, activeOnly bool, now time.Time) 
 func (st *statement) addSum(sel Selection, activeOnly bool, now time.Time, limit string) {
 	sc, counted := sel.scope()
 	if !counted {
-		st.add("(SELECT count(*) FROM (SELECT 1 FROM sessions WHERE ").listed(sel, activeOnly, now).add(limit + ") AS counted)")
+		st.add("(SELECT count(*) FROM (SELECT 1 FROM sessions WHERE ").matching(sel, activeOnly, now).add(limit + ") AS counted)")
 		return
 	}
 	column := "total"

@@ -171,6 +171,26 @@ func populated(t *testing.T) *service {
 	return s
 }
 
+// TestOwnSessionsOfWhichThereAreMore: the API gives the newest of very many, and the command says so.
+func TestOwnSessionsOfWhichThereAreMore(t *testing.T) {
+	for _, more := range []bool{true, false} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if more {
+				w.Header().Set("X-Has-More", "true")
+			}
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, `{"data": [], "meta": {}}`)
+		}))
+		defer server.Close()
+		api, err := client.New(server.URL, client.Token("t"))
+		require.NoError(t, err)
+		var notes strings.Builder
+		_, err = myFamily{ClientWithResponses: api, notes: &notes}.list(t.Context(), 1, 1)
+		require.NoError(t, err)
+		assert.Equal(t, more, strings.Contains(notes.String(), "there are more"))
+	}
+}
+
 func TestSessionsList(t *testing.T) {
 	s := populated(t)
 	o := s.run("list")

@@ -168,14 +168,15 @@ func (b *bench) misbehave(ctx context.Context, s *server, m misdeed) ([]*fairnes
 			by = s.classes[2+round]
 		}
 		until, done := make(chan struct{}), make(chan error, 1)
+		b.seed++
+		l := load{
+			addr: s.process.addr, workers: misbehaving, until: until, thinking: thinking, seed: b.seed,
+			class: by, make: m.make, expect: expectation{status: m.status},
+		}
 		var flood result
 		go func() {
-			b := load{
-				addr: s.process.addr, workers: misbehaving, until: until, thinking: thinking, seed: uint64(round), //nolint:gosec // small
-				class: by, make: m.make, expect: expectation{status: m.status},
-			}
 			var err error
-			flood, err = b.run(ctx)
+			flood, err = l.run(ctx)
 			done <- err
 		}()
 		meanwhile, err := b.behave(ctx, s)
