@@ -43,8 +43,9 @@ func WithHTTPClient(c *http.Client) Option {
 	return func(d *doer) { d.http = *c }
 }
 
-// WithRetries sends a request again so often at the most, 3 times unless said otherwise. GET, PUT and DELETE are
-// sent again, and the POSTs that end sessions, under an Idempotency-Key; only after 429 and 503, after the time that Retry-After names (30 seconds at the most).
+// WithRetries sends a request again so often at the most, 3 times unless said otherwise. GET, PUT and DELETE are sent again, and
+// the POSTs that end sessions, under an Idempotency-Key: when the answer got lost, after 502 and 504, and after 429 and 503, then
+// after the time that Retry-After names (30 seconds at the most).
 func WithRetries(n int) Option {
 	return func(d *doer) { d.retries = uint64(max(n, 0)) }
 }

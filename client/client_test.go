@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -51,11 +52,28 @@ func answer(status int, body string, headers ...string) http.HandlerFunc {
 	}
 }
 
+// hangUp is an answer that gets lost, breakOff one of which a part arrives.
+func hangUp(http.ResponseWriter, *http.Request) { panic(io.ErrUnexpectedEOF) }
+
+func breakOff(w http.ResponseWriter, r *http.Request) {
+	answer(200, `{"data": [`)(w, r)
+	w.Header().Set("X-Break-Off", "true")
+}
+
 // RoundTrip answers without a network, so that a test with a clock of its own (synctest) can wait for it.
-func (s *script) RoundTrip(r *http.Request) (*http.Response, error) {
+func (s *script) RoundTrip(r *http.Request) (response *http.Response, err error) {
+	defer func() {
+		if lost := recover(); lost != nil {
+			err = io.ErrUnexpectedEOF
+		}
+	}()
 	recorder := httptest.NewRecorder()
 	s.ServeHTTP(recorder, r)
-	return recorder.Result(), nil
+	response = recorder.Result()
+	if recorder.Header().Get("X-Break-Off") != "" {
+		response.Body = io.NopCloser(io.MultiReader(response.Body, iotest.ErrReader(io.ErrUnexpectedEOF)))
+	}
+	return response, nil
 }
 
 // calling returns a client of a scripted server.
@@ -104,15 +122,21 @@ func TestRetries(t *testing.T) {
 		asked  []string
 		status int
 	}{
-		"GET after 503":        {list, unavailable, answer(200, `{}`), []string{"GET Bearer t", "GET Bearer t"}, 0},
-		"GET after 429":        {list, tooMany, answer(200, `{}`), []string{"GET Bearer t", "GET Bearer t"}, 0},
-		"DELETE after 503":     {remove, unavailable, answer(204, ""), []string{"DELETE Bearer t", "DELETE Bearer t"}, 0},
-		"PUT with its body":    {put, unavailable, answer(204, ""), slices.Repeat([]string{`PUT Bearer t {"application_name":"Wiki"}`}, 2), 0},
-		"POST never":           {use, unavailable, answer(204, ""), []string{"POST Bearer t {}"}, 503},
-		"POST that ends":       {all, unavailable, answer(200, `{}`), slices.Repeat([]string{"POST Bearer t"}, 2), 0},
-		"500 never":            {list, answer(500, `{"detail": "x"}`), answer(200, `{}`), []string{"GET Bearer t"}, 500},
-		"three tries, no more": {list, unavailable, unavailable, slices.Repeat([]string{"GET Bearer t"}, 3), 503},
-		"not after an hour":    {list, answer(503, busy, "Retry-After", "3600"), answer(200, `{}`), []string{"GET Bearer t"}, 503},
+		"GET after 503":            {list, unavailable, answer(200, `{}`), []string{"GET Bearer t", "GET Bearer t"}, 0},
+		"GET after 429":            {list, tooMany, answer(200, `{}`), []string{"GET Bearer t", "GET Bearer t"}, 0},
+		"DELETE after 503":         {remove, unavailable, answer(204, ""), []string{"DELETE Bearer t", "DELETE Bearer t"}, 0},
+		"PUT with its body":        {put, unavailable, answer(204, ""), slices.Repeat([]string{`PUT Bearer t {"application_name":"Wiki"}`}, 2), 0},
+		"POST never":               {use, unavailable, answer(204, ""), []string{"POST Bearer t {}"}, 503},
+		"POST that ends":           {all, unavailable, answer(200, `{}`), slices.Repeat([]string{"POST Bearer t"}, 2), 0},
+		"GET after a lost answer":  {list, hangUp, answer(200, `{}`), []string{"GET Bearer t", "GET Bearer t"}, 0},
+		"GET of a part":            {list, breakOff, answer(200, `{}`), []string{"GET Bearer t", "GET Bearer t"}, 0},
+		"GET after 502":            {list, answer(502, `{}`), answer(200, `{}`), []string{"GET Bearer t", "GET Bearer t"}, 0},
+		"POST that ends, lost":     {all, hangUp, answer(200, `{}`), slices.Repeat([]string{"POST Bearer t"}, 2), 0},
+		"POST that ends, a part":   {all, breakOff, answer(200, `{}`), slices.Repeat([]string{"POST Bearer t"}, 2), 0},
+		"POST that ends after 504": {all, answer(504, `{}`), answer(200, `{}`), slices.Repeat([]string{"POST Bearer t"}, 2), 0},
+		"500 never":                {list, answer(500, `{"detail": "x"}`), answer(200, `{}`), []string{"GET Bearer t"}, 500},
+		"three tries, no more":     {list, unavailable, unavailable, slices.Repeat([]string{"GET Bearer t"}, 3), 503},
+		"not after an hour":        {list, answer(503, busy, "Retry-After", "3600"), answer(200, `{}`), []string{"GET Bearer t"}, 503},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -126,7 +150,7 @@ func TestRetries(t *testing.T) {
 					assert.Equal(t, c.status, refused.Status)
 				}
 				assert.Equal(t, c.asked, server.asked)
-				if name == "POST that ends" {
+				if strings.HasPrefix(name, "POST that ends") {
 					require.Len(t, server.keys, 2)
 					assert.Len(t, server.keys[0], 36)
 					assert.Equal(t, server.keys[0], server.keys[1], "both are one call")
@@ -162,7 +186,7 @@ func TestWaitEndsWithTheContext(t *testing.T) {
 }
 
 func TestErrors(t *testing.T) {
-	html := answer(502, "<html>", "Content-Type", "text/html")
+	html := answer(501, "<html>", "Content-Type", "text/html")
 	for name, c := range map[string]struct {
 		answer http.HandlerFunc
 		want   client.Error
@@ -190,8 +214,8 @@ func TestErrors(t *testing.T) {
 		},
 		"an answer of a proxy": {
 			html,
-			client.Error{Status: 502, Detail: "the answer is text/html and not the API's, check the server's address"},
-			"502 Bad Gateway: the answer is text/html and not the API's, check the server's address",
+			client.Error{Status: 501, Detail: "the answer is text/html and not the API's, check the server's address"},
+			"501 Not Implemented: the answer is text/html and not the API's, check the server's address",
 		},
 		"a success of a proxy": {
 			answer(200, "<html>", "Content-Type", "text/html"),

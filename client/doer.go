@@ -1,9 +1,12 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -42,11 +45,14 @@ func (d *doer) Do(request *http.Request) (*http.Response, error) {
 	}))
 	return retry.DoValue(request.Context(), backoff, func(ctx context.Context) (*http.Response, error) {
 		response, err := d.try(ctx, request)
-		if refused, ok := errors.AsType[*Error](err); ok && d.worthRetrying(request, refused) {
-			asked = refused.RetryAfter
+		if err == nil || !mayRepeat(request) || ctx.Err() != nil {
+			return response, err
+		}
+		if wait, worth := worthRetrying(err); worth {
+			asked = wait
 			return nil, retry.RetryableError(err)
 		}
-		return response, err
+		return nil, err
 	})
 }
 
@@ -56,9 +62,8 @@ func endsSessions(path string) bool {
 	return strings.HasSuffix(path, "/revoke-all") || strings.HasSuffix(path, "/revoke")
 }
 
-// worthRetrying reports whether the same request may be sent again (it is idempotent: RFC 9110, section 9.2.2, or by its key) and
-// might be answered otherwise soon.
-func (d *doer) worthRetrying(request *http.Request, refused *Error) bool {
+// mayRepeat reports whether the same request may be sent again: it is idempotent (RFC 9110, section 9.2.2), or is by its key.
+func mayRepeat(request *http.Request) bool {
 	switch request.Method {
 	case http.MethodGet, http.MethodPut, http.MethodDelete:
 	default:
@@ -66,11 +71,28 @@ func (d *doer) worthRetrying(request *http.Request, refused *Error) bool {
 			return false
 		}
 	}
-	if request.Body != nil && request.GetBody == nil {
-		return false // the body was read, and cannot be read again
+	return request.Body == nil || request.GetBody != nil // or the body was read, and cannot be read again
+}
+
+// errLost: there was an answer, or a part of it, that did not arrive.
+var errLost = errors.New("no answer")
+
+// worthRetrying reports whether the same request might be answered otherwise soon, and for how long the server wants to be left
+// alone. An answer that got lost, also in a gateway, may come the next time.
+func worthRetrying(err error) (wait time.Duration, worth bool) {
+	if errors.Is(err, errLost) {
+		return 0, true
 	}
-	temporary := refused.Status == http.StatusTooManyRequests || refused.Status == http.StatusServiceUnavailable
-	return temporary && refused.RetryAfter <= longestWait
+	refused, ok := errors.AsType[*Error](err)
+	if !ok || refused.RetryAfter > longestWait {
+		return 0, false
+	}
+	switch refused.Status {
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusBadGateway, http.StatusGatewayTimeout:
+		return refused.RetryAfter, true
+	default:
+		return 0, false
+	}
 }
 
 // try sends the request once, with a token.
@@ -90,10 +112,30 @@ func (d *doer) try(ctx context.Context, request *http.Request) (*http.Response, 
 	again.Header.Set("Authorization", "Bearer "+token)
 	response, err := d.http.Do(again) //nolint:gosec // G704: which server to call is the caller's to say
 	if err != nil {
-		return nil, err
+		return nil, lost(err)
 	}
 	if err := errorOf(response); err != nil {
 		return nil, err
 	}
+	// The whole body is read here, where the request can be sent again when it breaks off.
+	body, err := io.ReadAll(response.Body)
+	if err := errors.Join(err, response.Body.Close()); err != nil {
+		return nil, lost(err)
+	}
+	response.Body = io.NopCloser(bytes.NewReader(body))
 	return response, nil
+}
+
+// lost marks an answer that did not arrive; one that was not in time has had its time, and where nobody listens there is none.
+func lost(err error) error {
+	if connecting, ok := errors.AsType[*net.OpError](err); ok && connecting.Op == "dial" {
+		return err
+	}
+	if timeout, ok := errors.AsType[interface {
+		error
+		Timeout() bool
+	}](err); ok && timeout.Timeout() {
+		return err
+	}
+	return fmt.Errorf("%w: %w", errLost, err)
 }

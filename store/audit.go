@@ -33,8 +33,11 @@ const (
 	ActionPartner    = "tenant.partner"  // the tenant has another partner from now on; Reason names it, "" for none
 	// ActionTenantRevoked: all sessions of the tenant ended at that time; each has an event of its own, which may come later.
 	ActionTenantRevoked = "tenant.revoked"
-	ActionPurged        = "sessions.purged" // sessions of the tenant that ended before the retention time; Reason has their number
-	ActionErased        = "user.erased"     // the receipt of an erasure; Reason has a digest of the user and numbers, no more
+	// ActionUserRevoked: all sessions of the user ended, in the tenant, or in all that the caller reaches when that is empty. As
+	// for a tenant there may have been none: from then on no login from before can be registered.
+	ActionUserRevoked = "user.revoked"
+	ActionPurged      = "sessions.purged" // sessions of the tenant that ended before the retention time; Reason has their number
+	ActionErased      = "user.erased"     // the receipt of an erasure; Reason has a digest of the user and numbers, no more
 )
 
 // AuditEvent is one change. Together with what was changed it is there or not there.

@@ -55,6 +55,25 @@ func (s *Store) EraseUser(ctx context.Context, tenantID, userID string, by Actor
 	return done, err
 }
 
+// KnownOf counts what EraseUser would find of a user in a tenant: sessions, of which active ones, and audit events.
+func (s *Store) KnownOf(ctx context.Context, tenantID, userID string) (Erasure, error) {
+	var known Erasure
+	if !storable(tenantID) || !storable(userID) {
+		return known, nil
+	}
+	_, all, err := s.ListSessions(ctx, InTenant(tenantID).OfUser(userID), Page{Limit: 1})
+	if err == nil {
+		known.Ended, err = s.CountActive(ctx, InTenant(tenantID).OfUser(userID))
+	}
+	events := int64(0)
+	if err == nil {
+		err = s.db.WithContext(ctx).Model(&AuditEvent{}).
+			Where("tenant_id IN ? AND (user_id = ? OR actor_sub = ?)", []string{"", tenantID}, userID, userID).Count(&events).Error
+	}
+	known.Sessions, known.Events = all, int(events)
+	return known, mapError("look for a user", err)
+}
+
 // erasure is one transaction of EraseUser.
 type erasure struct {
 	revocation
@@ -122,7 +141,7 @@ func (e *erasure) deleteSessions() (int, error) {
 
 // forgetEvents takes the user out of the events that are about the user.
 func (e *erasure) forgetEvents() (int, error) {
-	events := e.tx.Model(&AuditEvent{}).Where("tenant_id = ? AND user_id = ?", e.tenantID, e.userID).
+	events := e.tx.Model(&AuditEvent{}).Where("tenant_id IN ? AND user_id = ?", []string{"", e.tenantID}, e.userID).
 		Updates(map[string]any{"user_id": "", "reason": ""})
 	return int(events.RowsAffected), events.Error
 }
@@ -137,7 +156,7 @@ func (e *erasure) forgetActor() error {
 		{&Session{}, "ended_by_sub", "ended_reason"},
 		{&tenantEnding{}, "ended_by_sub", "ended_reason"},
 	} {
-		err := e.tx.Model(done.model).Where("tenant_id = ? AND "+done.actor+" = ?", e.tenantID, e.userID).
+		err := e.tx.Model(done.model).Where("tenant_id IN ? AND "+done.actor+" = ?", []string{"", e.tenantID}, e.userID).
 			Updates(map[string]any{done.actor: "", done.reasonGiven: ""}).Error
 		if err != nil {
 			return err

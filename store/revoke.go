@@ -104,7 +104,11 @@ func (s *Store) RevokeAllSessions(ctx context.Context, sel Selection, except str
 		if err != nil {
 			return nil, err
 		}
-		return ids, r.advanceCutoff()
+		if err := r.advanceCutoff(); err != nil || sel.user == nil {
+			return ids, err
+		}
+		event := r.trail.event(ActionUserRevoked, text(sel.tenant), "", *sel.user)
+		return ids, r.tx.Create(&event).Error
 	}))
 }
 

@@ -10,34 +10,62 @@ import (
 	"github.com/sessiond/sessiond/store"
 )
 
+// erasing is one call of erase.
+type erasing struct {
+	tenantID, userID string
+	dryRun, yes      bool
+}
+
 func eraseCommand() *cobra.Command {
 	var db database
-	var tenantID, userID string
-	maxTokenLifetime := store.DefaultMaxTokenLifetime
+	var e erasing
+	options := store.Options{}
 	cmd := &cobra.Command{
 		Use:   "erase",
 		Short: "End a user's sessions in a tenant, delete all that is known of the user there, and leave a receipt in the audit trail",
 		Long: "Ends the active sessions of a user in a tenant, deletes all that is known of the user there, and leaves a receipt in the\n" +
-			"audit trail. Digests stay, by which the ended sessions, and logins from before, are kept out.",
+			"audit trail. Keyed digests (HMAC-SHA-256) stay: tokens of the ended sessions stay refused, and logins from before the\n" +
+			"erasure cannot be registered. Give the server's --max-token-lifetime, if it has another one than the default.",
 		Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if tenantID == "" || userID == "" {
+			if e.tenantID == "" || e.userID == "" {
 				return usageError{errors.New("erase needs --tenant and --user")}
 			}
-			return withStore(cmd, &db, store.Options{MaxTokenLifetime: maxTokenLifetime}, func(ctx context.Context, cmd *cobra.Command, s *store.Store) error {
-				erasure, err := s.EraseUser(ctx, tenantID, userID, operator())
-				if err != nil {
-					return err
-				}
-				_, err = fmt.Fprintf(cmd.OutOrStdout(), "ended %d sessions, erased %d and the name in %d audit events; receipt %s\n",
-					erasure.Ended, erasure.Sessions, erasure.Events, erasure.Receipt)
-				return err
-			})
+			return withStore(cmd, &db, options, e.run)
 		},
 	}
-	cmd.Flags().StringVar(&tenantID, "tenant", "", "tenant of the user (required)")
-	cmd.Flags().StringVar(&userID, "user", "", "user to erase (required)")
-	maxTokenLifetimeFlag(cmd.Flags(), &maxTokenLifetime)
+	cmd.Flags().StringVar(&e.tenantID, "tenant", "", "tenant of the user (required)")
+	cmd.Flags().StringVar(&e.userID, "user", "", "user to erase (required)")
+	cmd.Flags().BoolVar(&e.dryRun, "dry-run", false, "say what would be erased, and erase nothing")
+	cmd.Flags().BoolVar(&e.yes, "yes", false, "do not ask for confirmation")
+	maxTokenLifetimeFlag(cmd.Flags(), &options.MaxTokenLifetime)
 	db.flags(cmd.Flags())
 	return cmd
+}
+
+func (e *erasing) run(ctx context.Context, cmd *cobra.Command, s *store.Store) error {
+	known, err := s.KnownOf(ctx, e.tenantID, e.userID)
+	switch {
+	case err != nil:
+		return err
+	case known == store.Erasure{}:
+		return fmt.Errorf("nothing is known of the user %q in the tenant %q: check both names", e.userID, e.tenantID)
+	case e.dryRun:
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "would end %d sessions, delete %d, and remove the name from %d audit events\n",
+			known.Ended, known.Sessions, known.Events)
+		return err
+	case !e.yes:
+		question := fmt.Sprintf("End %s of the user %q in the tenant %q and erase all that is known of the user there?",
+			sessionCount(known.Ended), e.userID, e.tenantID)
+		if err := confirm(ctx, cmd, question); err != nil {
+			return err
+		}
+	}
+	done, err := s.EraseUser(ctx, e.tenantID, e.userID, operator())
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "ended %d sessions, deleted %d, and removed the name from %d audit events; receipt %s\n",
+		done.Ended, done.Sessions, done.Events, done.Receipt)
+	return err
 }

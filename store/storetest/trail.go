@@ -71,6 +71,22 @@ func testAudit(t *testing.T, newStore Factory) {
 			"session.revoked acme/u1/s2", "session.revoked acme/u1/s3, tenant.revoked acme//",
 		}, f.operations())
 	})
+	t.Run("a revocation of a user, though nothing ended: it keeps logins out", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		for _, c := range []struct {
+			sel  store.Selection
+			wall store.Wall
+		}{
+			{store.InTenant("acme").OfUser("ada"), store.Behind("acme", "")},
+			{store.Everywhere().OfUser("bob"), store.Behind("", "")},
+			{store.Everywhere().OfPartner("north").OfUser("eve"), store.Behind("", "north")},
+		} {
+			ids, err := f.RevokeAllSessions(store.WithWall(f.ctx, c.wall), c.sel, "", tester())
+			require.NoError(t, err)
+			assert.Empty(t, ids)
+		}
+		assert.Equal(t, []string{"user.revoked acme/ada/", "user.revoked /bob/", "user.revoked /eve/"}, f.operations())
+	})
 	t.Run("who, why, when, in which request", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		f.register(session("acme", "u1", "s1"))

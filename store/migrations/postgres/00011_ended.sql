@@ -45,7 +45,16 @@ CREATE TABLE idempotency_keys (
 );
 CREATE INDEX idempotency_keys_at ON idempotency_keys (at);
 
+-- What happens is written down, whoever does it: a partner's administrator who revokes all sessions of a user does so in no one
+-- tenant.
+ALTER POLICY wall ON audit_events WITH CHECK (true);
+
 -- +goose Down
+DROP POLICY wall ON audit_events;
+CREATE POLICY wall ON audit_events USING (
+    CASE coalesce((SELECT current_setting('sessiond.tenant', true)), '') WHEN '' THEN
+        CASE coalesce((SELECT current_setting('sessiond.partner', true)), '') WHEN '' THEN true ELSE partner_has(tenant_id) END
+    WHEN tenant_id THEN true ELSE tenant_id = ANY ((SELECT nullif(current_setting('sessiond.tenants', true), '')::text[])::text[]) END);
 DROP TABLE idempotency_keys;
 DROP TABLE partner_cutoffs;
 DROP INDEX watermarks_not_before;
