@@ -182,6 +182,11 @@ func (stuck) ListSessions(ctx context.Context, _ store.Selection, _ store.Page) 
 	return nil, 0, fmt.Errorf("list sessions: %w", ctx.Err())
 }
 
+func (stuck) NewestActive(ctx context.Context, _ store.Selection) ([]store.ListItem, bool, error) {
+	<-ctx.Done()
+	return nil, false, fmt.Errorf("list sessions: %w", ctx.Err())
+}
+
 func TestARequestHasADeadline(t *testing.T) {
 	f := newFixture(t, storetest.SQLite)
 	f.serve(stuck{f.store}, func(c *handlers.Config) { c.RequestTimeout = 20 * time.Millisecond })
@@ -196,6 +201,11 @@ type late struct{ handlers.Store }
 func (late) ListSessions(ctx context.Context, _ store.Selection, _ store.Page) ([]store.ListItem, int, error) {
 	<-ctx.Done()
 	return nil, 0, errors.New("some driver gave up")
+}
+
+func (late) NewestActive(ctx context.Context, _ store.Selection) ([]store.ListItem, bool, error) {
+	<-ctx.Done()
+	return nil, false, errors.New("some driver gave up")
 }
 
 // TestADeadlineIsNeverAFault: what fails because the time is up is a 503, whatever the error says.

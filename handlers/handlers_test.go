@@ -286,3 +286,10 @@ func (s failing) ListSessions(context.Context, store.Selection, store.Page) ([]s
 	}
 	return nil, 0, fmt.Errorf("list sessions: %w", s.err)
 }
+
+func (s failing) NewestActive(context.Context, store.Selection) ([]store.ListItem, bool, error) {
+	if s.err == nil {
+		panic("the list panics")
+	}
+	return nil, false, fmt.Errorf("list sessions: %w", s.err)
+}

@@ -125,7 +125,7 @@ func TestWhatATraceCallsAnError(t *testing.T) {
 	f.do(http.MethodGet, "/api/v1/me/sessions", f.user("acme", "u1", ""), nil).want(http.StatusServiceUnavailable)
 	f.do(http.MethodGet, "/api/v1/admin/sessions/none", f.admin(), nil).want(http.StatusNotFound)
 	for name, want := range map[string]codes.Code{
-		"listMySessions": codes.Error, "store.ListSessions": codes.Error, "getSession": codes.Unset, "store.GetSessionWithApps": codes.Unset,
+		"listMySessions": codes.Error, "store.NewestActive": codes.Error, "getSession": codes.Unset, "store.GetSessionWithApps": codes.Unset,
 	} {
 		found := named(spans, name)
 		require.Len(t, found, 1, name)

@@ -149,6 +149,10 @@ func (b broken) ListSessions(context.Context, store.Selection, store.Page) ([]st
 	return nil, 0, b.err
 }
 
+func (b broken) NewestActive(context.Context, store.Selection) ([]store.ListItem, bool, error) {
+	return nil, false, b.err
+}
+
 func (b broken) TenantStats(context.Context, string) (store.Stats, error) {
 	return store.Stats{}, b.err
 }
