@@ -24,7 +24,7 @@ func SQLiteURL(tb testing.TB) string {
 // Postgres makes a fresh store in a database of the test's own; see Main.
 func Postgres(t *testing.T, options store.Options) *store.Store {
 	t.Helper()
-	return open(t, PostgresURL(t), options)
+	return open(t, migratedURL(t), options)
 }
 
 func open(t *testing.T, url string, options store.Options) *store.Store {

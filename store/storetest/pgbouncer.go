@@ -34,14 +34,20 @@ const PoolSize = 4
 // Pooled is Postgres with PgBouncer in between.
 func Pooled(t *testing.T, options store.Options) *store.Store {
 	t.Helper()
-	return open(t, PooledURL(t), options)
+	return open(t, pooled(t, migratedURL(t)), options)
 }
 
 // PooledURL is PostgresURL with PgBouncer in between, in transaction mode. It is started from this machine's own binary, and a
 // missing one fails the test.
 func PooledURL(t *testing.T) string {
 	t.Helper()
-	pooled, err := url.Parse(PostgresURL(t))
+	return pooled(t, PostgresURL(t))
+}
+
+// pooled is the URL of a database with PgBouncer in between.
+func pooled(t *testing.T, direct string) string {
+	t.Helper()
+	pooled, err := url.Parse(direct)
 	require.NoError(t, err)
 	bouncer.once.Do(func() { bouncer.dir, bouncer.stop, bouncer.err = startPgBouncer(server.url) })
 	require.NoError(t, bouncer.err)

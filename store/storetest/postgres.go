@@ -18,8 +18,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	_ "github.com/jackc/pgx/v5/stdlib" // the pgx driver, to make databases
 	"github.com/stretchr/testify/require"
+
+	"github.com/sessiond/sessiond/store"
 )
 
 // server is the one PostgreSQL of a test binary.
@@ -32,11 +35,23 @@ var server struct {
 	err   error
 	stop  func() error
 	count atomic.Int64
+	// migrated is a database with an up-to-date schema, of which others are copies: that takes a fraction of the migrations' time.
+	migrated struct {
+		once sync.Once
+		name string
+		err  error
+	}
 }
 
 // Main runs a package's tests and then stops the PostgreSQL and the PgBouncer that they started, if they did. Call it from TestMain.
 func Main(m *testing.M) int {
 	code := m.Run()
+	if server.migrated.name != "" {
+		if err := administer(context.Background(), "DROP DATABASE "+server.migrated.name); err != nil {
+			fmt.Fprintln(os.Stderr, "drop the database of which others are copies:", err)
+			code = 1
+		}
+	}
 	for name, stop := range map[string]func() error{"PgBouncer": bouncer.stop, "PostgreSQL": server.stop} {
 		if stop == nil {
 			continue
@@ -53,12 +68,59 @@ func Main(m *testing.M) int {
 // TEST_POSTGRES_URL names or, without that, one started from this machine's own binaries; missing binaries fail the test.
 func PostgresURL(tb testing.TB) string {
 	tb.Helper()
-	fresh := *PostgresServer(tb)
+	return databaseURL(tb, "template1")
+}
+
+// objectInUse is the SQLSTATE for a database to which somebody is connected.
+const objectInUse = "55006"
+
+// migratedURL is PostgresURL with an up-to-date schema.
+func migratedURL(tb testing.TB) string {
+	tb.Helper()
+	PostgresServer(tb)
+	server.migrated.once.Do(func() { server.migrated.name, server.migrated.err = makeMigrated() })
+	require.NoError(tb, server.migrated.err)
+	return databaseURL(tb, server.migrated.name)
+}
+
+// makeMigrated makes the database of which others are copies.
+func makeMigrated() (string, error) {
+	ctx, name := context.Background(), fmt.Sprintf("test_%d_migrated", os.Getpid())
+	if err := administer(ctx, "CREATE DATABASE "+name+" OWNER "+owner); err != nil {
+		return "", err
+	}
+	s, err := store.Open(ctx, ownersURL(name), store.Options{})
+	if err != nil {
+		return name, err
+	}
+	_, err = s.Migrate(ctx)
+	return name, errors.Join(err, s.Close())
+}
+
+// databaseURL makes a copy of a database, to which nobody is connected, and drops it after the test.
+func databaseURL(tb testing.TB, template string) string {
+	tb.Helper()
+	PostgresServer(tb)
 	name := fmt.Sprintf("test_%d_%d", os.Getpid(), server.count.Add(1))
-	admin(tb.Context(), tb, "CREATE DATABASE "+name+" OWNER "+owner)
-	tb.Cleanup(func() { admin(context.WithoutCancel(tb.Context()), tb, "DROP DATABASE "+name+" WITH (FORCE)") })
-	fresh.User, fresh.Path = server.owner, "/"+name
-	return fresh.String()
+	err := administer(tb.Context(), "CREATE DATABASE "+name+" OWNER "+owner+" TEMPLATE "+template)
+	for range 100 {
+		if pg, refused := errors.AsType[*pgconn.PgError](err); !refused || pg.Code != objectInUse {
+			break
+		}
+		time.Sleep(50 * time.Millisecond) // PostgreSQL's own autovacuum is at the template
+		err = administer(tb.Context(), "CREATE DATABASE "+name+" OWNER "+owner+" TEMPLATE "+template)
+	}
+	require.NoError(tb, err)
+	tb.Cleanup(func() {
+		require.NoError(tb, administer(context.WithoutCancel(tb.Context()), "DROP DATABASE "+name+" WITH (FORCE)"))
+	})
+	return ownersURL(name)
+}
+
+func ownersURL(database string) string {
+	of := *server.url
+	of.User, of.Path = server.owner, "/"+database
+	return of.String()
 }
 
 // PostgresServer is the server of PostgresURL, for its superuser.
@@ -93,12 +155,14 @@ func MakeOwner(serverURL *url.URL) (*url.Userinfo, error) {
 	return url.UserPassword(owner, owner), errors.Join(err, db.Close())
 }
 
-func admin(ctx context.Context, tb testing.TB, statement string) {
-	tb.Helper()
+// administer runs a statement as the server's superuser.
+func administer(ctx context.Context, statement string) error {
 	db, err := sql.Open("pgx", server.url.String())
-	require.NoError(tb, err)
+	if err != nil {
+		return err
+	}
 	_, err = db.ExecContext(ctx, statement)
-	require.NoError(tb, errors.Join(err, db.Close()))
+	return errors.Join(err, db.Close())
 }
 
 // StartPostgres makes and starts a throw-away server that listens on a socket in a directory of its own. It takes
