@@ -106,8 +106,29 @@ func (s *Server) escapedSlashes(ops operations) echo.MiddlewareFunc {
 			if err := next(c); !errors.Is(err, store.ErrNotFound) {
 				return err
 			}
-			return refusal
+			return s.withoutNeighbour(c, refusal)
 		}
+	}
+}
+
+// withoutNeighbour is the answer about a session that is not there, when its id ends in slashes. The reference would lead to the id
+// without them; where that is a session, whoever follows would end it in the place of another one, so there is nothing to follow.
+func (s *Server) withoutNeighbour(c echo.Context, refusal error) error {
+	if _, moved := errors.AsType[*redirectError](refusal); !moved {
+		return refusal
+	}
+	ctx, neighbour := c.Request().Context(), strings.TrimRight(c.Param("session_id"), "/")
+	selection := reach(ctx)
+	if strings.HasPrefix(c.Path(), "/api/v1/me/") {
+		selection = mine(ctx)
+	}
+	switch active, err := s.store.SessionActive(ctx, selection, neighbour); {
+	case err != nil:
+		return err
+	case active:
+		return errNoPath
+	default:
+		return refusal
 	}
 }
 

@@ -335,8 +335,8 @@ func TestPathsThatNameNothing(t *testing.T) {
 			{"GET", "/api/v1/me/sessions%0A%0A", "", 404, ""},
 			// A slash in an id that nobody has: the path is cut there, as the reference cuts it.
 			{"GET", "/api/v1/admin/sessions/a%2Fb", "", 404, ""},
-			{"DELETE", "/api/v1/admin/sessions/a%2F", "", 307, "/api/v1/admin/sessions/a"},
-			{"DELETE", "/api/v1/admin/sessions/a%2F?x=%20", "", 307, "/api/v1/admin/sessions/a?x=%20"},
+			{"DELETE", "/api/v1/admin/sessions/z%2F", "", 307, "/api/v1/admin/sessions/z"},
+			{"DELETE", "/api/v1/admin/sessions/z%2F?x=%20", "", 307, "/api/v1/admin/sessions/z?x=%20"},
 			{"DELETE", "/api/v1/me/sessions/%2F%2F", "", 307, "/api/v1/me/sessions"},
 			{"GET", "/api/v1/tenants/a%2Fb/sessions", "", 404, ""},
 			{"GET", "/api/v1/tenants/a%2Fb/sessions?page=0", "", 404, ""},
@@ -410,4 +410,25 @@ func (f *fixture) ended() string {
 	f.register("t", "operator", "ended")
 	f.do(http.MethodDelete, "/api/v1/admin/sessions/ended", f.admin(), nil).want(http.StatusNoContent)
 	return f.token(auth.TokenRequest{Subject: "operator", TenantID: "t", SessionID: "ended", Scope: "admin:sessions:read admin:sessions:write"})
+}
+
+// TestARedirectEndsNoOtherSession: an id that ends in a slash, and that nobody has, does not lead to the one without the slash where
+// that is a session, because whoever follows would end it.
+func TestARedirectEndsNoOtherSession(t *testing.T) {
+	onBothEngines(t, func(f *fixture) {
+		t := f.t
+		f.register("acme", "ada", "a")
+		f.register("acme", "bob", "b")
+		for path, token := range map[string]string{
+			"/api/v1/admin/sessions/": f.admin(), "/api/v1/tenants/acme/sessions/": f.tenant("acme"), "/api/v1/me/sessions/": f.user("acme", "ada", ""),
+		} {
+			for _, slashes := range []string{"%2F", "%2f%2F"} {
+				assert.Equal(t, "Not Found", f.do(http.MethodDelete, path+"a"+slashes, token, nil).want(http.StatusNotFound).detail(), path)
+				f.do(http.MethodDelete, path+"unknown"+slashes, token, nil).want(http.StatusTemporaryRedirect)
+			}
+		}
+		f.do(http.MethodDelete, "/api/v1/me/sessions/b%2F", f.user("acme", "ada", ""), nil).want(http.StatusTemporaryRedirect) // another's is not told
+		f.do(http.MethodDelete, "/api/v1/tenants/globex/sessions/a%2F", f.tenant("globex"), nil).want(http.StatusTemporaryRedirect)
+		assert.ElementsMatch(t, []string{"a", "b"}, f.activeIDs("acme"))
+	})
 }

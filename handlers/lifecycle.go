@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/sessiond/sessiond/gen"
-	"github.com/sessiond/sessiond/internal/auth"
 	"github.com/sessiond/sessiond/internal/validation"
 	"github.com/sessiond/sessiond/store"
 )
@@ -23,10 +22,7 @@ func (s *Server) RegisterSession(ctx context.Context, request gen.RegisterSessio
 	if err := s.validateIDs(session); err != nil {
 		return nil, err
 	}
-	if session.PartnerID != nil && caller(ctx).PartnerID != "" && *session.PartnerID != caller(ctx).PartnerID {
-		return nil, auth.NotYourTenant() // also where the token is confined to a tenant
-	}
-	registered, created, err := s.store.RegisterSession(ctx, reach(ctx), session, actor(ctx))
+	registered, created, err := s.store.RegisterSession(ctx, registrar(ctx), session, actor(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -42,6 +38,16 @@ func (s *Server) RegisterSession(ctx context.Context, request gen.RegisterSessio
 	}
 	body.Data = ToAPISession(registered, apps, caller(ctx).SessionID)
 	return gen.RegisterSession200JSONResponse{Body: body}, nil
+}
+
+// registrar is what a service may register for: what the policy lets it reach and, where that is a tenant, as the service of the
+// partner that its token names.
+func registrar(ctx context.Context) store.Selection {
+	selection := reach(ctx)
+	if partnerID := caller(ctx).PartnerID; partnerID != "" {
+		selection = selection.OfPartner(partnerID)
+	}
+	return selection
 }
 
 // plausible holds the times of a registration against each other and the clock: what no login can have is refused.

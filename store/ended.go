@@ -27,11 +27,12 @@ func (s *Store) keepUntil(ended, expires time.Time) time.Time {
 	return expires
 }
 
-// keepEnded keeps the digests of sessions whose rows are being deleted and of which a token may still live.
+// keepEnded keeps the digests of sessions whose rows are being deleted and of which a token may still live. No session of these ids
+// is being registered from then on until the end of the transaction, and who registers one afterwards finds the digest.
 func (s *Store) keepEnded(tx *gorm.DB, sessions []Session) error {
 	now := s.clock()
-	var digests []string
-	var untils []time.Time
+	var kept []endedSession
+	var holds []hold
 	for _, session := range sessions {
 		_, at := session.Ending(now)
 		until := s.keepUntil(at, session.ExpiresAt)
@@ -42,20 +43,31 @@ func (s *Store) keepEnded(tx *gorm.DB, sessions []Session) error {
 		if err != nil {
 			return err
 		}
-		digests, untils = append(digests, digest), append(untils, timestamp(until))
-	}
-	if s.engine.pool != nil { // as arrays: one statement for any number
-		return execIn(tx, s.engine.statement(`INSERT INTO ended_sessions (session_digest, keep_until)
-			SELECT * FROM unnest(?::text[], ?::timestamptz[]) ON CONFLICT DO NOTHING`, digests, untils))
-	}
-	kept := make([]endedSession, len(digests))
-	for i, digest := range digests {
-		kept[i] = endedSession{SessionDigest: digest, KeepUntil: untils[i]}
+		kept = append(kept, endedSession{SessionDigest: digest, KeepUntil: timestamp(until)})
+		if h := (hold{stripe(digest), exclusive}); !slices.Contains(holds, h) {
+			holds = append(holds, h)
+		}
 	}
 	if len(kept) == 0 {
 		return nil
 	}
-	return tx.Clauses(clause.OnConflict{DoNothing: true}).CreateInBatches(&kept, rowsPerInsert).Error
+	if err := s.lock(tx, holds...); err != nil {
+		return err
+	}
+	return s.insertEnded(tx, kept)
+}
+
+// insertEnded stores digests. PostgreSQL gets them as arrays: one statement for any number.
+func (s *Store) insertEnded(tx *gorm.DB, kept []endedSession) error {
+	if s.engine.pool == nil {
+		return tx.Clauses(clause.OnConflict{DoNothing: true}).CreateInBatches(&kept, rowsPerInsert).Error
+	}
+	digests, untils := make([]string, len(kept)), make([]time.Time, len(kept))
+	for i, session := range kept {
+		digests[i], untils[i] = session.SessionDigest, session.KeepUntil
+	}
+	return execIn(tx, s.engine.statement(`INSERT INTO ended_sessions (session_digest, keep_until)
+		SELECT * FROM unnest(?::text[], ?::timestamptz[]) ON CONFLICT DO NOTHING`, digests, untils))
 }
 
 // SessionEnded reports whether the session with that id has ended, in whatever tenant it is: a user who works for two
@@ -92,12 +104,15 @@ func (s *Store) endedAnywhere(ctx context.Context, id string) (bool, error) {
 	return ended, mapError("look up session", err)
 }
 
-// PurgeKept deletes up to limit digests of ended sessions, as many cutoffs of each kind and as many idempotency keys, that are
-// needed no longer, and returns how many it deleted of the kind that it deleted most of. Cutoffs stay until a time, too. Like
+// keptLonger is how much longer things are kept than they are needed: a clock may be ahead, and be set back.
+const keptLonger = 24 * time.Hour
+
+// PurgeKept deletes up to limit digests of ended sessions, as many cutoffs of each kind and as many idempotency keys, that have
+// not been needed for a day, and returns how many it deleted of the kind that it deleted most of. Cutoffs stay until a time, too. Like
 // PurgeEnded it does nothing while another instance is at it.
 func (s *Store) PurgeKept(ctx context.Context, before time.Time, limit int) (int, error) {
 	return s.writeAlone(ctx, "purge what is kept of ended sessions", endedLock, func(tx *gorm.DB) (int, error) {
-		now, most := s.clock(), 0
+		now, most := s.clock().Add(-keptLonger), 0
 		cutoffs := "not_before < ? AND (keep_until < ? OR keep_until IS NULL AND not_before < ?)"
 		times := []any{timestamp(before), now, now.Add(-s.maxTokenLifetime)}
 		for _, kept := range []struct {

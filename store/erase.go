@@ -18,7 +18,7 @@ type Erasure struct {
 }
 
 // EraseUser ends the active sessions of a user in a tenant and then deletes all that is known of the user there: sessions,
-// applications, and the user's name in the audit trail and wherever the user ended sessions of others. What stays says of
+// applications, and the user's name in the audit trail. The name goes in all tenants from what the user did. What stays says of
 // nobody who he was: digests by which the ended sessions, and logins from before, are kept out, and an event with a digest of
 // the user, by which the erasure can be proved to who knows the id.
 //
@@ -46,13 +46,11 @@ func (s *Store) EraseUser(ctx context.Context, tenantID, userID string, by Actor
 		done, err = e.run()
 		return err
 	})
-	if err == nil && done.Ended > 0 {
-		s.onEnded(Revoked, done.Ended)
+	if err != nil {
+		return Erasure{}, err
 	}
-	if err == nil {
-		err = s.scrub(ctx, tenantID, userID)
-	}
-	return done, err
+	s.onEnded(Revoked, done.Ended)
+	return done, s.scrub(ctx, tenantID, userID)
 }
 
 // KnownOf counts what EraseUser would find of a user in a tenant: sessions, of which active ones, and audit events.
@@ -68,7 +66,7 @@ func (s *Store) KnownOf(ctx context.Context, tenantID, userID string) (Erasure, 
 	events := int64(0)
 	if err == nil {
 		err = s.db.WithContext(ctx).Model(&AuditEvent{}).
-			Where("tenant_id IN ? AND (user_id = ? OR actor_sub = ?)", []string{"", tenantID}, userID, userID).Count(&events).Error
+			Where("tenant_id IN ? AND user_id = ? OR actor_sub = ?", []string{"", tenantID}, userID, userID).Count(&events).Error
 	}
 	known.Sessions, known.Events = all, int(events)
 	return known, mapError("look for a user", err)
@@ -83,6 +81,9 @@ type erasure struct {
 
 func (e *erasure) run() (Erasure, error) {
 	done := Erasure{Receipt: e.trail.operation}
+	if err := e.waitForMaintenance(); err != nil {
+		return done, err
+	}
 	if err := e.lockAll(); err != nil {
 		return done, err
 	}
@@ -106,6 +107,19 @@ func (e *erasure) run() (Erasure, error) {
 	event := e.trail.event(ActionErased, e.tenantID, "", "")
 	event.Reason = fmt.Sprintf("hmac-sha256:%s ended:%d sessions:%d", e.receipt, done.Ended, done.Sessions)
 	return done, e.tx.Create(&event).Error
+}
+
+// waitForMaintenance has the jobs that work on ended sessions leave them alone: what they have read may name the user.
+func (e *erasure) waitForMaintenance() error {
+	if e.engine.serial != nil {
+		return nil
+	}
+	for _, job := range []int64{endedLock, endingLock} {
+		if err := execIn(e.tx, e.engine.statement("SELECT "+exclusive+"(?)", job)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // endActive ends the user's active sessions, after those that have ended with all of the tenant and do not say so yet: who ended
@@ -142,23 +156,27 @@ func (e *erasure) deleteSessions() (int, error) {
 // forgetEvents takes the user out of the events that are about the user.
 func (e *erasure) forgetEvents() (int, error) {
 	events := e.tx.Model(&AuditEvent{}).Where("tenant_id IN ? AND user_id = ?", []string{"", e.tenantID}, e.userID).
-		Updates(map[string]any{"user_id": "", "reason": ""})
+		Updates(map[string]any{"user_id": "", "reason": "", "request_id": ""})
 	return int(events.RowsAffected), events.Error
 }
 
-// forgetActor takes the user, and the reasons that the user gave, out of what the user has done in the tenant.
+// forgetActor takes the user, the reasons that the user gave and the ids that the user chose for requests, out of what the user has
+// done, in whatever tenant: an administrator may have ended sessions in many.
 func (e *erasure) forgetActor() error {
 	for _, done := range []struct {
 		model              any
 		actor, reasonGiven string
+		requests           bool
 	}{
-		{&AuditEvent{}, "actor_sub", "reason"},
-		{&Session{}, "ended_by_sub", "ended_reason"},
-		{&tenantEnding{}, "ended_by_sub", "ended_reason"},
+		{&AuditEvent{}, "actor_sub", "reason", true},
+		{&Session{}, "ended_by_sub", "ended_reason", false},
+		{&tenantEnding{}, "ended_by_sub", "ended_reason", true},
 	} {
-		err := e.tx.Model(done.model).Where("tenant_id IN ? AND "+done.actor+" = ?", []string{"", e.tenantID}, e.userID).
-			Updates(map[string]any{done.actor: "", done.reasonGiven: ""}).Error
-		if err != nil {
+		forgotten := map[string]any{done.actor: "", done.reasonGiven: ""}
+		if done.requests {
+			forgotten["request_id"] = ""
+		}
+		if err := e.tx.Model(done.model).Where(done.actor+" = ?", e.userID).Updates(forgotten).Error; err != nil {
 			return err
 		}
 	}

@@ -54,7 +54,7 @@ func TestErasureLeavesNothing(t *testing.T) {
 // live has a user who signs in, uses sessions, and ends those of others: one, all of a user, all of a tenant.
 func live(t *testing.T, s *store.Store) {
 	t.Helper()
-	ctx, by := t.Context(), store.Actor{Subject: canary, ClientID: "console", Reason: canary + " said so", IdempotencyKey: canary}
+	ctx, by := t.Context(), store.Actor{Subject: canary, ClientID: "console", Reason: canary + " said so", IdempotencyKey: canary, RequestID: canary}
 	register := func(userID, id string) {
 		session := store.Session{
 			TenantID: "acme", ID: id, UserID: userID, PartnerID: new("north"), ExpiresAt: time.Now().Add(time.Hour),
@@ -81,6 +81,17 @@ func live(t *testing.T, s *store.Store) {
 		require.NoError(t, err)
 	}
 	register(canary, "c9")
+	// What an administrator has done elsewhere names the administrator, too.
+	for i := range 9 {
+		_, _, err := s.RegisterSession(ctx, store.Everywhere(), store.Session{
+			TenantID: "globex", ID: fmt.Sprint("g", i), UserID: "carol", ExpiresAt: time.Now().Add(time.Hour),
+		}, store.Actor{Subject: "idp"})
+		require.NoError(t, err)
+	}
+	_, err = s.RevokeSession(ctx, store.Everywhere(), "g0", by)
+	require.NoError(t, err)
+	_, err = s.RevokeAllSessions(ctx, store.InTenant("globex"), "", by)
+	require.NoError(t, err)
 }
 
 // findInFiles returns where the canary is in the files of SQLite.

@@ -355,3 +355,6 @@ func (s *Store) ChangeUnreadably(ctx context.Context, tenantID, userID string) e
 		return q.run(st, func(rows) error { return nil })
 	})
 }
+
+// MaintenanceLocks are those of the jobs that work on ended sessions.
+func MaintenanceLocks() []int64 { return []int64{endedLock, endingLock} }

@@ -22,8 +22,12 @@ func (l Limits) cap(created, expires time.Time) time.Time {
 	return expires
 }
 
-// end is when a session ends by itself that was used last at that time.
+// end is when a session ends by itself that was used last at that time. One that should have ended before ends then: from then on
+// it is known that it has ended, and it counts how long that has to be remembered.
 func (l Limits) end(used, expires time.Time) time.Time {
+	if expires.Before(used) {
+		return used
+	}
 	if limit := used.Add(l.Idle); l.Idle > 0 && limit.Before(expires) {
 		return limit
 	}

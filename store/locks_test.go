@@ -1,6 +1,8 @@
 package store_test
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -81,5 +83,82 @@ func TestEndingsWaitForThatOfTheirTenant(t *testing.T) {
 			require.NoError(t, held.Rollback(t.Context()))
 			assert.Equal(t, []string{"s1"}, <-ended)
 		})
+	}
+}
+
+// TestAUserOfManyTenants: a revocation of all of a user's sessions holds a bounded number of locks, in however many tenants the
+// user has them, and reports none that is reported by who ends all of one of these tenants.
+func TestAUserOfManyTenants(t *testing.T) {
+	url := storetest.PostgresURL(t)
+	s, err := store.Open(t.Context(), url, store.Options{ChunkSize: 3})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	_, err = s.Migrate(t.Context())
+	require.NoError(t, err)
+	db, err := pgx.Connect(t.Context(), url)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close(t.Context())) })
+	for round := range 4 {
+		var rows store.Import
+		var made []string
+		now := time.Now()
+		for i := range 400 {
+			id := fmt.Sprintf("s%d-%d", round, i)
+			made = append(made, id)
+			rows.Sessions = append(rows.Sessions, store.Session{
+				TenantID: fmt.Sprint("t", max(0, i-100)), ID: id, UserID: "ada", CreatedAt: now, ExpiresAt: now.Add(time.Hour), // 101 in t0
+			})
+		}
+		require.NoError(t, s.ImportSessions(t.Context(), rows))
+		held, err := db.Begin(t.Context())
+		require.NoError(t, err)
+		_, err = held.Exec(t.Context(), "SELECT FROM sessions WHERE id = $1 FOR UPDATE", made[300])
+		require.NoError(t, err)
+		answers := make(chan []string, 2)
+		for _, sel := range []store.Selection{store.Everywhere().OfUser("ada"), store.InTenant("t0")} {
+			go func() {
+				ids, err := s.RevokeAllSessions(t.Context(), sel, "", store.Actor{})
+				assert.NoError(t, err)
+				answers <- ids
+			}()
+		}
+		locks := 0
+		waiting := func() bool {
+			n := 0
+			err := held.QueryRow(t.Context(), "SELECT count(*) FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted").Scan(&n)
+			return err == nil && n > 0
+		}
+		require.Eventually(t, waiting, 20*time.Second, time.Millisecond)
+		require.NoError(t, held.QueryRow(t.Context(), "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").Scan(&locks))
+		assert.Less(t, locks, 100)
+		require.NoError(t, held.Rollback(t.Context()))
+		ids := append(<-answers, <-answers...)
+		slices.Sort(ids)
+		slices.Sort(made)
+		assert.Equal(t, made, ids, "each is reported once")
+		for more := true; more; {
+			more, err = s.FinishEndings(t.Context(), 1000)
+			require.NoError(t, err)
+		}
+	}
+}
+
+// TestAnErasureWaitsForMaintenance, which may have read whose name is being erased.
+func TestAnErasureWaitsForMaintenance(t *testing.T) {
+	s, url := filled(t)
+	for _, lock := range store.MaintenanceLocks() {
+		letGo := hold(t, url, lock)
+		erased := make(chan error, 1)
+		go func() {
+			_, err := s.EraseUser(t.Context(), "t0", fmt.Sprint("u", lock%7), store.Actor{})
+			erased <- err
+		}()
+		waitUntil(t, func() bool {
+			waiting, err := s.Texts(t.Context(), "SELECT 'x' FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+			return err == nil && len(waiting) > 0
+		})
+		assert.Empty(t, erased)
+		letGo()
+		require.NoError(t, <-erased)
 	}
 }

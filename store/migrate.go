@@ -51,7 +51,24 @@ func (s *Store) Migrate(ctx context.Context) ([]Migration, error) {
 		// It notes every session that is there. To count them is quicker than to fold so many notes.
 		_, err = s.CheckTallies(ctx, true, func(Drift) {})
 	}
+	if err == nil && slices.ContainsFunc(steps, func(step Migration) bool { return step.Version == firstErased }) {
+		err = s.vacuum(ctx)
+	}
 	return steps, err
+}
+
+// firstErased is the migration from which on nothing that is deleted stays in SQLite's file.
+const firstErased = 11
+
+// vacuum writes SQLite's file anew: earlier versions have left in it what they deleted.
+func (s *Store) vacuum(ctx context.Context) error {
+	if s.engine.name != sqliteName {
+		return nil
+	}
+	if err := s.db.WithContext(ctx).Exec("VACUUM").Error; err != nil {
+		return mapError("write the file anew", err)
+	}
+	return s.truncateLog(ctx)
 }
 
 // firstTallies is the migration from which on sessions are counted.

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -131,4 +132,46 @@ func TestChangesAtThePromptAreNoted(t *testing.T) {
 		_, err := s.CheckTallies(t.Context(), false, func(d store.Drift) { assert.Fail(t, "drift", "%s: %+v", statement, d) })
 		require.NoError(t, err)
 	}
+}
+
+// TestTimesThatNoAnswerCanShow are mended by migration 11.
+func TestTimesThatNoAnswerCanShow(t *testing.T) {
+	for name, open := range map[string]storetest.Factory{"sqlite": storetest.SQLite, "postgres": storetest.Postgres} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t, store.Options{})
+			require.NoError(t, s.MigrateTo(t.Context(), 10))
+			early, late := time.Date(0, 12, 31, 23, 0, 0, 0, time.UTC), time.Date(10000, 1, 1, 0, 59, 59, 0, time.UTC)
+			session := store.Session{TenantID: "acme", ID: "s1", UserID: "ada", CreatedAt: early, ExpiresAt: late, AppCount: 1}
+			app := store.App{TenantID: "acme", SessionID: "s1", ApplicationID: "mail", ApplicationName: "Mail", AccessedAt: late}
+			require.NoError(t, s.ImportSessions(t.Context(), store.Import{Sessions: []store.Session{session}, Apps: []store.App{app}}))
+			_, err := s.Migrate(t.Context())
+			require.NoError(t, err)
+			found, apps, err := s.GetSessionWithApps(t.Context(), store.InTenant("acme"), "s1")
+			require.NoError(t, err)
+			last := time.Date(9999, 12, 31, 23, 59, 59, 999_999_000, time.UTC)
+			assert.Equal(t, []time.Time{time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC), last, last, last},
+				[]time.Time{found.CreatedAt, found.ExpiresAt, found.EndsAt, apps[0].AccessedAt})
+			_, err = s.CheckTallies(t.Context(), false, func(d store.Drift) { assert.Fail(t, "drift", "%+v", d) })
+			require.NoError(t, err)
+		})
+	}
+}
+
+// TestWhatWasErasedBefore an update of the program goes from SQLite's file with it.
+func TestWhatWasErasedBefore(t *testing.T) {
+	url := storetest.SQLiteURL(t)
+	s, err := store.Open(t.Context(), url, store.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	require.NoError(t, s.MigrateTo(t.Context(), 10))
+	require.NoError(t, s.OnEveryConnection(t.Context(), "PRAGMA secure_delete = OFF"))
+	require.NoError(t, s.ImportSessions(t.Context(), store.Import{Sessions: []store.Session{{
+		TenantID: "acme", ID: "s1", UserID: canary, UserAgent: new(strings.Repeat(canary, 1000)), CreatedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour),
+	}}}))
+	require.NoError(t, s.Exec(t.Context(), "DELETE FROM sessions"))
+	require.NoError(t, s.Exec(t.Context(), "DELETE FROM session_changes"))
+	require.NotEmpty(t, findInFiles(t, url))
+	_, err = s.Migrate(t.Context())
+	require.NoError(t, err)
+	assert.Empty(t, findInFiles(t, url))
 }

@@ -15,8 +15,8 @@ import (
 // is now, and PartnerID may be left out where the tenant's partner is known. The tenant's Limits bound ExpiresAt and, by
 // ending the user's oldest sessions or by ErrTooMany, the number of sessions.
 //
-// The selection is what the service may register for. A service confined to a partner makes new tenants its partner's; only
-// one that is not confined gives a partner to a tenant that is already known.
+// The selection is what the service may register for. A service confined to a partner makes new tenants its partner's, also one
+// confined to a tenant of that partner; only one that is not confined gives a partner to a tenant that is already known.
 //
 // The same id with the same tenant and user again returns what was registered first and changes nothing. It must answer
 // ErrOutOfScope when the tenant, or the partner that is named for it, is not in the selection, ErrTaken when the id belongs to
@@ -26,10 +26,10 @@ func (s *Store) RegisterSession(ctx context.Context, sel Selection, session Sess
 	if !sel.all || sel.tenant != nil && *sel.tenant != session.TenantID {
 		return session, false, mapError("register session", ErrOutOfScope)
 	}
-	if sel.partner != nil {
-		if session.PartnerID != nil && *session.PartnerID != *sel.partner {
-			return session, false, mapError("register session", ErrOutOfScope)
-		}
+	if sel.partner != nil && session.PartnerID != nil && *session.PartnerID != *sel.partner {
+		return session, false, mapError("register session", ErrOutOfScope)
+	}
+	if sel.partner != nil && sel.tenant == nil {
 		session.PartnerID = sel.partner
 	}
 	// What there is to decide by is anybody's: ids are unique service-wide, and a tenant may get its partner here.
@@ -106,7 +106,7 @@ func (r *registration) identify(session Session, by Actor) (err error) {
 }
 
 func (r *registration) register(session Session) (Session, bool, error) {
-	if err := r.lock(r.tx, holds(session, r.limits.MaxSessions)...); err != nil {
+	if err := r.lock(r.tx, r.holds(session)...); err != nil {
 		return session, false, err
 	}
 	partnerID, err := r.assignPartner(session.TenantID, session.PartnerID)
@@ -152,21 +152,23 @@ func (r *registration) refused(session Session) (Session, error) {
 	return known, err
 }
 
-// holds are the locks of a registration. They keep revocations of everything away until it is there to be revoked.
-func holds(session Session, maxSessions int) []hold {
+// holds are the locks of a registration. They keep revocations of everything away until it is there to be revoked, and who deletes
+// a session of this id.
+func (r *registration) holds(session Session) []hold {
 	var holds []hold
-	for _, mark := range watermarks(session) {
+	for _, mark := range r.watermarks(session) {
 		holds = append(holds, hold{mark, shared})
 	}
-	if maxSessions > 0 {
+	if r.limits.MaxSessions > 0 {
 		holds[2].function = exclusive // registrations of the same user follow each other, to be counted
 	}
 	return holds
 }
 
-// watermarks are those of its locks: of what covers the login, the user's in the tenant third, and of the tenant's partner.
-func watermarks(session Session) []watermark {
-	marks := covering(session.TenantID, session.UserID)
+// watermarks are those of its locks: of what covers the login, the user's in the tenant third, of the session's id, and of the
+// tenant's partner.
+func (r *registration) watermarks(session Session) []watermark {
+	marks := append(covering(session.TenantID, session.UserID), stripe(r.sessionDigest))
 	if session.PartnerID == nil {
 		marks = append(marks, partnerMark(session.TenantID))
 	}
@@ -225,9 +227,10 @@ func (r *registration) endSurplus(session Session) error {
 func (r *registration) assignPartner(tenantID string, named *string) (*string, error) {
 	tenant, err := findTenant(r.tx, tenantID)
 	if errors.Is(err, ErrNotFound) {
-		made, err := r.makeTenant(tenantID, named)
+		owner := cmp.Or(named, r.sel.partner)
+		made, err := r.makeTenant(tenantID, owner)
 		if err != nil || made {
-			return named, err
+			return owner, err
 		}
 		tenant, err = findTenant(r.tx, tenantID)
 		if err != nil {

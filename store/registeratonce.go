@@ -6,7 +6,7 @@ import "context"
 // did. Where something is (a new tenant, a known id, a late login), it changes nothing, and register finds out what.
 func (s *Store) registerAtOnce(ctx context.Context, session *Session, r registration) (bool, error) {
 	made := false
-	what := changing{session.TenantID, session.ID, watermarks(*session)}
+	what := changing{session.TenantID, session.ID, r.watermarks(*session)}
 	err := s.change(ctx, "register session", what, func(q querier) error {
 		made = false
 		return q.run(s.insertStatement(*session, r), func(row rows) error {

@@ -156,11 +156,7 @@ func (r *revocation) endNamed(ids []string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	holds := make([]hold, len(tenants))
-	for i, tenantID := range tenants {
-		holds[i] = hold{watermark{TenantID: tenantID}, shared}
-	}
-	if err := r.lock(r.tx, holds...); err != nil {
+	if err := r.lock(r.tx, ofTenantsMet(tenants, shared)...); err != nil {
 		return nil, err
 	}
 	return r.endInOrder(Revoked, named)

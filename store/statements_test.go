@@ -218,6 +218,17 @@ func (w *sweep) reads() (short, long []func() func()) {
 		of := w.tenant()
 		return func() error { _, err := w.s.SessionEnded(w.t.Context(), of, fmt.Sprint(of, "-u1-1")); return err }
 	})
+	add(&short, func() func() error { // also one that nobody has registered, which is looked for everywhere
+		id := fmt.Sprint("unknown", w.random.IntN(1000))
+		return func() error { _, err := w.s.SessionEnded(w.t.Context(), w.tenant(), id); return err }
+	})
+	add(&short, func() func() error {
+		of := w.tenant()
+		return func() error {
+			_, err := w.s.SessionActive(store.WithWall(w.t.Context(), store.Behind(of, "")), store.InTenant(of).OfUser("u1"), fmt.Sprint(of, "-u1-1"))
+			return err
+		}
+	})
 	add(&long, func() func() error {
 		of := w.tenant()
 		return func() error {
@@ -294,6 +305,11 @@ func (w *sweep) ends() {
 	}
 	_, err = w.s.RevokeAllSessions(ctx, store.InTenant("t7").OfUser("u1"), "t7-u1-1", by)
 	require.NoError(w.t, err)
+	for range 2 { // the second time it is the same call
+		by.IdempotencyKey = fmt.Sprint("key", w.made)
+		_, err = w.s.RevokeAllSessions(ctx, store.InTenant("t4").OfUser("u2"), "", by)
+		require.NoError(w.t, err)
+	}
 	for range 1 + w.random.IntN(50) {
 		w.register(w.tenant(), "u8", time.Second)
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"slices"
+	"strconv"
 	"time"
 
 	"gorm.io/gorm"
@@ -48,6 +49,28 @@ func covering(tenantID, userID string) []watermark {
 
 // joining is the lock under which tenants join a partner: not while all sessions of the partner, or of one of its users, end.
 func joining(partnerID string) watermark { return watermark{UserID: "\x00joining\x00" + partnerID} }
+
+const (
+	// idStripes is into how many locks session ids are divided. A registration holds the one of its id, shared; who deletes rows
+	// and keeps their digests holds those of their ids: between the look for a digest and the row nothing may come.
+	idStripes = 64
+	// manyTenants is of how many tenants each has a lock of its own in a revocation; one that meets more holds those of all shards,
+	// into which tenants are divided. PostgreSQL has room for some thousand locks in all.
+	manyTenants  = 100
+	tenantShards = 64
+)
+
+// stripe is the lock of a session id, by its digest.
+func stripe(sessionDigest string) watermark {
+	return watermark{UserID: "\x00id\x00" + strconv.Itoa(int(watermark{UserID: sessionDigest}.key()&(idStripes-1)))}
+}
+
+// shard is the lock of many tenants, of which one is that tenant.
+func shard(tenantID string) watermark {
+	return shardOf(int(watermark{TenantID: tenantID}.key() & (tenantShards - 1)))
+}
+
+func shardOf(number int) watermark { return watermark{UserID: "\x00shard\x00" + strconv.Itoa(number)} }
 
 // Functions of PostgreSQL that hold a lock until the end of the transaction.
 const (
@@ -107,7 +130,11 @@ func (r *revocation) lockAll() error {
 	if err != nil {
 		return err
 	}
-	more = slices.DeleteFunc(more, func(tenantID string) bool { return slices.Contains(tenants, tenantID) })
+	slices.Sort(tenants)
+	more = slices.DeleteFunc(more, func(tenantID string) bool {
+		_, locked := slices.BinarySearch(tenants, tenantID)
+		return locked
+	})
 	if len(more) > 0 {
 		if err := r.lock(r.tx, r.holds(more)...); err != nil {
 			return err
@@ -132,8 +159,22 @@ func (r *revocation) holds(tenants []string) []hold {
 	default:
 		ofTenants = exclusive
 	}
+	return append(holds, ofTenantsMet(tenants, ofTenants)...)
+}
+
+// ofTenantsMet are the locks of tenants in which sessions are met.
+func ofTenantsMet(tenants []string, function string) []hold {
+	var holds []hold
+	if function == shared && len(tenants) > manyTenants {
+		for number := range tenantShards {
+			holds = append(holds, hold{shardOf(number), shared})
+		}
+		return holds
+	}
 	for _, tenantID := range tenants {
-		holds = append(holds, hold{watermark{TenantID: tenantID}, ofTenants})
+		if holds = append(holds, hold{watermark{TenantID: tenantID}, function}); function == exclusive {
+			holds = append(holds, hold{shard(tenantID), exclusive})
+		}
 	}
 	return holds
 }

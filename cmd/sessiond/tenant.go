@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -23,6 +26,9 @@ func tenantCommand() *cobra.Command {
 	return cmd
 }
 
+// maxPartner is how many characters the contract lets a partner's id have.
+const maxPartner = 128
+
 func setPartnerCommand() *cobra.Command {
 	var db database
 	var tenantID, partnerID string
@@ -39,7 +45,10 @@ func setPartnerCommand() *cobra.Command {
 			case tenantID == "":
 				return usageError{errors.New("set-partner needs --tenant")}
 			case (partnerID == "") != none:
-				return usageError{errors.New("set-partner needs --partner, or --none to leave the tenant without one")}
+				return usageError{errors.New("set-partner needs either --partner or --none")}
+			case partnerID == "." || partnerID == ".." || !utf8.ValidString(partnerID) || utf8.RuneCountInString(partnerID) > maxPartner ||
+				strings.ContainsFunc(partnerID, unicode.IsControl):
+				return usageError{fmt.Errorf("--partner %q is no partner's id: use up to %d characters without control characters, and not . or ..", partnerID, maxPartner)}
 			}
 			return withStore(cmd, &db, store.Options{}, func(ctx context.Context, cmd *cobra.Command, s *store.Store) error {
 				before, err := s.TenantPartner(ctx, tenantID)

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -198,6 +199,10 @@ func TestAuditAndErase(t *testing.T) {
 	for _, args := range [][]string{{}, {"--tenant", "acme"}, {"--partner", "north"}, {"--tenant", "acme", "--partner", "north", "--none"}} {
 		_, err = command(t, noEnvironment, append([]string{"tenant", "set-partner"}, args...)...)
 		require.ErrorContains(t, err, "set-partner needs")
+	}
+	for _, partnerID := range []string{".", "..", "a\nb", "\x1b[31m", "\xff", strings.Repeat("é", 129)} {
+		_, err = command(t, noEnvironment, "tenant", "set-partner", "--tenant", "acme", "--partner", partnerID)
+		require.ErrorContains(t, err, "is no partner's id")
 	}
 	_, err = command(t, noEnvironment, "erase", "--tenant", "acme")
 	require.ErrorContains(t, err, "--tenant and --user")

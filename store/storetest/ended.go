@@ -3,6 +3,7 @@ package storetest
 import (
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -73,8 +74,8 @@ func testEnded(t *testing.T, newStore Factory) {
 			ended []string
 		}{
 			{0, []string{"expired", "long", "revoked"}},
-			{22 * time.Hour, []string{"expired", "long", "revoked"}},
-			{time.Hour, []string{"expired", "long"}}, // 24 hours and a second after its end
+			{46 * time.Hour, []string{"expired", "long", "revoked"}},
+			{time.Hour, []string{"expired", "long"}}, // a token's 24 hours and a day and a second after its end
 			{time.Hour, []string{"long"}},
 			{48 * time.Hour, nil},
 		} {
@@ -108,7 +109,7 @@ func testEnded(t *testing.T, newStore Factory) {
 		for _, at := range []struct {
 			after         time.Duration
 			long, shorter error
-		}{{time.Hour, store.ErrTooOld, store.ErrTooOld}, {24 * time.Hour, store.ErrTooOld, nil}, {48 * time.Hour, nil, nil}} {
+		}{{time.Hour, store.ErrTooOld, store.ErrTooOld}, {48 * time.Hour, store.ErrTooOld, nil}, {48 * time.Hour, nil, nil}} {
 			f.clock.Advance(at.after)
 			_, err := f.PurgeTrail(f.ctx, f.clock.Now(), 100)
 			require.NoError(t, err)
@@ -119,7 +120,7 @@ func testEnded(t *testing.T, newStore Factory) {
 					want = at.long
 				}
 				s = from(s, time.Minute)
-				s.ID += fmt.Sprint(at.after)
+				s.ID += fmt.Sprint(f.clock.Now().Unix())
 				s.ExpiresAt = f.clock.Now().Add(time.Hour)
 				_, _, err := f.RegisterSession(f.ctx, store.Everywhere(), s, tester())
 				require.ErrorIs(t, err, want, "%s after %s", s.ID, f.clock.Now().Sub(Epoch))
@@ -136,7 +137,7 @@ func testEnded(t *testing.T, newStore Factory) {
 		_, err := f.RevokeAllSessions(f.ctx, store.InTenant("acme"), "", tester())
 		require.NoError(t, err)
 		f.finishAll()
-		f.clock.Advance(89 * time.Hour)
+		f.clock.Advance(113 * time.Hour) // a day longer than the longest
 		f.purgeKept()
 		old := from(session("acme", "u2", "old"), 0)
 		old.ExpiresAt = f.clock.Now().Add(time.Hour)
@@ -144,6 +145,65 @@ func testEnded(t *testing.T, newStore Factory) {
 		f.clock.Advance(time.Hour + time.Second)
 		f.purgeKept()
 		f.register(old)
+	})
+	t.Run("also one whose end was moved into the past, or was there from the beginning", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		f.register(session("acme", "u1", "moved"))
+		require.NoError(t, f.RecordActivity(f.ctx, store.Everywhere(), "moved", store.Activity{ExpiresAt: new(time.Unix(0, 0))}, tester()))
+		dead := from(session("acme", "u1", "dead"), 1000*time.Hour)
+		dead.ExpiresAt = Epoch.Add(-900 * time.Hour)
+		f.register(dead)
+		for _, id := range []string{"moved", "dead"} {
+			assert.Equal(t, Epoch, f.get(id).EndsAt, "it ends when this is known")
+			assert.True(t, f.ended("acme", id))
+		}
+		f.sweep(2)
+		f.clock.Advance(time.Second)
+		f.purge(2)
+		f.clock.Advance(24*time.Hour - 2*time.Second)
+		f.purgeKept()
+		for _, id := range []string{"moved", "dead"} {
+			assert.True(t, f.ended("acme", id))
+			again := session("acme", "u1", id)
+			again.ExpiresAt = f.clock.Now().Add(time.Hour)
+			f.refuses(again, store.ErrEnded)
+		}
+	})
+	t.Run("while it is deleted", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		var ids []string
+		for i := range 60 {
+			s := session("acme", fmt.Sprint("u", i%2), fmt.Sprint("s", i))
+			s.ExpiresAt = Epoch.Add(100 * time.Hour)
+			ids = append(ids, f.register(s).ID)
+		}
+		_, err := f.RevokeAllSessions(f.ctx, store.InTenant("acme"), "", tester())
+		require.NoError(t, err)
+		f.finishAll()
+		f.clock.Advance(time.Second)
+		var deleted atomic.Bool
+		revived := concurrently(9, func(i int) int {
+			if i == 0 {
+				defer deleted.Store(true)
+				for n := 3; n == 3; {
+					n, err = f.PurgeEnded(f.ctx, f.clock.Now(), 3)
+					if !assert.NoError(t, err) {
+						break
+					}
+				}
+				return 0
+			}
+			n := 0
+			for round := 0; !deleted.Load() || round < len(ids); round++ {
+				s := session([]string{"acme", "globex"}[i%2], fmt.Sprint("u", i), ids[(round*7+i)%len(ids)])
+				s.ExpiresAt = Epoch.Add(50 * time.Hour)
+				if _, made, _ := f.RegisterSession(f.ctx, store.Everywhere(), s, tester()); made {
+					n++
+				}
+			}
+			return n
+		})
+		assert.Equal(t, make([]int, 9), revived)
 	})
 	t.Run("a clock that is set back revives nobody", func(t *testing.T) {
 		f := newFixture(t, newStore)

@@ -77,7 +77,7 @@ func testIdempotency(t *testing.T, newStore Factory) {
 					}
 					assert.Equal(t, want, ids, "another call: %+v", by)
 				}
-				f.clock.Advance(24*time.Hour + time.Second)
+				f.clock.Advance(48*time.Hour + time.Second)
 				f.purgeKept()
 				ids, err := end(keyed("k1"))
 				require.NoError(t, err)

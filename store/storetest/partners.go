@@ -51,6 +51,10 @@ func testWhoAssignsPartners(t *testing.T, newStore Factory) {
 		{"a new tenant, by a partner's service", "unknown", evil, none, nil, "evil"},
 		{"a new tenant, by a partner's service that names another", "unknown", evil, "north", store.ErrOutOfScope, none},
 		{"a new tenant, by its own service", "unknown", store.InTenant("acme"), "north", nil, "north"},
+		{"a new tenant, by its own service of a partner", "unknown", store.InTenant("acme").OfPartner("evil"), none, nil, "evil"},
+		{"a new tenant, by its own service of a partner, another", "unknown", store.InTenant("acme").OfPartner("evil"), "north", store.ErrOutOfScope, none},
+		{"nobody's tenant, by its own service of a partner", none, store.InTenant("acme").OfPartner("evil"), none, nil, none},
+		{"nobody's tenant, by its own service of a partner that names it", none, store.InTenant("acme").OfPartner("evil"), "evil", store.ErrOutOfScope, none},
 		{"another tenant", none, store.InTenant("globex"), none, store.ErrOutOfScope, none},
 		{"nothing at all", none, store.Selection{}, none, store.ErrOutOfScope, none},
 	} {

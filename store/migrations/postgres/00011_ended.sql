@@ -49,6 +49,13 @@ CREATE INDEX idempotency_keys_at ON idempotency_keys (at);
 -- tenant.
 ALTER POLICY wall ON audit_events WITH CHECK (true);
 
+-- Times of earlier versions that no answer can show.
+UPDATE sessions SET created_at = greatest(created_at, '0001-01-01Z'), expires_at = least(expires_at, '9999-12-31 23:59:59.999999Z'),
+    ends_at = least(ends_at, '9999-12-31 23:59:59.999999Z')
+WHERE created_at < '0001-01-01Z' OR ends_at > '9999-12-31 23:59:59.999999Z' OR expires_at > '9999-12-31 23:59:59.999999Z';
+UPDATE session_apps SET accessed_at = least(greatest(accessed_at, '0001-01-01Z'), '9999-12-31 23:59:59.999999Z')
+WHERE accessed_at < '0001-01-01Z' OR accessed_at > '9999-12-31 23:59:59.999999Z';
+
 -- +goose Down
 DROP POLICY wall ON audit_events;
 CREATE POLICY wall ON audit_events USING (

@@ -43,6 +43,13 @@ CREATE TABLE idempotency_keys (
 ) WITHOUT ROWID;
 CREATE INDEX idempotency_keys_at ON idempotency_keys (at);
 
+-- Times of earlier versions that no answer can show: before the year 1, and after 9999.
+UPDATE sessions SET created_at = max(created_at, -62135596800000000), expires_at = min(expires_at, 253402300799999999),
+    ends_at = min(ends_at, 253402300799999999)
+WHERE created_at < -62135596800000000 OR ends_at > 253402300799999999 OR expires_at > 253402300799999999;
+UPDATE session_apps SET accessed_at = min(max(accessed_at, -62135596800000000), 253402300799999999)
+WHERE accessed_at < -62135596800000000 OR accessed_at > 253402300799999999;
+
 -- +goose Down
 DROP TABLE idempotency_keys;
 DROP TABLE partner_cutoffs;
