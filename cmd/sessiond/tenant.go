@@ -48,7 +48,7 @@ func setPartnerCommand() *cobra.Command {
 				return usageError{errors.New("set-partner needs either --partner or --none")}
 			case partnerID == "." || partnerID == ".." || !utf8.ValidString(partnerID) || utf8.RuneCountInString(partnerID) > maxPartner ||
 				strings.ContainsFunc(partnerID, unicode.IsControl):
-				return usageError{fmt.Errorf("--partner %q is no partner's id: use up to %d characters without control characters, and not . or ..", partnerID, maxPartner)}
+				return usageError{fmt.Errorf("--partner %q is no partner's id: use up to %d characters without control characters, and neither . nor two of them", partnerID, maxPartner)}
 			}
 			return withStore(cmd, &db, store.Options{}, func(ctx context.Context, cmd *cobra.Command, s *store.Store) error {
 				before, err := s.TenantPartner(ctx, tenantID)
