@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -118,11 +119,17 @@ func (w *wire) sessions(ids ...string) string {
 	return tenant
 }
 
+// onTheWire runs a test for each of the ids. How a path is read has nothing to do with the engine, so of the ids only those that a
+// database might see otherwise are tried on both: PostgreSQL gets those that are not ASCII, and a few.
 func onTheWire(t *testing.T, test func(w *wire, pattern string)) {
 	t.Helper()
 	onBothEngines(t, func(f *fixture) {
 		w := &wire{fixture: f, operator: f.admin(), service: f.service(), number: new(int)}
 		for name, pattern := range nastyIDs() {
+			plain := !strings.ContainsFunc(pattern, func(r rune) bool { return r > unicode.MaxASCII })
+			if f.store.Engine() == "postgres" && plain && !strings.ContainsAny(pattern, `/\'%`) {
+				continue
+			}
 			f.t.Run(name, func(t *testing.T) {
 				within := *f
 				within.t = t
