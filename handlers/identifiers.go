@@ -5,8 +5,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/labstack/echo/v4"
@@ -26,7 +24,7 @@ func (s *Server) validateIDs(session store.Session) error {
 	for _, member := range [...]struct{ name, id string }{
 		{"id", session.ID}, {"user_id", session.UserID}, {"tenant_id", session.TenantID}, {"partner_id", partnerID},
 	} {
-		reason := problemOf(member.id)
+		reason := validation.PathProblem(member.id)
 		if member.name == "id" && slices.Contains(s.reserved, member.id) {
 			reason = "is a part of this API's own paths"
 		}
@@ -42,25 +40,10 @@ func (s *Server) validateIDs(session store.Session) error {
 
 // validateApplicationID does the same for an application, which is registered by being named.
 func validateApplicationID(applicationID string) error {
-	if reason := problemOf(applicationID); reason != "" {
+	if reason := validation.PathProblem(applicationID); reason != "" {
 		return validation.ValueError("application_id "+reason, "path", "application_id")
 	}
 	return nil
-}
-
-// problemOf says why an id cannot stand in a path, "" when it can. Clients and proxies take "." and ".." for steps (RFC 3986,
-// section 5.2.4), and many drop, cut at or refuse control characters.
-func problemOf(id string) string {
-	switch {
-	case id == "." || id == "..":
-		return "must not be . or .."
-	case !utf8.ValidString(id):
-		return "is not UTF-8"
-	case strings.ContainsFunc(id, unicode.IsControl):
-		return "must not have control characters"
-	default:
-		return ""
-	}
 }
 
 // reservedSegments are the literal segments that the contract has where a parameter of that name may stand: with such an id

@@ -4,12 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
+	"github.com/sessiond/sessiond/internal/validation"
 	"github.com/sessiond/sessiond/store"
 )
 
@@ -46,8 +45,7 @@ func setPartnerCommand() *cobra.Command {
 				return usageError{errors.New("set-partner needs --tenant")}
 			case (partnerID == "") != none:
 				return usageError{errors.New("set-partner needs either --partner or --none")}
-			case partnerID == "." || partnerID == ".." || !utf8.ValidString(partnerID) || utf8.RuneCountInString(partnerID) > maxPartner ||
-				strings.ContainsFunc(partnerID, unicode.IsControl):
+			case validation.PathProblem(partnerID) != "" || utf8.RuneCountInString(partnerID) > maxPartner:
 				return usageError{fmt.Errorf("--partner %q is no partner's id: use up to %d characters without control characters, and neither . nor two of them", partnerID, maxPartner)}
 			}
 			return withStore(cmd, &db, store.Options{}, func(ctx context.Context, cmd *cobra.Command, s *store.Store) error {
