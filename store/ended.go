@@ -27,6 +27,11 @@ func (s *Store) keepUntil(ended, expires time.Time) time.Time {
 	return expires
 }
 
+// selectKept reads of sessions what keepEnded needs.
+func selectKept(query *gorm.DB) *gorm.DB {
+	return query.Select("tenant_id", "id", "revoked_at", "ends_at", "expires_at", "ended_how")
+}
+
 // keepEnded keeps the digests of sessions whose rows are being deleted and of which a token may still live. No session of these ids
 // is being registered from then on until the end of the transaction, and who registers one afterwards finds the digest.
 func (s *Store) keepEnded(tx *gorm.DB, sessions []Session) error {

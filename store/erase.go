@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"gorm.io/gorm"
@@ -142,8 +141,7 @@ func (e *erasure) endActive() ([]string, error) {
 // deleteSessions deletes the user's sessions and keeps their digests.
 func (e *erasure) deleteSessions() (int, error) {
 	var sessions []Session
-	err := e.tx.Select("tenant_id", "id", "revoked_at", "ends_at", "expires_at", "ended_how").
-		Where("tenant_id = ? AND user_id = ?"+userAll, e.tenantID, e.userID).Find(&sessions).Error
+	err := selectKept(e.tx).Where("tenant_id = ? AND user_id = ?"+userAll, e.tenantID, e.userID).Find(&sessions).Error
 	if err != nil {
 		return 0, err
 	}
@@ -210,7 +208,7 @@ func (e *erasure) forgetPartnerCutoffs() error {
 	if err := e.tx.Where("user_id = ?", e.userID).Find(&cutoffs).Error; err != nil {
 		return err
 	}
-	for _, cutoff := range slices.Clone(cutoffs) {
+	for _, cutoff := range cutoffs {
 		cutoff.UserID = e.userDigest
 		if err := advance(e.tx, &cutoff, "partner_cutoffs", "partner_id"); err != nil {
 			return err

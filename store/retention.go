@@ -78,8 +78,7 @@ func (s *Store) PurgeEnded(ctx context.Context, before time.Time, limit int) (in
 	}
 	return s.writeAlone(ctx, "purge", endedLock, func(tx *gorm.DB) (int, error) {
 		var purged []Session
-		err := ripe(tx, limit, ended, "ended_how IS NOT NULL AND "+ended+" < ?", timestamp(before)).
-			Select("tenant_id", "id", "revoked_at", "ends_at", "expires_at", "ended_how").Find(&purged).Error
+		err := selectKept(ripe(tx, limit, ended, "ended_how IS NOT NULL AND "+ended+" < ?", timestamp(before))).Find(&purged).Error
 		if err != nil || len(purged) == 0 {
 			return 0, err
 		}
