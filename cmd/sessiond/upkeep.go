@@ -125,7 +125,8 @@ func (u *upkeep) purge(ctx context.Context, db *store.Store) error {
 	trail := func() (int, error) { return db.PurgeTrail(ctx, now.Add(-u.trailRetention), purgeBatch) }
 	kept := func() (int, error) { return db.PurgeKept(ctx, now.Add(-u.trailRetention), purgeBatch) }
 	batches := []func() (int, error){sessions, kept}
-	if now.Sub(u.trailPurged) >= u.trailRetention/trailPasses {
+	trailDue := now.Sub(u.trailPurged) >= u.trailRetention/trailPasses
+	if trailDue {
 		batches = append(batches, trail)
 	}
 	for _, batch := range batches {
@@ -133,7 +134,7 @@ func (u *upkeep) purge(ctx context.Context, db *store.Store) error {
 			return err
 		}
 	}
-	if len(batches) > 2 {
+	if trailDue {
 		u.trailPurged = now
 	}
 	return nil
