@@ -26,7 +26,7 @@ test: go gcc postgres pgbouncer node strace ## Run every test on both engines, w
 
 .PHONY: bench
 bench: go postgres ## Measure sessiond against a floor, on 1,000,000 sessions; ARGS="--help" lists what can be set
-	go run ./internal/bench/cmd/bench $(ARGS)
+	go run ./internal/qa/bench/cmd/bench $(ARGS)
 
 .PHONY: microbench
 microbench: go ## Run the Go benchmarks
@@ -85,13 +85,13 @@ OASDIFF_VERSION := v1.36.0
 OASDIFF := $(BIN)/oasdiff-$(OASDIFF_VERSION)
 NODE_TOOLS := $(BIN)/node-tools
 NODE_MODULES := $(NODE_TOOLS)/node_modules/.package-lock.json
-CLIENTS := internal/clients
+CLIENTS := internal/qa/sdkcheck
 PICTURE :=
 
 .PHONY: contract
 contract: $(OASDIFF) $(NODE_MODULES) ## Lint openapi.yaml, and fail when it breaks a client of the last release
 	cp $(CLIENTS)/lint/* $(NODE_TOOLS)/ && node $(NODE_TOOLS)/lint.mjs openapi.yaml
-	go run ./internal/contract -oasdiff $(OASDIFF) testdata/openapi.released.yaml openapi.yaml
+	go run ./internal/qa/apicompat -oasdiff $(OASDIFF) testdata/openapi.released.yaml openapi.yaml
 
 .PHONY: clients
 clients: $(NODE_MODULES) chromium ## Generate clients with five generators, run them, and read the API explorer in Chromium
@@ -114,7 +114,7 @@ strace:
 	@command -v strace >/dev/null || scripts/install-package strace
 
 # Faults on purpose; docs/assurance.md says what is run, and has the figures of the long runs.
-CHAOS := go run ./internal/chaos/cmd/chaos
+CHAOS := go run ./internal/qa/chaos/cmd/chaos
 LONG := "crash" "crash --control --kills 20" "crash --sqlite --kills 100 --writes 1000" "powerloss" "powerloss --control --moments 50" \
 	"history" "history --control --rounds 50" "fuzz"
 
@@ -128,7 +128,7 @@ endif
 
 .PHONY: assurance
 assurance: go gcc postgres strace ## Everything that is known about failures at a small size, with one table of figures
-	go test -count=1 ./internal/chaos/... ./internal/apifuzz/...
+	go test -count=1 ./internal/qa/chaos/... ./internal/qa/apifuzz/...
 	$(CHAOS) assurance
 	@scripts/upgrade-check || [ $$? = 2 ]
 	@$(MAKE) --no-print-directory sbom

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sessiond/sessiond/internal/plain"
+	"github.com/sessiond/sessiond/internal/sanitize"
 )
 
 // maxErrorBody is how much of an error's body is read: more than the server sends.
@@ -30,14 +30,14 @@ type Error struct {
 
 // Error is one line that is safe to show: control characters are escaped.
 func (e *Error) Error() string {
-	return fmt.Sprintf("%d %s: %s%s", e.Status, http.StatusText(e.Status), plain.Text(e.Detail), e.request())
+	return fmt.Sprintf("%d %s: %s%s", e.Status, http.StatusText(e.Status), sanitize.Text(e.Detail), e.request())
 }
 
 func (e *Error) request() string {
 	if e.RequestID == "" {
 		return ""
 	}
-	return " (request " + plain.Text(e.RequestID) + ")"
+	return " (request " + sanitize.Text(e.RequestID) + ")"
 }
 
 // ValidationError is a request that does not fit the contract: 422. It is an [Error] too.
@@ -78,7 +78,7 @@ func (e Entry) Field() string {
 func (e *ValidationError) Error() string {
 	misfits := make([]string, len(e.Entries))
 	for i, entry := range e.Entries {
-		misfits[i] = plain.Text(entry.Field() + ": " + entry.Msg)
+		misfits[i] = sanitize.Text(entry.Field() + ": " + entry.Msg)
 	}
 	return "the request does not fit: " + strings.Join(misfits, "; ") + e.Answer.request()
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sessiond/sessiond/internal/auth"
-	"github.com/sessiond/sessiond/internal/corpus"
+	"github.com/sessiond/sessiond/internal/qa/corpus"
 )
 
 // TestCorpus replays every recorded request byte for byte against the whole chain.

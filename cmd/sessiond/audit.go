@@ -12,7 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/sessiond/sessiond/internal/plain"
+	"github.com/sessiond/sessiond/internal/sanitize"
 	"github.com/sessiond/sessiond/store"
 )
 
@@ -94,7 +94,7 @@ func printEvents(cmd *cobra.Command, events []store.AuditEvent, asJSON bool) err
 	for _, e := range events {
 		row := []string{e.At.Format(time.RFC3339), e.Action, e.TenantID, e.UserID, e.SessionID, e.ActorSub, e.ActorClient, e.Reason}
 		for i, cell := range row {
-			row[i] = plain.Text(cell)
+			row[i] = sanitize.Text(cell)
 		}
 		fmt.Fprintln(table, strings.Join(row, "\t"))
 	}

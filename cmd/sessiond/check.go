@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/sessiond/sessiond/internal/plain"
+	"github.com/sessiond/sessiond/internal/sanitize"
 	"github.com/sessiond/sessiond/store"
 )
 
@@ -55,9 +55,9 @@ func describe(d store.Drift) string {
 	of := "all tenants"
 	switch {
 	case d.TenantID != "":
-		of = "tenant " + plain.Text(d.TenantID)
+		of = "tenant " + sanitize.Text(d.TenantID)
 	case d.PartnerID != "":
-		of = "partner " + plain.Text(d.PartnerID)
+		of = "partner " + sanitize.Text(d.PartnerID)
 	}
 	return fmt.Sprintf("%s, %s %q: kept %d open, %d in all, %d revoked; counted %d, %d, %d",
 		of, d.Kind, d.Key, d.Kept[0], d.Kept[1], d.Kept[2], d.Counted[0], d.Counted[1], d.Counted[2])

@@ -9,7 +9,7 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/sessiond/sessiond/internal/plain"
+	"github.com/sessiond/sessiond/internal/sanitize"
 )
 
 const (
@@ -74,7 +74,7 @@ func (l requestLog) WithGroup(name string) slog.Handler {
 func (l *lines) Write(line []byte) (int, error) {
 	size := len(line)
 	if bytes.ContainsFunc(line, func(r rune) bool { return r >= unicode.MaxASCII }) {
-		line = plain.JSON(line)
+		line = sanitize.JSON(line)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

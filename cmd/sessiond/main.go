@@ -13,7 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/sessiond/sessiond/internal/plain"
+	"github.com/sessiond/sessiond/internal/sanitize"
 )
 
 func main() {
@@ -82,5 +82,5 @@ func rootCommand(getenv environment, variables ...string) *cobra.Command {
 // tell prints an error as one line that is safe to show: it may hold text of unknown origin, and joined errors have one line
 // each.
 func tell(out io.Writer, err error) {
-	fmt.Fprintf(out, "sessiond: %s\n", plain.Text(strings.ReplaceAll(err.Error(), "\n", "; ")))
+	fmt.Fprintf(out, "sessiond: %s\n", sanitize.Text(strings.ReplaceAll(err.Error(), "\n", "; ")))
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // TestStatementsThatFailAreLoggedWithoutValues: a statement that the database refuses is in the log, and nothing of whom it
-// was about. What else must not be logged is tried in internal/chaos.
+// was about. What else must not be logged is tried in internal/qa/chaos.
 func TestStatementsThatFailAreLoggedWithoutValues(t *testing.T) {
 	url := storetest.PostgresURL(t)
 	s := startServer(t, url, "--log-level", "debug", "--activity-interval", "0s", "--max-sessions", "5")

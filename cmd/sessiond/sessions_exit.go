@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"github.com/sessiond/sessiond/client"
-	"github.com/sessiond/sessiond/internal/plain"
+	"github.com/sessiond/sessiond/internal/sanitize"
 )
 
 // Exit codes, for scripts. Those from 3 on come from the sessions commands only.
@@ -67,7 +67,7 @@ func notFound(missing []string, of int) error {
 	const most = 5 // a sentence, not a list
 	shown := make([]string, min(len(missing), most))
 	for i := range shown {
-		shown[i] = plain.Text(missing[i])
+		shown[i] = sanitize.Text(missing[i])
 	}
 	names := strings.Join(shown, ", ")
 	if more := len(missing) - len(shown); more > 0 {

@@ -8,7 +8,7 @@ import (
 	"net/http"
 
 	"github.com/sessiond/sessiond/gen"
-	"github.com/sessiond/sessiond/internal/plain"
+	"github.com/sessiond/sessiond/internal/sanitize"
 )
 
 // selection is whose sessions a command is about.
@@ -27,11 +27,11 @@ func (s selection) String() string {
 	case s.me:
 		return "of your own but the current one"
 	case s.user != "" && s.tenant != "":
-		return "of user " + plain.Text(s.user) + " in tenant " + plain.Text(s.tenant)
+		return "of user " + sanitize.Text(s.user) + " in tenant " + sanitize.Text(s.tenant)
 	case s.user != "":
-		return "of user " + plain.Text(s.user) + " in every tenant"
+		return "of user " + sanitize.Text(s.user) + " in every tenant"
 	default:
-		return "of tenant " + plain.Text(s.tenant)
+		return "of tenant " + sanitize.Text(s.tenant)
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/sessiond/sessiond/gen"
-	"github.com/sessiond/sessiond/internal/plain"
+	"github.com/sessiond/sessiond/internal/sanitize"
 )
 
 // decode reads an answer of the API.
@@ -30,7 +30,7 @@ func printJSON(out io.Writer, answer []byte) error {
 	if err := json.Compact(&line, answer); err != nil {
 		return fmt.Errorf("the answer is not the API's, check the server's address: %w", err)
 	}
-	_, err := fmt.Fprintf(out, "%s\n", plain.JSON(line.Bytes()))
+	_, err := fmt.Fprintf(out, "%s\n", sanitize.JSON(line.Bytes()))
 	return err
 }
 
@@ -39,12 +39,12 @@ func printSessions(out io.Writer, sessions []gen.SessionListItem) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "SESSION\tUSER\tEMAIL\tDEVICE\tADDRESS\tSIGNED IN\tLAST USED\tEXPIRES\tAPPS")
 	for _, s := range sessions {
-		id := plain.Text(s.Id)
+		id := sanitize.Text(s.Id)
 		if s.IsCurrent {
 			id += " *"
 		}
 		row := []string{
-			id, plain.Text(s.UserId), text(s.UserEmail), text(s.DeviceType), text(s.IpAddress),
+			id, sanitize.Text(s.UserId), text(s.UserEmail), text(s.DeviceType), text(s.IpAddress),
 			instant(&s.CreatedAt), instant(s.LastActivityAt), instant(&s.ExpiresAt), fmt.Sprint(s.AppCount),
 		}
 		fmt.Fprintln(table, strings.Join(row, "\t"))
@@ -56,8 +56,8 @@ func printSessions(out io.Writer, sessions []gen.SessionListItem) error {
 func printSession(out io.Writer, s gen.SessionResponse) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, field := range [][2]string{
-		{"session", plain.Text(s.Id)},
-		{"user", plain.Text(s.UserId)},
+		{"session", sanitize.Text(s.Id)},
+		{"user", sanitize.Text(s.UserId)},
 		{"email", text(s.UserEmail)},
 		{"name", text(s.UserDisplayName)},
 		{"device", text(s.DeviceType)},
@@ -72,7 +72,7 @@ func printSession(out io.Writer, s gen.SessionResponse) error {
 		fmt.Fprintf(table, "%s\t%s\n", field[0], field[1])
 	}
 	for _, app := range s.SsoApps {
-		fmt.Fprintf(table, "app\t%s (%s) at %s\n", plain.Text(app.ApplicationName), plain.Text(app.ApplicationId), instant(&app.AccessedAt))
+		fmt.Fprintf(table, "app\t%s (%s) at %s\n", sanitize.Text(app.ApplicationName), sanitize.Text(app.ApplicationId), instant(&app.AccessedAt))
 	}
 	return table.Flush()
 }
@@ -100,10 +100,10 @@ func printStats(out io.Writer, s tenantStats) error {
 	fmt.Fprintf(table, "users\t%d with an active session\n", s.Users)
 	fmt.Fprintf(table, "last 24 hours\t%d signed in, %d revoked\n", s.Created, s.Ended)
 	for _, device := range slices.Sorted(maps.Keys(s.Devices)) {
-		fmt.Fprintf(table, "on %s\t%d active\n", plain.Text(device), s.Devices[device])
+		fmt.Fprintf(table, "on %s\t%d active\n", sanitize.Text(device), s.Devices[device])
 	}
 	for _, application := range s.Applications {
-		fmt.Fprintf(table, "in %s\t%d active\n", plain.Text(application.Name), application.Sessions)
+		fmt.Fprintf(table, "in %s\t%d active\n", sanitize.Text(application.Name), application.Sessions)
 	}
 	fmt.Fprintf(table, "as of\t%s\n", instant(&s.AsOf))
 	return table.Flush()
@@ -128,7 +128,7 @@ func text(value *string) string {
 	if value == nil {
 		return "-"
 	}
-	return plain.Text(*value)
+	return sanitize.Text(*value)
 }
 
 func instant(at *time.Time) string {

@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sessiond/sessiond/internal/auth"
-	"github.com/sessiond/sessiond/internal/plain"
+	"github.com/sessiond/sessiond/internal/sanitize"
 )
 
 func verifyCommand() *cobra.Command {
@@ -103,7 +103,7 @@ func shownMember(token string, reason auth.Reason) string {
 	if json.Unmarshal(text, &members) != nil || members[place.name] == nil {
 		return ""
 	}
-	value := string(plain.JSON(members[place.name]))
+	value := string(sanitize.JSON(members[place.name]))
 	var seconds int64
 	if reason == auth.ReasonExpired && json.Unmarshal(members[place.name], &seconds) == nil {
 		value += " (" + time.Unix(seconds, 0).UTC().Format(time.RFC3339) + ")"
@@ -127,7 +127,7 @@ func printCaller(out io.Writer, c auth.Caller) error {
 		if field[1] == "" {
 			field[1] = "-"
 		}
-		fmt.Fprintf(table, "%s\t%s\n", field[0], plain.Text(field[1]))
+		fmt.Fprintf(table, "%s\t%s\n", field[0], sanitize.Text(field[1]))
 	}
 	if !c.IssuedAt.IsZero() {
 		fmt.Fprintf(table, "issued\t%s\n", instant(&c.IssuedAt))

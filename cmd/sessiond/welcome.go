@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/sessiond/sessiond/internal/auth"
-	"github.com/sessiond/sessiond/internal/plain"
+	"github.com/sessiond/sessiond/internal/sanitize"
 	"github.com/sessiond/sessiond/store"
 )
 
@@ -69,12 +69,12 @@ func welcome(ctx context.Context, out io.Writer, db *store.Store, issuer *auth.D
 			return fmt.Errorf("mint a token: %w", err)
 		}
 	}
-	escapes := template.FuncMap{"plain": plain.Text, "path": url.PathEscape, "json": jsonText}
+	escapes := template.FuncMap{"plain": sanitize.Text, "path": url.PathEscape, "json": jsonText}
 	return template.Must(template.New("tour").Funcs(escapes).Parse(tour)).Execute(out, words)
 }
 
 // jsonText is a text as JSON that may stand in single quotes in a shell.
 func jsonText(text string) (string, error) {
 	encoded, err := json.Marshal(text)
-	return strings.ReplaceAll(string(plain.JSON(encoded)), "'", `\u0027`), err
+	return strings.ReplaceAll(string(sanitize.JSON(encoded)), "'", `\u0027`), err
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/sessiond/sessiond/internal/corpus"
+	"github.com/sessiond/sessiond/internal/qa/corpus"
 )
 
 // TestCorpus replays the recorded requests that end in a success, a 422 or a 400, and judges them by what the reference answered.

@@ -20,7 +20,7 @@ import (
 )
 
 // root is the module's directory.
-const root = "../.."
+const root = "../../.."
 
 // buildSessiond builds the command, once for all providers.
 func buildSessiond(t *testing.T) string {

@@ -64,7 +64,7 @@ func selected(all []operation, only []string) ([]operation, error) {
 
 // startAll fills the databases and starts sessiond, the floor and, unless it is left out, sessiond on SQLite.
 func (b *bench) startAll(ctx context.Context) error {
-	floor, err := build(ctx, b.dir, "floor", "github.com/sessiond/sessiond/internal/bench/floor")
+	floor, err := build(ctx, b.dir, "floor", "github.com/sessiond/sessiond/internal/qa/bench/floor")
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-module github.com/sessiond/sessiond/internal/clients/ogen
+module github.com/sessiond/sessiond/internal/qa/sdkcheck/ogen
 
 go 1.26.0
 

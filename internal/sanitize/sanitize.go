@@ -1,6 +1,6 @@
-// Package plain makes text of unknown origin safe to show: what a terminal, a log viewer or the Unicode bidirectional
+// Package sanitize makes text of unknown origin safe to show: what a terminal, a log viewer or the Unicode bidirectional
 // algorithm would act on is written as an escape. User agents, names and ids are chosen by whoever signs in.
-package plain
+package sanitize
 
 import (
 	"fmt"

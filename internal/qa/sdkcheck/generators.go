@@ -33,7 +33,7 @@ func generators(work, picture string) []generator {
 		{
 			name: "oapi-codegen", output: "generated", version: goModule(root, "github.com/oapi-codegen/oapi-codegen/v2"),
 			generate: []string{"sh", "-c", `mkdir -p generated && cp "$0/gen/api.gen.go" generated/`, root},
-			compile:  []string{"go", "build", "-C", root, "-o", story, "./internal/clients/oapi-codegen"},
+			compile:  []string{"go", "build", "-C", root, "-o", story, "./internal/qa/sdkcheck/oapi-codegen"},
 			story:    []string{story},
 		},
 		{

@@ -1,4 +1,4 @@
-// Command chaos puts sessiond under faults for as long as it is told to; see internal/chaos. Start it in the module's
+// Command chaos puts sessiond under faults for as long as it is told to; see internal/qa/chaos. Start it in the module's
 // directory: make chaos.
 package main
 
@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/sessiond/sessiond/internal/chaos"
+	"github.com/sessiond/sessiond/internal/qa/chaos"
 )
 
 func main() { os.Exit(start()) }

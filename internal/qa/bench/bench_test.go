@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/sessiond/sessiond/internal/bench"
+	"github.com/sessiond/sessiond/internal/qa/bench"
 	"github.com/sessiond/sessiond/store/storetest"
 )
 

@@ -77,7 +77,7 @@ func prepare(work, tools string) error {
 		return fmt.Errorf("run it in the directory of the contract: %w", err)
 	}
 	return errors.Join(
-		os.CopyFS(work, os.DirFS("internal/clients")),
+		os.CopyFS(work, os.DirFS("internal/qa/sdkcheck")),
 		os.WriteFile(filepath.Join(work, "openapi.yaml"), contract, 0o600), //nolint:gosec // in our own directory
 		os.Symlink(modules, filepath.Join(work, "node_modules")),
 	)

@@ -1,4 +1,4 @@
-// Command bench measures sessiond's speed; see internal/bench. Start it in the module's directory: make bench.
+// Command bench measures sessiond's speed; see internal/qa/bench. Start it in the module's directory: make bench.
 package main
 
 import (
@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/sessiond/sessiond/internal/bench"
+	"github.com/sessiond/sessiond/internal/qa/bench"
 )
 
 func main() {

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	"github.com/sessiond/sessiond/internal/apifuzz"
+	"github.com/sessiond/sessiond/internal/qa/apifuzz"
 )
 
 func TestMain(m *testing.M) {

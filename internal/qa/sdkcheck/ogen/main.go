@@ -14,7 +14,7 @@ import (
 
 	"github.com/go-faster/jx"
 
-	"github.com/sessiond/sessiond/internal/clients/ogen/api"
+	"github.com/sessiond/sessiond/internal/qa/sdkcheck/ogen/api"
 )
 
 func main() {

@@ -1,4 +1,4 @@
-package plain_test
+package sanitize_test
 
 import (
 	"encoding/json"
@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	"github.com/sessiond/sessiond/internal/plain"
+	"github.com/sessiond/sessiond/internal/sanitize"
 )
 
 func TestText(t *testing.T) {
@@ -24,7 +24,7 @@ func TestText(t *testing.T) {
 		"user\u202egnp.exe\u2066": `user\u202egnp.exe\u2066`,
 		"\ufffd":                  "\ufffd",
 	} {
-		assert.Equal(t, want, plain.Text(in), "%q", in)
+		assert.Equal(t, want, sanitize.Text(in), "%q", in)
 	}
 }
 
@@ -36,7 +36,7 @@ func TestJSON(t *testing.T) {
 		"\"\x9b\"":                  `"\ufffd"`,
 		`"Zoë 🦊"`:                   `"Zoë 🦊"`,
 	} {
-		assert.Equal(t, want, string(plain.JSON([]byte(in))), "%q", in)
+		assert.Equal(t, want, string(sanitize.JSON([]byte(in))), "%q", in)
 	}
 }
 
@@ -47,9 +47,9 @@ func TestJSONKeepsTheMeaning(t *testing.T) {
 		encoded, err := json.Marshal(text)
 		require.NoError(t, err)
 		var decoded string
-		require.NoError(t, json.Unmarshal(plain.JSON(encoded), &decoded))
+		require.NoError(t, json.Unmarshal(sanitize.JSON(encoded), &decoded))
 		assert.Equal(t, text, decoded)
-		assert.NotRegexp(t, `[\p{Cc}\p{Cf}]`, string(plain.JSON(encoded)))
-		assert.NotRegexp(t, `[\p{Cc}\p{Cf}]`, plain.Text(text))
+		assert.NotRegexp(t, `[\p{Cc}\p{Cf}]`, string(sanitize.JSON(encoded)))
+		assert.NotRegexp(t, `[\p{Cc}\p{Cf}]`, sanitize.Text(text))
 	})
 }

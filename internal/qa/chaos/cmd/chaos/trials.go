@@ -8,8 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/sessiond/sessiond/internal/apifuzz"
-	"github.com/sessiond/sessiond/internal/chaos"
+	"github.com/sessiond/sessiond/internal/qa/apifuzz"
+	"github.com/sessiond/sessiond/internal/qa/chaos"
 )
 
 // errUnmoved is the error of a control that finds nothing.

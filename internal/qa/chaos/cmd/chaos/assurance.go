@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/sessiond/sessiond/internal/chaos"
+	"github.com/sessiond/sessiond/internal/qa/chaos"
 )
 
 // assuranceCommand runs everything at a size that fits into a few minutes. Each run has its control beside it.
