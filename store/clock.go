@@ -12,8 +12,8 @@ import (
 // machine's clock is set back, so this clock stands still then, until every end that it has passed is recorded
 // (catchUp); from then on it follows the machine's again.
 type clock struct {
-	now    func() time.Time
-	latest atomic.Int64 // microseconds since 1970
+	machine func() time.Time
+	latest  atomic.Int64 // microseconds since 1970
 }
 
 // timestamp cuts a time to what both engines keep: UTC, microseconds.
@@ -21,7 +21,7 @@ func timestamp(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond
 
 // read is the time as both engines keep it.
 func (c *clock) read() time.Time {
-	now := timestamp(c.now())
+	now := timestamp(c.machine())
 	for {
 		latest := c.latest.Load()
 		if now.UnixMicro() < latest {
@@ -36,30 +36,30 @@ func (c *clock) read() time.Time {
 // setBack returns the time at which the clock stands still, and whether it does.
 func (c *clock) setBack() (time.Time, bool) {
 	latest := time.UnixMicro(c.latest.Load()).UTC()
-	return latest, timestamp(c.now()).Before(latest)
+	return latest, timestamp(c.machine()).Before(latest)
 }
 
 // follow lets the clock go on from the machine's time, if it stands still at that time.
 func (c *clock) follow(from time.Time) {
-	c.latest.CompareAndSwap(from.UnixMicro(), timestamp(c.now()).UnixMicro())
+	c.latest.CompareAndSwap(from.UnixMicro(), timestamp(c.machine()).UnixMicro())
 }
 
-// clock is the time by which the store decides.
-func (s *Store) clock() time.Time { return s.time.read() }
+// now is the time by which the store decides.
+func (s *Store) now() time.Time { return s.clock.read() }
 
 // catchUp ends the standstill of a clock that was set back, if no session is left that has come to its end by the clock's
 // time and is not recorded as ended.
 func (s *Store) catchUp(ctx context.Context) error {
-	at, back := s.time.setBack()
+	at, back := s.clock.setBack()
 	if !back {
 		return nil
 	}
 	var left []Session
 	err := s.write(ctx, "look for sessions that are due", func(tx *gorm.DB) error {
-		return tx.Select("id").Where(due, at).Limit(1).Find(&left).Error
+		return tx.Select("id").Where(isDue, at).Limit(1).Find(&left).Error
 	})
 	if err == nil && len(left) == 0 {
-		s.time.follow(at)
+		s.clock.follow(at)
 	}
 	return err
 }

@@ -38,8 +38,7 @@ func (s *Store) digestKey(ctx context.Context) ([]byte, error) {
 		return s.digests.key, nil
 	}
 	value := ""
-	err := s.ask(WithWall(ctx, Behind("", "")), s.engine.statement("SELECT value FROM secrets WHERE name = 'digest_key'"),
-		func(row rows) error { return row.Scan(&value) })
+	err := s.engine.DB.WithContext(ctx).Raw("SELECT value FROM secrets WHERE name = 'digest_key'").Scan(&value).Error
 	if err == nil && value == "" {
 		err = errNoKey
 	}

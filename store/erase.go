@@ -2,22 +2,25 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"gorm.io/gorm"
+
+	"github.com/sessiond/sessiond/store/internal/engine"
 )
 
 // Erasure is what EraseUser did.
 type Erasure struct {
-	// Ended were active and ended first, Sessions were deleted in all, Events of the audit trail lost whom they were about.
+	// Ended were active and ended first, Sessions were deleted in all, Events of the audit log lost whom they were about.
 	Ended, Sessions, Events int
-	// Receipt is the operation id of the event that stays in the audit trail.
+	// Receipt is the operation id of the event that stays in the audit log.
 	Receipt string
 }
 
 // EraseUser ends the active sessions of a user in a tenant and then deletes all that is known of the user there: sessions,
-// applications, and the user's name in the audit trail. The name goes in all tenants from what the user did. What stays says of
+// applications, and the user's name in the audit log. The name goes in all tenants from what the user did. What stays says of
 // nobody who he was: digests by which the ended sessions, and logins from before, are kept out, and an event with a digest of
 // the user, by which the erasure can be proved to who knows the id.
 //
@@ -36,12 +39,8 @@ func (s *Store) EraseUser(ctx context.Context, tenantID, userID string, by Actor
 	if e.receipt, err = s.digest(ctx, digestOfErasure, tenantID, userID); err != nil {
 		return done, err
 	}
-	err = s.write(ctx, "erase user", func(tx *gorm.DB) error {
-		trail, err := s.trail(by)
-		if err != nil {
-			return err
-		}
-		e.revocation = revocation{querier: querier{Store: s, ctx: ctx, tx: tx}, sel: InTenant(tenantID).OfUser(userID), trail: trail}
+	err = s.change(ctx, "erase user", by, func(t *transaction) error {
+		e.revocation = revocation{transaction: *t, scope: InTenant(tenantID).OfUser(userID)}
 		done, err = e.run()
 		return err
 	})
@@ -52,22 +51,30 @@ func (s *Store) EraseUser(ctx context.Context, tenantID, userID string, by Actor
 	return done, s.scrub(ctx, tenantID, userID)
 }
 
-// KnownOf counts what EraseUser would find of a user in a tenant: sessions, of which active ones, and audit events.
-func (s *Store) KnownOf(ctx context.Context, tenantID, userID string) (Erasure, error) {
+// PreviewErasure counts what EraseUser would do now, and does nothing. An erasure appends an event for each session that it ends, and takes
+// the user out of it at once: these are counted as well.
+func (s *Store) PreviewErasure(ctx context.Context, tenantID, userID string) (Erasure, error) {
 	var known Erasure
 	if !storable(tenantID) || !storable(userID) {
 		return known, nil
 	}
-	_, all, err := s.ListSessions(ctx, InTenant(tenantID).OfUser(userID), Page{Limit: 1})
+	scope, of := InTenant(tenantID).OfUser(userID), erasure{tenantID: tenantID, userID: userID}
+	_, all, err := s.ListSessions(ctx, CallerSession{}, scope, Filter{}, Page{Limit: 1})
 	if err == nil {
-		known.Ended, err = s.CountActive(ctx, InTenant(tenantID).OfUser(userID))
+		known.Ended, err = s.CountActive(ctx, scope)
 	}
-	events := int64(0)
+	events, waiting := int64(0), int64(0)
 	if err == nil {
-		err = s.db.WithContext(ctx).Model(&AuditEvent{}).
-			Where("tenant_id IN ? AND user_id = ? OR actor_sub = ?", []string{"", tenantID}, userID, userID).Count(&events).Error
+		err = s.read(ctx, func(tx *gorm.DB) error {
+			err := tx.Model(&AuditEvent{}).Scopes(of.events).Count(&events).Error
+			if err != nil {
+				return err
+			}
+			// Bulk revocations that have not been applied to the user's sessions are, first.
+			return tx.Model(&Session{}).Scopes(scope.where).Where("end_cause IS NULL AND NOT (" + notBulkRevoked + ")").Count(&waiting).Error
+		})
 	}
-	known.Sessions, known.Events = all, int(events)
+	known.Sessions, known.Events = all, int(events+waiting)+known.Ended
 	return known, mapError("look for a user", err)
 }
 
@@ -79,18 +86,18 @@ type erasure struct {
 }
 
 func (e *erasure) run() (Erasure, error) {
-	done := Erasure{Receipt: e.trail.operation}
+	done := Erasure{Receipt: e.audit.operation}
 	if err := e.waitForMaintenance(); err != nil {
 		return done, err
 	}
 	if err := e.lockAll(); err != nil {
 		return done, err
 	}
-	ids, err := e.endActive()
-	if err != nil {
+	if err := e.endActive(); err != nil {
 		return done, err
 	}
-	done.Ended = len(ids)
+	done.Ended = len(e.ids)
+	var err error
 	if done.Sessions, err = e.deleteSessions(); err != nil {
 		return done, err
 	}
@@ -103,58 +110,54 @@ func (e *erasure) run() (Erasure, error) {
 	if err := e.forgetCutoffs(); err != nil {
 		return done, err
 	}
-	event := e.trail.event(ActionErased, e.tenantID, "", "")
-	event.Reason = fmt.Sprintf("hmac-sha256:%s ended:%d sessions:%d", e.receipt, done.Ended, done.Sessions)
-	return done, e.tx.Create(&event).Error
+	receipt := fmt.Sprintf("hmac-sha256:%s ended:%d sessions:%d", e.receipt, done.Ended, done.Sessions)
+	return done, e.recordEvent(ActionErased, e.tenantID, "", receipt)
 }
 
 // waitForMaintenance has the jobs that work on ended sessions leave them alone: what they have read may name the user.
 func (e *erasure) waitForMaintenance() error {
-	if e.engine.serial != nil {
-		return nil
+	return e.engine.Lock(e.tx, engine.Lock{Key: expiryJob}, engine.Lock{Key: revokeJob})
+}
+
+// endActive ends the user's active sessions, after applying the bulk revocations that cover any: who ended these stays.
+func (e *erasure) endActive() error {
+	var revocations []bulkRevocation
+	if err := e.tx.Where("tenant_id = ?", e.tenantID).Order("at, operation_id").Find(&revocations).Error; err != nil {
+		return err
 	}
-	for _, job := range []int64{endedLock, endingLock} {
-		if err := execIn(e.tx, e.engine.statement("SELECT "+exclusive+"(?)", job)); err != nil {
+	for _, b := range revocations {
+		earlier := revocation{transaction: transaction{Store: e.Store, tx: e.tx, audit: b.auditContext()}, scope: e.scope}
+		if err := earlier.apply(b, func(tx *gorm.DB) *gorm.DB { return tx.Order("id") }); err != nil {
 			return err
 		}
 	}
-	return nil
+	return e.end(func(tx *gorm.DB) *gorm.DB { return tx }, byKey())
 }
 
-// endActive ends the user's active sessions, after those that have ended with all of the tenant and do not say so yet: who ended
-// these stays.
-func (e *erasure) endActive() ([]string, error) {
-	var endings []tenantEnding
-	if err := e.tx.Where("tenant_id = ?", e.tenantID).Order("at, operation_id").Find(&endings).Error; err != nil {
-		return nil, err
-	}
-	for _, ending := range endings {
-		earlier := revocation{querier: e.querier, sel: e.sel, trail: ending.trail()}
-		_, err := earlier.finish(ending, func(st *statement) { st.add(" AND user_id = ?", e.userID) }, "")
-		if err != nil {
-			return nil, err
-		}
-	}
-	return e.endInOrder(Revoked, every)
-}
-
-// deleteSessions deletes the user's sessions and keeps their digests.
+// deleteSessions deletes the user's sessions and keeps tombstones.
 func (e *erasure) deleteSessions() (int, error) {
-	var sessions []Session
-	err := selectKept(e.tx).Where("tenant_id = ? AND user_id = ?"+userAll, e.tenantID, e.userID).Find(&sessions).Error
-	if err != nil {
-		return 0, err
+	deleted := 0
+	for {
+		var sessions []Session
+		err := e.tx.Scopes(e.scope.where).Where(useUserAll).Order("created_at DESC, id DESC").Limit(sessionsAtOnce).Find(&sessions).Error
+		if err != nil || len(sessions) == 0 {
+			return deleted, err
+		}
+		if err := e.transaction.deleteSessions(sessions); err != nil {
+			return deleted, err
+		}
+		deleted += len(sessions)
 	}
-	if err := e.keepEnded(e.tx, sessions); err != nil {
-		return 0, err
-	}
-	return len(sessions), e.tx.Where("tenant_id = ? AND user_id = ?"+userAll, e.tenantID, e.userID).Delete(&Session{}).Error
+}
+
+// events selects those that are about the user.
+func (e *erasure) events(tx *gorm.DB) *gorm.DB {
+	return tx.Where("tenant_id IN ('', ?) AND user_id = ?", e.tenantID, e.userID)
 }
 
 // forgetEvents takes the user out of the events that are about the user.
 func (e *erasure) forgetEvents() (int, error) {
-	events := e.tx.Model(&AuditEvent{}).Where("tenant_id IN ? AND user_id = ?", []string{"", e.tenantID}, e.userID).
-		Updates(map[string]any{"user_id": "", "reason": "", "request_id": ""})
+	events := e.tx.Model(&AuditEvent{}).Scopes(e.events).Updates(map[string]any{"user_id": "", "reason": "", "request_id": ""})
 	return int(events.RowsAffected), events.Error
 }
 
@@ -167,8 +170,8 @@ func (e *erasure) forgetActor() error {
 		requests           bool
 	}{
 		{&AuditEvent{}, "actor_sub", "reason", true},
-		{&Session{}, "ended_by_sub", "ended_reason", false},
-		{&tenantEnding{}, "ended_by_sub", "ended_reason", true},
+		{&Session{}, "ended_by_sub", "end_reason", false},
+		{&bulkRevocation{}, "ended_by_sub", "end_reason", true},
 	} {
 		forgotten := map[string]any{done.actor: "", done.reasonGiven: ""}
 		if done.requests {
@@ -183,36 +186,73 @@ func (e *erasure) forgetActor() error {
 
 // forgetCutoffs keeps logins from before the erasure out, and puts a digest in the place of the user in every other cutoff.
 func (e *erasure) forgetCutoffs() error {
-	var marks []watermark
-	if err := e.tx.Where("tenant_id IN ? AND user_id = ?", []string{"", e.tenantID}, e.userID).Find(&marks).Error; err != nil {
+	var cutoffs []cutoff
+	named := e.tx.Where("user_id = ? AND tenant_id IN ('', ?)", e.userID, e.tenantID).Session(&gorm.Session{})
+	if err := named.Find(&cutoffs).Error; err != nil {
 		return err
 	}
-	marks = append(marks, watermark{TenantID: e.tenantID, NotBefore: e.trail.at, KeepUntil: timestamp(e.keepUntil(e.trail.at, e.expires))})
-	for _, mark := range marks {
-		mark.UserID = e.userDigest
-		if mark.KeepUntil.IsZero() { // the previous version has written it
-			mark.KeepUntil = timestamp(e.keepUntil(mark.NotBefore, time.Time{}))
-		}
-		if err := advance(e.tx, &mark, "watermarks", "tenant_id"); err != nil {
+	cutoffs = append(cutoffs, cutoff{TenantID: e.tenantID, NotBefore: e.audit.at, KeepUntil: timestamp(e.keepUntil(e.audit.at, e.expires))})
+	for _, c := range cutoffs {
+		c.UserID = e.userDigest
+		if err := advance(e.tx, c); err != nil {
 			return err
 		}
 	}
-	if err := e.tx.Where("tenant_id IN ? AND user_id = ?", []string{"", e.tenantID}, e.userID).Delete(&watermark{}).Error; err != nil {
-		return err
-	}
-	return e.forgetPartnerCutoffs()
+	return named.Delete(&cutoff{}).Error
 }
 
-func (e *erasure) forgetPartnerCutoffs() error {
-	var cutoffs []partnerCutoff
-	if err := e.tx.Where("user_id = ?", e.userID).Find(&cutoffs).Error; err != nil {
-		return err
-	}
-	for _, cutoff := range cutoffs {
-		cutoff.UserID = e.userDigest
-		if err := advance(e.tx, &cutoff, "partner_cutoffs", "partner_id"); err != nil {
+const (
+	// scrubBatch is how many counter deltas are rolled up at once.
+	scrubBatch = 2000
+	// scrubAttempts and scrubPause bound the wait for another instance that rolls up.
+	scrubAttempts = 200
+	scrubPause    = 50 * time.Millisecond
+)
+
+// errStillNamed: another instance keeps what an erasure waits for.
+var errStillNamed = errors.New("the user is erased, but still named by numbers that wait to be rolled up: run the command again")
+
+// scrub removes what an erasure leaves behind for a moment: deltas of the numbers, which name the user until they are rolled
+// up, and on SQLite the old content of pages in the write-ahead log.
+func (s *Store) scrub(ctx context.Context, tenantID, userID string) error {
+	for range scrubAttempts {
+		n, err := s.RollUp(ctx, scrubBatch)
+		if err != nil {
 			return err
 		}
+		named, err := s.counters.Waiting(s.engine.DB.WithContext(ctx), tenantID, userID)
+		if err != nil {
+			return mapError("erase user", err)
+		}
+		if !named {
+			return s.truncateLog(ctx)
+		}
+		if n == 0 {
+			select {
+			case <-ctx.Done():
+				return mapError("erase user", ctx.Err())
+			case <-time.After(scrubPause):
+			}
+		}
 	}
-	return e.tx.Where("user_id = ?", e.userID).Delete(&partnerCutoff{}).Error
+	return errStillNamed
+}
+
+// truncateLog moves SQLite's write-ahead log into the file and empties it. What is deleted in the file is overwritten
+// (secure_delete). Readers under way are waited for.
+func (s *Store) truncateLog(ctx context.Context) error {
+	if s.engine.IsPostgres() {
+		return nil
+	}
+	of := owner(ctx, "")
+	if err := s.engine.Writers.Acquire(ctx, of); err != nil {
+		return mapError("erase user", err)
+	}
+	defer s.engine.Writers.Release(of)
+	var busy, frames, moved int
+	err := s.engine.DB.WithContext(ctx).Raw("PRAGMA wal_checkpoint(TRUNCATE)").Row().Scan(&busy, &frames, &moved)
+	if err == nil && busy != 0 {
+		err = fmt.Errorf("%w: the write-ahead log is in use, and may hold what was erased until it is not", ErrUnavailable)
+	}
+	return mapError("erase user", err)
 }

@@ -1,18 +1,20 @@
 package store
 
 import (
-	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 
 	"gorm.io/gorm"
+
+	"github.com/sessiond/sessiond/store/internal/engine"
 )
 
 // What a store method can answer besides success. Every other error is a fault of the database.
 var (
-	// ErrNotFound: no such session within the selection, whether it never existed or is somebody else's.
+	// ErrNotFound: no such session within the scope, whether it never existed or is somebody else's.
 	ErrNotFound = errors.New("not found")
+	// ErrCallerEnded: the caller's own session has ended.
+	ErrCallerEnded = errors.New("the caller's session has ended")
 	// ErrTaken: the session id belongs to another user or tenant.
 	ErrTaken = errors.New("session id is taken")
 	// ErrEnded: the session has ended and does not come back to life.
@@ -21,36 +23,22 @@ var (
 	ErrOutOfScope = errors.New("tenant is out of the caller's scope")
 	// ErrOtherPartner: the tenant belongs to another partner.
 	ErrOtherPartner = errors.New("tenant belongs to another partner")
-	// ErrTooOld: the login is from before a revocation of everything of its user or tenant.
+	// ErrTooOld: the login is from before a revocation of everything of its user, tenant or partner.
 	ErrTooOld = errors.New("login is older than a revocation")
 	// ErrTooMany: the user has as many sessions as the tenant allows.
 	ErrTooMany = errors.New("too many sessions")
 	// ErrUnavailable: the database cannot be reached or did not answer in time.
-	ErrUnavailable = errors.New("database is unavailable")
+	ErrUnavailable = engine.ErrUnavailable
 	// ErrConnect: the database could not be opened at first, whatever the reason.
-	ErrConnect = errors.New("cannot connect")
-	// ErrSchema: the database's schema is older than this program.
+	ErrConnect = engine.ErrConnect
+	// ErrSchema: the database's schema is not that of this program.
 	ErrSchema = errors.New("database schema is not up to date")
 )
 
 // mapError gives a failure the operation's name and, where it is one of the store's own answers, its sentinel.
 func mapError(operation string, err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, gorm.ErrRecordNotFound):
+	if errors.Is(err, gorm.ErrRecordNotFound) {
 		return fmt.Errorf("%s: %w", operation, ErrNotFound)
-	case errors.Is(err, context.Canceled):
-		return fmt.Errorf("%s: %w", operation, err)
-	case errors.Is(err, context.DeadlineExceeded), unavailable(err):
-		return fmt.Errorf("%s: %w: %w", operation, ErrUnavailable, err)
-	default:
-		return fmt.Errorf("%s: %w", operation, err)
 	}
-}
-
-// unavailable reports whether the database was not there, went away, or could not do at the time what it was asked, as opposed
-// to refusing it. A transaction that is over before it was committed was rolled back because its context had ended.
-func unavailable(err error) bool {
-	return errors.Is(err, sql.ErrTxDone) || errors.Is(err, sql.ErrConnDone) || pgUnavailable(err) || sqliteUnavailable(err)
+	return engine.Classify(operation, err)
 }

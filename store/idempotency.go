@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 )
 
@@ -22,79 +23,99 @@ type idempotencyKey struct {
 	At        time.Time
 }
 
-// TableName names the table.
-func (idempotencyKey) TableName() string { return "idempotency_keys" }
+// idempotentCall is what a call asks for. What differs between calls for the same scope is in the variant.
+type idempotentCall struct {
+	scope   Scope
+	variant string
+}
 
-// callDigest is by which a repeated call is recognized: by its actor, by what it asks for and by the key that the actor gave it.
-// It is empty for a call without a key.
-func (s *Store) callDigest(ctx context.Context, sel Selection, variant string, by Actor) (string, error) {
+// callDigest identifies a repeated call: by its actor, by what it asks for and by the key that the actor gave it. It is empty for a call
+// without a key.
+func (s *Store) callDigest(ctx context.Context, call idempotentCall, by Actor) (string, error) {
 	if by.IdempotencyKey == "" {
 		return "", nil
 	}
-	selected := make([]*string, 0, 3)
-	selected = append(selected, sel.tenant, sel.partner, sel.user)
+	scope := []*string{call.scope.tenant, call.scope.partner, call.scope.user}
 	// JSON tells what is absent from what is empty, and where each text ends.
-	call, err := json.Marshal([]any{by.Subject, by.ClientID, by.IdempotencyKey, selected, variant})
+	content, err := json.Marshal([]any{by.Subject, by.ClientID, by.IdempotencyKey, scope, call.variant})
 	if err != nil {
 		return "", err
 	}
-	return s.digest(ctx, digestOfCall, string(call))
+	return s.digest(ctx, digestOfCall, string(content))
 }
 
-// once ends sessions, if no call with the same key has done it; otherwise it returns what that call ended, and true. Of two such
-// calls at the same time one waits for the other.
-func (r *revocation) once(key string, do func(*revocation) ([]string, error)) (ids []string, repeated bool, err error) {
+// once ends sessions, if no call with the same key has done it; otherwise it takes what that call ended for its own, and reports true. Of
+// two such calls at the same time one waits for the other.
+func (r *revocation) once(key string, do func(*revocation) error) (repeated bool, err error) {
 	if key == "" {
-		ids, err = do(r)
-		return ids, false, err
+		return false, do(r)
 	}
-	call := idempotencyKey{KeyDigest: key, OperationID: r.trail.operation, TenantIDs: "[]", At: r.trail.at}
+	call := idempotencyKey{KeyDigest: key, OperationID: r.audit.operation, TenantIDs: "[]", At: r.audit.at}
 	claimed := r.tx.Clauses(clause.OnConflict{DoNothing: true}).Create(&call)
 	if claimed.Error != nil {
-		return nil, false, claimed.Error
+		return false, claimed.Error
 	}
 	if claimed.RowsAffected == 0 {
-		ids, err = r.repeat(key)
-		return ids, true, err
+		return true, r.repeat(key)
 	}
-	if ids, err = do(r); err != nil {
-		return nil, false, err
+	if err := do(r); err != nil {
+		return false, err
 	}
-	if r.sel.tenant != nil {
-		r.tenants = map[string]bool{*r.sel.tenant: true}
+	if r.scope.tenant != nil {
+		r.tenants = map[string]bool{*r.scope.tenant: true}
 	}
 	names, err := json.Marshal(slices.Sorted(maps.Keys(r.tenants)))
 	if err != nil {
-		return nil, false, err
+		return false, err
 	}
-	return ids, false, r.tx.Model(&call).Where("key_digest = ?", key).Update("tenant_ids", string(names)).Error
+	return false, r.tx.Model(&idempotencyKey{}).Where("key_digest = ?", key).Update("tenant_ids", string(names)).Error
 }
 
-// repeat returns what the first call with a key has ended: by the audit trail, and, of all sessions of a tenant, by those that
-// are not brought up to date yet.
-func (r *revocation) repeat(key string) ([]string, error) {
+// repeat finds what the first call with a key has ended: by the audit log and, of a bulk revocation, among the sessions to which it has not
+// been applied yet.
+func (r *revocation) repeat(key string) error {
 	var call idempotencyKey
-	var tenantIDs, ids []string
+	var tenantIDs []string
 	if err := r.tx.Where("key_digest = ?", key).Take(&call).Error; err != nil {
-		return nil, err
+		return err
 	}
 	if err := json.Unmarshal([]byte(call.TenantIDs), &tenantIDs); err != nil {
-		return nil, err
+		return err
 	}
 	for _, tenantID := range tenantIDs {
-		st := r.engine.statement("SELECT session_id FROM audit_events WHERE tenant_id = ? AND operation_id = ? AND action = ?",
-			tenantID, call.OperationID, ActionRevoked)
-		st.add(` UNION ALL SELECT s.id FROM tenant_endings AS e JOIN sessions AS s ON s.tenant_id = e.tenant_id
-			WHERE e.tenant_id = ? AND e.operation_id = ? AND s.ended_how IS NULL AND s.created_at <= e.at AND s.ends_at > e.at
-			AND s.created_at > (SELECT coalesce(max(at), `+st.earliest()+`) FROM tenant_endings AS earlier
-				WHERE earlier.tenant_id = ? AND earlier.at < e.at)`, tenantID, call.OperationID, tenantID)
-		err := r.run(st, func(row rows) error {
-			ids = append(ids, "")
-			return row.Scan(&ids[len(ids)-1])
-		})
+		var recorded []string
+		err := r.tx.Model(&AuditEvent{}).
+			Where("tenant_id = ? AND operation_id = ? AND action = ?", tenantID, call.OperationID, ActionRevoked).Pluck("session_id", &recorded).Error
 		if err != nil {
-			return nil, err
+			return err
 		}
+		waiting, err := waitingFor(r.tx, tenantID, call.OperationID)
+		if err != nil {
+			return err
+		}
+		r.ids = append(append(r.ids, recorded...), waiting...)
 	}
-	return ids, nil
+	return nil
+}
+
+// waitingFor are the sessions of a tenant to which a bulk revocation has not been applied. What an earlier one covers is that one's.
+func waitingFor(tx *gorm.DB, tenantID, operationID string) ([]string, error) {
+	var revocations []bulkRevocation
+	if err := tx.Where("tenant_id = ?", tenantID).Order("at, operation_id").Find(&revocations).Error; err != nil {
+		return nil, err
+	}
+	earlier := earliestTime()
+	for _, b := range revocations {
+		if b.OperationID != operationID {
+			if b.At.After(earlier) {
+				earlier = b.At
+			}
+			continue
+		}
+		var ids []string
+		err := tx.Model(&Session{}).Where("tenant_id = ? AND end_cause IS NULL", tenantID).
+			Where("created_at <= ? AND created_at > ? AND ends_at > ?", b.At, earlier, b.At).Pluck("id", &ids).Error
+		return ids, err
+	}
+	return nil, nil
 }

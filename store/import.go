@@ -2,49 +2,94 @@ package store
 
 import (
 	"context"
+	"slices"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
-)
 
-// rowsPerInsert bounds the parameters of one statement.
-const rowsPerInsert = 500
+	"github.com/sessiond/sessiond/store/internal/counters"
+)
 
 // Import is what ImportSessions stores in one transaction.
 type Import struct {
 	Tenants  []Tenant
 	Sessions []Session
 	Apps     []App
+	// Events are those that the audit log would have if the sessions had been registered, used and ended here.
+	Events []AuditEvent
 }
 
-// ImportSessions stores rows as they are, ended sessions too, all or nothing. It is for data from elsewhere: it keeps none
-// of the rules of registration but that what exists already stays as it is. A session without EndsAt gets its ExpiresAt, a
-// revoked one without EndedHow counts as Revoked. The caller must not repeat a key.
+// ImportSessions stores rows as they are, ended sessions too, all or nothing. It is for data from elsewhere: it keeps none of the rules of
+// registration but that what exists already stays as it is. A session without EndsAt gets its ExpiresAt, a revoked one without EndCause
+// counts as Revoked. The caller must not repeat a key.
 func (s *Store) ImportSessions(ctx context.Context, rows Import) error {
 	for i := range rows.Sessions {
 		session := &rows.Sessions[i]
 		if session.EndsAt.IsZero() {
 			session.EndsAt = session.ExpiresAt
 		}
-		if session.RevokedAt != nil && session.EndedHow == nil {
-			session.EndedHow = new(Revoked)
+		if session.RevokedAt != nil && session.EndCause == nil {
+			session.EndCause = new(Revoked)
 		}
 	}
-	return s.write(ctx, "import", func(tx *gorm.DB) error {
-		tx = tx.Clauses(clause.OnConflict{DoNothing: true}).Session(&gorm.Session{CreateBatchSize: rowsPerInsert})
-		if len(rows.Tenants) > 0 {
-			if err := tx.Create(&rows.Tenants).Error; err != nil {
-				return err
-			}
+	return s.change(ctx, "import", system(), func(t *transaction) error {
+		tx := t.tx.Clauses(clause.OnConflict{DoNothing: true}).Session(&gorm.Session{})
+		if err := counters.Create(tx, rows.Tenants); err != nil {
+			return err
 		}
-		if len(rows.Sessions) > 0 {
-			if err := tx.Create(&rows.Sessions).Error; err != nil {
-				return err
-			}
+		if err := t.importSessions(rows.Sessions); err != nil {
+			return err
 		}
-		if len(rows.Apps) > 0 {
-			return tx.Create(&rows.Apps).Error
+		if err := t.importApps(tx, rows.Apps); err != nil {
+			return err
 		}
-		return nil
+		return counters.Create(tx, rows.Events)
 	})
+}
+
+// importSessions stores the sessions whose id nobody has. When somebody registers one of them at the same time, the import fails.
+func (t *transaction) importSessions(sessions []Session) error {
+	for chunk := range slices.Chunk(sessions, sessionsAtOnce) {
+		var taken []string
+		err := t.tx.Model(&Session{}).Where(useIDIndex).Scopes(t.engine.In("id", idsOf(chunk))).Pluck("id", &taken).Error
+		if err != nil {
+			return err
+		}
+		fresh := slices.DeleteFunc(slices.Clone(chunk), func(s Session) bool { return slices.Contains(taken, s.ID) })
+		if err := counters.Create(t.tx, fresh); err != nil {
+			return err
+		}
+		changes := make([]change, len(fresh))
+		for i := range fresh {
+			changes[i] = change{after: &fresh[i]}
+		}
+		if err := t.record(changes...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// importApps stores the applications that their sessions do not have.
+func (t *transaction) importApps(tx *gorm.DB, apps []App) error {
+	for _, app := range apps {
+		created := tx.Create(&app)
+		if created.Error != nil {
+			return created.Error
+		}
+		if created.RowsAffected == 0 {
+			continue
+		}
+		open := int64(0)
+		err := t.tx.Model(&Session{}).Where("tenant_id = ? AND id = ? AND end_cause IS NULL", app.TenantID, app.SessionID).Count(&open).Error
+		if err == nil && open > 0 {
+			err = counters.Append(t.tx, []counters.Delta{{
+				TenantID: app.TenantID, ApplicationID: app.ApplicationID, ApplicationName: app.ApplicationName, Applications: 1,
+			}})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -42,45 +41,18 @@ func (s *Store) Migrate(ctx context.Context) ([]Migration, error) {
 	}
 	steps := make([]Migration, len(results))
 	for i, result := range results {
-		steps[i] = Migration{Version: result.Source.Version, Name: path.Base(result.Source.Path), AppliedAt: s.clock()}
+		steps[i] = Migration{Version: result.Source.Version, Name: path.Base(result.Source.Path), AppliedAt: s.now()}
 	}
-	if err := s.loosenIDs(ctx); err != nil {
-		return steps, err
-	}
-	if slices.ContainsFunc(steps, func(step Migration) bool { return step.Version == firstTallies }) {
-		// It notes every session that is there. To count them is quicker than to fold so many notes.
-		_, err = s.CheckTallies(ctx, true, func(Drift) {})
-	}
-	if err == nil && slices.ContainsFunc(steps, func(step Migration) bool { return step.Version == firstErased }) {
-		err = s.vacuum(ctx)
-	}
-	return steps, err
+	return steps, s.loosenIDs(ctx)
 }
-
-// firstErased is the migration from which on nothing that is deleted stays in SQLite's file.
-const firstErased = 11
-
-// vacuum writes SQLite's file anew: earlier versions have left in it what they deleted.
-func (s *Store) vacuum(ctx context.Context) error {
-	if s.engine.name != sqliteName {
-		return nil
-	}
-	if err := s.db.WithContext(ctx).Exec("VACUUM").Error; err != nil {
-		return mapError("write the file anew", err)
-	}
-	return s.truncateLog(ctx)
-}
-
-// firstTallies is the migration from which on sessions are counted.
-const firstTallies = 3
 
 // loosenIDs replaces the unique index on session ids where tables are distributed by tenant and it cannot exist.
 func (s *Store) loosenIDs(ctx context.Context) error {
-	if !s.distributed {
+	if !s.engine.Distributed {
 		return nil
 	}
 	return s.write(ctx, "replace the index on session ids", func(tx *gorm.DB) error {
-		if err := tx.Exec("DROP INDEX IF EXISTS sessions_id_alone").Error; err != nil {
+		if err := tx.Exec("DROP INDEX IF EXISTS sessions_id").Error; err != nil {
 			return err
 		}
 		return tx.Exec("CREATE INDEX IF NOT EXISTS sessions_id_any ON sessions (id)").Error
@@ -120,15 +92,15 @@ func (s *Store) CheckSchema(ctx context.Context) error {
 }
 
 func (s *Store) provider() (*goose.Provider, error) {
-	db, err := s.sqlDB()
+	db, err := s.engine.SQL()
 	if err != nil {
 		return nil, err
 	}
 	dialect, options := goose.DialectSQLite3, []goose.ProviderOption{goose.WithDisableGlobalRegistry(true)}
-	if s.engine.name == postgresName {
-		dialect, options = goose.DialectPostgres, append(options, goose.WithSessionLocker(&migrationLock{config: s.engine.pool.Config().ConnConfig}))
+	if s.engine.IsPostgres() {
+		dialect, options = goose.DialectPostgres, append(options, goose.WithSessionLocker(&migrationLock{config: s.engine.Pool.Config().ConnConfig}))
 	}
-	files, err := fs.Sub(migrations, "migrations/"+s.engine.name)
+	files, err := fs.Sub(migrations, "migrations/"+s.engine.Name)
 	if err != nil {
 		return nil, fmt.Errorf("migrations: %w", err)
 	}

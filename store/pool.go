@@ -15,14 +15,14 @@ type PoolStats struct {
 
 // Pool returns the state of the connections now.
 func (s *Store) Pool() PoolStats {
-	if s.engine.pool != nil {
-		stat := s.engine.pool.Stat()
+	if s.engine.IsPostgres() {
+		stat := s.engine.Pool.Stat()
 		return PoolStats{
 			Open: int(stat.TotalConns()), InUse: int(stat.AcquiredConns()), Idle: int(stat.IdleConns()),
 			MaxOpen: int(stat.MaxConns()), WaitCount: stat.EmptyAcquireCount(), WaitDuration: stat.EmptyAcquireWaitTime(),
 		}
 	}
-	db, err := s.sqlDB()
+	db, err := s.engine.SQL()
 	if err != nil {
 		return PoolStats{}
 	}

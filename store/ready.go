@@ -9,6 +9,8 @@ import (
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
+
+	"github.com/sessiond/sessiond/store/internal/engine"
 )
 
 const (
@@ -60,7 +62,7 @@ func (s *Store) Ready(ctx context.Context) error {
 		return mapError("ready", ctx.Err())
 	}
 	failed := s.readiness.failed.Load()
-	if t.err == nil && failed != nil && s.time.now().Sub(failed.at).Abs() < notReadyFor {
+	if t.err == nil && failed != nil && s.clock.machine().Sub(failed.at).Abs() < notReadyFor {
 		return mapError("ready", failed.err)
 	}
 	return t.err
@@ -70,7 +72,7 @@ func (s *Store) Ready(ctx context.Context) error {
 func (s *Store) readyTrial(ctx context.Context) *trial {
 	s.readiness.mu.Lock()
 	defer s.readiness.mu.Unlock()
-	now := s.time.now()
+	now := s.clock.machine()
 	if last := s.readiness.last; last != nil {
 		select {
 		case <-last.done:
@@ -97,16 +99,16 @@ func (s *Store) tryToWork(ctx context.Context) error {
 	if _, err := s.SessionEnded(ctx, "", "readiness"); err != nil {
 		return err
 	}
-	ctx = WithWall(ctx, Behind("", "")) // the row is nobody's
+	ctx = WithScope(ctx, AllTenants()) // the row is nobody's
 	return mapError("ready", s.writeOnce(ctx, func(tx *gorm.DB) error {
-		return tx.Clauses(clause.OnConflict{UpdateAll: true}).Create(&readinessRow{ID: 1, WrittenAt: s.clock()}).Error
+		return tx.Clauses(clause.OnConflict{UpdateAll: true}).Create(&readinessRow{ID: 1, WrittenAt: s.now()}).Error
 	}))
 }
 
 // written notes a write that found no place to write to, and returns its error.
 func (s *Store) written(err error) error {
-	if errors.Is(err, ErrUnavailable) && (pgUnwritable(err) || sqliteUnwritable(err)) {
-		s.readiness.failed.Store(&failedWrite{s.time.now(), err})
+	if errors.Is(err, ErrUnavailable) && engine.Unwritable(err) {
+		s.readiness.failed.Store(&failedWrite{s.clock.machine(), err})
 	}
 	return err
 }

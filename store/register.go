@@ -9,60 +9,58 @@ import (
 	"github.com/google/uuid"
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
+
+	"github.com/sessiond/sessiond/store/internal/engine"
 )
 
 // RegisterSession stores a session at login and reports whether it is new. An empty ID is made here, an empty CreatedAt
 // is now, and PartnerID may be left out where the tenant's partner is known. The tenant's Limits bound ExpiresAt and, by
 // ending the user's oldest sessions or by ErrTooMany, the number of sessions.
 //
-// The selection is what the service may register for. A service confined to a partner makes new tenants its partner's, also one
+// The scope is what the service may register for. A service confined to a partner makes new tenants its partner's, also one
 // confined to a tenant of that partner; only one that is not confined gives a partner to a tenant that is already known.
 //
 // The same id with the same tenant and user again returns what was registered first and changes nothing. It must answer
-// ErrOutOfScope when the tenant, or the partner that is named for it, is not in the selection, ErrTaken when the id belongs to
+// ErrOutOfScope when the tenant, or the partner that is named for it, is not in the scope, ErrTaken when the id belongs to
 // somebody else, ErrEnded when that session has ended, also when its row is deleted, ErrOtherPartner when the tenant belongs to
 // another partner, and ErrTooOld for a login from before a revocation of everything of its user, tenant or partner.
-func (s *Store) RegisterSession(ctx context.Context, sel Selection, session Session, by Actor) (Session, bool, error) {
-	if !sel.all || sel.tenant != nil && *sel.tenant != session.TenantID {
+func (s *Store) RegisterSession(ctx context.Context, scope Scope, session Session, by Actor) (Session, bool, error) {
+	if !scope.all || scope.tenant != nil && *scope.tenant != session.TenantID {
 		return session, false, mapError("register session", ErrOutOfScope)
 	}
-	if sel.partner != nil && session.PartnerID != nil && *session.PartnerID != *sel.partner {
+	if scope.partner != nil && session.PartnerID != nil && *session.PartnerID != *scope.partner {
 		return session, false, mapError("register session", ErrOutOfScope)
 	}
-	if sel.partner != nil && sel.tenant == nil {
-		session.PartnerID = sel.partner
+	if scope.partner != nil && scope.tenant == nil {
+		session.PartnerID = scope.partner
 	}
-	// What there is to decide by is anybody's: ids are unique service-wide, and a tenant may get its partner here.
-	ctx = ownedBy(WithWall(ctx, wallIn(ctx).lifted()), session.TenantID)
-	limits := s.limits(session.TenantID)
-	if err := s.prepare(&session, limits); err != nil {
+	// What is to be decided here depends on rows of any tenant: ids are unique in the whole service, and a tenant may get its partner.
+	ctx = ownedBy(unrestricted(ctx), session.TenantID)
+	r := registration{Store: s, scope: scope, limits: s.limits(session.TenantID)}
+	if err := s.complete(&session, r.limits); err != nil {
 		return Session{}, false, err
 	}
-	r := registration{querier: querier{Store: s, ctx: ctx}, sel: sel, limits: limits}
-	if err := r.identify(session, by); err != nil {
+	if err := r.identify(ctx, session, by); err != nil {
 		return session, false, err
 	}
-	if s.onOneServer() && limits.MaxSessions == 0 {
-		if made, err := s.registerAtOnce(ctx, &session, r); made || err != nil {
-			return session, made, err
-		}
-	}
-	var registered Session
-	created := false
-	err := s.write(ctx, "register session", func(tx *gorm.DB) error {
-		r.tx, r.replaced = tx, 0 // an attempt before this one was undone
-		var err error
+	return s.operations.registerSession(ctx, r, session)
+}
+
+func (p plain) registerSession(ctx context.Context, r registration, session Session) (registered Session, created bool, err error) {
+	err = p.write(ctx, "register session", func(tx *gorm.DB) error {
+		r.tx, r.replaced = tx, 0 // an attempt before this one was rolled back
 		registered, created, err = r.register(session)
 		return err
 	})
-	if err == nil {
-		s.onEnded(Replaced, r.replaced)
+	if err != nil {
+		return registered, false, err
 	}
-	return registered, created && err == nil, err
+	p.onEnded(Replaced, r.replaced)
+	return registered, created, nil
 }
 
-// prepare fills in what a registration may leave out, and what follows from the tenant's limits.
-func (s *Store) prepare(session *Session, limits Limits) error {
+// complete fills in what a registration may leave out, and what follows from the tenant's limits.
+func (s *Store) complete(session *Session, limits Limits) error {
 	if session.ID == "" {
 		id, err := uuid.NewV7()
 		if err != nil {
@@ -70,7 +68,7 @@ func (s *Store) prepare(session *Session, limits Limits) error {
 		}
 		session.ID = id.String()
 	}
-	now := s.clock()
+	now := s.now()
 	if session.CreatedAt.IsZero() {
 		session.CreatedAt = now
 	}
@@ -83,30 +81,36 @@ func (s *Store) prepare(session *Session, limits Limits) error {
 
 // registration is one call of RegisterSession, and its transaction.
 type registration struct {
-	querier
-	sel    Selection
-	trail  trail
+	*Store
+	scope  Scope
+	audit  auditContext
 	limits Limits
-	// sessionDigest and userDigest are by which ended sessions and cutoffs are known that no longer name anybody.
+	// sessionDigest and userDigest identify deleted sessions and erased users.
 	sessionDigest, userDigest string
+
+	tx *gorm.DB
 	// replaced is how many sessions had to give way.
 	replaced int
 }
 
 // identify fills in who asks, and the digests.
-func (r *registration) identify(session Session, by Actor) (err error) {
-	if r.trail, err = r.Store.trail(by); err != nil {
+func (r *registration) identify(ctx context.Context, session Session, by Actor) (err error) {
+	if r.audit, err = r.auditContext(by); err != nil {
 		return err
 	}
-	if r.sessionDigest, err = r.digest(r.ctx, digestOfSession, session.ID); err != nil {
+	if r.sessionDigest, err = r.digest(ctx, digestOfSession, session.ID); err != nil {
 		return err
 	}
-	r.userDigest, err = r.digest(r.ctx, digestOfUser, session.UserID)
+	r.userDigest, err = r.digest(ctx, digestOfUser, session.UserID)
 	return err
 }
 
+func (r *registration) transaction() *transaction {
+	return &transaction{Store: r.Store, tx: r.tx, audit: r.audit}
+}
+
 func (r *registration) register(session Session) (Session, bool, error) {
-	if err := r.lock(r.tx, r.holds(session)...); err != nil {
+	if err := r.engine.Lock(r.tx, r.locks(session)...); err != nil {
 		return session, false, err
 	}
 	partnerID, err := r.assignPartner(session.TenantID, session.PartnerID)
@@ -125,24 +129,24 @@ func (r *registration) register(session Session) (Session, bool, error) {
 		session, err = r.known(session)
 		return session, false, err
 	}
-	if err := r.trail.record(r.tx, ActionRegistered, session); err != nil {
+	if err := r.transaction().record(change{action: ActionRegistered, after: &session}); err != nil {
 		return session, false, err
 	}
 	return session, true, r.endSurplus(session)
 }
 
-// refused returns ErrNotFound when nothing is known that speaks against a registration. What there is under its id comes before
-// the login's age.
+// refused returns ErrNotFound when nothing is known that speaks against a registration. What there is under its id comes before the
+// login's age.
 func (r *registration) refused(session Session) (Session, error) {
-	gone := int64(0)
-	if err := r.tx.Model(&endedSession{}).Where("session_digest = ?", r.sessionDigest).Count(&gone).Error; err != nil {
+	deleted := int64(0)
+	if err := r.tx.Model(&tombstone{}).Where("session_digest = ?", r.sessionDigest).Count(&deleted).Error; err != nil {
 		return session, err
 	}
-	if gone > 0 {
+	if deleted > 0 {
 		return session, ErrEnded
 	}
 	old, err := tooOld(r.tx, session, r.userDigest)
-	if err != nil || !old && !r.distributed {
+	if err != nil || !old && !r.engine.Distributed {
 		return session, cmp.Or(err, ErrNotFound)
 	}
 	known, err := r.known(session)
@@ -152,44 +156,35 @@ func (r *registration) refused(session Session) (Session, error) {
 	return known, err
 }
 
-// holds are the locks of a registration. They keep revocations of everything away until it is there to be revoked, and who deletes
-// a session of this id.
-func (r *registration) holds(session Session) []hold {
-	var holds []hold
-	for _, mark := range r.watermarks(session) {
-		holds = append(holds, hold{mark, shared})
-	}
+// locks keep revocations of everything away until the session is there to be revoked, and whoever deletes a session of this id.
+func (r *registration) locks(session Session) []engine.Lock {
+	user := shared(lockName(session.TenantID, session.UserID))
 	if r.limits.MaxSessions > 0 {
-		holds[2].function = exclusive // registrations of the same user follow each other, to be counted
+		user.Shared = false // registrations of the same user follow each other, to be counted
 	}
-	return holds
-}
-
-// watermarks are those of its locks: of what covers the login, the user's in the tenant third, of the session's id, and of the
-// tenant's partner.
-func (r *registration) watermarks(session Session) []watermark {
-	marks := append(covering(session.TenantID, session.UserID), stripe(r.sessionDigest))
+	locks := []engine.Lock{shared(lockName(session.TenantID, "")), shared(lockName("", session.UserID)), user, shared(idStripe(r.sessionDigest))}
 	if session.PartnerID == nil {
-		marks = append(marks, partnerMark(session.TenantID))
+		locks = append(locks, shared(tenantsPartner(session.TenantID)))
 	}
-	return marks
-}
-
-// partnerMark is the lock under which a tenant gets its partner. Who registers a session without one holds it, so as not
-// to add it behind the back of one who names a partner.
-func partnerMark(tenantID string) watermark {
-	return watermark{TenantID: tenantID, UserID: "\x00partner"}
+	return locks
 }
 
 // known returns the session that was registered under this id before.
 func (r *registration) known(session Session) (Session, error) {
-	known, err := r.session(Everywhere(), session.ID)
+	var known Session
+	err := r.tx.Scopes(AllTenants().byID(session.ID)).Take(&known).Error
+	if errors.Is(err, gorm.ErrRecordNotFound) {
+		return session, ErrNotFound
+	}
+	if err == nil {
+		err = applyBulkRevocations(r.tx, &known)
+	}
 	switch {
 	case err != nil:
 		return session, err
 	case known.TenantID != session.TenantID || known.UserID != session.UserID:
 		return session, ErrTaken
-	case !known.Active(r.clock()):
+	case !known.Active(r.now()):
 		return session, ErrEnded
 	default:
 		return known, nil
@@ -198,14 +193,14 @@ func (r *registration) known(session Session) (Session, error) {
 
 // endSurplus keeps a user within the most sessions that the tenant allows.
 func (r *registration) endSurplus(session Session) error {
-	now := r.clock()
+	now := r.now()
 	if r.limits.MaxSessions == 0 || !session.Active(now) {
 		return nil
 	}
-	var others []Session
-	err := r.tx.Select("tenant_id", "id", "user_id").
-		Where("tenant_id = ? AND user_id = ? AND id <> ? AND "+active, session.TenantID, session.UserID, session.ID, now).
-		Order("created_at, id").Find(&others).Error
+	scope := InTenant(session.TenantID).OfUser(session.UserID)
+	var others []string
+	err := r.tx.Model(&Session{}).Scopes(Filter{ActiveOnly: true}.where(scope, now)).Where("id <> ?", session.ID).
+		Order("created_at, id").Pluck("id", &others).Error
 	surplus := len(others) + 1 - r.limits.MaxSessions
 	if err != nil || surplus <= 0 {
 		return err
@@ -213,21 +208,14 @@ func (r *registration) endSurplus(session Session) error {
 	if r.limits.RefuseSurplus {
 		return ErrTooMany
 	}
-	ids := make([]string, surplus)
-	for i := range ids {
-		ids[i] = others[i].ID
-	}
-	ending := &revocation{querier: r.querier, sel: InTenant(session.TenantID), trail: r.trail}
-	ended, err := ending.end(Replaced, func(st *statement) { st.add(" AND ").in("id", ids) })
-	r.replaced = len(ended)
-	return err
+	return r.transaction().end(Replaced, scope, r.engine.In("id", others[:surplus]), byKey(), func(ended []Session) { r.replaced += len(ended) })
 }
 
 // assignPartner returns the tenant's partner after a registration that names one, or none.
 func (r *registration) assignPartner(tenantID string, named *string) (*string, error) {
 	tenant, err := findTenant(r.tx, tenantID)
 	if errors.Is(err, ErrNotFound) {
-		owner := cmp.Or(named, r.sel.partner)
+		owner := cmp.Or(named, r.scope.partner)
 		made, err := r.makeTenant(tenantID, owner)
 		if err != nil || made {
 			return owner, err
@@ -240,11 +228,11 @@ func (r *registration) assignPartner(tenantID string, named *string) (*string, e
 		return nil, err
 	}
 	switch {
-	case tenant.PartnerID == nil && (named == nil || r.sel.tenant == nil && r.sel.partner == nil):
+	case tenant.PartnerID == nil && (named == nil || r.scope.tenant == nil && r.scope.partner == nil):
 		return r.decidePartner(tenantID, named)
 	case named == nil || tenant.PartnerID != nil && *named == *tenant.PartnerID:
 		return tenant.PartnerID, nil
-	case r.sel.tenant != nil || r.sel.partner != nil:
+	case r.scope.tenant != nil || r.scope.partner != nil:
 		return nil, ErrOutOfScope // whose sessions they are is not for this service to say
 	default:
 		return nil, ErrOtherPartner
@@ -255,11 +243,11 @@ func (r *registration) assignPartner(tenantID string, named *string) (*string, e
 // it, and the others wait for that here.
 func (r *registration) makeTenant(tenantID string, partnerID *string) (bool, error) {
 	if partnerID != nil {
-		if err := r.lock(r.tx, hold{joining(*partnerID), shared}); err != nil {
+		if err := r.engine.Lock(r.tx, shared(joiningPartner(*partnerID))); err != nil {
 			return false, err
 		}
 	}
-	fresh := Tenant{TenantID: tenantID, PartnerID: partnerID, CreatedAt: r.trail.at}
+	fresh := Tenant{TenantID: tenantID, PartnerID: partnerID, CreatedAt: r.audit.at}
 	made := r.tx.Clauses(clause.OnConflict{DoNothing: true}).Create(&fresh)
 	if made.Error != nil || made.RowsAffected == 0 {
 		return false, made.Error
@@ -267,13 +255,13 @@ func (r *registration) makeTenant(tenantID string, partnerID *string) (bool, err
 	if partnerID == nil {
 		return true, nil
 	}
-	return true, recordPartner(r.tx, r.trail, tenantID, *partnerID)
+	return true, r.transaction().recordEvent(ActionPartner, tenantID, "", *partnerID)
 }
 
-// decidePartner settles a tenant that had no partner when it was read.
+// decidePartner returns the partner of a tenant that had none when it was read, and gives it the one that is named.
 func (r *registration) decidePartner(tenantID string, named *string) (*string, error) {
 	if named != nil {
-		if err := r.lock(r.tx, hold{partnerMark(tenantID), exclusive}, hold{joining(*named), shared}); err != nil {
+		if err := r.engine.Lock(r.tx, exclusive(tenantsPartner(tenantID)), shared(joiningPartner(*named))); err != nil {
 			return nil, err
 		}
 	}
@@ -284,7 +272,7 @@ func (r *registration) decidePartner(tenantID string, named *string) (*string, e
 	case named == nil:
 		return tenant.PartnerID, nil
 	case tenant.PartnerID == nil:
-		return named, setPartner(r.tx, r.trail, tenantID, named)
+		return named, r.transaction().setPartner(tenantID, named)
 	case *tenant.PartnerID != *named:
 		return nil, ErrOtherPartner
 	default:

@@ -20,16 +20,18 @@ type Session struct {
 	UserAgent       *string
 	DeviceType      *string
 	Location        *string
-	CreatedAt       time.Time `gorm:"autoCreateTime:false"`
-	LastActivityAt  *time.Time
+	// Country is the ISO 3166-1 alpha-2 code of the place of IPAddress.
+	Country        *string
+	CreatedAt      time.Time `gorm:"autoCreateTime:false"`
+	LastActivityAt *time.Time
 	// ExpiresAt is the latest end, EndsAt the end that the session comes to by itself: ExpiresAt, or earlier when it is not
 	// used. The store sets EndsAt from the tenant's Limits.
 	ExpiresAt, EndsAt time.Time
-	// EndedHow is set when the session was ended, or some time after it ended by itself (SweepEnded), and stays.
-	EndedHow *string
-	// RevokedAt is set when somebody ended the session, and EndedBySub, EndedByClient and EndedReason with it.
-	RevokedAt                              *time.Time
-	EndedBySub, EndedByClient, EndedReason *string
+	// EndCause is set when the session was ended, or some time after it ended by itself (RecordExpired), and stays.
+	EndCause *string
+	// RevokedAt is set when somebody ended the session, and EndedBySub, EndedByClient and EndReason with it.
+	RevokedAt                            *time.Time
+	EndedBySub, EndedByClient, EndReason *string
 	// AppCount is the number of applications, kept with the session so that lists need no count.
 	AppCount int
 }
@@ -43,7 +45,7 @@ type ListItem struct {
 	AppCount                                    int
 }
 
-// How a session ended.
+// Causes of a session's end.
 const (
 	Revoked  = "revoked"  // by somebody
 	Replaced = "replaced" // by a newer one of the same user, who may have only so many
@@ -52,20 +54,20 @@ const (
 )
 
 // Active reports whether the session is good at that time: not ended, and its end in the future. At the very instant of
-// its end it has ended.
+// its end it has ended. The condition isActive says the same in SQL.
 func (s Session) Active(at time.Time) bool {
-	return s.EndedHow == nil && s.EndsAt.After(at)
+	return s.EndCause == nil && s.EndsAt.After(at)
 }
 
-// Ending says how and when the session ended, "" while it is active.
+// Ending says why and when the session ended, "" while it is active.
 func (s Session) Ending(at time.Time) (string, time.Time) {
 	switch {
 	case s.Active(at):
 		return "", time.Time{}
-	case s.RevokedAt != nil && s.EndedHow != nil:
-		return *s.EndedHow, *s.RevokedAt
-	case s.EndedHow != nil:
-		return *s.EndedHow, s.EndsAt
+	case s.RevokedAt != nil && s.EndCause != nil:
+		return *s.EndCause, *s.RevokedAt
+	case s.EndCause != nil:
+		return *s.EndCause, s.EndsAt
 	case s.EndsAt.Before(s.ExpiresAt):
 		return Idle, s.EndsAt
 	default:
@@ -87,29 +89,24 @@ func (s *Session) AfterFind(*gorm.DB) error {
 	return nil
 }
 
-// App is an application reached through a session by single sign-on.
-type App struct {
-	TenantID        string `gorm:"primaryKey"`
-	SessionID       string `gorm:"primaryKey"`
-	ApplicationID   string `gorm:"primaryKey"`
-	ApplicationName string
-	// AccessedAt is the latest access.
-	AccessedAt time.Time
+func (s *Session) inUTC() {
+	s.CreatedAt, s.ExpiresAt, s.EndsAt = s.CreatedAt.UTC(), s.ExpiresAt.UTC(), s.EndsAt.UTC()
+	for _, at := range []*time.Time{s.LastActivityAt, s.RevokedAt} {
+		if at != nil {
+			*at = at.UTC()
+		}
+	}
 }
 
-// TableName names the table.
-func (App) TableName() string { return "session_apps" }
-
 // AfterFind gives times one form whatever the driver's time zone is.
-func (a *App) AfterFind(*gorm.DB) error {
-	a.AccessedAt = a.AccessedAt.UTC()
+func (i *ListItem) AfterFind(*gorm.DB) error {
+	i.inUTC()
 	return nil
 }
 
-// Tenant is known from its first registration on.
-type Tenant struct {
-	TenantID string `gorm:"primaryKey"`
-	// PartnerID is decided by the first registration that names one, and final.
-	PartnerID *string
-	CreatedAt time.Time `gorm:"autoCreateTime:false"`
+func (i *ListItem) inUTC() {
+	i.CreatedAt, i.ExpiresAt = i.CreatedAt.UTC(), i.ExpiresAt.UTC()
+	if i.LastActivityAt != nil {
+		*i.LastActivityAt = i.LastActivityAt.UTC()
+	}
 }

@@ -18,3 +18,6 @@ func TestPostgres(t *testing.T) { storetest.Run(t, storetest.Postgres) }
 func TestPooled(t *testing.T) {
 	storetest.Run(t, storetest.Pooled, "model", "pairs", "storable times", "who assigns partners")
 }
+
+// TestPlain: without fast paths, as behind a cluster, everything is the same.
+func TestPlain(t *testing.T) { storetest.Run(t, storetest.Plain) }

@@ -21,7 +21,7 @@ func testRevoke(t *testing.T, newStore Factory) {
 		f.revoke("s1")
 		assert.Equal(t, new(Epoch.Add(time.Minute)), f.get("s1").RevokedAt)
 		f.clock.Advance(time.Minute)
-		revoked, err := f.RevokeSession(f.ctx, store.Everywhere(), "s1", tester())
+		revoked, err := f.RevokeSession(f.ctx, store.AllTenants(), "s1", tester())
 		require.NoError(t, err)
 		assert.False(t, revoked, "it had already ended")
 		assert.Equal(t, new(Epoch.Add(time.Minute)), f.get("s1").RevokedAt, "the first ending stays")
@@ -30,7 +30,7 @@ func testRevoke(t *testing.T, newStore Factory) {
 		f := newFixture(t, newStore)
 		f.register(session("acme", "u1", "s1"))
 		f.clock.Advance(time.Hour)
-		revoked, err := f.RevokeSession(f.ctx, store.Everywhere(), "s1", tester())
+		revoked, err := f.RevokeSession(f.ctx, store.AllTenants(), "s1", tester())
 		require.NoError(t, err)
 		assert.False(t, revoked)
 		assert.Nil(t, f.get("s1").RevokedAt)
@@ -38,7 +38,7 @@ func testRevoke(t *testing.T, newStore Factory) {
 	t.Run("foreign and absent are the same", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		f.register(session("acme", "u1", "s1"))
-		for _, sel := range []store.Selection{store.InTenant("other"), store.InTenant("acme").OfUser("u2"), {}} {
+		for _, sel := range []store.Scope{store.InTenant("other"), store.InTenant("acme").OfUser("u2"), {}} {
 			_, foreign := f.RevokeSession(f.ctx, sel, "s1", tester())
 			_, absent := f.RevokeSession(f.ctx, sel, "nothing", tester())
 			require.ErrorIs(t, foreign, store.ErrNotFound)
@@ -63,7 +63,7 @@ func testRevoke(t *testing.T, newStore Factory) {
 		revoked, err = f.RevokeAllSessions(f.ctx, store.InTenant("acme").OfUser("u1"), "s1", tester())
 		require.NoError(t, err)
 		assert.Equal(t, []string{}, revoked)
-		ids, _ := f.ids(store.Everywhere(), store.Page{ActiveOnly: true})
+		ids, _ := f.ids(store.AllTenants(), page{ActiveOnly: true})
 		assert.ElementsMatch(t, []string{"s1", "u2", "other"}, ids)
 	})
 	t.Run("named ones, the rest in silence", func(t *testing.T) {
@@ -78,7 +78,7 @@ func testRevoke(t *testing.T, newStore Factory) {
 			[]string{"s1", "s0", "s1", "s3", "u2", "other", "unknown", "", "\x00"}, tester())
 		require.NoError(t, err)
 		assert.Equal(t, []string{"s0", "s1"}, revoked)
-		ids, _ := f.ids(store.Everywhere(), store.Page{ActiveOnly: true})
+		ids, _ := f.ids(store.AllTenants(), page{ActiveOnly: true})
 		assert.ElementsMatch(t, []string{"s2", "u2", "other"}, ids)
 	})
 	t.Run("ten thousand names in one call", func(t *testing.T) {
@@ -125,7 +125,7 @@ func testRevoke(t *testing.T, newStore Factory) {
 				if i%2 == 1 {
 					slices.Reverse(order)
 				}
-				revoked, err := f.RevokeSessions(f.ctx, store.Everywhere(), order, tester())
+				revoked, err := f.RevokeSessions(f.ctx, store.AllTenants(), order, tester())
 				if err != nil {
 					return -1000 // the sum below cannot come out then
 				}
@@ -150,7 +150,7 @@ func testActivity(t *testing.T, newStore Factory) {
 		assert.Equal(t, []*string{new("192.0.2.1"), new("old")}, []*string{got.IPAddress, got.UserAgent})
 
 		end := Epoch.Add(3*time.Hour + 999*time.Nanosecond)
-		require.NoError(t, f.RecordActivity(f.ctx, store.Everywhere(), "s1", store.Activity{
+		require.NoError(t, f.RecordActivity(f.ctx, store.AllTenants(), "s1", store.Activity{
 			IPAddress: new("192.0.2.2"), UserAgent: new("new"), DeviceType: new("mobile"), Location: new("x"), ExpiresAt: &end,
 		}, tester()))
 		got = f.get("s1")
@@ -162,18 +162,18 @@ func testActivity(t *testing.T, newStore Factory) {
 		s := session("acme", "u1", "s1")
 		s.IPAddress, s.Location = new("192.0.2.1"), new("Bern, Switzerland")
 		f.register(s)
-		require.NoError(t, f.RecordActivity(f.ctx, store.Everywhere(), "s1", store.Activity{IPAddress: new("192.0.2.1")}, tester()))
+		require.NoError(t, f.RecordActivity(f.ctx, store.AllTenants(), "s1", store.Activity{IPAddress: new("192.0.2.1")}, tester()))
 		assert.Equal(t, "Bern, Switzerland", *f.get("s1").Location)
-		require.NoError(t, f.RecordActivity(f.ctx, store.Everywhere(), "s1", store.Activity{IPAddress: new("192.0.2.2")}, tester()))
+		require.NoError(t, f.RecordActivity(f.ctx, store.AllTenants(), "s1", store.Activity{IPAddress: new("192.0.2.2")}, tester()))
 		assert.Nil(t, f.get("s1").Location)
 	})
 	t.Run("the latest use stays when clocks differ", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		f.register(session("acme", "u1", "s1"))
 		f.clock.Advance(time.Minute)
-		require.NoError(t, f.RecordActivity(f.ctx, store.Everywhere(), "s1", store.Activity{}, tester()))
+		require.NoError(t, f.RecordActivity(f.ctx, store.AllTenants(), "s1", store.Activity{}, tester()))
 		f.clock.Advance(-time.Second)
-		require.NoError(t, f.RecordActivity(f.ctx, store.Everywhere(), "s1", store.Activity{}, tester()))
+		require.NoError(t, f.RecordActivity(f.ctx, store.AllTenants(), "s1", store.Activity{}, tester()))
 		assert.Equal(t, new(Epoch.Add(time.Minute)), f.get("s1").LastActivityAt)
 	})
 	t.Run("never revives", func(t *testing.T) {
@@ -184,7 +184,7 @@ func testActivity(t *testing.T, newStore Factory) {
 		f.clock.Advance(time.Hour)
 		later := Epoch.Add(9 * time.Hour)
 		for _, id := range []string{"revoked", "expired"} {
-			require.ErrorIs(t, f.RecordActivity(f.ctx, store.Everywhere(), id, store.Activity{ExpiresAt: &later}, tester()), store.ErrEnded)
+			require.ErrorIs(t, f.RecordActivity(f.ctx, store.AllTenants(), id, store.Activity{ExpiresAt: &later}, tester()), store.ErrEnded)
 			assert.Nil(t, f.get(id).LastActivityAt)
 			assert.False(t, f.get(id).Active(f.clock.Now()))
 		}
@@ -202,10 +202,10 @@ func testActivity(t *testing.T, newStore Factory) {
 		later := Epoch.Add(9 * time.Hour)
 		concurrently(17, func(i int) bool {
 			if i == 8 {
-				_, err := f.RevokeSession(f.ctx, store.Everywhere(), "s1", tester())
+				_, err := f.RevokeSession(f.ctx, store.AllTenants(), "s1", tester())
 				return assert.NoError(t, err)
 			}
-			err := f.RecordActivity(f.ctx, store.Everywhere(), "s1", store.Activity{ExpiresAt: &later}, tester())
+			err := f.RecordActivity(f.ctx, store.AllTenants(), "s1", store.Activity{ExpiresAt: &later}, tester())
 			if err != nil {
 				assert.ErrorIs(t, err, store.ErrEnded)
 			}
@@ -230,7 +230,7 @@ func testApps(t *testing.T, newStore Factory) {
 		} {
 			require.NoError(t, f.RecordApp(f.ctx, store.InTenant("acme"), a, tester()))
 		}
-		s, apps, err := f.GetSessionWithApps(f.ctx, store.InTenant("acme"), "s1")
+		s, apps, err := f.GetSessionWithApps(f.ctx, store.CallerSession{}, store.InTenant("acme"), "s1")
 		require.NoError(t, err)
 		want := []store.App{
 			app("b", "B renamed", Epoch.Add(2*time.Second)), app("c", "C renamed", Epoch.Add(time.Second)), app("a", "A", Epoch),
@@ -245,15 +245,15 @@ func testApps(t *testing.T, newStore Factory) {
 	t.Run("now, when no time is given", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		f.register(session("acme", "u1", "s1"))
-		require.NoError(t, f.RecordApp(f.ctx, store.Everywhere(), app("a", "A", time.Time{}), tester()))
-		_, apps, err := f.GetSessionWithApps(f.ctx, store.Everywhere(), "s1")
+		require.NoError(t, f.RecordApp(f.ctx, store.AllTenants(), app("a", "A", time.Time{}), tester()))
+		_, apps, err := f.GetSessionWithApps(f.ctx, store.CallerSession{}, store.AllTenants(), "s1")
 		require.NoError(t, err)
 		assert.Equal(t, Epoch, apps[0].AccessedAt)
 	})
 	t.Run("none is an empty list", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		f.register(session("acme", "u1", "s1"))
-		_, apps, err := f.GetSessionWithApps(f.ctx, store.Everywhere(), "s1")
+		_, apps, err := f.GetSessionWithApps(f.ctx, store.CallerSession{}, store.AllTenants(), "s1")
 		require.NoError(t, err)
 		assert.Equal(t, []store.App{}, apps)
 	})
@@ -269,9 +269,9 @@ func testApps(t *testing.T, newStore Factory) {
 		f := newFixture(t, newStore)
 		f.register(session("acme", "u1", "s1"))
 		concurrently(24, func(i int) bool {
-			return assert.NoError(t, f.RecordApp(f.ctx, store.Everywhere(), app(fmt.Sprint(i%6), "x", Epoch), tester()))
+			return assert.NoError(t, f.RecordApp(f.ctx, store.AllTenants(), app(fmt.Sprint(i%6), "x", Epoch), tester()))
 		})
-		s, apps, err := f.GetSessionWithApps(f.ctx, store.Everywhere(), "s1")
+		s, apps, err := f.GetSessionWithApps(f.ctx, store.CallerSession{}, store.AllTenants(), "s1")
 		require.NoError(t, err)
 		assert.Equal(t, 6, s.AppCount)
 		assert.Len(t, apps, 6)
@@ -296,8 +296,8 @@ func testSchema(t *testing.T, newStore Factory) {
 	})
 }
 
-// testTenantEndings is about tenants with so many sessions that ending all of them is said first and done afterwards.
-func testTenantEndings(t *testing.T, newStore Factory) {
+// testBulkRevocations is about tenants with so many sessions that ending all of them is said first and done afterwards.
+func testBulkRevocations(t *testing.T, newStore Factory) {
 	t.Helper()
 	f := newFixture(t, newStore)
 	for i := range 9 {
@@ -326,27 +326,27 @@ func testTenantEndings(t *testing.T, newStore Factory) {
 			gone, err := f.SessionEnded(f.ctx, "acme", id)
 			require.NoError(t, err)
 			assert.True(t, gone, id)
-			revoked, err := f.RevokeSession(f.ctx, store.Everywhere(), id, tester())
+			revoked, err := f.RevokeSession(f.ctx, store.AllTenants(), id, tester())
 			require.NoError(t, err)
 			assert.False(t, revoked, id)
-			require.ErrorIs(t, f.RecordActivity(f.ctx, store.Everywhere(), id, store.Activity{}, tester()), store.ErrEnded)
-			_, _, err = f.RegisterSession(f.ctx, store.Everywhere(), session("acme", fmt.Sprintf("u%d", i%3), id), tester())
+			require.ErrorIs(t, f.RecordActivity(f.ctx, store.AllTenants(), id, store.Activity{}, tester()), store.ErrEnded)
+			_, _, err = f.RegisterSession(f.ctx, store.AllTenants(), session("acme", fmt.Sprintf("u%d", i%3), id), tester())
 			require.ErrorIs(t, err, store.ErrEnded)
 		}
-		for _, sel := range []store.Selection{store.InTenant("acme"), store.InTenant("acme").OfUser("u1")} {
-			got, total := f.ids(sel, store.Page{ActiveOnly: true, Limit: 5})
+		for _, sel := range []store.Scope{store.InTenant("acme"), store.InTenant("acme").OfUser("u1")} {
+			got, total := f.ids(sel, page{ActiveOnly: true, Limit: 5})
 			assert.Empty(t, got)
 			assert.Zero(t, total)
 			again, err := f.RevokeAllSessions(f.ctx, sel, "", tester())
 			require.NoError(t, err)
 			assert.Empty(t, again)
 		}
-		_, total := f.ids(store.InTenant("acme"), store.Page{Limit: 1})
+		_, total := f.ids(store.InTenant("acme"), page{Limit: 1})
 		assert.Equal(t, 9, total)
-		got, total := f.ids(store.Everywhere(), store.Page{ActiveOnly: true, Limit: 5})
+		got, total := f.ids(store.AllTenants(), page{ActiveOnly: true, Limit: 5})
 		assert.Equal(t, []string{"other"}, got)
 		assert.Equal(t, 1, total)
-		stats, err := f.TenantStats(f.ctx, "acme")
+		stats, err := f.TenantStats(f.ctx, store.InTenant("acme"))
 		require.NoError(t, err)
 		assert.Equal(t, []int{9, 0, 1, 8, 0}, []int{stats.Total, stats.Active, stats.Expired, stats.Revoked, stats.UniqueUsers})
 		assert.Equal(t, []int{9, 8}, []int{stats.CreatedLast24h, stats.RevokedLast24h})
@@ -357,11 +357,11 @@ func testTenantEndings(t *testing.T, newStore Factory) {
 	ended()
 	f.foldAll()
 	ended()
-	_, err = f.SweepEnded(f.ctx, 100) // takes none that ended with its tenant
+	_, err = f.RecordExpired(f.ctx, 100) // takes none that ended with its tenant
 	require.NoError(t, err)
 	ended()
 	for more := true; more; {
-		more, err = f.FinishEndings(f.ctx, 3)
+		more, err = f.ApplyBulkRevocations(f.ctx, 3)
 		require.NoError(t, err)
 		ended()
 	}
@@ -371,13 +371,13 @@ func testTenantEndings(t *testing.T, newStore Factory) {
 	for _, e := range events {
 		assert.Equal(t, []any{"admin", "breach", at, events[0].OperationID}, []any{e.ActorSub, e.Reason, e.At, e.OperationID})
 	}
-	_, err = f.SweepEnded(f.ctx, 100)
+	_, err = f.RecordExpired(f.ctx, 100)
 	require.NoError(t, err)
-	assert.Equal(t, store.Expired, *f.get("s0").EndedHow, "what had expired before was not revoked")
+	assert.Equal(t, store.Expired, *f.get("s0").EndCause, "what had expired before was not revoked")
 	f.clock.Advance(time.Second)
 	fresh := session("acme", "u1", "fresh")
 	fresh.ExpiresAt = f.clock.Now().Add(time.Hour)
 	f.register(fresh)
-	_, total := f.ids(store.InTenant("acme"), store.Page{ActiveOnly: true, Limit: 5})
+	_, total := f.ids(store.InTenant("acme"), page{ActiveOnly: true, Limit: 5})
 	assert.Equal(t, 1, total)
 }

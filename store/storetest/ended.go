@@ -24,7 +24,7 @@ func (f fixture) ended(tenantID, id string) bool {
 // refuses expects a registration to be refused.
 func (f fixture) refuses(s store.Session, want error) {
 	f.t.Helper()
-	_, created, err := f.RegisterSession(f.ctx, store.Everywhere(), s, tester())
+	_, created, err := f.RegisterSession(f.ctx, store.AllTenants(), s, tester())
 	require.ErrorIs(f.t, err, want)
 	require.False(f.t, created)
 }
@@ -48,7 +48,7 @@ func (f fixture) purgeKept() {
 	f.t.Helper()
 	for n := 1; n > 0; {
 		var err error
-		n, err = f.PurgeKept(f.ctx, f.clock.Now(), 2)
+		n, err = f.PurgeTombstones(f.ctx, f.clock.Now(), 2)
 		require.NoError(f.t, err)
 	}
 }
@@ -102,7 +102,7 @@ func testEnded(t *testing.T, newStore Factory) {
 		long.ExpiresAt = Epoch.Add(72 * time.Hour)
 		f.register(long)
 		f.register(session("globex", "u2", "short"))
-		for _, sel := range []store.Selection{store.InTenant("acme").OfUser("u1"), store.InTenant("globex"), store.Everywhere().OfUser("u3")} {
+		for _, sel := range []store.Scope{store.InTenant("acme").OfUser("u1"), store.InTenant("globex"), store.AllTenants().OfUser("u3")} {
 			_, err := f.RevokeAllSessions(f.ctx, sel, "", tester())
 			require.NoError(t, err)
 		}
@@ -111,7 +111,7 @@ func testEnded(t *testing.T, newStore Factory) {
 			long, shorter error
 		}{{time.Hour, store.ErrTooOld, store.ErrTooOld}, {48 * time.Hour, store.ErrTooOld, nil}, {48 * time.Hour, nil, nil}} {
 			f.clock.Advance(at.after)
-			_, err := f.PurgeTrail(f.ctx, f.clock.Now(), 100)
+			_, err := f.PurgeAuditLog(f.ctx, f.clock.Now(), 100)
 			require.NoError(t, err)
 			f.purgeKept()
 			for i, s := range []store.Session{session("acme", "u1", "a"), session("globex", "u9", "b"), session("initech", "u3", "c")} {
@@ -122,7 +122,7 @@ func testEnded(t *testing.T, newStore Factory) {
 				s = from(s, time.Minute)
 				s.ID += fmt.Sprint(f.clock.Now().Unix())
 				s.ExpiresAt = f.clock.Now().Add(time.Hour)
-				_, _, err := f.RegisterSession(f.ctx, store.Everywhere(), s, tester())
+				_, _, err := f.RegisterSession(f.ctx, store.AllTenants(), s, tester())
 				require.ErrorIs(t, err, want, "%s after %s", s.ID, f.clock.Now().Sub(Epoch))
 			}
 		}
@@ -149,7 +149,7 @@ func testEnded(t *testing.T, newStore Factory) {
 	t.Run("also one whose end was moved into the past, or was there from the beginning", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		f.register(session("acme", "u1", "moved"))
-		require.NoError(t, f.RecordActivity(f.ctx, store.Everywhere(), "moved", store.Activity{ExpiresAt: new(time.Unix(0, 0))}, tester()))
+		require.NoError(t, f.RecordActivity(f.ctx, store.AllTenants(), "moved", store.Activity{ExpiresAt: new(time.Unix(0, 0))}, tester()))
 		dead := from(session("acme", "u1", "dead"), 1000*time.Hour)
 		dead.ExpiresAt = Epoch.Add(-900 * time.Hour)
 		f.register(dead)
@@ -195,7 +195,7 @@ func testEnded(t *testing.T, newStore Factory) {
 			for round := 0; !deleted.Load() || round < len(ids); round++ {
 				s := session([]string{"acme", "globex"}[i%2], fmt.Sprint("u", i), ids[(round*7+i)%len(ids)])
 				s.ExpiresAt = Epoch.Add(50 * time.Hour)
-				if _, made, _ := f.RegisterSession(f.ctx, store.Everywhere(), s, tester()); made {
+				if _, made, _ := f.RegisterSession(f.ctx, store.AllTenants(), s, tester()); made {
 					n++
 				}
 			}
@@ -216,7 +216,7 @@ func testEnded(t *testing.T, newStore Factory) {
 			active, err := f.SessionActive(f.ctx, store.InTenant("acme"), "s1")
 			require.NoError(t, err)
 			assert.False(t, active)
-			ids, total := f.ids(store.InTenant("acme"), store.Page{ActiveOnly: true, Limit: 10})
+			ids, total := f.ids(store.InTenant("acme"), page{ActiveOnly: true, Limit: 10})
 			assert.Empty(t, ids)
 			assert.Zero(t, total)
 			require.ErrorIs(t, f.use("s1"), store.ErrEnded)
@@ -259,15 +259,15 @@ func testClockSetBackTooEarly(t *testing.T, newStore Factory) {
 	assert.Equal(t, Epoch.Add(30*time.Minute), made("late"))
 }
 
-// testPendingEndings is about tenants all of whose sessions ended, and do not all say so yet.
-func testPendingEndings(t *testing.T, newStore Factory) {
+// testPendingBulkRevocations is about tenants all of whose sessions ended, and do not all say so yet.
+func testPendingBulkRevocations(t *testing.T, newStore Factory) {
 	t.Helper()
 	t.Run("statistics are true at once, and meanwhile", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		made, revoked := 0, 0
 		check := func(active int, users int, devices map[string]int, apps []store.ApplicationStats) {
 			t.Helper()
-			stats, err := f.TenantStats(f.ctx, "acme")
+			stats, err := f.TenantStats(f.ctx, store.InTenant("acme"))
 			require.NoError(t, err)
 			assert.Equal(t, store.Stats{
 				Total: made, Active: active, Expired: 1, Revoked: revoked, UniqueUsers: users, ByDeviceType: devices, TopApplications: apps,
@@ -302,7 +302,7 @@ func testPendingEndings(t *testing.T, newStore Factory) {
 			roll()
 			check(2, 2, map[string]int{"desktop": 1, "mobile": 1}, []store.ApplicationStats{{ApplicationID: "mail", ApplicationName: "Mail", Sessions: 2}})
 			login(3)
-			_, err = f.FinishEndings(f.ctx, 2)
+			_, err = f.ApplyBulkRevocations(f.ctx, 2)
 			require.NoError(t, err)
 			roll()
 			f.clock.Advance(time.Second)
@@ -312,7 +312,7 @@ func testPendingEndings(t *testing.T, newStore Factory) {
 			revoked += len(ended)
 			check(0, 0, map[string]int{}, []store.ApplicationStats{})
 			for more := true; more; {
-				more, err = f.FinishEndings(f.ctx, 2)
+				more, err = f.ApplyBulkRevocations(f.ctx, 2)
 				require.NoError(t, err)
 				roll()
 				check(0, 0, map[string]int{}, []store.ApplicationStats{})
@@ -338,7 +338,7 @@ func testPendingEndings(t *testing.T, newStore Factory) {
 			assert.Equal(t, []any{"boss", "breach", f.clock.Now(), ""}, []any{events[0].ActorSub, events[0].Reason, events[0].At, events[0].SessionID})
 		}
 		for turn := range 6 {
-			_, err := f.FinishEndings(f.ctx, 4)
+			_, err := f.ApplyBulkRevocations(f.ctx, 4)
 			require.NoError(t, err)
 			for i, tenantID := range tenants {
 				turns := (turn + len(tenants) - i) / len(tenants)
@@ -362,19 +362,19 @@ func testStorableTimes(t *testing.T, newStore Factory) {
 		time.Date(1969, 12, 31, 23, 59, 59, 999_999_000, time.UTC),
 		time.Date(9999, 12, 31, 23, 59, 59, 999_999_000, time.UTC),
 	} {
-		for how, sel := range map[string]store.Selection{
-			"tenant": store.InTenant("acme"), "user": store.Everywhere().OfUser("ada"), "both": store.InTenant("acme").OfUser("ada"),
-			"partner": store.Everywhere().OfPartner("north"), "all": store.Everywhere(), "named": {}, "one": {},
+		for how, sel := range map[string]store.Scope{
+			"tenant": store.InTenant("acme"), "user": store.AllTenants().OfUser("ada"), "both": store.InTenant("acme").OfUser("ada"),
+			"partner": store.AllTenants().OfPartner("north"), "all": store.AllTenants(), "named": {}, "one": {},
 		} {
 			id := fmt.Sprint(how, i)
 			s := session("acme", "ada", id)
 			s.PartnerID, s.CreatedAt, s.ExpiresAt = new("north"), created, time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
 			require.NoError(t, f.ImportSessions(f.ctx, store.Import{Sessions: []store.Session{s}}))
-			seen, total := f.ids(store.InTenant("acme").OfUser("ada"), store.Page{ActiveOnly: true, Limit: 100})
+			seen, total := f.ids(store.InTenant("acme").OfUser("ada"), page{ActiveOnly: true, Limit: 100})
 			assert.Contains(t, seen, id, created)
 			assert.Len(t, seen, total)
-			for _, of := range []store.Selection{store.InTenant("acme"), store.Everywhere()} {
-				seen, total = f.ids(of, store.Page{ActiveOnly: true, Limit: 100})
+			for _, of := range []store.Scope{store.InTenant("acme"), store.AllTenants()} {
+				seen, total = f.ids(of, page{ActiveOnly: true, Limit: 100})
 				assert.Contains(t, seen, id, created)
 				assert.Len(t, seen, total)
 			}
@@ -388,7 +388,7 @@ func testStorableTimes(t *testing.T, newStore Factory) {
 }
 
 // ends ends one session in one of the ways to do so.
-func (f fixture) ends(how string, sel store.Selection, id string) {
+func (f fixture) ends(how string, sel store.Scope, id string) {
 	f.t.Helper()
 	var ids []string
 	var err error
@@ -410,7 +410,7 @@ func (f fixture) finishAll() {
 	f.t.Helper()
 	for more := true; more; {
 		var err error
-		more, err = f.FinishEndings(f.ctx, 100)
+		more, err = f.ApplyBulkRevocations(f.ctx, 100)
 		require.NoError(f.t, err)
 	}
 }

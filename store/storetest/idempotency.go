@@ -29,10 +29,10 @@ func testIdempotency(t *testing.T, newStore Factory) {
 	for _, sessions := range []int{2, 9} { // few, and more than are ended at once
 		f := newFixture(t, newStore)
 		run := 0
-		for name, sel := range map[string]func(tenantID, userID string) store.Selection{
-			"tenant":         func(tenantID, _ string) store.Selection { return store.InTenant(tenantID) },
-			"user in tenant": func(tenantID, userID string) store.Selection { return store.InTenant(tenantID).OfUser(userID) },
-			"user":           func(_, userID string) store.Selection { return store.Everywhere().OfUser(userID) },
+		for name, sel := range map[string]func(tenantID, userID string) store.Scope{
+			"tenant":         func(tenantID, _ string) store.Scope { return store.InTenant(tenantID) },
+			"user in tenant": func(tenantID, userID string) store.Scope { return store.InTenant(tenantID).OfUser(userID) },
+			"user":           func(_, userID string) store.Scope { return store.AllTenants().OfUser(userID) },
 			"named":          nil,
 		} {
 			t.Run(fmt.Sprintf("%d, %s", sessions, name), func(t *testing.T) {
@@ -64,7 +64,7 @@ func testIdempotency(t *testing.T, newStore Factory) {
 					ids, err := end(keyed("k1"))
 					require.NoError(t, err)
 					assert.Equal(t, made, ids)
-					_, err = f.FinishEndings(f.ctx, 4)
+					_, err = f.ApplyBulkRevocations(f.ctx, 4)
 					require.NoError(t, err)
 				}
 				assert.False(t, f.ended(tenantID, later), "the repeated call ends nothing")
@@ -88,7 +88,7 @@ func testIdempotency(t *testing.T, newStore Factory) {
 	t.Run("the number that ended is counted once", func(t *testing.T) {
 		ended := 0
 		s := newStore(t, store.Options{Now: NewClock().Now, OnEnded: func(_ string, n int) { ended += n }})
-		_, _, err := s.RegisterSession(t.Context(), store.Everywhere(), session("acme", "u1", "s1"), tester())
+		_, _, err := s.RegisterSession(t.Context(), store.AllTenants(), session("acme", "u1", "s1"), tester())
 		require.NoError(t, err)
 		for range 3 {
 			_, err := s.RevokeAllSessions(t.Context(), store.InTenant("acme"), "", keyed("k"))

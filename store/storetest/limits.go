@@ -14,7 +14,7 @@ import (
 // use notes a mere use of a session and returns what the store says.
 func (f fixture) use(id string) error {
 	f.t.Helper()
-	return f.RecordActivity(f.ctx, store.Everywhere(), id, store.Activity{}, tester())
+	return f.RecordActivity(f.ctx, store.AllTenants(), id, store.Activity{}, tester())
 }
 
 func testLimits(t *testing.T, newStore Factory) {
@@ -24,7 +24,7 @@ func testLimits(t *testing.T, newStore Factory) {
 		assert.Equal(t, Epoch.Add(30*time.Minute), f.register(session("acme", "u1", "s1")).ExpiresAt)
 		assert.Equal(t, Epoch.Add(time.Hour), f.register(session("other", "u1", "s2")).ExpiresAt, "another tenant has none")
 		later := Epoch.Add(9 * time.Hour)
-		require.NoError(t, f.RecordActivity(f.ctx, store.Everywhere(), "s1", store.Activity{ExpiresAt: &later}, tester()))
+		require.NoError(t, f.RecordActivity(f.ctx, store.AllTenants(), "s1", store.Activity{ExpiresAt: &later}, tester()))
 		assert.Equal(t, Epoch.Add(30*time.Minute), f.get("s1").ExpiresAt)
 		f.clock.Advance(30 * time.Minute)
 		how, when := f.get("s1").Ending(f.clock.Now())
@@ -38,18 +38,18 @@ func testLimits(t *testing.T, newStore Factory) {
 		require.NoError(t, f.use("s1"))
 		f.clock.Advance(10*time.Minute - time.Microsecond)
 		require.NoError(t, f.use("s1"))
-		require.NoError(t, f.RecordApp(f.ctx, store.Everywhere(), store.App{SessionID: "s1", ApplicationID: "a", ApplicationName: "A"}, tester()))
+		require.NoError(t, f.RecordApp(f.ctx, store.AllTenants(), store.App{SessionID: "s1", ApplicationID: "a", ApplicationName: "A"}, tester()))
 		f.clock.Advance(10 * time.Minute)
 		require.ErrorIs(t, f.use("s1"), store.ErrEnded)
 		ended, err := f.SessionEnded(f.ctx, "acme", "s1")
 		require.NoError(t, err)
 		assert.True(t, ended)
-		_, total := f.ids(store.InTenant("acme"), store.Page{ActiveOnly: true})
+		_, total := f.ids(store.InTenant("acme"), page{ActiveOnly: true})
 		assert.Zero(t, total)
 		revoked, err := f.RevokeAllSessions(f.ctx, store.InTenant("acme"), "", tester())
 		require.NoError(t, err)
 		assert.Empty(t, revoked)
-		stats, err := f.TenantStats(f.ctx, "acme")
+		stats, err := f.TenantStats(f.ctx, store.InTenant("acme"))
 		require.NoError(t, err)
 		assert.Equal(t, []int{0, 1, 0}, []int{stats.Active, stats.Expired, stats.Revoked})
 		how, when := f.get("s1").Ending(f.clock.Now())
@@ -75,7 +75,7 @@ func testLimits(t *testing.T, newStore Factory) {
 		}
 		f.register(session("acme", "u2", "other"))
 		f.register(session("free", "u1", "free"))
-		ids, _ := f.ids(store.Everywhere(), store.Page{ActiveOnly: true})
+		ids, _ := f.ids(store.AllTenants(), page{ActiveOnly: true})
 		assert.ElementsMatch(t, []string{"s0", "s3", "other", "free"}, ids, "the new one stays, the oldest of the others go")
 		how, when := f.get("s1").Ending(f.clock.Now())
 		assert.Equal(t, store.Replaced, how)
@@ -85,11 +85,11 @@ func testLimits(t *testing.T, newStore Factory) {
 		f := newLimitedFixture(t, newStore, store.Limits{MaxSessions: 2, RefuseSurplus: true}, 0)
 		f.register(session("acme", "u1", "s1"))
 		f.register(session("acme", "u1", "s2"))
-		_, _, err := f.RegisterSession(f.ctx, store.Everywhere(), session("acme", "u1", "s3"), tester())
+		_, _, err := f.RegisterSession(f.ctx, store.AllTenants(), session("acme", "u1", "s3"), tester())
 		require.ErrorIs(t, err, store.ErrTooMany)
-		_, err = f.GetSession(f.ctx, store.Everywhere(), "s3")
+		_, err = f.GetSession(f.ctx, store.AllTenants(), "s3")
 		require.ErrorIs(t, err, store.ErrNotFound)
-		_, created, err := f.RegisterSession(f.ctx, store.Everywhere(), session("acme", "u1", "s2"), tester())
+		_, created, err := f.RegisterSession(f.ctx, store.AllTenants(), session("acme", "u1", "s2"), tester())
 		require.NoError(t, err, "a repeated one is none more")
 		assert.False(t, created)
 		f.revoke("s1")
@@ -98,10 +98,10 @@ func testLimits(t *testing.T, newStore Factory) {
 	t.Run("the limit holds when logins come at once", func(t *testing.T) {
 		f := newLimitedFixture(t, newStore, store.Limits{MaxSessions: 3}, 0)
 		concurrently(20, func(i int) bool {
-			_, _, err := f.RegisterSession(f.ctx, store.Everywhere(), session("acme", "u1", fmt.Sprint("s", i)), tester())
+			_, _, err := f.RegisterSession(f.ctx, store.AllTenants(), session("acme", "u1", fmt.Sprint("s", i)), tester())
 			return assert.NoError(t, err)
 		})
-		_, total := f.ids(store.InTenant("acme"), store.Page{ActiveOnly: true})
+		_, total := f.ids(store.InTenant("acme"), page{ActiveOnly: true})
 		assert.Equal(t, 3, total)
 	})
 }
@@ -128,10 +128,10 @@ func testCoalescing(t *testing.T, newStore Factory) {
 		f.register(session("acme", "u1", "s1"))
 		require.NoError(t, f.use("s1"))
 		f.clock.Advance(time.Second)
-		require.NoError(t, f.RecordActivity(f.ctx, store.Everywhere(), "s1", store.Activity{IPAddress: new("192.0.2.9")}, tester()))
+		require.NoError(t, f.RecordActivity(f.ctx, store.AllTenants(), "s1", store.Activity{IPAddress: new("192.0.2.9")}, tester()))
 		assert.Equal(t, "192.0.2.9", *f.get("s1").IPAddress)
 		f.clock.Advance(time.Second)
-		require.NoError(t, f.RecordActivity(f.ctx, store.Everywhere(), "s1", store.Activity{IPAddress: new("192.0.2.9")}, tester()))
+		require.NoError(t, f.RecordActivity(f.ctx, store.AllTenants(), "s1", store.Activity{IPAddress: new("192.0.2.9")}, tester()))
 		assert.Equal(t, Epoch.Add(time.Second), *f.get("s1").LastActivityAt, "the same address again is a mere use")
 	})
 	t.Run("a waiting use revives nothing", func(t *testing.T) {
@@ -162,7 +162,7 @@ func testCoalescing(t *testing.T, newStore Factory) {
 		f.clock.Advance(10 * time.Second)
 		require.NoError(t, f.use("s1"))
 		f.clock.Advance(10 * time.Second)
-		require.NoError(t, f.RecordActivity(f.ctx, store.Everywhere(), "s1", store.Activity{IPAddress: new("192.0.2.9")}, tester()))
+		require.NoError(t, f.RecordActivity(f.ctx, store.AllTenants(), "s1", store.Activity{IPAddress: new("192.0.2.9")}, tester()))
 		require.NoError(t, f.FlushActivity(f.ctx, true))
 		assert.Equal(t, Epoch.Add(20*time.Second), *f.get("s1").LastActivityAt)
 		assert.Equal(t, Epoch.Add(10*time.Minute+20*time.Second), f.get("s1").EndsAt)
@@ -208,7 +208,7 @@ func testCoalescing(t *testing.T, newStore Factory) {
 	})
 }
 
-func testWatermarks(t *testing.T, newStore Factory) {
+func testCutoffs(t *testing.T, newStore Factory) {
 	t.Helper()
 	old := func(tenantID, userID, id string) store.Session {
 		s := session(tenantID, userID, id)
@@ -224,12 +224,12 @@ func testWatermarks(t *testing.T, newStore Factory) {
 			f.clock.Advance(back)
 			_, err := f.RevokeAllSessions(f.ctx, store.InTenant("acme"), "", tester())
 			require.NoError(t, err)
-			_, _, err = f.RegisterSession(f.ctx, store.Everywhere(), login, tester())
+			_, _, err = f.RegisterSession(f.ctx, store.AllTenants(), login, tester())
 			require.ErrorIs(t, err, store.ErrTooOld, back)
 		}
 	})
 	for name, c := range map[string]struct {
-		sel              store.Selection
+		sel              store.Scope
 		refused, allowed []store.Session
 	}{
 		"a tenant": {
@@ -243,12 +243,12 @@ func testWatermarks(t *testing.T, newStore Factory) {
 			[]store.Session{old("acme", "u2", "b"), old("globex", "u1", "c")},
 		},
 		"a user": {
-			store.Everywhere().OfUser("u1"),
+			store.AllTenants().OfUser("u1"),
 			[]store.Session{old("acme", "u1", "a"), old("globex", "u1", "b"), old("new", "u1", "d")},
 			[]store.Session{old("acme", "u2", "c")},
 		},
 		"a partner's user": {
-			store.Everywhere().OfPartner("north").OfUser("u1"),
+			store.AllTenants().OfPartner("north").OfUser("u1"),
 			[]store.Session{old("acme", "u1", "a")},
 			[]store.Session{old("globex", "u1", "b"), old("acme", "u2", "c")},
 		},
@@ -261,7 +261,7 @@ func testWatermarks(t *testing.T, newStore Factory) {
 			_, err := f.RevokeAllSessions(f.ctx, c.sel, "", tester())
 			require.NoError(t, err)
 			for _, s := range c.refused {
-				_, _, err := f.RegisterSession(f.ctx, store.Everywhere(), s, tester())
+				_, _, err := f.RegisterSession(f.ctx, store.AllTenants(), s, tester())
 				require.ErrorIs(t, err, store.ErrTooOld, s.ID)
 			}
 			for _, s := range c.allowed {
@@ -279,7 +279,7 @@ func testWatermarks(t *testing.T, newStore Factory) {
 		f.register(session("acme", "u1", "current"))
 		_, err := f.RevokeAllSessions(f.ctx, store.InTenant("acme").OfUser("u1"), "current", tester())
 		require.NoError(t, err)
-		_, created, err := f.RegisterSession(f.ctx, store.Everywhere(), old("acme", "u1", "current"), tester())
+		_, created, err := f.RegisterSession(f.ctx, store.AllTenants(), old("acme", "u1", "current"), tester())
 		require.NoError(t, err)
 		assert.False(t, created)
 	})
@@ -297,13 +297,13 @@ func testWatermarks(t *testing.T, newStore Factory) {
 				_, err := f.RevokeAllSessions(f.ctx, store.InTenant("acme"), "", tester())
 				return assert.NoError(t, err)
 			}
-			_, _, err := f.RegisterSession(f.ctx, store.Everywhere(), old("acme", "u1", fmt.Sprint("s", i)), tester())
+			_, _, err := f.RegisterSession(f.ctx, store.AllTenants(), old("acme", "u1", fmt.Sprint("s", i)), tester())
 			if err != nil {
 				assert.ErrorIs(t, err, store.ErrTooOld)
 			}
 			return true
 		})
-		_, total := f.ids(store.InTenant("acme"), store.Page{ActiveOnly: true})
+		_, total := f.ids(store.InTenant("acme"), page{ActiveOnly: true})
 		assert.Zero(t, total)
 	})
 }

@@ -168,19 +168,19 @@ func testModel(t *testing.T, newStore Factory) {
 			},
 			"write all": w.writeAll,
 			"sweep": func(r *rapid.T) {
-				_, err := w.SweepEnded(w.ctx, 100)
+				_, err := w.RecordExpired(w.ctx, 100)
 				require.NoError(r, err) // it changes nothing that can be seen but by an auditor
 			},
 			"finish": func(r *rapid.T) {
-				_, err := w.FinishEndings(w.ctx, rapid.SampledFrom([]int{1, 2, 100}).Draw(r, "sessions"))
+				_, err := w.ApplyBulkRevocations(w.ctx, rapid.SampledFrom([]int{1, 2, 100}).Draw(r, "sessions"))
 				require.NoError(r, err) // it changes nothing that can be seen but by an auditor
 			},
 			"purge": w.purgeAll,
 			"erase": func(r *rapid.T) { w.erase(r, tenants.Draw(r, "tenant"), users.Draw(r, "user")) },
 			"fold": func(r *rapid.T) {
-				_, err := w.FoldChanges(w.ctx, rapid.SampledFrom([]int{1, 4, 1000}).Draw(r, "changes"))
+				_, err := w.RollUp(w.ctx, rapid.SampledFrom([]int{1, 4, 1000}).Draw(r, "changes"))
 				require.NoError(r, err) // it changes nothing that can be seen
-				_, err = w.CheckTallies(w.ctx, false, func(d store.Drift) { r.Errorf("%+v", d) })
+				_, err = w.VerifyCounters(w.ctx, false, func(d store.Drift) { r.Errorf("%+v", d) })
 				require.NoError(r, err)
 			},
 			"time passes": func(r *rapid.T) {
@@ -193,7 +193,7 @@ func testModel(t *testing.T, newStore Factory) {
 
 func (w *world) register(r *rapid.T, id, tenantID, userID string, created, expires time.Time) {
 	s := store.Session{ID: id, TenantID: tenantID, UserID: userID, CreatedAt: created, ExpiresAt: expires}
-	_, _, err := w.RegisterSession(w.ctx, store.Everywhere(), s, tester())
+	_, _, err := w.RegisterSession(w.ctx, store.AllTenants(), s, tester())
 	want := w.model.register(id, tenantID, userID, created, expires, w.clock.Now())
 	require.ErrorIs(r, err, want)
 }
@@ -213,7 +213,7 @@ func (w *world) verdict(id string) (*modelSession, error) {
 
 func (w *world) useSession(r *rapid.T, id string) {
 	s, want := w.verdict(id)
-	require.ErrorIs(r, w.RecordActivity(w.ctx, store.Everywhere(), id, store.Activity{}, tester()), want)
+	require.ErrorIs(r, w.RecordActivity(w.ctx, store.AllTenants(), id, store.Activity{}, tester()), want)
 	if want == nil {
 		s.used = w.clock.Now()
 	}
@@ -222,7 +222,7 @@ func (w *world) useSession(r *rapid.T, id string) {
 func (w *world) extend(r *rapid.T, id string, minutes int) {
 	s, want := w.verdict(id)
 	expires := w.clock.Now().Add(time.Duration(minutes) * time.Minute)
-	require.ErrorIs(r, w.RecordActivity(w.ctx, store.Everywhere(), id, store.Activity{ExpiresAt: &expires}, tester()), want)
+	require.ErrorIs(r, w.RecordActivity(w.ctx, store.AllTenants(), id, store.Activity{ExpiresAt: &expires}, tester()), want)
 	if want != nil {
 		return
 	}
@@ -234,7 +234,7 @@ func (w *world) extend(r *rapid.T, id string, minutes int) {
 
 func (w *world) revokeOne(r *rapid.T, id string) {
 	s, want := w.verdict(id)
-	revoked, err := w.RevokeSession(w.ctx, store.Everywhere(), id, tester())
+	revoked, err := w.RevokeSession(w.ctx, store.AllTenants(), id, tester())
 	if errors.Is(want, store.ErrNotFound) {
 		require.ErrorIs(r, err, want)
 		return
@@ -247,7 +247,7 @@ func (w *world) revokeOne(r *rapid.T, id string) {
 }
 
 func (w *world) revokeAll(r *rapid.T, tenantID, userID, except string) {
-	sel := store.Everywhere()
+	sel := store.AllTenants()
 	if tenantID != "" {
 		sel = sel.InTenant(tenantID)
 	}
@@ -261,7 +261,7 @@ func (w *world) revokeAll(r *rapid.T, tenantID, userID, except string) {
 
 // purgeAll deletes what is recorded as ended. What is deleted has ended, and stays so.
 func (w *world) purgeAll(r *rapid.T) {
-	_, err := w.SweepEnded(w.ctx, 100)
+	_, err := w.RecordExpired(w.ctx, 100)
 	require.NoError(r, err)
 	_, err = w.PurgeEnded(w.ctx, w.clock.Now(), 100)
 	require.NoError(r, err)
@@ -326,8 +326,7 @@ func (w *world) agree(r *rapid.T) {
 	}
 	w.agreeOnNumbers(r, now)
 	for _, tenantID := range []string{"acme", "globex"} {
-		sessions, total, err := w.ListSessions(w.ctx, store.InTenant(tenantID), store.Page{ActiveOnly: true})
-		require.NoError(r, err)
+		sessions, total := w.list(store.InTenant(tenantID), page{ActiveOnly: true})
 		got := map[string]bool{}
 		for _, s := range sessions {
 			got[s.ID] = true
@@ -355,7 +354,7 @@ func (w *world) agreeOnSession(r *rapid.T, id string, want *modelSession, now ti
 // agreeOnNumbers holds every page with its total, and the statistics, against the model.
 func (w *world) agreeOnNumbers(r *rapid.T, now time.Time) {
 	for _, tenantID := range []string{"acme", "globex", ""} {
-		sel := store.Everywhere()
+		sel := store.AllTenants()
 		if tenantID != "" {
 			sel = store.InTenant(tenantID)
 		}
@@ -365,10 +364,9 @@ func (w *world) agreeOnNumbers(r *rapid.T, now time.Time) {
 		})
 		got := []string{}
 		for offset := 0; offset <= len(want); offset += 2 {
-			page, total, err := w.ListSessions(w.ctx, sel, store.Page{ActiveOnly: true, Offset: offset, Limit: 2})
-			require.NoError(r, err)
+			items, total := w.list(sel, page{ActiveOnly: true, Offset: offset, Limit: 2})
 			require.Len(r, want, total, "offset %d", offset)
-			for _, s := range page {
+			for _, s := range items {
 				got = append(got, s.ID)
 			}
 		}
@@ -380,7 +378,7 @@ func (w *world) agreeOnNumbers(r *rapid.T, now time.Time) {
 }
 
 func (w *world) agreeOnStats(r *rapid.T, tenantID string, active []string) {
-	stats, err := w.TenantStats(w.ctx, tenantID)
+	stats, err := w.TenantStats(w.ctx, store.InTenant(tenantID))
 	require.NoError(r, err)
 	users := map[string]bool{}
 	for _, id := range active {

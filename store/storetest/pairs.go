@@ -64,7 +64,7 @@ func (m *meeting) end(how string) ([]string, error) {
 	case "one by one":
 		var ended []string
 		for _, id := range m.made {
-			done, err := m.RevokeSession(m.ctx, store.Everywhere(), id, tester())
+			done, err := m.RevokeSession(m.ctx, store.AllTenants(), id, tester())
 			if err != nil {
 				return nil, err
 			}
@@ -74,12 +74,12 @@ func (m *meeting) end(how string) ([]string, error) {
 		}
 		return ended, nil
 	case "named":
-		return m.RevokeSessions(m.ctx, store.Everywhere(), m.made, tester())
+		return m.RevokeSessions(m.ctx, store.AllTenants(), m.made, tester())
 	}
-	sel := map[string]store.Selection{
-		"user in tenant": store.InTenant(m.tenantID).OfUser(m.userID), "user everywhere": store.Everywhere().OfUser(m.userID),
-		"user of partner": store.Everywhere().OfPartner(m.partnerID).OfUser(m.userID), "tenant": store.InTenant(m.tenantID),
-		"partner": store.Everywhere().OfPartner(m.partnerID), "everything": store.Everywhere(),
+	sel := map[string]store.Scope{
+		"user in tenant": store.InTenant(m.tenantID).OfUser(m.userID), "user everywhere": store.AllTenants().OfUser(m.userID),
+		"user of partner": store.AllTenants().OfPartner(m.partnerID).OfUser(m.userID), "tenant": store.InTenant(m.tenantID),
+		"partner": store.AllTenants().OfPartner(m.partnerID), "everything": store.AllTenants(),
 	}[how]
 	return m.RevokeAllSessions(m.ctx, sel, "", tester())
 }
@@ -93,7 +93,7 @@ func (m *meeting) meet(one, other string) {
 			case <-over:
 				return
 			default:
-				if _, err := m.FinishEndings(m.ctx, 7); !assert.NoError(m.t, err) {
+				if _, err := m.ApplyBulkRevocations(m.ctx, 7); !assert.NoError(m.t, err) {
 					return
 				}
 			}

@@ -21,12 +21,12 @@ func (f fixture) owner(tenantID string) string {
 // testWhoAssignsPartners: a tenant becomes a partner's by who may say so, and by nobody else.
 func testWhoAssignsPartners(t *testing.T, newStore Factory) {
 	t.Helper()
-	everywhere, evil := store.Everywhere(), store.Everywhere().OfPartner("evil")
+	everywhere, evil := store.AllTenants(), store.AllTenants().OfPartner("evil")
 	const none, created = "", "created"
 	for _, c := range []struct {
 		name   string
 		before string // the tenant's partner: none, or "unknown" for a tenant that nobody has named
-		as     store.Selection
+		as     store.Scope
 		named  string
 		want   error
 		after  string
@@ -56,7 +56,7 @@ func testWhoAssignsPartners(t *testing.T, newStore Factory) {
 		{"nobody's tenant, by its own service of a partner", none, store.InTenant("acme").OfPartner("evil"), none, nil, none},
 		{"nobody's tenant, by its own service of a partner that names it", none, store.InTenant("acme").OfPartner("evil"), "evil", store.ErrOutOfScope, none},
 		{"another tenant", none, store.InTenant("globex"), none, store.ErrOutOfScope, none},
-		{"nothing at all", none, store.Selection{}, none, store.ErrOutOfScope, none},
+		{"nothing at all", none, store.Scope{}, none, store.ErrOutOfScope, none},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := newFixture(t, newStore)
@@ -76,7 +76,7 @@ func testWhoAssignsPartners(t *testing.T, newStore Factory) {
 				require.ErrorIs(t, err, c.want)
 			}
 			assert.Equal(t, c.after, f.owner("acme"))
-			_, total := f.ids(everywhere.OfPartner("evil"), store.Page{Limit: 1})
+			_, total := f.ids(everywhere.OfPartner("evil"), page{Limit: 1})
 			assert.Equal(t, c.after == "evil", total > 0)
 			if _, err := f.GetSession(f.ctx, everywhere, "s1"); c.want != nil {
 				require.ErrorIs(t, err, store.ErrNotFound)
@@ -100,7 +100,7 @@ func testMovePartner(t *testing.T, newStore Factory) {
 			assert.Equal(t, to, f.owner("acme"))
 			f.foldAll()
 			for _, partnerID := range []string{"evil", "north"} {
-				ids, total := f.ids(store.Everywhere().OfPartner(partnerID), store.Page{ActiveOnly: true, Limit: 10})
+				ids, total := f.ids(store.AllTenants().OfPartner(partnerID), page{ActiveOnly: true, Limit: 10})
 				assert.Len(t, ids, total)
 				assert.Equal(t, partnerID == to, total == 2, partnerID)
 			}
@@ -123,7 +123,7 @@ func testMovePartner(t *testing.T, newStore Factory) {
 		s.PartnerID = new("north")
 		f.register(s)
 		f.register(session("globex", "u1", "g1"))
-		for _, sel := range []store.Selection{store.Everywhere().OfPartner("north").OfUser("u1"), store.Everywhere().OfPartner("south")} {
+		for _, sel := range []store.Scope{store.AllTenants().OfPartner("north").OfUser("u1"), store.AllTenants().OfPartner("south")} {
 			_, err := f.RevokeAllSessions(f.ctx, sel, "", tester())
 			require.NoError(t, err)
 		}

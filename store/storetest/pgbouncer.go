@@ -32,9 +32,9 @@ var bouncer struct {
 const PoolSize = 4
 
 // Pooled is Postgres with PgBouncer in between.
-func Pooled(t *testing.T, options store.Options) *store.Store {
+func Pooled(t *testing.T, options store.Options, bucketSize ...int) *store.Store {
 	t.Helper()
-	return open(t, pooled(t, migratedURL(t)), options)
+	return Open(t, pooled(t, migratedURL(t)), options, bucketSize...)
 }
 
 // PooledURL is PostgresURL with PgBouncer in between, in transaction mode. It is started from this machine's own binary, and a

@@ -24,8 +24,8 @@ func testGet(t *testing.T, newStore Factory) {
 		s := session("acme", "u1", "s1")
 		s.PartnerID = new("north")
 		f.register(s)
-		all := store.Everywhere()
-		for name, sel := range map[string]store.Selection{
+		all := store.AllTenants()
+		for name, sel := range map[string]store.Scope{
 			"all": all, "tenant": store.InTenant("acme"), "partner": all.OfPartner("north"), "user": all.OfUser("u1"),
 			"each": store.InTenant("acme").OfPartner("north").OfUser("u1"), "twice": store.InTenant("acme").InTenant("acme"),
 		} {
@@ -33,11 +33,11 @@ func testGet(t *testing.T, newStore Factory) {
 			require.NoError(t, err, name)
 			assert.Equal(t, "s1", got.ID)
 		}
-		for name, sel := range map[string]store.Selection{
+		for name, sel := range map[string]store.Scope{
 			"zero": {}, "other tenant": store.InTenant("other"), "other partner": all.OfPartner("south"),
 			"other user": all.OfUser("u2"), "right tenant, other user": store.InTenant("acme").OfUser("u2"),
 			"two tenants": store.InTenant("acme").InTenant("other"), "case": store.InTenant("ACME"),
-			"narrowed zero": store.Selection{}.InTenant("acme"),
+			"narrowed zero": store.Scope{}.InTenant("acme"),
 		} {
 			_, err := f.GetSession(f.ctx, sel, "s1")
 			require.ErrorIs(t, err, store.ErrNotFound, name)
@@ -49,7 +49,7 @@ func testGet(t *testing.T, newStore Factory) {
 			f.register(session("acme", "u1", id))
 			assert.Equal(t, id, f.get(id).ID)
 		}
-		_, total := f.ids(store.Everywhere(), store.Page{})
+		_, total := f.ids(store.AllTenants(), page{})
 		assert.Equal(t, 8, total)
 	})
 	t.Run("tenants and users that were registered", func(t *testing.T) {
@@ -94,28 +94,28 @@ func testGet(t *testing.T, newStore Factory) {
 		f := newFixture(t, newStore)
 		f.register(session("acme", "u1", "s1"))
 		for _, id := range impossible() {
-			for _, sel := range []store.Selection{store.InTenant(id), store.Everywhere().OfUser(id), store.Everywhere().OfPartner(id)} {
+			for _, sel := range []store.Scope{store.InTenant(id), store.AllTenants().OfUser(id), store.AllTenants().OfPartner(id)} {
 				_, err := f.GetSession(f.ctx, sel, "s1")
 				require.ErrorIs(t, err, store.ErrNotFound)
-				ids, total := f.ids(sel, store.Page{ActiveOnly: true, Limit: 10})
+				ids, total := f.ids(sel, page{ActiveOnly: true, Limit: 10})
 				assert.Empty(t, ids)
 				assert.Zero(t, total)
 				revoked, err := f.RevokeAllSessions(f.ctx, sel, "", tester())
 				require.NoError(t, err)
 				assert.Empty(t, revoked)
 			}
-			_, err := f.GetSession(f.ctx, store.Everywhere(), id)
+			_, err := f.GetSession(f.ctx, store.AllTenants(), id)
 			require.ErrorIs(t, err, store.ErrNotFound)
-			_, err = f.RevokeSession(f.ctx, store.Everywhere(), id, tester())
+			_, err = f.RevokeSession(f.ctx, store.AllTenants(), id, tester())
 			require.ErrorIs(t, err, store.ErrNotFound)
-			require.ErrorIs(t, f.RecordActivity(f.ctx, store.Everywhere(), id, store.Activity{}, tester()), store.ErrNotFound)
-			revoked, err := f.RevokeSessions(f.ctx, store.Everywhere(), []string{id}, tester())
+			require.ErrorIs(t, f.RecordActivity(f.ctx, store.AllTenants(), id, store.Activity{}, tester()), store.ErrNotFound)
+			revoked, err := f.RevokeSessions(f.ctx, store.AllTenants(), []string{id}, tester())
 			require.NoError(t, err)
 			assert.Empty(t, revoked)
 			ended, err := f.SessionEnded(f.ctx, "acme", id)
 			require.NoError(t, err)
 			assert.False(t, ended)
-			stats, err := f.TenantStats(f.ctx, id)
+			stats, err := f.TenantStats(f.ctx, store.InTenant(id))
 			require.NoError(t, err)
 			assert.Zero(t, stats.Total)
 		}
@@ -133,7 +133,7 @@ func testGet(t *testing.T, newStore Factory) {
 				require.NoError(t, err)
 				assert.Equal(t, want, ended, at)
 			}
-			_, total := f.ids(store.InTenant("acme"), store.Page{ActiveOnly: true})
+			_, total := f.ids(store.InTenant("acme"), page{ActiveOnly: true})
 			assert.Equal(t, want, total == 0, at)
 			assert.Equal(t, want, !f.get("s1").Active(at))
 		}
@@ -160,7 +160,7 @@ func testList(t *testing.T, newStore Factory) {
 			s.CreatedAt = Epoch.Add(time.Duration(i/4) * time.Microsecond)
 			f.register(s)
 		}
-		ids, total := f.ids(store.InTenant("acme"), store.Page{Limit: 10})
+		ids, total := f.ids(store.InTenant("acme"), page{Limit: 10})
 		assert.Equal(t, []string{"ä", "Z", "b", "a", "_", "B"}, ids)
 		assert.Equal(t, 6, total)
 	})
@@ -170,15 +170,15 @@ func testList(t *testing.T, newStore Factory) {
 			f.register(session("acme", "u1", fmt.Sprint("s", i)))
 		}
 		for _, c := range []struct {
-			page store.Page
+			page page
 			want []string
 		}{
-			{store.Page{}, []string{"s4", "s3", "s2", "s1", "s0"}},
-			{store.Page{Limit: 2}, []string{"s4", "s3"}},
-			{store.Page{Offset: 2, Limit: 2}, []string{"s2", "s1"}},
-			{store.Page{Offset: 4, Limit: 2}, []string{"s0"}},
-			{store.Page{Offset: 5, Limit: 2}, []string{}},
-			{store.Page{Offset: 1 << 62, Limit: 100}, []string{}},
+			{page{}, []string{"s4", "s3", "s2", "s1", "s0"}},
+			{page{Limit: 2}, []string{"s4", "s3"}},
+			{page{Offset: 2, Limit: 2}, []string{"s2", "s1"}},
+			{page{Offset: 4, Limit: 2}, []string{"s0"}},
+			{page{Offset: 5, Limit: 2}, []string{}},
+			{page{Offset: 1 << 62, Limit: 100}, []string{}},
 		} {
 			ids, total := f.ids(store.InTenant("acme"), c.page)
 			assert.Equal(t, c.want, ids, "%+v", c.page)
@@ -198,9 +198,9 @@ func testList(t *testing.T, newStore Factory) {
 		}
 		f.revoke("4")
 		f.clock.Advance(time.Minute)
-		all := store.Everywhere()
+		all := store.AllTenants()
 		for _, c := range []struct {
-			sel    store.Selection
+			sel    store.Scope
 			active bool
 			want   []string
 		}{
@@ -212,16 +212,16 @@ func testList(t *testing.T, newStore Factory) {
 			{all.OfUser("u1"), true, []string{"3", "1"}},
 			{all.OfPartner("p-acme"), true, []string{"2", "1"}},
 			{all.OfPartner("p-acme").InTenant("other"), true, []string{}},
-			{store.Selection{}, false, []string{}},
+			{store.Scope{}, false, []string{}},
 		} {
-			ids, total := f.ids(c.sel, store.Page{ActiveOnly: c.active, Limit: 10})
+			ids, total := f.ids(c.sel, page{ActiveOnly: c.active, Limit: 10})
 			assert.ElementsMatch(t, c.want, ids)
 			assert.Equal(t, len(c.want), total)
 		}
 	})
 	t.Run("an unknown tenant is an empty list", func(t *testing.T) {
 		f := newFixture(t, newStore)
-		ids, total := f.ids(store.InTenant("nobody"), store.Page{Limit: 10})
+		ids, total := f.ids(store.InTenant("nobody"), page{Limit: 10})
 		assert.Empty(t, ids)
 		assert.Zero(t, total)
 	})
@@ -247,13 +247,13 @@ func testStats(t *testing.T, newStore Factory) {
 		f.revoke("revoked-then-expired")
 		for i, id := range []string{"active-1", "active-2", "revoked", other.ID} {
 			if id != "revoked" {
-				require.NoError(t, f.RecordApp(f.ctx, store.Everywhere(), store.App{SessionID: id, ApplicationID: "wiki", ApplicationName: "Wiki"}, tester()))
+				require.NoError(t, f.RecordApp(f.ctx, store.AllTenants(), store.App{SessionID: id, ApplicationID: "wiki", ApplicationName: "Wiki"}, tester()))
 			}
 			if i == 0 {
-				require.NoError(t, f.RecordApp(f.ctx, store.Everywhere(), store.App{SessionID: id, ApplicationID: "mail", ApplicationName: "Mail"}, tester()))
+				require.NoError(t, f.RecordApp(f.ctx, store.AllTenants(), store.App{SessionID: id, ApplicationID: "mail", ApplicationName: "Mail"}, tester()))
 			}
 		}
-		stats, err := f.TenantStats(f.ctx, "acme")
+		stats, err := f.TenantStats(f.ctx, store.InTenant("acme"))
 		require.NoError(t, err)
 		assert.Equal(t, store.Stats{
 			Total: 6, Active: 3, Expired: 1, Revoked: 2, UniqueUsers: 2,
@@ -284,26 +284,26 @@ func testStats(t *testing.T, newStore Factory) {
 				made := session("acme", "u1", fmt.Sprint("made", ago))
 				made.CreatedAt, made.ExpiresAt = at, now.Add(time.Hour)
 				revoked := session("acme", "u1", fmt.Sprint("revoked", ago))
-				revoked.CreatedAt, revoked.RevokedAt, revoked.EndedHow, revoked.ExpiresAt = now.Add(-72*time.Hour), &at, new(store.Revoked), made.ExpiresAt
+				revoked.CreatedAt, revoked.RevokedAt, revoked.EndCause, revoked.ExpiresAt = now.Add(-72*time.Hour), &at, new(store.Revoked), made.ExpiresAt
 				rows.Sessions = append(rows.Sessions, made, revoked)
 			}
 			require.NoError(t, f.ImportSessions(f.ctx, rows))
 			check := func(when string) {
-				stats, err := f.TenantStats(f.ctx, "acme")
+				stats, err := f.TenantStats(f.ctx, store.InTenant("acme"))
 				require.NoError(t, err)
 				assert.Equal(t, [2]int{want, want}, [2]int{stats.CreatedLast24h, stats.RevokedLast24h}, "%s after the quarter, %s", past, when)
 			}
 			check("not folded")
-			_, err := f.FoldChanges(f.ctx, 1000)
+			_, err := f.RollUp(f.ctx, 1000)
 			require.NoError(t, err)
 			check("folded")
 			f.clock.Advance(-time.Minute) // who recounts has another clock
-			_, err = f.CheckTallies(f.ctx, true, func(store.Drift) {})
+			_, err = f.VerifyCounters(f.ctx, true, func(store.Drift) {})
 			require.NoError(t, err)
 			f.clock.Advance(time.Minute)
 			check("recounted")
 			f.clock.Advance(2 * time.Minute)
-			_, err = f.CheckTallies(f.ctx, true, func(store.Drift) {})
+			_, err = f.VerifyCounters(f.ctx, true, func(store.Drift) {})
 			require.NoError(t, err)
 			f.clock.Advance(-2 * time.Minute)
 			f.sweep(0) // after which the store believes the clock
@@ -316,13 +316,13 @@ func testStats(t *testing.T, newStore Factory) {
 		f.register(session("acme", "u1", "s2"))
 		for i := range 12 {
 			app := store.App{SessionID: "s1", ApplicationID: fmt.Sprintf("app-%02d", i), ApplicationName: "x"}
-			require.NoError(t, f.RecordApp(f.ctx, store.Everywhere(), app, tester()))
+			require.NoError(t, f.RecordApp(f.ctx, store.AllTenants(), app, tester()))
 			if i == 11 {
 				app.SessionID = "s2"
-				require.NoError(t, f.RecordApp(f.ctx, store.Everywhere(), app, tester()))
+				require.NoError(t, f.RecordApp(f.ctx, store.AllTenants(), app, tester()))
 			}
 		}
-		stats, err := f.TenantStats(f.ctx, "acme")
+		stats, err := f.TenantStats(f.ctx, store.InTenant("acme"))
 		require.NoError(t, err)
 		require.Len(t, stats.TopApplications, 10)
 		assert.Equal(t, "app-11", stats.TopApplications[0].ApplicationID)
@@ -330,7 +330,7 @@ func testStats(t *testing.T, newStore Factory) {
 	})
 	t.Run("an unknown tenant has zeros", func(t *testing.T) {
 		f := newFixture(t, newStore)
-		stats, err := f.TenantStats(f.ctx, "nobody")
+		stats, err := f.TenantStats(f.ctx, store.InTenant("nobody"))
 		require.NoError(t, err)
 		assert.Equal(t, store.Stats{ByDeviceType: map[string]int{}, TopApplications: []store.ApplicationStats{}, AsOf: Epoch}, stats)
 	})

@@ -50,18 +50,18 @@ func testRegister(t *testing.T, newStore Factory) {
 		f.clock.Advance(time.Minute)
 		again := session("acme", "u1", "s1")
 		again.ExpiresAt, again.UserEmail = Epoch.Add(9*time.Hour), new("other@example.com")
-		got, created, err := f.RegisterSession(f.ctx, store.Everywhere(), again, tester())
+		got, created, err := f.RegisterSession(f.ctx, store.AllTenants(), again, tester())
 		require.NoError(t, err)
 		assert.False(t, created)
 		assert.Equal(t, first, got)
-		_, total := f.ids(store.Everywhere(), store.Page{})
+		_, total := f.ids(store.AllTenants(), page{})
 		assert.Equal(t, 1, total)
 	})
 	t.Run("the same id with another owner is refused", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		f.register(session("acme", "u1", "s1"))
 		for _, other := range []store.Session{session("acme", "u2", "s1"), session("other", "u1", "s1")} {
-			_, _, err := f.RegisterSession(f.ctx, store.Everywhere(), other, tester())
+			_, _, err := f.RegisterSession(f.ctx, store.AllTenants(), other, tester())
 			require.ErrorIs(t, err, store.ErrTaken)
 		}
 		assert.Equal(t, "acme", f.get("s1").TenantID)
@@ -75,7 +75,7 @@ func testRegister(t *testing.T, newStore Factory) {
 		for _, id := range []string{"revoked", "expired"} {
 			again := session("acme", "u1", id)
 			again.ExpiresAt = Epoch.Add(9 * time.Hour)
-			_, _, err := f.RegisterSession(f.ctx, store.Everywhere(), again, tester())
+			_, _, err := f.RegisterSession(f.ctx, store.AllTenants(), again, tester())
 			require.ErrorIs(t, err, store.ErrEnded)
 			assert.False(t, f.get(id).Active(f.clock.Now()))
 		}
@@ -83,17 +83,17 @@ func testRegister(t *testing.T, newStore Factory) {
 	t.Run("50 at once with the same id make one session", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		made := concurrently(50, func(int) bool {
-			_, created, err := f.RegisterSession(f.ctx, store.Everywhere(), session("acme", "u1", "s1"), tester())
+			_, created, err := f.RegisterSession(f.ctx, store.AllTenants(), session("acme", "u1", "s1"), tester())
 			return assert.NoError(t, err) && created
 		})
 		assert.Equal(t, 1, count(made, true))
-		_, total := f.ids(store.Everywhere(), store.Page{})
+		_, total := f.ids(store.AllTenants(), page{})
 		assert.Equal(t, 1, total)
 	})
 	t.Run("50 at once with the same id and different owners: one wins", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		outcome := concurrently(50, func(i int) string {
-			_, created, err := f.RegisterSession(f.ctx, store.Everywhere(), session(fmt.Sprint("tenant-", i), "u1", "s1"), tester())
+			_, created, err := f.RegisterSession(f.ctx, store.AllTenants(), session(fmt.Sprint("tenant-", i), "u1", "s1"), tester())
 			if created {
 				return "created"
 			}
@@ -109,18 +109,18 @@ func testRegister(t *testing.T, newStore Factory) {
 		s.PartnerID = new(wide(128))
 		f.register(s)
 		assert.Equal(t, s.UserID, f.get(s.ID).UserID)
-		require.NoError(t, f.RecordApp(f.ctx, store.Everywhere(), store.App{
+		require.NoError(t, f.RecordApp(f.ctx, store.AllTenants(), store.App{
 			SessionID: s.ID, ApplicationID: wide(255), ApplicationName: "x",
 		}, tester()))
 	})
 	t.Run("without the unique index, a taken id is still refused", func(t *testing.T) {
 		s := newStore(t, store.Options{Now: NewClock().Now, Distributed: true})
-		_, created, err := s.RegisterSession(t.Context(), store.Everywhere(), session("acme", "u1", "s1"), tester())
+		_, created, err := s.RegisterSession(t.Context(), store.AllTenants(), session("acme", "u1", "s1"), tester())
 		require.NoError(t, err)
 		assert.True(t, created)
-		_, _, err = s.RegisterSession(t.Context(), store.Everywhere(), session("other", "u1", "s1"), tester())
+		_, _, err = s.RegisterSession(t.Context(), store.AllTenants(), session("other", "u1", "s1"), tester())
 		require.ErrorIs(t, err, store.ErrTaken)
-		_, created, err = s.RegisterSession(t.Context(), store.Everywhere(), session("acme", "u1", "s1"), tester())
+		_, created, err = s.RegisterSession(t.Context(), store.AllTenants(), session("acme", "u1", "s1"), tester())
 		require.NoError(t, err)
 		assert.False(t, created)
 	})
@@ -139,9 +139,9 @@ func testPartners(t *testing.T, newStore Factory) {
 		f.register(named("acme", "s2", new("north")))
 		assert.Equal(t, new("north"), f.register(named("acme", "s3", nil)).PartnerID, "later ones may leave it out")
 		assert.Equal(t, new("north"), f.get("s1").PartnerID, "earlier sessions belong to it too")
-		_, _, err := f.RegisterSession(f.ctx, store.Everywhere(), named("acme", "s4", new("south")), tester())
+		_, _, err := f.RegisterSession(f.ctx, store.AllTenants(), named("acme", "s4", new("south")), tester())
 		require.ErrorIs(t, err, store.ErrOtherPartner)
-		_, err = f.GetSession(f.ctx, store.Everywhere(), "s4")
+		_, err = f.GetSession(f.ctx, store.AllTenants(), "s4")
 		require.ErrorIs(t, err, store.ErrNotFound, "nothing is left of a refused registration")
 	})
 	t.Run("the partner of a tenant", func(t *testing.T) {
@@ -162,16 +162,16 @@ func testPartners(t *testing.T, newStore Factory) {
 			if i%3 > 0 {
 				partnerID = nil
 			}
-			_, _, err := f.RegisterSession(f.ctx, store.Everywhere(), named("acme", fmt.Sprint("s", i), partnerID), tester())
+			_, _, err := f.RegisterSession(f.ctx, store.AllTenants(), named("acme", fmt.Sprint("s", i), partnerID), tester())
 			return assert.NoError(t, err)
 		})
-		_, total := f.ids(store.Everywhere().OfPartner("north"), store.Page{})
+		_, total := f.ids(store.AllTenants().OfPartner("north"), page{})
 		assert.Equal(t, 25, total)
 	})
 	t.Run("two partners at once: one wins", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		won := concurrently(16, func(i int) bool {
-			_, created, err := f.RegisterSession(f.ctx, store.Everywhere(), named("acme", fmt.Sprint("s", i), new(fmt.Sprint("p", i%2))), tester())
+			_, created, err := f.RegisterSession(f.ctx, store.AllTenants(), named("acme", fmt.Sprint("s", i), new(fmt.Sprint("p", i%2))), tester())
 			if err != nil {
 				assert.ErrorIs(t, err, store.ErrOtherPartner)
 			}
@@ -179,7 +179,7 @@ func testPartners(t *testing.T, newStore Factory) {
 		})
 		partnerID, err := f.TenantPartner(f.ctx, "acme")
 		require.NoError(t, err)
-		_, total := f.ids(store.Everywhere().OfPartner(partnerID), store.Page{})
+		_, total := f.ids(store.AllTenants().OfPartner(partnerID), page{})
 		assert.Equal(t, count(won, true), total)
 		assert.Equal(t, 8, total)
 	})

@@ -43,8 +43,9 @@ func (c *Clock) Set(to time.Time) {
 // Advance moves the clock on.
 func (c *Clock) Advance(by time.Duration) { c.Set(c.Now().Add(by)) }
 
-// Factory makes a fresh, empty store with an up-to-date schema, and closes it after the test.
-type Factory func(t *testing.T, options store.Options) *store.Store
+// Factory makes a fresh, empty store with an up-to-date schema, and closes it after the test. Its page index has buckets of a size, if one
+// is given: few sessions take the ways of many then.
+type Factory func(t *testing.T, options store.Options, bucketSize ...int) *store.Store
 
 // Run runs the suite but for some of its groups, each case on a store of its own.
 func Run(t *testing.T, newStore Factory, except ...string) {
@@ -52,9 +53,9 @@ func Run(t *testing.T, newStore Factory, except ...string) {
 	for name, group := range map[string]func(*testing.T, Factory){
 		"register": testRegister, "partners": testPartners, "get": testGet, "list": testList, "revoke": testRevoke,
 		"activity": testActivity, "apps": testApps, "stats": testStats, "schema": testSchema,
-		"limits": testLimits, "coalescing": testCoalescing, "watermarks": testWatermarks, "audit": testAudit,
-		"retention": testRetention, "totals": testTotals, "tenant endings": testTenantEndings, "pending endings": testPendingEndings, "erasure": testErasure, "model": testModel,
-		"wall": testWall, "ended": testEnded, "clock set back too early": testClockSetBackTooEarly, "storable times": testStorableTimes, "pairs": testPairs,
+		"limits": testLimits, "coalescing": testCoalescing, "not_before_cutoffs": testCutoffs, "audit": testAudit,
+		"retention": testRetention, "totals": testTotals, "bulk revocations": testBulkRevocations, "pending bulk revocations": testPendingBulkRevocations, "erasure": testErasure, "model": testModel,
+		"row security": testRowSecurity, "ended": testEnded, "clock set back too early": testClockSetBackTooEarly, "storable times": testStorableTimes, "pairs": testPairs,
 		"who assigns partners": testWhoAssignsPartners, "moving partners": testMovePartner, "idempotency": testIdempotency,
 	} {
 		if !slices.Contains(except, name) {
@@ -80,15 +81,17 @@ func newFixture(t *testing.T, newStore Factory) fixture {
 func newLimitedFixture(t *testing.T, newStore Factory, limits store.Limits, interval time.Duration) fixture {
 	t.Helper()
 	clock := NewClock()
-	// Chunks as small as these make far pages of near ones.
-	s := newStore(t, store.Options{Now: clock.Now, ActivityInterval: interval, ChunkSize: 3, Limits: func(tenantID string) store.Limits {
+	s := newStore(t, store.Options{Now: clock.Now, ActivityInterval: interval, Limits: func(tenantID string) store.Limits {
 		if tenantID == "acme" {
 			return limits
 		}
 		return store.Limits{}
-	}})
+	}}, smallBuckets)
 	return fixture{Store: s, t: t, ctx: t.Context(), clock: clock}
 }
+
+// smallBuckets make far pages of near ones.
+const smallBuckets = 3
 
 // tester is who changes things in the suite.
 func tester() store.Actor { return store.Actor{Subject: "tester", ClientID: "suite", RequestID: "r1"} }
@@ -100,7 +103,7 @@ func session(tenantID, userID, id string) store.Session {
 
 func (f fixture) register(s store.Session) store.Session {
 	f.t.Helper()
-	registered, created, err := f.RegisterSession(f.ctx, store.Everywhere(), s, tester())
+	registered, created, err := f.RegisterSession(f.ctx, store.AllTenants(), s, tester())
 	require.NoError(f.t, err)
 	require.True(f.t, created, "session %s is new", s.ID)
 	return registered
@@ -108,26 +111,39 @@ func (f fixture) register(s store.Session) store.Session {
 
 func (f fixture) get(id string) store.Session {
 	f.t.Helper()
-	s, err := f.GetSession(f.ctx, store.Everywhere(), id)
+	s, err := f.GetSession(f.ctx, store.AllTenants(), id)
 	require.NoError(f.t, err)
 	return s
 }
 
 func (f fixture) revoke(id string) {
 	f.t.Helper()
-	revoked, err := f.RevokeSession(f.ctx, store.Everywhere(), id, tester())
+	revoked, err := f.RevokeSession(f.ctx, store.AllTenants(), id, tester())
 	require.NoError(f.t, err)
 	require.True(f.t, revoked)
 }
 
-// ids lists a page and returns its ids and the total.
-func (f fixture) ids(sel store.Selection, page store.Page) ([]string, int) {
+// page is a page of a list with a filter.
+type page struct {
+	ActiveOnly    bool
+	Offset, Limit int
+}
+
+// list lists a page.
+func (f fixture) list(scope store.Scope, p page) ([]store.ListItem, int) {
 	f.t.Helper()
-	sessions, total, err := f.ListSessions(f.ctx, sel, page)
+	items, total, err := f.ListSessions(f.ctx, store.CallerSession{}, scope, store.Filter{ActiveOnly: p.ActiveOnly}, store.Page{Offset: p.Offset, Limit: p.Limit})
 	require.NoError(f.t, err)
-	require.NotNil(f.t, sessions)
-	ids := make([]string, len(sessions))
-	for i, s := range sessions {
+	require.NotNil(f.t, items)
+	return items, total
+}
+
+// ids lists a page and returns its ids and the total.
+func (f fixture) ids(scope store.Scope, p page) ([]string, int) {
+	f.t.Helper()
+	items, total := f.list(scope, p)
+	ids := make([]string, len(items))
+	for i, s := range items {
 		ids[i] = s.ID
 	}
 	return ids, total

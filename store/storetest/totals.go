@@ -16,7 +16,7 @@ import (
 func (f fixture) foldAll() {
 	f.t.Helper()
 	for {
-		n, err := f.FoldChanges(f.ctx, 7)
+		n, err := f.RollUp(f.ctx, 7)
 		require.NoError(f.t, err)
 		if n < 7 {
 			return
@@ -27,7 +27,7 @@ func (f fixture) foldAll() {
 // exact holds every number that is kept against a count.
 func (f fixture) exact() {
 	f.t.Helper()
-	_, err := f.CheckTallies(f.ctx, false, func(d store.Drift) { assert.Fail(f.t, "drift", "%+v", d) })
+	_, err := f.VerifyCounters(f.ctx, false, func(d store.Drift) { assert.Fail(f.t, "drift", "%+v", d) })
 	require.NoError(f.t, err)
 }
 
@@ -50,7 +50,7 @@ func testTotals(t *testing.T, newStore Factory) {
 			rows.Sessions = append(rows.Sessions, s)
 		}
 		require.NoError(t, f.ImportSessions(f.ctx, rows))
-		n, err := f.FoldChanges(f.ctx, 2000)
+		n, err := f.RollUp(f.ctx, 2000)
 		require.NoError(t, err)
 		assert.Equal(t, 2000, n)
 		f.exact()
@@ -65,7 +65,7 @@ func testTotals(t *testing.T, newStore Factory) {
 		f.app("s1", "mail", "Post")
 		f.revoke("s2")
 		for range 2 {
-			stats, err := f.TenantStats(f.ctx, "acme")
+			stats, err := f.TenantStats(f.ctx, store.InTenant("acme"))
 			require.NoError(t, err)
 			assert.Equal(t, []store.ApplicationStats{{ApplicationID: "mail", ApplicationName: "Post", Sessions: 1}}, stats.TopApplications)
 			f.foldAll()
@@ -76,7 +76,7 @@ func testTotals(t *testing.T, newStore Factory) {
 func (f fixture) app(sessionID, id, name string) {
 	f.t.Helper()
 	app := store.App{SessionID: sessionID, ApplicationID: id, ApplicationName: name}
-	require.NoError(f.t, f.RecordApp(f.ctx, store.Everywhere(), app, tester()))
+	require.NoError(f.t, f.RecordApp(f.ctx, store.AllTenants(), app, tester()))
 }
 
 // testCounted takes sessions through everything that changes a number.
@@ -85,14 +85,14 @@ func testCounted(f fixture, fold func()) {
 		do()
 		fold()
 		f.exact()
-		for _, sel := range []store.Selection{store.Everywhere(), store.InTenant("acme"), store.Everywhere().OfPartner("north")} {
+		for _, sel := range []store.Scope{store.AllTenants(), store.InTenant("acme"), store.AllTenants().OfPartner("north")} {
 			for _, activeOnly := range []bool{true, false} {
-				all, n := f.ids(sel, store.Page{ActiveOnly: activeOnly})
-				_, total := f.ids(sel, store.Page{ActiveOnly: activeOnly, Limit: 1})
+				all, n := f.ids(sel, page{ActiveOnly: activeOnly})
+				_, total := f.ids(sel, page{ActiveOnly: activeOnly, Limit: 1})
 				if len(all) > 0 {
 					assert.Equal(f.t, n, total, "%s: %v, active only: %v", what, sel, activeOnly)
 				}
-				_, beyond := f.ids(sel, store.Page{ActiveOnly: activeOnly, Offset: 1000, Limit: 1})
+				_, beyond := f.ids(sel, page{ActiveOnly: activeOnly, Offset: 1000, Limit: 1})
 				assert.Equal(f.t, n, beyond, what)
 			}
 		}
@@ -109,7 +109,7 @@ func testCounted(f fixture, fold func()) {
 	run("used", func() { f.app(ids[0], "mail", "Mail"); f.app(ids[1], "mail", "Mail"); f.app(ids[4], "wiki", "Wiki") })
 	run("another device", func() {
 		tablet := "tablet"
-		require.NoError(f.t, f.RecordActivity(f.ctx, store.Everywhere(), ids[1], store.Activity{UserAgent: &tablet, DeviceType: &tablet}, tester()))
+		require.NoError(f.t, f.RecordActivity(f.ctx, store.AllTenants(), ids[1], store.Activity{UserAgent: &tablet, DeviceType: &tablet}, tester()))
 	})
 	run("a partner", func() {
 		s := session("acme", "u9", id(9))
@@ -119,7 +119,7 @@ func testCounted(f fixture, fold func()) {
 	run("revoked", func() { f.revoke(ids[1]) })
 	run("expired", func() { f.clock.Advance(time.Hour) })
 	run("swept", func() {
-		_, err := f.SweepEnded(f.ctx, 100)
+		_, err := f.RecordExpired(f.ctx, 100)
 		require.NoError(f.t, err)
 	})
 	run("erased", func() {
@@ -152,8 +152,8 @@ func testFarPagesOfOneTime(f fixture) {
 		f.t.Helper()
 		f.foldAll()
 		f.exact()
-		for _, sel := range []store.Selection{store.InTenant("acme"), store.Everywhere()} {
-			page := store.Page{ActiveOnly: true}
+		for _, sel := range []store.Scope{store.InTenant("acme"), store.AllTenants()} {
+			page := page{ActiveOnly: true}
 			want, _ := f.ids(sel, page)
 			for page.Limit = 4; page.Offset < n; page.Offset++ {
 				got, _ := f.ids(sel, page)
@@ -185,8 +185,8 @@ func testFarPages(f fixture) {
 	pages := func() {
 		f.t.Helper()
 		for _, activeOnly := range []bool{true, false} {
-			for _, sel := range []store.Selection{store.InTenant("acme"), store.Everywhere()} {
-				page := store.Page{ActiveOnly: activeOnly}
+			for _, sel := range []store.Scope{store.InTenant("acme"), store.AllTenants()} {
+				page := page{ActiveOnly: activeOnly}
 				want, n := f.ids(sel, page)
 				for page.Limit = 7; page.Offset < n+7; page.Offset += 3 {
 					got, total := f.ids(sel, page)

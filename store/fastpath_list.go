@@ -1,0 +1,288 @@
+package store
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/sessiond/sessiond/store/internal/counters"
+	"github.com/sessiond/sessiond/store/internal/engine"
+	"github.com/sessiond/sessiond/store/internal/sqlbuild"
+)
+
+// itemColumns are those that scanItem reads, in its order: the fewer, the sooner a page is there.
+const itemColumns = "tenant_id, id, user_id, user_email, ip_address, user_agent, device_type, created_at, last_activity_at, expires_at, app_count"
+
+// scanItem reads a row that begins with itemColumns; more says where its further columns go.
+func scanItem(row engine.Rows, item *ListItem, more ...any) error {
+	into := [16]any{
+		&item.TenantID, &item.ID, &item.UserID, &item.UserEmail, &item.IPAddress, &item.UserAgent, &item.DeviceType,
+		&item.CreatedAt, &item.LastActivityAt, &item.ExpiresAt, &item.AppCount,
+	}
+	if err := row.Scan(append(into[:11], more...)...); err != nil {
+		return err
+	}
+	item.inUTC()
+	return nil
+}
+
+// fastListing is the statement of a list.
+type fastListing struct {
+	listing
+	engine *engine.Engine
+	// bucketSize is that of the page index.
+	bucketSize, buckets int
+	caller              func(st *sqlbuild.Statement)
+	// bulkRevoked takes the sessions that a bulk revocation covers off the total, which hardly ever are any.
+	bulkRevoked bool
+	// uncounted leaves out the total.
+	uncounted bool
+	// long: it is sent by itself, because it passes over or counts many sessions.
+	long bool
+}
+
+func (f fast) listing(ctx context.Context, caller CallerSession, l listing) fastListing {
+	return fastListing{
+		listing: l, engine: f.engine, bucketSize: f.counters.BucketSize(), buckets: f.counters.BucketsBefore(l.page.Offset),
+		caller: func(st *sqlbuild.Statement) { f.joinCaller(ctx, st, caller) }, long: l.page.Offset >= maxShort,
+	}
+}
+
+func (f fast) listSessions(ctx context.Context, caller CallerSession, l listing) ([]ListItem, int, error) {
+	list := f.listing(ctx, caller, l)
+	for {
+		items, total, again, err := f.readPage(ctx, caller, list)
+		switch {
+		case err == nil && again && !list.bulkRevoked:
+			list.bulkRevoked = true
+		case err == nil && total > maxShort && list.counts() && !list.long:
+			list.long = true // they were not counted to the end
+		case err == nil && len(items) == 0 && l.page.Offset > 0:
+			// No row came that could carry the total.
+			total, err = f.countSessions(ctx, l)
+			return items, total, err
+		default:
+			return items, total, err
+		}
+	}
+}
+
+func (f fast) newestActive(ctx context.Context, caller CallerSession, scope Scope, now time.Time) ([]ListItem, bool, error) {
+	list := f.listing(ctx, caller, listing{scope: scope, filter: Filter{ActiveOnly: true}, now: now})
+	list.uncounted, list.page.Limit = true, maxShort+1
+	items, _, _, err := f.readPage(ctx, caller, list)
+	if err == nil && len(items) > maxShort {
+		list.long, list.page.Limit = true, MaxListed+1
+		items, _, _, err = f.readPage(ctx, caller, list)
+	}
+	return items[:min(len(items), MaxListed)], len(items) > MaxListed, err
+}
+
+// readPage reads the page and the total. It reports whether the total has to be asked for again, with the bulk revocations.
+func (f fast) readPage(ctx context.Context, caller CallerSession, l fastListing) (items []ListItem, total int, again bool, err error) {
+	items = make([]ListItem, 0, min(l.limit(), 100))
+	var callerEnded *bool
+	ask := f.ask
+	if l.long {
+		ask = f.askLong
+	}
+	err = ask(ctx, l.statement(), l.scope.tenantID(), func(row engine.Rows) error {
+		items = append(items, ListItem{})
+		last := &items[len(items)-1]
+		if err := scanItem(row, last, &total, &again, &callerEnded); err != nil {
+			return err
+		}
+		return l.scope.admit(last.TenantID)
+	})
+	if err == nil {
+		err = f.checkJoined(ctx, caller, callerEnded)
+	}
+	return items, total, again, err
+}
+
+// counts reports whether the total has to be counted.
+func (l fastListing) counts() bool {
+	_, counted := l.filter.counted(l.scope)
+	return !counted
+}
+
+// limit is the most that are returned, and one more where that says whether there are more.
+func (l fastListing) limit() int {
+	if l.uncounted {
+		return l.page.Limit
+	}
+	return l.page.limit()
+}
+
+// usesPageIndex reports whether a far page is looked for by the page index. Nearer, to pass over the sessions costs less; the ended ones
+// are in the page index of tenants only.
+func (l fastListing) usesPageIndex() bool {
+	group, counted := l.filter.counted(l.scope)
+	return counted && l.page.Offset >= l.bucketSize && (l.filter.ActiveOnly || group.Tenant != "")
+}
+
+const newestFirst = " ORDER BY created_at DESC, id DESC"
+
+func literalLimit(n int) string { return " LIMIT " + strconv.Itoa(n) }
+
+// statement asks for the page and, with each of its rows, for the total: one statement sees one state.
+func (l fastListing) statement() *sqlbuild.Statement {
+	seeks := l.usesPageIndex()
+	// The ids are read from the index alone, the rest of a session only for those on the page.
+	idsFirst := seeks || l.page.Offset >= maxShort
+	st := l.engine.Statement("")
+	if seeks {
+		l.addSeek(st)
+	}
+	st.Add("SELECT " + itemColumns + ", ")
+	switch {
+	case l.uncounted:
+		st.Add("0, FALSE")
+	case seeks, l.bulkRevoked, l.long && l.counts():
+		addTotal(st, l.listing).Add(", FALSE")
+	default:
+		addQuickTotal(st, l.listing)
+	}
+	l.caller(st)
+	if st.Add(" FROM sessions WHERE "); !idsFirst {
+		l.filter.add(st, l.scope, l.now)
+		return st.Add(newestFirst+" LIMIT ? OFFSET ?", l.limit(), l.page.Offset)
+	}
+	if l.scope.add(st); l.scope.tenant == nil {
+		st.Add(" AND " + useIDIndex)
+	}
+	l.filter.add(st.Add(" AND id IN (SELECT id FROM (SELECT id FROM sessions WHERE "), l.scope, l.now)
+	from := ""
+	if seeks {
+		// With the coalesce outside, row-level security would evaluate each session before the index is used.
+		st.Add(" AND created_at < (SELECT coalesce((SELECT at FROM start), ?))", latestTime())
+		from = " - coalesce((SELECT newer FROM start), 0)"
+	}
+	// PostgreSQL takes a limit that is an argument for a tenth of all rows. One that stands in the text tells it that there are few, and is
+	// the same for all pages, because every connection keeps each statement prepared; the one around it is exact.
+	return st.Add(newestFirst+literalLimit(MaxListed)+" OFFSET ?"+from+") AS near LIMIT ?)"+newestFirst, l.page.Offset, l.limit())
+}
+
+// latestTime is after every time that a session can have.
+func latestTime() time.Time { return time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) }
+
+// addSeek finds the bucket of the page index from which on to pass over sessions: the oldest one that begins with no more than the offset
+// of sessions newer than itself. Their number is exact: what is not rolled up yet is added where it belongs.
+func (l fastListing) addSeek(st *sqlbuild.Statement) {
+	group, _ := l.filter.counted(l.scope)
+	column := "total"
+	if l.filter.ActiveOnly {
+		column = "open"
+	}
+	st.Add(`WITH items AS (SELECT at, n, 1 AS bucket FROM (SELECT * FROM (SELECT starts_at AS at, `+column+` AS n FROM page_index
+		WHERE tenant_id = ? AND partner_id = ? ORDER BY starts_at DESC LIMIT 65536) AS newest LIMIT ?) AS near`, group.Tenant, group.Partner, l.buckets)
+	l.scope.add(st.Add(` UNION ALL SELECT created_at, ` + column + `, 0 FROM counter_deltas WHERE ` + column + ` <> 0 AND `))
+	if l.filter.ActiveOnly {
+		addNotActive(st.Add(` UNION ALL SELECT created_at, -1, 0 FROM `), "created_at", group, l.now)
+	}
+	st.Add(`), ranked AS (SELECT at, bucket, CAST(sum(n) OVER (ORDER BY at DESC) AS bigint) AS newer FROM items),
+		start AS (SELECT at, newer FROM ranked WHERE bucket = 1 AND newer <= ? ORDER BY newer DESC, at LIMIT 1) `, l.page.Offset)
+}
+
+// addNotActive appends a table of columns of a group's sessions that are counted as open and have ended: those that have expired, and those
+// that a bulk revocation covers.
+func addNotActive(st *sqlbuild.Statement, columns string, of counters.Group, now time.Time) *sqlbuild.Statement {
+	addDue(st.Add("(SELECT * FROM "), columns, of, now)
+	st.Add(" UNION ALL SELECT partner_id, " + columns + " FROM (SELECT tenant_id AS of, max(at) AS at FROM bulk_revocations GROUP BY tenant_id) AS e")
+	// The bulk revocations first, which are hardly ever any.
+	st.Add(" CROSS JOIN LATERAL (SELECT partner_id, " + columns + " FROM sessions WHERE tenant_id = of AND created_at <= at AND ")
+	addTenant(st, of)
+	return addPartner(st.Add("end_cause IS NULL AND "+notEnded+" OFFSET 0) AS s) AS not_active", now), of)
+}
+
+// addDue appends a table of those that have expired.
+//
+// They are few, but PostgreSQL would expect a third of all and read them another way: it expects less between two bounds, and a limit keeps
+// the partner out of its choice.
+func addDue(st *sqlbuild.Statement, columns string, of counters.Group, now time.Time) *sqlbuild.Statement {
+	addTenant(st.Add("(SELECT partner_id, "+columns+" FROM sessions WHERE "), of)
+	return st.Add(isDue+" AND ends_at > '-infinity'::timestamptz LIMIT 1000000000) AS due", now)
+}
+
+// addPartner appends the condition of a group's partner, when it has one.
+func addPartner(st *sqlbuild.Statement, of counters.Group) *sqlbuild.Statement {
+	if of.Partner != "" {
+		st.Add(" WHERE partner_id = ?", of.Partner)
+	}
+	return st
+}
+
+// addTenant appends the condition of a group's tenant, when it has one, with an AND.
+func addTenant(st *sqlbuild.Statement, of counters.Group) {
+	if of.Tenant != "" {
+		st.Add("tenant_id = ? AND ", of.Tenant)
+	}
+}
+
+// addTotal appends an expression for the exact number of sessions that a list shows: the counter, the deltas that are not rolled up and, of
+// the active ones, less those that are not active any more.
+func addTotal(st *sqlbuild.Statement, l listing) *sqlbuild.Statement {
+	group, counted := l.filter.counted(l.scope)
+	if addSum(st, l, ""); !counted || !l.filter.ActiveOnly {
+		return st
+	}
+	addPartner(addDue(st.Add(" - (SELECT count(*) FROM "), "id", group, l.now), group)
+	return addBulkRevoked(st.Add(") - "), group, l.now)
+}
+
+// addBulkRevoked appends the number of a group's sessions that a bulk revocation covers and that are not recorded as ended, which may be
+// very many: all of the tenant's that are not recorded as ended, less the few that were created since or have come to their own end.
+func addBulkRevoked(st *sqlbuild.Statement, of counters.Group, now time.Time) *sqlbuild.Statement {
+	st.Add(`coalesce((SELECT CAST(sum(
+			coalesce((SELECT open FROM counters WHERE tenant_id = of AND partner_id = '' AND kind = ? AND key = ''), 0)
+			+ coalesce((SELECT sum(open) FROM counter_deltas WHERE tenant_id = of), 0)
+			- (SELECT count(*) FROM sessions WHERE tenant_id = of AND end_cause IS NULL AND created_at > at)
+			- (SELECT count(*) FROM sessions WHERE tenant_id = of AND `+isDue+` AND ends_at > '-infinity'::timestamptz AND created_at <= at)) AS bigint)
+		FROM (SELECT tenant_id AS of, max(at) AS at FROM bulk_revocations GROUP BY tenant_id) AS e`, counters.KindRows, now)
+	switch {
+	case of.Tenant != "":
+		st.Add(" WHERE of = ?", of.Tenant)
+	case of.Partner != "":
+		st.Add(" WHERE of IN (SELECT tenant_id FROM tenants WHERE partner_id = ?)", of.Partner)
+	}
+	return st.Add("), 0)")
+}
+
+// addQuickTotal is addTotal where no bulk revocation of a tenant that it counts waits to be applied: hardly ever does one, but to look for
+// what it covers costs as much as all the rest. A second column says whether one does. Sessions that have to be counted one by one are
+// counted until there are more than maxShort.
+func addQuickTotal(st *sqlbuild.Statement, l listing) *sqlbuild.Statement {
+	group, counted := l.filter.counted(l.scope)
+	if addSum(st, l, literalLimit(maxShort+1)); !counted || !l.filter.ActiveOnly {
+		return st.Add(", FALSE")
+	}
+	addPartner(addDue(st.Add(" - (SELECT count(*) FROM "), "id", group, l.now), group)
+	if st.Add("), EXISTS (SELECT 1 FROM bulk_revocations"); group.Tenant != "" {
+		st.Add(" WHERE tenant_id = ?", group.Tenant)
+	}
+	return st.Add(")")
+}
+
+// addSum appends the number of sessions that are counted as what a list shows. Those that have to be counted one by one are counted within
+// a limit, where there is one.
+func addSum(st *sqlbuild.Statement, l listing, limit string) {
+	group, counted := l.filter.counted(l.scope)
+	if !counted {
+		l.filter.add(st.Add("(SELECT count(*) FROM (SELECT 1 FROM sessions WHERE "), l.scope, l.now).Add(limit + ") AS counted)")
+		return
+	}
+	column := "total"
+	if l.filter.ActiveOnly {
+		column = "open"
+	}
+	st.Add("coalesce((SELECT "+column+" FROM counters WHERE tenant_id = ? AND partner_id = ? AND kind = ? AND key = ''), 0)",
+		group.Tenant, group.Partner, counters.KindRows)
+	l.scope.add(st.Add(" + coalesce((SELECT sum(" + column + ") FROM counter_deltas WHERE ")).Add("), 0)")
+}
+
+// countSessions is the total alone.
+func (f fast) countSessions(ctx context.Context, l listing) (int, error) {
+	total := 0
+	err := f.askLong(ctx, addTotal(f.engine.Statement("SELECT "), l), l.scope.tenantID(), func(row engine.Rows) error { return row.Scan(&total) })
+	return total, err
+}

@@ -1,0 +1,213 @@
+-- The schema, as on PostgreSQL, whose migration says what each column is for. SQLite has no row-level security: one process has the
+-- file. A TIMESTAMP is a number of microseconds since 1970, which compares and indexes as a time does.
+
+-- +goose Up
+
+-- Every tenant for which a session was ever registered, and its partner.
+CREATE TABLE tenants (
+    tenant_id  TEXT NOT NULL PRIMARY KEY CHECK (tenant_id <> ''),
+    partner_id TEXT CHECK (partner_id <> ''),
+    created_at TIMESTAMP NOT NULL
+);
+
+-- Sessions, active and ended ones, until the retention time is over.
+CREATE TABLE sessions (
+    tenant_id         TEXT NOT NULL CHECK (tenant_id <> ''),
+    id                TEXT NOT NULL CHECK (id <> ''),
+    user_id           TEXT NOT NULL CHECK (user_id <> ''),
+    partner_id        TEXT,
+    user_email        TEXT,
+    user_display_name TEXT,
+    ip_address        TEXT,
+    user_agent        TEXT,
+    device_type       TEXT,
+    location          TEXT,
+    country           TEXT,
+    created_at        TIMESTAMP NOT NULL,
+    last_activity_at  TIMESTAMP,
+    expires_at        TIMESTAMP NOT NULL,
+    ends_at           TIMESTAMP NOT NULL,
+    end_cause         TEXT CHECK (end_cause IN ('revoked', 'replaced', 'expired', 'idle')),
+    revoked_at        TIMESTAMP,
+    ended_by_sub      TEXT,
+    ended_by_client   TEXT,
+    end_reason        TEXT,
+    app_count         INTEGER NOT NULL DEFAULT 0 CHECK (app_count >= 0),
+    PRIMARY KEY (tenant_id, id),
+    CHECK (revoked_at IS NULL OR end_cause IS NOT NULL)
+);
+
+-- Ids are unique in the whole service; lookups of a session whose tenant is not known.
+CREATE UNIQUE INDEX sessions_id ON sessions (id) WHERE (id = '') IS FALSE;
+-- A tenant's list of active sessions, its page index, bulk revocations. SQLite has no INCLUDE: ends_at is the last column of the key.
+CREATE INDEX sessions_tenant_active ON sessions (tenant_id, created_at DESC, id DESC, ends_at) WHERE end_cause IS NULL;
+-- A tenant's list with ended sessions, its page index, sessions created at the edge of the last day.
+CREATE INDEX sessions_tenant_all ON sessions (tenant_id, created_at DESC, id DESC);
+-- The active sessions of a user in a tenant: list, count, limit, revocation; the number of users.
+CREATE INDEX sessions_tenant_user_active ON sessions (tenant_id, user_id, created_at DESC, id DESC, ends_at) WHERE end_cause IS NULL;
+-- A user's list with ended sessions, and erasure.
+CREATE INDEX sessions_tenant_user_all ON sessions (tenant_id, user_id, created_at DESC, id DESC) WHERE (user_id = '') IS FALSE;
+-- The active sessions of a user in all tenants: own list, revocation.
+CREATE INDEX sessions_user_active ON sessions (user_id, created_at DESC, id DESC, ends_at) WHERE end_cause IS NULL;
+-- A partner's list, its page index, revocation.
+CREATE INDEX sessions_partner_active ON sessions (partner_id, created_at DESC, id DESC, ends_at)
+    WHERE end_cause IS NULL AND partner_id IS NOT NULL;
+-- The platform's list and its page index.
+CREATE INDEX sessions_active ON sessions (created_at DESC, id DESC, ends_at) WHERE end_cause IS NULL;
+-- Sessions whose end by itself is to be recorded, and those that the totals of partners and of all leave out.
+CREATE INDEX sessions_due ON sessions (ends_at) WHERE end_cause IS NULL;
+-- Those that a tenant's totals and statistics leave out.
+CREATE INDEX sessions_tenant_due ON sessions (tenant_id, ends_at) WHERE end_cause IS NULL;
+-- What is past its retention time; sessions revoked at the edge of the last day.
+CREATE INDEX sessions_tenant_ended ON sessions (tenant_id, coalesce(revoked_at, ends_at)) WHERE end_cause IS NOT NULL;
+
+-- Applications reached through a session by single sign-on, with the latest access.
+CREATE TABLE session_apps (
+    tenant_id        TEXT NOT NULL,
+    session_id       TEXT NOT NULL,
+    application_id   TEXT NOT NULL CHECK (application_id <> ''),
+    application_name TEXT NOT NULL,
+    accessed_at      TIMESTAMP NOT NULL,
+    PRIMARY KEY (tenant_id, session_id, application_id),
+    FOREIGN KEY (tenant_id, session_id) REFERENCES sessions (tenant_id, id) ON DELETE CASCADE
+);
+
+-- What happened, by whom; appended in the transaction of the change.
+CREATE TABLE audit_events (
+    tenant_id    TEXT NOT NULL,
+    operation_id TEXT NOT NULL,
+    session_id   TEXT NOT NULL,
+    action       TEXT NOT NULL,
+    at           TIMESTAMP NOT NULL,
+    user_id      TEXT NOT NULL,
+    actor_sub    TEXT NOT NULL,
+    actor_client TEXT NOT NULL,
+    reason       TEXT NOT NULL,
+    request_id   TEXT NOT NULL,
+    PRIMARY KEY (tenant_id, operation_id, session_id, action)
+);
+-- A user's history, and erasure.
+CREATE INDEX audit_events_user ON audit_events (tenant_id, user_id, operation_id);
+-- A session's history.
+CREATE INDEX audit_events_session ON audit_events (tenant_id, session_id, operation_id);
+
+-- No login from before a time may be registered. An empty id stands for all tenants, all partners, all users.
+CREATE TABLE not_before_cutoffs (
+    tenant_id  TEXT NOT NULL,
+    partner_id TEXT NOT NULL,
+    user_id    TEXT NOT NULL,
+    not_before TIMESTAMP NOT NULL,
+    keep_until TIMESTAMP NOT NULL,
+    PRIMARY KEY (tenant_id, partner_id, user_id)
+) WITHOUT ROWID;
+-- The purge.
+CREATE INDEX not_before_cutoffs_not_before ON not_before_cutoffs (not_before);
+
+-- All sessions of the tenant created until a time have ended then, which counts at once; a row goes when it has been applied to each.
+CREATE TABLE bulk_revocations (
+    tenant_id       TEXT NOT NULL,
+    operation_id    TEXT NOT NULL,
+    at              TIMESTAMP NOT NULL,
+    ended_by_sub    TEXT NOT NULL,
+    ended_by_client TEXT NOT NULL,
+    end_reason      TEXT NOT NULL,
+    request_id      TEXT NOT NULL,
+    PRIMARY KEY (tenant_id, operation_id)
+);
+
+-- What each change adds to the counters, appended in its transaction, until it is rolled up.
+CREATE TABLE counter_deltas (
+    seq              INTEGER PRIMARY KEY,
+    tenant_id        TEXT NOT NULL,
+    partner_id       TEXT,
+    user_id          TEXT NOT NULL DEFAULT '',
+    device_type      TEXT NOT NULL DEFAULT '',
+    created_at       TIMESTAMP,
+    revoked_at       TIMESTAMP,
+    open             INTEGER NOT NULL DEFAULT 0,
+    total            INTEGER NOT NULL DEFAULT 0,
+    revoked          INTEGER NOT NULL DEFAULT 0,
+    application_id   TEXT NOT NULL DEFAULT '',
+    application_name TEXT NOT NULL DEFAULT '',
+    applications     INTEGER NOT NULL DEFAULT 0
+);
+-- The deltas that a tenant's numbers still need.
+CREATE INDEX counter_deltas_tenant ON counter_deltas (tenant_id);
+
+-- Users who are counted when no deltas wait, with what is rolled up of their sessions.
+CREATE TABLE user_counter_deltas (
+    tenant_id TEXT NOT NULL,
+    user_id   TEXT NOT NULL,
+    open      INTEGER NOT NULL,
+    PRIMARY KEY (tenant_id, user_id)
+) WITHOUT ROWID;
+
+-- Numbers of a tenant (tenant_id), of a partner (partner_id) or of all (neither). kind says what is counted, key of what.
+CREATE TABLE counters (
+    tenant_id  TEXT NOT NULL,
+    partner_id TEXT NOT NULL,
+    kind       TEXT NOT NULL,
+    key        TEXT NOT NULL,
+    name       TEXT NOT NULL DEFAULT '',
+    open       INTEGER NOT NULL DEFAULT 0,
+    total      INTEGER NOT NULL DEFAULT 0,
+    revoked    INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (tenant_id, partner_id, kind, key)
+) WITHOUT ROWID;
+
+-- How many sessions were created from a time on, until the next bucket starts.
+CREATE TABLE page_index (
+    tenant_id  TEXT NOT NULL,
+    partner_id TEXT NOT NULL,
+    starts_at  TIMESTAMP NOT NULL,
+    open       INTEGER NOT NULL,
+    total      INTEGER NOT NULL,
+    PRIMARY KEY (tenant_id, partner_id, starts_at)
+) WITHOUT ROWID;
+
+-- Keyed digests of ended sessions whose rows are deleted, until no token of them lives any more.
+CREATE TABLE session_tombstones (
+    session_digest TEXT NOT NULL PRIMARY KEY,
+    keep_until     TIMESTAMP NOT NULL
+) WITHOUT ROWID;
+-- The purge.
+CREATE INDEX session_tombstones_keep_until ON session_tombstones (keep_until);
+
+-- Calls that ended sessions and named an Idempotency-Key; tenant_ids is JSON.
+CREATE TABLE idempotency_keys (
+    key_digest   TEXT NOT NULL PRIMARY KEY,
+    operation_id TEXT NOT NULL,
+    tenant_ids   TEXT NOT NULL,
+    at           TIMESTAMP NOT NULL
+) WITHOUT ROWID;
+-- The purge.
+CREATE INDEX idempotency_keys_at ON idempotency_keys (at);
+
+-- The key of the digests.
+CREATE TABLE secrets (
+    name  TEXT NOT NULL PRIMARY KEY,
+    value TEXT NOT NULL
+);
+INSERT INTO secrets (name, value) VALUES ('digest_key', lower(hex(randomblob(32))));
+
+-- One row that /readyz writes.
+CREATE TABLE readiness (
+    id         INTEGER PRIMARY KEY CHECK (id = 1),
+    written_at TIMESTAMP NOT NULL
+);
+
+-- +goose Down
+DROP TABLE readiness;
+DROP TABLE secrets;
+DROP TABLE idempotency_keys;
+DROP TABLE session_tombstones;
+DROP TABLE page_index;
+DROP TABLE counters;
+DROP TABLE user_counter_deltas;
+DROP TABLE counter_deltas;
+DROP TABLE bulk_revocations;
+DROP TABLE not_before_cutoffs;
+DROP TABLE audit_events;
+DROP TABLE session_apps;
+DROP TABLE sessions;
+DROP TABLE tenants;

@@ -1,0 +1,93 @@
+package store
+
+import (
+	"context"
+	"errors"
+
+	"gorm.io/gorm"
+
+	"github.com/sessiond/sessiond/store/internal/counters"
+	"github.com/sessiond/sessiond/store/internal/engine"
+)
+
+// Drift is a number that is not what a count of the sessions gives.
+type Drift = counters.Drift
+
+// RollUp adds counter deltas to the counters and returns how many, in transactions of up to limit. Numbers are exact without it: it keeps
+// what has to be added up for them short. It returns less than limit when no deltas wait any more, and then users are counted and the page
+// index is maintained, a bounded number in each transaction. It does nothing while another instance is at it; call it every second or so,
+// and again at once unless it returns less than limit.
+func (s *Store) RollUp(ctx context.Context, limit int) (int, error) {
+	for all := 0; ; {
+		again := false
+		n, err := s.writeAsJob(ctx, "roll up counters", rollUpJob, func(tx *gorm.DB) (n int, err error) {
+			n, again, err = s.counters.RollUp(tx, s.now(), limit)
+			return n, err
+		}, s.engine.RepeatableRead(false))
+		if all += n; err != nil || !again {
+			return all, err
+		}
+	}
+}
+
+// VerifyCounters counts all sessions, compares every number that is kept with the count, and hands report each that differs. With repair it
+// then puts the counted ones in their place. It returns how many sessions it counted.
+//
+// It sees one state of the database however long it takes. It keeps roll-ups away meanwhile, and while it repairs, writers too.
+func (s *Store) VerifyCounters(ctx context.Context, repair bool, report func(Drift)) (int, error) {
+	sessions := 0
+	err := s.write(ctx, "verify the counters", func(tx *gorm.DB) (err error) {
+		if repair {
+			if err := (counted{s.engine}).LockWriters(tx); err != nil {
+				return err
+			}
+		}
+		if err := s.engine.Lock(tx, engine.Lock{Key: rollUpJob}); err != nil {
+			return err
+		}
+		sessions, err = s.counters.Verify(tx, s.now(), repair, report)
+		return err
+	}, s.engine.RepeatableRead(false))
+	return sessions, err
+}
+
+// errNotOwner: PostgreSQL passes over the tables of other owners with a warning.
+var errNotOwner = errors.New("the tables could not be analyzed: connect as the role that owns them")
+
+// Analyze has PostgreSQL collect statistics about its tables when there are more than twice the sessions that it plans for, and reports
+// whether it did. It would do so by itself, but a minute or more later, and not at all while it is killed again and again; until then each
+// session may be found by reading all of its tenant: for an empty table every index is as good as another. SQLite needs no such thing. It
+// does nothing while another instance is at it; call it every few seconds.
+func (s *Store) Analyze(ctx context.Context) (bool, error) {
+	if !s.engine.IsPostgres() {
+		return false, nil
+	}
+	n, err := s.writeAsJob(ctx, "analyze", analyzeJob, func(tx *gorm.DB) (int, error) {
+		grown, err := hasGrown(tx)
+		if err != nil || !grown {
+			return 0, err
+		}
+		if err := analyze(tx); err != nil {
+			return 0, err
+		}
+		grown, err = hasGrown(tx)
+		if err == nil && grown {
+			err = errNotOwner
+		}
+		return 1, err
+	})
+	return n > 0, err
+}
+
+// analyze reads some 30,000 rows of each table, however many there are.
+func analyze(tx *gorm.DB) error {
+	return tx.Exec("ANALYZE tenants, sessions, session_apps, audit_events, counters, page_index, counter_deltas, user_counter_deltas").Error
+}
+
+// hasGrown compares the counter of all sessions, which is exact but for what is not rolled up yet, with what PostgreSQL plans for; -1 stands
+// for a table that was never analyzed.
+func hasGrown(tx *gorm.DB) (grown bool, err error) {
+	err = tx.Raw(`SELECT coalesce(sum(total), 0) > 2 * (SELECT greatest(reltuples, 0) FROM pg_class WHERE oid = 'sessions'::regclass) + 500
+		FROM counters WHERE tenant_id = '' AND partner_id = '' AND kind = ? AND key = ''`, counters.KindRows).Scan(&grown).Error
+	return grown, err
+}
