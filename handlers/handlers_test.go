@@ -92,6 +92,7 @@ func (f *fixture) serve(s handlers.Store, differ ...func(*handlers.Config)) {
 		require.NoError(f.t, err)
 		document, err := openapi3.NewLoader().LoadFromData(sessiond.OpenAPI)
 		require.NoError(f.t, err)
+		document.Servers = nil // the router finds nothing of a request with a host below the server "/"
 		f.router, err = legacy.NewRouter(document)
 		require.NoError(f.t, err)
 	}
@@ -216,7 +217,8 @@ func (f *fixture) holdsContract(request *http.Request, response *http.Response, 
 	f.t.Helper()
 	assert.NotEmpty(f.t, response.Header.Get("X-Request-Id"))
 	route, params, err := f.router.FindRoute(request)
-	if err != nil || response.StatusCode == http.StatusTemporaryRedirect || response.StatusCode == http.StatusNotFound && strings.Contains(string(body), `"Not Found"`) {
+	elsewhere := response.StatusCode == http.StatusTemporaryRedirect || response.StatusCode == http.StatusMethodNotAllowed
+	if err != nil || elsewhere || response.StatusCode == http.StatusNotFound && strings.Contains(string(body), `"Not Found"`) {
 		return // not an operation
 	}
 	err = openapi3filter.ValidateResponse(f.t.Context(), &openapi3filter.ResponseValidationInput{
