@@ -333,7 +333,9 @@ func TestOpenAPIDocumentIsInOrder(t *testing.T) {
 	want, err := openapi.JSON(sessiond.OpenAPI)
 	require.NoError(t, err)
 	got := newFixture(t, storetest.SQLite).do(http.MethodGet, "/openapi.json", "", nil).want(http.StatusOK)
-	assert.Equal(t, string(want), got.body)
+	if string(want) != got.body { // assert.Equal would print both
+		t.Error("/openapi.json is not the contract in its own order")
+	}
 }
 
 // TestMemberOrderFindsWhatIsOutOfOrder: the check can fail.
