@@ -42,7 +42,9 @@ check: generate-check tidy-check lint ## Everything that is checked without runn
 
 .PHONY: generate
 generate: go ## Generate gen/ from openapi.yaml
-	go tool oapi-codegen -config oapi-codegen.yaml openapi.yaml
+	@mkdir -p $(BIN)
+	go run ./internal/openapi/xorder <openapi.yaml >$(BIN)/openapi.ordered.yaml
+	go tool oapi-codegen -config oapi-codegen.yaml $(BIN)/openapi.ordered.yaml
 
 .PHONY: generate-check
 generate-check: generate ## Fail when gen/ is not what openapi.yaml gives

@@ -43,7 +43,7 @@ type ApiResponseSessionRevokeResponse struct {
 
 // ApiResponseDictStrAny defines model for ApiResponse_dict_str__Any__.
 type ApiResponseDictStrAny struct {
-	Data map[string]interface{} `json:"data"`
+	Data TenantSessionStats `json:"data"`
 
 	// Meta Metadata included in API responses.
 	Meta MetaResponse `json:"meta"`
@@ -78,39 +78,39 @@ type IntrospectionRequest struct {
 // IntrospectionResponse RFC 7662, section 2.2. For a token that is not good it is `{"active": false}` and nothing else.
 type IntrospectionResponse struct {
 	// Active Whether the token is valid and its session has not ended.
-	Active   bool     `json:"active"`
-	Aud      []string `json:"aud,omitempty"`
-	ClientId string   `json:"client_id,omitempty"`
+	Active    bool   `json:"active"`
+	Scope     string `json:"scope,omitempty"`
+	ClientId  string `json:"client_id,omitempty"`
+	TokenType string `json:"token_type,omitempty"`
 
 	// Exp Seconds since 1970.
 	Exp int64 `json:"exp,omitempty"`
 
 	// Iat Seconds since 1970.
-	Iat       int64  `json:"iat,omitempty"`
-	Iss       string `json:"iss,omitempty"`
-	PartnerId string `json:"partner_id,omitempty"`
-	Scope     string `json:"scope,omitempty"`
-	Sid       string `json:"sid,omitempty"`
-	Sub       string `json:"sub,omitempty"`
-	TenantId  string `json:"tenant_id,omitempty"`
-	TokenType string `json:"token_type,omitempty"`
+	Iat       int64    `json:"iat,omitempty"`
+	Sub       string   `json:"sub,omitempty"`
+	Aud       []string `json:"aud,omitempty"`
+	Iss       string   `json:"iss,omitempty"`
+	Sid       string   `json:"sid,omitempty"`
+	TenantId  string   `json:"tenant_id,omitempty"`
+	PartnerId string   `json:"partner_id,omitempty"`
 }
 
 // MetaResponse Metadata included in API responses.
 type MetaResponse struct {
 	RequestId *string   `json:"request_id"`
-	Timestamp time.Time `json:"timestamp"`
+	Timestamp Timestamp `json:"timestamp"`
 }
 
 // PaginatedResponseSessionListItem defines model for PaginatedResponse_SessionListItem_.
 type PaginatedResponseSessionListItem struct {
 	Data []SessionListItem `json:"data"`
 
-	// Meta Metadata included in API responses.
-	Meta MetaResponse `json:"meta"`
-
 	// Pagination Pagination metadata.
 	Pagination PaginationMeta `json:"pagination"`
+
+	// Meta Metadata included in API responses.
+	Meta MetaResponse `json:"meta"`
 }
 
 // PaginationMeta Pagination metadata.
@@ -123,97 +123,98 @@ type PaginationMeta struct {
 
 // SessionActivity A use of a session. Absent members leave what is known unchanged.
 type SessionActivity struct {
-	// ExpiresAt The new end of the session.
-	ExpiresAt *time.Time `json:"expires_at,omitempty"`
-
 	// IpAddress Where the session is used from now.
 	IpAddress *string `json:"ip_address,omitempty"`
 
 	// UserAgent The agent that uses it now.
 	UserAgent *string `json:"user_agent,omitempty"`
+
+	// ExpiresAt The new end of the session.
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
 }
 
 // SessionAppAccess Single sign-on into an application.
 type SessionAppAccess struct {
+	ApplicationName string `json:"application_name"`
+
 	// AccessedAt When the application was reached; now when absent.
-	AccessedAt      *time.Time `json:"accessed_at,omitempty"`
-	ApplicationName string     `json:"application_name"`
+	AccessedAt *time.Time `json:"accessed_at,omitempty"`
 }
 
 // SessionAppInfo Application accessed in a session.
 type SessionAppInfo struct {
-	AccessedAt      time.Time `json:"accessed_at"`
 	ApplicationId   string    `json:"application_id"`
 	ApplicationName string    `json:"application_name"`
+	AccessedAt      Timestamp `json:"accessed_at"`
 }
 
 // SessionListItem Session list item.
 type SessionListItem struct {
-	AppCount       int        `json:"app_count"`
-	CreatedAt      time.Time  `json:"created_at"`
-	DeviceType     *string    `json:"device_type"`
-	ExpiresAt      time.Time  `json:"expires_at"`
 	Id             string     `json:"id"`
-	IpAddress      *string    `json:"ip_address"`
-	IsCurrent      bool       `json:"is_current"`
-	LastActivityAt *time.Time `json:"last_activity_at"`
-	UserAgent      *string    `json:"user_agent"`
-	UserEmail      *string    `json:"user_email"`
 	UserId         string     `json:"user_id"`
+	UserEmail      *string    `json:"user_email"`
+	IpAddress      *string    `json:"ip_address"`
+	UserAgent      *string    `json:"user_agent"`
+	DeviceType     *string    `json:"device_type"`
+	IsCurrent      bool       `json:"is_current"`
+	CreatedAt      Timestamp  `json:"created_at"`
+	LastActivityAt *Timestamp `json:"last_activity_at"`
+	ExpiresAt      Timestamp  `json:"expires_at"`
+	AppCount       int        `json:"app_count"`
 }
 
 // SessionRegistration A session to register at login.
 type SessionRegistration struct {
+	// Id The provider's own session id (`sid`), unique service-wide; made by the service when absent. An id that no path
+	// can name is refused with 422: one with control characters, `.`, `..`, and the segments of this API's own paths
+	// `revoke-all`, `stats` and `users`.
+	Id *string `json:"id,omitempty"`
+
+	// UserId The user, as tokens name them in `sub`. No control characters, not `.` and not `..`.
+	UserId string `json:"user_id"`
+
+	// TenantId The tenant, as tokens name it in `tenant_id`. No control characters, not `.` and not `..`.
+	TenantId string `json:"tenant_id"`
+
+	// PartnerId The partner that the tenant belongs to. It may be left out where it is known. No control characters, not `.` and
+	// not `..`.
+	PartnerId       *string `json:"partner_id,omitempty"`
+	UserEmail       *string `json:"user_email,omitempty"`
+	UserDisplayName *string `json:"user_display_name,omitempty"`
+	IpAddress       *string `json:"ip_address,omitempty"`
+
+	// UserAgent The User-Agent header of the login; `device_type` comes from it.
+	UserAgent *string `json:"user_agent,omitempty"`
+
 	// CreatedAt When the user signed in, from 1970 to five minutes from now; now when absent.
 	CreatedAt *time.Time `json:"created_at,omitempty"`
 
 	// ExpiresAt When the session ends by itself; after `created_at`, and in the year 9999 (UTC) at the latest.
 	ExpiresAt time.Time `json:"expires_at"`
-
-	// Id The provider's own session id (`sid`), unique service-wide; made by the service when absent. An id that no path
-	// can name is refused with 422: one with control characters, `.`, `..`, and the segments of this API's own paths
-	// `revoke-all`, `stats` and `users`.
-	Id        *string `json:"id,omitempty"`
-	IpAddress *string `json:"ip_address,omitempty"`
-
-	// PartnerId The partner that the tenant belongs to. It may be left out where it is known. No control characters, not `.` and
-	// not `..`.
-	PartnerId *string `json:"partner_id,omitempty"`
-
-	// TenantId The tenant, as tokens name it in `tenant_id`. No control characters, not `.` and not `..`.
-	TenantId string `json:"tenant_id"`
-
-	// UserAgent The User-Agent header of the login; `device_type` comes from it.
-	UserAgent       *string `json:"user_agent,omitempty"`
-	UserDisplayName *string `json:"user_display_name,omitempty"`
-	UserEmail       *string `json:"user_email,omitempty"`
-
-	// UserId The user, as tokens name them in `sub`. No control characters, not `.` and not `..`.
-	UserId string `json:"user_id"`
 }
 
 // SessionResponse Session details response.
 type SessionResponse struct {
-	CreatedAt       time.Time        `json:"created_at"`
-	DeviceType      *string          `json:"device_type"`
-	ExpiresAt       time.Time        `json:"expires_at"`
 	Id              string           `json:"id"`
-	IpAddress       *string          `json:"ip_address"`
-	IsCurrent       bool             `json:"is_current"`
-	LastActivityAt  *time.Time       `json:"last_activity_at"`
-	Location        *string          `json:"location"`
-	SsoApps         []SessionAppInfo `json:"sso_apps"`
-	UserAgent       *string          `json:"user_agent"`
-	UserDisplayName *string          `json:"user_display_name"`
-	UserEmail       *string          `json:"user_email"`
 	UserId          string           `json:"user_id"`
+	UserEmail       *string          `json:"user_email"`
+	UserDisplayName *string          `json:"user_display_name"`
+	IpAddress       *string          `json:"ip_address"`
+	UserAgent       *string          `json:"user_agent"`
+	DeviceType      *string          `json:"device_type"`
+	Location        *string          `json:"location"`
+	IsCurrent       bool             `json:"is_current"`
+	CreatedAt       Timestamp        `json:"created_at"`
+	LastActivityAt  *Timestamp       `json:"last_activity_at"`
+	ExpiresAt       Timestamp        `json:"expires_at"`
+	SsoApps         []SessionAppInfo `json:"sso_apps"`
 }
 
 // SessionRevokeRequest Request to revoke sessions.
 type SessionRevokeRequest struct {
-	ExceptCurrent *bool     `json:"except_current,omitempty"`
-	RevokeAll     *bool     `json:"revoke_all,omitempty"`
 	SessionIds    *[]string `json:"session_ids,omitempty"`
+	RevokeAll     *bool     `json:"revoke_all,omitempty"`
+	ExceptCurrent *bool     `json:"except_current,omitempty"`
 }
 
 // SessionRevokeResponse Response for session revocation.
@@ -2916,7 +2917,7 @@ type ListSessionsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *interface{}
+	JSON200 *PaginatedResponseSessionListItem
 	// JSON401 the response for an HTTP 401 `application/json` response
 	JSON401 *Unauthorized
 	// JSON403 the response for an HTTP 403 `application/json` response
@@ -2946,7 +2947,7 @@ type ListSessionsResponse struct {
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ListSessionsResponse) GetJSON200() *interface{} {
+func (r ListSessionsResponse) GetJSON200() *PaginatedResponseSessionListItem {
 	return r.JSON200
 }
 
@@ -3062,7 +3063,7 @@ type RevokeAllSessionsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *interface{}
+	JSON200 *ApiResponseSessionRevokeResponse
 	// JSON400 the response for an HTTP 400 `application/json` response
 	JSON400 *BadRequest
 	// JSON401 the response for an HTTP 401 `application/json` response
@@ -3100,7 +3101,7 @@ type RevokeAllSessionsResponse struct {
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r RevokeAllSessionsResponse) GetJSON200() *interface{} {
+func (r RevokeAllSessionsResponse) GetJSON200() *ApiResponseSessionRevokeResponse {
 	return r.JSON200
 }
 
@@ -3364,7 +3365,7 @@ type GetSessionResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *interface{}
+	JSON200 *ApiResponseSessionResponse
 	// JSON401 the response for an HTTP 401 `application/json` response
 	JSON401 *Unauthorized
 	// JSON403 the response for an HTTP 403 `application/json` response
@@ -3398,7 +3399,7 @@ type GetSessionResponse struct {
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r GetSessionResponse) GetJSON200() *interface{} {
+func (r GetSessionResponse) GetJSON200() *ApiResponseSessionResponse {
 	return r.JSON200
 }
 
@@ -4072,7 +4073,7 @@ type ListMySessionsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *map[string]interface{}
+	JSON200 *SessionList
 	// JSON401 the response for an HTTP 401 `application/json` response
 	JSON401 *Unauthorized
 	// JSON403 the response for an HTTP 403 `application/json` response
@@ -4102,7 +4103,7 @@ type ListMySessionsResponse struct {
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ListMySessionsResponse) GetJSON200() *map[string]interface{} {
+func (r ListMySessionsResponse) GetJSON200() *SessionList {
 	return r.JSON200
 }
 
@@ -4208,7 +4209,7 @@ type RevokeMyOtherSessionsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *map[string]interface{}
+	JSON200 *ApiResponseSessionRevokeResponse
 	// JSON401 the response for an HTTP 401 `application/json` response
 	JSON401 *Unauthorized
 	// JSON403 the response for an HTTP 403 `application/json` response
@@ -4238,7 +4239,7 @@ type RevokeMyOtherSessionsResponse struct {
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r RevokeMyOtherSessionsResponse) GetJSON200() *map[string]interface{} {
+func (r RevokeMyOtherSessionsResponse) GetJSON200() *ApiResponseSessionRevokeResponse {
 	return r.JSON200
 }
 
@@ -4349,7 +4350,7 @@ type RevokeMySessionResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *map[string]interface{}
+	JSON200 *ApiResponseSessionRevokeResponse
 	// JSON401 the response for an HTTP 401 `application/json` response
 	JSON401 *Unauthorized
 	// JSON403 the response for an HTTP 403 `application/json` response
@@ -4383,7 +4384,7 @@ type RevokeMySessionResponse struct {
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r RevokeMySessionResponse) GetJSON200() *map[string]interface{} {
+func (r RevokeMySessionResponse) GetJSON200() *ApiResponseSessionRevokeResponse {
 	return r.JSON200
 }
 
@@ -6353,7 +6354,7 @@ func ParseListSessionsResponse(rsp *http.Response) (*ListSessionsResponse, error
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest interface{}
+		var dest PaginatedResponseSessionListItem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -6522,7 +6523,7 @@ func ParseRevokeAllSessionsResponse(rsp *http.Response) (*RevokeAllSessionsRespo
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest interface{}
+		var dest ApiResponseSessionRevokeResponse
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -6907,7 +6908,7 @@ func ParseGetSessionResponse(rsp *http.Response) (*GetSessionResponse, error) {
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest interface{}
+		var dest ApiResponseSessionResponse
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -7796,7 +7797,7 @@ func ParseListMySessionsResponse(rsp *http.Response) (*ListMySessionsResponse, e
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest map[string]interface{}
+		var dest SessionList
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -7972,7 +7973,7 @@ func ParseRevokeMyOtherSessionsResponse(rsp *http.Response) (*RevokeMyOtherSessi
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest map[string]interface{}
+		var dest ApiResponseSessionRevokeResponse
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -8141,7 +8142,7 @@ func ParseRevokeMySessionResponse(rsp *http.Response) (*RevokeMySessionResponse,
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest map[string]interface{}
+		var dest ApiResponseSessionRevokeResponse
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -10762,7 +10763,7 @@ type ListSessions200ResponseHeaders struct {
 }
 
 type ListSessions200JSONResponse struct {
-	Body    interface{}
+	Body    PaginatedResponseSessionListItem
 	Headers ListSessions200ResponseHeaders
 }
 
@@ -10918,7 +10919,7 @@ type RevokeAllSessions200ResponseHeaders struct {
 }
 
 type RevokeAllSessions200JSONResponse struct {
-	Body    interface{}
+	Body    ApiResponseSessionRevokeResponse
 	Headers RevokeAllSessions200ResponseHeaders
 }
 
@@ -11273,7 +11274,7 @@ type GetSession200ResponseHeaders struct {
 }
 
 type GetSession200JSONResponse struct {
-	Body    interface{}
+	Body    ApiResponseSessionResponse
 	Headers GetSession200ResponseHeaders
 }
 
@@ -12109,7 +12110,7 @@ type ListMySessions200ResponseHeaders struct {
 }
 
 type ListMySessions200JSONResponse struct {
-	Body    map[string]interface{}
+	Body    SessionList
 	Headers ListMySessions200ResponseHeaders
 }
 
@@ -12267,7 +12268,7 @@ type RevokeMyOtherSessions200ResponseHeaders struct {
 }
 
 type RevokeMyOtherSessions200JSONResponse struct {
-	Body    map[string]interface{}
+	Body    ApiResponseSessionRevokeResponse
 	Headers RevokeMyOtherSessions200ResponseHeaders
 }
 
@@ -12423,7 +12424,7 @@ type RevokeMySession200ResponseHeaders struct {
 }
 
 type RevokeMySession200JSONResponse struct {
-	Body    map[string]interface{}
+	Body    ApiResponseSessionRevokeResponse
 	Headers RevokeMySession200ResponseHeaders
 }
 
@@ -14851,144 +14852,148 @@ func (sh *strictHandler) IntrospectToken(ctx echo.Context) error {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H17c9u4ku9X6eLdrbFdlCzJjh3Lf9zrcSbneDeZpBJnc+pEXgsiWxLWFMBDgLa1KX/3W2iAT1Gy/MhM",
-	"MtE/iUUSrwbQjx+6G1+9QM5iKVBo5fW/elNkISb05wf8V4pKn70yP0JUQcJjzaXw+t75FCGxr39RwMM+",
-	"cK1g+I+WK9M6ezWEmykK0FOmgSvogpbQ7b2Ea674KEI4+Xh6dgbBlCUs0JgoHxiME1RTkAJB6ikmN1xh",
-	"2/M9FUxxxkwv9DxGr+8pnXAx8e7ufO8D6mR+MtaYLPbyIwZShMq0fMO4hhGOZYKgpwgCbzXoZN5YPRca",
-	"J5hQ/Z8/fz5J9RSF5gHTuNjIh9encHD4ouODwsA8g73Vfb7zvQRVLIVCIvOvLHRUM78CKTQK+pPFcWQa",
-	"5VLs/o8yjX318JbN4sh1QzMe2clIEG6YAiYAk0QmELNEcTGhoY5kOPfuyj36twTHXt/7P7vF1O/at2r3",
-	"N1Pe9nJxyk1VEDAhpCEmhBjIEEPPL6+a8hpY1pj7fLdYYdTgqRTjiAdPoAMoVMrMwZQpQBFi2H6moSvN",
-	"NIIcE0mzVmQCGgUTGkKJCgxZWBTJG+D62YjyWiYjHoYonkAVLa9QQMSCK2X7H8gYYWy6P+UKZIwJVfRc",
-	"xKL2flG2HVUh0woiff78uVXfa6sIVd+ad/5T6HwmNCaCRR8xucbEDu9xFM9qAlsVOFI9mbInAlKBtzEG",
-	"GkMYszTSxzSdkZzQgjc8OGCpQkhFiAm9c1wa+PNt09+lfi1TET6SPB/d5jELYWzqeY5V97sElQbTfGfm",
-	"aztgUYTJs439PZtHkoXnUr5hyQSfsCeJl3IFkanHdJYJ6Hb2X744PIDRXKNqPyfTrjcEb/mvz0YUs855",
-	"gJ8Eu2Y8YqMIn8TBqTLTY42zWCYs4dEc0qLy5yJMyDQbMYUliZYgC6YYAheg+QyrFCJVo5XrGqsJlGsl",
-	"T+NK51K+ZWLunqrH0lVKmDExz7jBs60tu7t8w+EN82FhmKAyqpy6UjAzypYca6sFCic5iSWSAFB/Pnk/",
-	"CZbqqUz4/+Jj2dkJXLOIhzBClpjtRaKWKyI1T/C5uJtthGrPyb2g7HxP8vSTuBLyRrxnevpIyv4uNVhB",
-	"8zyLlYdEKQYqYmpq9jjXPjARmpWZEMcRTow4dUUmkKpnkx75KKiak5h/cGbApROJ+W/zPk6MWqa5NRIM",
-	"r7pv8LVaDNVmeH+xt6hZXsb3blsT2TI2S0td8bgliYIsasXSmEWJ19dJiuYzOeOGQeu51x+zSKE1bOyi",
-	"9/pfbJcvfE9zbSa2POAvta5eeH5mJsnR/2CgTd8bCXQtr/C5yFSu64cgVrnD95Is5IG+VDq5vDwR88sV",
-	"tGJhyG2335fe245n3Xllvm1o8HslmRn8F6UTH07E/KKRVr+y4CqYMiEweiMnMtUlI7zKO97FKM5ewakU",
-	"AgMNpmDr1JYEWxS67ZL932u/aHt+jdoRfXhJDLwZT7FfZCyewX98PgfFJwJDGM1JePLQ8GY9hziR1zzE",
-	"xDSTDd/15Jwa8BuQkjLtKr0p0XApURoImJtIS1ROOQa8xmTuIIlRqmG/11ukTMbv6xV9njINNyg03CRS",
-	"TIxSYXg3GjkSYHnor2wN9w3aNVQarh1Cw9j+fn7+/r+MxCUplY90WcfNQlX37YN6fXfLB8CShM2fuley",
-	"ypvG0jDkM6ETqWK7hpfuhQ+vT+Hw4KBXXu3dxTldscxZEKBSTk/SEiIpr4Dp8nwuWcO+rfbSPL6ccqdM",
-	"iPm7sdf/soCz+fkTkUaRd3exYE4HAcbGkjYagNH/BWKIYR+kiOaVbipgCQKpM2A0hYW+wvk8Rvi76VJ9",
-	"0S1ssUY63z8fjn+uNSG9NryWCbCMyA6CNWOcSBkCp5/DrwOPBZpf48Drg102w4wYUy4mgJHFX6tza8s0",
-	"7Vc0ehRxqlwLtmqrqbSusJreOISuxMNt3Tk5RlJGyMS6W+HO91gaVnbk4hrKmkrDR264O98LIo5CX3Jq",
-	"K6vxlB7CWbiwdNevGG/j5Ti24iJA6B4ddgzNxjKZMW3h6oP9EhF/u42LHmRY9vpd4Ew/uQtnTD+pC0qV",
-	"CXum1BNIGrNEC0xqk/XePn3abBG+Wa71Iz14QoXVTn7kT+pdOqpUlo6eUJm1iGpEPLdm0pNoWPD0Ss05",
-	"W3101TVG7NjWck6ca6gLrLiiwS5sDfPW6KLARRCloUWPTt6fQX7Ks8hDHQ7jyPkQGZZ13kkOS/sGBcB8",
-	"OUOl2YwYSr5TQ6ax5bCtnNj5l4+k9X0qSM0EWCDwezbhgmkM6wbfG670mcbZCvNlLd2rVl1F96qYNlYQ",
-	"/NGWjWFSRAFu0ZBVjb7PvzTNe41WUaW+0qJZoPOXGmEuVsxO1uLCBijew8zthcUVH7MJVvnvBBdFhKEE",
-	"JpcLH2MCSwtoqVl0WQj8nINoFsEZPV5ezLTUUOw9PfabDoTLxI5tn/IuVztTbWNxGjKCNpDcTQupQ9ys",
-	"kzrNTyBVdBzJMqWqDScjYxzBDGcjTBREyK4RbpzyZ7XXVBjrbmKVruoE4W3ME1SXrKZWN3OOB+ra53Tk",
-	"fmMUvtoZaruquJguwAnRgMeXDk9e0iEeXzMxz755eKc+E+pXPs/lypA1hHEiZyDkTblzZzGcuKbufC9V",
-	"mFyyCdaNkBm7fYNioqdev9fZf2k2otaYmOb++8t/Dwa3nc7Fzr89koLUnlXnU4XK6PG1Tn5SmMAJdavM",
-	"f+vLacWKi+MTsnwaVEAuJhESJNEytBJaAhNQQnObbAVTF4bfZlV9tg4mWO4D+UG4Y5xjQx7rhsJob1RN",
-	"Dds1t9pKVVwKNiP2U57MFy98b8ZF9ru7YmZzPKro1O+saYB1DaXehYvFGcynZ+UUnomxbOAZpQ5lE2N0",
-	"FVbeiyvnb6UWUSZog+1eHl1Viyz3q0GVXDI5z0Jm0q8Xavcr426cBaLw8jnIFY0GQ8qymogrDUZONBA9",
-	"ji8DmQpnhtFBv9fvVFYWnNIHj7WxlmghQYJGO1hntk/tp0smO8RrHmCu1T9GwX1FVVgTwBrGJfG0smsl",
-	"MdLQteraa15vy0TP+r2vSguuLoM0SbA2pUT2UhkFp+6rxwIgS+Y1YkpfMsf9n4sX58AzUxoy0eK46TLx",
-	"uH6tZUnm6sOZg1sfXd9vMwuzNhKJ2qiuDirUtERqLIXYSFa+snwqpKjui8p2a5ijyppfZEI5i1nOhT7g",
-	"hCud5GZFXYXM1B4tIaFPMQGmIZIT3iALqszhW4lyQ67s2IML36pi3aPDjunlmF8jzLhINapcSVsp5Uts",
-	"aoGJLOlBRhUUoYLRHLhWGI2PgY0NfYYFGYb28JjbYnNkCRwdHR3B1qfz021DSPLNYhqVroBlj+VZzVrm",
-	"AxSTR6ic2UnTLwqM/ZAryiFsDRUPh9s+pIL/K839dlo3PMRjmLEQs2OrzKOnPEVwQpWQLiskxExPByJg",
-	"AowAtu4TY1LFb7iewn6v1ye3YPoVSKETGVV8h4ftofmnPcwP9EHhZGYsZ2twcAUn78/cMExzaiCGCR2p",
-	"tlgUmdJKM60sAj40y1AN2wNRtgDCb2SWNAuNKm7ZOPnd3stvOvkOI6VZIljf4n0jjKSYKNCyDWcaZmwO",
-	"I4QIxxpkqs08J+gOGcjsbMPvsnHWhNRm5gzJB8L+aNeIXsJp6yhkg98pvaaTQndwY5eTNpt0mBcertMh",
-	"yPvj+Y+l+b0w6Z9lSRrB1iLpCtZVJbPKifcfw7AkqIYQyFnGb7leZm66kYRcxRGb52r6cqb1+PFUmn9l",
-	"G7S6/wpVodT8Xq/zbM1blaKqPizS27xcWJZ6ijNamCodPWlJPsI4XVezKZSaYuvdo5hUtI5VyskyQD0z",
-	"kez5uspx9PtUko29srFXHmmvRDLIteTHkO9NVv7O95SSlyyOVYV0Xy78B51UZBBDGcRTEk5Mvc/oJvKN",
-	"LLXlQuApzH3VCP5ytmG+Ip9oJq46dqs5Fi5z+XEnjWQlmi8zK0A1HSIEGOtG5lF1KPyNPlzOP4iIprFL",
-	"FkWrmJDtPJxEUWMlrquXPKyxxuUOIjN2a0+N+t1Op9NZOBpcvo4ywXUWqib4vUrn++djqcuPe0NBLplF",
-	"Zqi1DIW3lAwLULFKvHAZmLhIv/vdaso0qJOutjOq3aq2dbGUesuX870Oe5EMKoNYg1fkpLi4a+D2DcfG",
-	"alIm8FtUqnJuWSJYzeOB+tzs8bDovRl4tin3ZYla93r60aQGacL1/KOROZY0NnrhJLXO+vbX60zO/sfn",
-	"c68hGK3iyefsh0CKMZ+kCYbAlUoxga0Pr0/hqHPwcrsNpxHjM9W3Gq9ftsh8GBb2Lhnj7r9AxjjMA2pp",
-	"d1PnioFNtY6tyz9vPvaAHVf1Djme7dhW1Y4PLLNo6TnZ/PSUQCh6lrG6nePimITemMHulE4O1E4ePKSn",
-	"iUwn04HgGkZzUNVzs61hpiAMt9twUj573NmxTio7O3Az5REZrpmr3AhROP4b+jAseP7QlHQY1DjVaYID",
-	"Yf3tzIsbrqfuZcRn3KIh5j838C0eRkixTtvHRdC1K7yzQw56OzttMEbMjmPrO0X86xhYEWFoiSIFOo9D",
-	"rfJAUJpOCMz0k+2j2gMxEO+yuFNlS6AIc9kCml0h1c5UHs+HwNKQa9AJ41E2aGfAUvA5wTkfqMgQtnov",
-	"XpRMqW0axUC8f/fxvAh5VcBm0kZKz1ybAoZnIc5iqVEE89Z/4nzog5YStpiYg8ZbfUyn74yOtM14Te/M",
-	"5AOnIBcuxXafPJWBTRgXFrYiTIrNcCCucJ5jY8YQtFFU+RjpWU4HN4O9fZjK1BiEeopzIlXmpklxVmbK",
-	"mVA3mNjWbjLMZswTpakJ627pDwSLlLRoHAVtuVJMQSSVppkh3+s8rAiUZnP3dz93K72ZSoVuZmlOKfzc",
-	"fl+s6RzHmzKN15hHAnNtCxV4HQ9dIN5AUCSeBaQxtDQk6zkyM0Vu4BWmkzUXMAERv0YaggUY6XgzZnpq",
-	"+hJjEqDQLRQUt96H4S7tnuG/914bZvPv2a8XQwK2uMpC3EGKwNLYqOwsIZ98TQin+T+DM4nybCBKAUYZ",
-	"xEku8RSkm1HcjIxoltpIKepmH/Y7+xTgtdc5zDIooB0BAdJu0VMLNM7fyMc+s5EhYEnCsZ6LoQ3k40V+",
-	"zJ/OT30wTHlvb+/Idnn4z6EPTMNMKg0zHiRSWX9Pw6BK+zuYYnBFwPxA2MjxJCRgw02hXWszrsY85wd2",
-	"sH07hK39zv62DzPUUxmaXy+2fbubzUK2ZNva6xyapzTDW/ud7rZvgREW6IHY2u/1tn0zlTNuZ31rv7O3",
-	"7eeLgJqo4su07vDWrCfri5zzqALJBCVnSJOEkUKYoC5tWDuGNuz3em6p28iGbKQChhasGB67N8RKXeSD",
-	"87W2Xwy8Pgy8Qdrp7AVZLAP9woF357BPlc5mLJmT7oNmn5kq6mciFmW1ozHiIpiCtSDsdCDxg3lOFqaL",
-	"NWwYzUTKiuf1x4zfnLw/83zvGhNlxWen3W13jMIiYxQs5l7f26NHBDJNSXvYZTHfve7usnDGxW7GunbN",
-	"qwk2mBRvuNJgZV2V0cGYRxqN0kNr+zxfP7RtYHi/o+DQN1zZrFe7GLeqBzba7Kgh6RamSyhCLibbbXhN",
-	"7aqBCORsxLOThpPfXx0TVzPWIFhtzPbkmkWpW0MzpoOpzf5g2HEbhiUnMOIoeMsCF2lomNHE7Gdl15eZ",
-	"Jq7MCnONRNyx4N8RQwVDImk/I1I/QRYOj92udWpN7a0T3qSJmRWjZQm7VxnPzCSzq8MuvFwqnoVe3zNd",
-	"yZYFzXbCZqgpCtIYUGYi/5ViMvd8zxr6mT9cEauZW21dAij5LJ3R3/d4ARoFvLH+wtGuoY1eh4w314ix",
-	"3BqbXO5LuKzZwnovWn00znAWLm+ojLE+raniyIEaq24/u9iN8MpOeLaMepCtEC6y59uev2Se86Opx3b0",
-	"CT1qOhrKKWq1waKrWXx3ZrA9jawnldruzKtKLp9ep/PAYGfyYv5ScfrpVh1xvF6nd9DqdFvdF+edl/1O",
-	"p9/p/LOGF/UNPa+0jKtwUFG216uU5WZ/d7pHR6PDoNd60R13Wodsb9R6OT7AVm90FB7sBx3WPcQqYmXq",
-	"22t32t3uXvvQq+LEFt9ZRG4r3T/q9476+91278U/q/BX33sr/5dHEdt90e7A1j+63WN4w0V6C7cvDy4P",
-	"9o8hue539zvtzjb8DYMrudvrdDudbqcLr3mCY3m7S2+9Kh7osZD9P0fudiBnJSiu76Wt/cNul+Y38/Yu",
-	"++U7+uB+6yDohq3D4AW2jtiLw1Yn3Gd7QXf8Entdr+JnXxvrniX3gnu3dW/uln2dDe+qODJ3ax7K3bty",
-	"EHxDhPvHlMzxcRpBCSR5ngQf+53ushL58t+t5FKgQnv3FyqyG5kSvd4au2e9TABNUY8NVCs+gQwveSaS",
-	"9Y7uH309u8ed772wHGR1uaZcRVR2DYo3JGuhpZXrnKScleS+ZhMj8b33EdNjmcxyjc27MAWX6H6FawWt",
-	"eNmMLBN2azh9rgWOKXCRABhJeULob2v3kDQg5WjodrHz1ihwpMw+spnKptKYqCUTUR3DSBpbXE5ssOIM",
-	"mcg9qhNb2hjOmSOBUdk0RMiUHghjNpQze8AwcVDDRKLKFK0SROE7OyBzyTfmF58ISYWL/Cl15xqL+Ciy",
-	"M+13JSXYjP7+1AhDOw6jwmXGSu7tlaVFcngAEVkmuf66XPm8SbjG5dqnff1s6qddQSdRdI8O+idIfNqu",
-	"v8pw/jBhX/Je8VhAJ1qL0qjS4UenZqhCxi7U7jlUlYXThG7tkODLenrFxd23lrp/qrxcg4mX8j7+gSK2",
-	"u0aJepKzjWj+TkRzcdj5dAH9tdi1d1Y0R9iY39S2uWXfb5eiRSzKagSTgl5nHwpYWVcycYbAogRZOM8E",
-	"jpIE7OuE8tIpNsbvTOg44i4RODHT00LcFGT06iy3kgV24Xy06ZjvOzFi9xucsv4C5oUd1+oSeXLLDdP7",
-	"vphesSdX8Tu/GXD+G+rS+e1oDmevmgBmAcNVadmGx9XzLavQUw5TSIXmkT2bMw/jNJlg+J0AuRPUPztH",
-	"e6Su+3PgcIX3o/dGilAKHz4JrjGE/+RiEhJsVng1fqmFhdbp0u13e//0FgM+vRt+xZvCLfveObIZfDav",
-	"zdR9Q1iw6pjonYQM3shrjFiAj0EO/9ImzEYmb2TyMpls5Ol6ArlkgER8jME8iDA3QlZBg1k8YvkE20Ym",
-	"ZoKb/GSGPBxW/WtA3ghTkDxvWG6fdKz7BqW/yA9rnQBmwuJ0VNJ3GGSBl1lfmIFw5otMqqVKYVKiJKF/",
-	"Ub6R4FkP9jtHx8byoZsCmB2KPcl311Kwkg8neVZF0UDkmoZz27KBJEV6Wte2n7s1jHAu8wC4zJWqFr9l",
-	"sy87mLWso+T6BzdE0sPjwtmH9JQyzlpXTEqoaR6pV/bpa1RfmB6ITHEhoNMe2ielEBI3G67rdW8aw8jD",
-	"jIIzdoWq1IhfLIxKKBvXA2HdOGRS81WrjasNJ5WW80QqE9SKDvNttZQycDSnVWODHctJ97IKj4ENRF57",
-	"7oSSOU9VVhMts3zYZjlka5RitYQU6Nte7Hf2mi1Zu4OKbfpo3PIP1GTKQY+ekAnppctw0x9ER1hPGDVF",
-	"T31LGHej2m5U2+9EtV25L1bmSV92WY8T3TYXUO5IasXEs6lvPasi/xRbz0XdLO49Y4s/eJttdsIfvRN4",
-	"eSP8DOdcnTVMq/y+sc3B2A+PETtzcdEoLRJuOevzPqO0cjK2y0opGJtN1d+ldoo8qwieVDkA2AVWW2cS",
-	"yrkwY8Z6uUZnjobWfKsE9ZhPZvIayyFCuhqVkd85F8gZwogFV5RPnY+xPxD7nSNrUZGpVEvR8ew2X7MB",
-	"EsgkXEw9+McC0E/x11gqGx+q1Oejv1u8/rHxtM3ljHAG5E/CsR+KBG5Y/M/F4g07yRg8lHOZPhOnj2O1",
-	"+7Vq2pFnRJwu4/rq/pSoJAAIiqyE95U+6dsLaempCCkWk44QRxRFqiGNDbMNmcY2vBMNwGQWmGdY/h/P",
-	"2OP4zzhUXLgf7SGpcxq6t5AUdHkX185jtGZ60yeJqNWIw0PFVJ5ddi3gaX/lBS8b0bURXRvR1Si6iGWu",
-	"KbVm1dOyFeGUUbQQUpmJHAfjFOc9Vb8Xik5lmg28PtRvBPCh3W5f+DAgFMR8Ub714K4WbtmGYYEaGSMm",
-	"yW6ctrUORHEWVUkNYJMCgBVd9mDqF3cks0JuKURVllZ0DpMNMLFilLJLTlD1bbYCcvOnimb2LngmoOt3",
-	"Op0F4ukpKluFvTCeRkmfFgHPdqkOxPAfrb8z1XorE+yD4ZZDUGxenLy5vpgml0Vavp1/f37um8i2TWTb",
-	"+tjlOtEKee6iSpQRnMQc/qsLb7F49DfUzWEND/aByXbmIuMc2q16U0k+bDRqm1JjgSG4833HOSm45thl",
-	"tC2Sp7QrexFFOqN74JLU5ulZyOyzicvbaBFPict7O1/ib1NSHR4djmcTulWUCClcgpWSVJapdoLc5ivK",
-	"P3YVWZ//KHJOqzNjsj42sq1ZS1juzP92/s5szb+idP0xg7EeJigaYl6axEXps/dSPZfo2HDmDWd+aljW",
-	"Wvz5gdFYDFSMAR/zoBKNtWY4Qy1S2JpVFU4yhC45oHVcXrFScpqFCK+BWAjxejiL3sQnbNj/KvZfYCcL",
-	"nB+KCQZ4ZffNT8L9N87zf6mAtqWSwvlM737Nsa+7NVHBWl6NUgqNUyZghC7hGuUzBAcgUDa8qbypF85F",
-	"Tslt/NGZ1uDRidboppDHZlqDpYnWarF31ZCCxky19XC9XDAuXJPSFKhH8rUxKnAZQmhzet1jx1RFZTmh",
-	"2P2ScsU9JauSiBFqcvZqSa6wpyZPu7/VxvRq1WLvRDSHBHWaiDqss6Tb9qtLKaJ5c7Y5S8SHNFO95B7e",
-	"2arrOcuX5r77wXPrbQDlDaD8Z6RKW+cy7VUXj//EquMnm5j4vREpG+3xO4eBnfB+uAL5UGy46ZC5olme",
-	"T7lNc20UP52k9vtcn7HK3A2PIojkhG6My9O8UfmzLOu99V2lZPaUNE2BFHhsweimxGmUIFtL2SYopjml",
-	"WT1xzIP0vKzM0xU9W9PKtGd/qrr3cyMUD47CqCBqG5GxERnfKz7t9vyzyg+6N3UpDPE3zCsF8yVXmgcN",
-	"UmNoOIY9P3RmfdaAYcXOHCs/ssp7WHmWcZvyM3s/7aW90RW2XOi+E2N5hP22X8iGy9H8snIB5pb92HeZ",
-	"NM1DiBNUKLQpp2V8Wb4KZghbclyXk75z5O12tv2ByLESsgJ6+9Ny7/NnNiyEqUs5Hv44WMUEq1DFR1of",
-	"P6j8qi08r7/X7fgeTckyWVLYpNlEev2jg8zaDEt1HRpDuj7rXr/bK54WH/f2OrnwrC9RurRJGjvdz83b",
-	"fvelMdPliJsRdTtd3yMfFfO32fajyGzX7uGdMZ+qCzgzsx8e5Fz0kK6tpUOQymY2o9vv+F55V5Ij9fcp",
-	"4UMe6Eulk8vLEzG/3Ij2jWj/bhPxQMZnny7RaVfufnX4z92DjhgWTwneJaG97UiEhMnTvUflPDk/IBb/",
-	"Sd3rUfQNkfiG+guY/f7aV1xdugHON8D5BjjfAOcb4HyjKv0VgXMSfc+KftR0JYem34ukN1x4krtlZNds",
-	"11z8lE1c7GcXoyyEeeWVDIu7s7NwJMLGCw/szDGvDuZzUcmfp2JGrhgVyL3kCG7vqR2IYfXib/LFMO22",
-	"c13ukofK9YKcNKI5aLpAlDL4+XUPc9BSHgMPXQgVSzC7JtN32S9kMhCVOxt/semYY6aUeX1tr3NRPEIR",
-	"YBt+c62ayrPUyTcSuHBHFGb0s1QZVREm/BrFX+AU4S+qpV48KZdh9YZ623r5rnkX7PzArH3lq903t6/8",
-	"4OcpP3SgeV352ISO//hHN8+vtjxPwME3uP7lBxGtlROO70K2PnvWrM2VMBsP+h/Mg36RH664EMZeyL6A",
-	"W5f522+Pvu7lxzqi/QkY2CZN9iZN9iY58EZ4b4T3d3l3TLMlI80a6e2OWHAVTJkQGLUiOZE2IWMzvno+",
-	"ReAhCs31HOJEXvMQE9AYRcpmgLIVwNa7GMXZKziVQmCg4VcWXLVObSPwxn7TbXe2S0JdyCy5HQlfm7jR",
-	"VZffHkK3jSRSjtvwmQKrKS0GoZhlP2XfyvehSkdDVywh1NPeJcLHdEsJV8Xl1L+o7Lo4KsMiKWrJOtyV",
-	"KjY0ijJslJNluQyPCpDTRSK1RI9FnmGXpMtdXmLvO5FJKfEw+XYry0DohpR87Mz8IUWANgbPdJcLwlln",
-	"XKQa83tshpzpRs2kNNV2Eta+uOS2dXNz0xrLZNZKkwhFIEOjPqy7oX+tN/xwNG9p+nVlsz0T9Z4bpnqA",
-	"SkP6rutZfdmaqb42zMquarw2TUMQMT4rEk0rNs/uyzFlpMD2+kkml/LIld3xwR1u2BvdmTBvRggh2vl9",
-	"NmpuYLIfT6ZgkCaUm/3LRVnCNLDyNRIuOlnDhU6kMQZXyJgzZW/RL0uDX1TJzZlHEUykDP8vbH14fQqH",
-	"Bwe9bTqY+zpwDjIDrw90qcZdnp92ysWETrIy52jaDBkvnrHI8DYMfXCOpDbBLV0hZjYIVyp1duANnawV",
-	"EFx2d1mWl2MhNzAZj6WHGQmGD0i+mKX5UFkWxgXeXtR7bj78ozj7Wd4sKcXf7ozGzmxmgLE0NMvNUTX0",
-	"LnwviDhmF1nd4MiaiF6/e3jwcv9wr9Pp+B5n2j04ONqnB2TtTbWOVX93l4ftqkmiAmkTXcQobJT1QyxK",
-	"lY4KY6bxoi2a0sy0/RVZgsn6LL9GeWdmLLuqRDONlVttN/fxb8TOd23KFOsbMo62UspUZdZXb0T76STV",
-	"UyPC7owQo25ajKVJnTRvM2MiuUYnh0IZpDOzDnwvTYyGt2vTD9m+LGRucBpV7K7r/EW54EyZKKu3166c",
-	"5kl+a+O4uHNStQvobvHmz4aEEVn+ez4RGLa4sP4qRSXl9CfNxVkhagjptDflyUpX6obkio7Y6XVCzHTL",
-	"BqEC3RsaOv8U63+iroy9RnYTK1+qVIj6UhcW5/7u4u7/BwAA//8=",
+	"7H1rc9u4kuhf6eLdrdgpSpbkVyx/uNfjTM7xbjJJTZzNqY2yFkS2JKwpQIcAbeuk/N9voQE+RT1sKzPO",
+	"RPNhYpHEq7vRL3Q3vnmBnEylQKGV1/3mjZGFGNOfv+M/E1T64rX5EaIKYj7VXAqv612OEWL7+oUCHnaB",
+	"awX9fzRcm8bF6z7cjlGAHjMNXEEbtIR25xXccMUHEcLZx/OLCwjGLGaBxlj5wGAYoxqDFAhSjzG+5Qqb",
+	"nu+pYIwTZmahZ1P0up7SMRcj7/7e935HHc/Ohhrj+Vl+xECKUJmRbxnXMMChjBH0GEHgnQYdz2q750Lj",
+	"CGPq//Pnz2eJHqPQPGAa5wf5/c05HB0ftnxQGJhnsL98zve+F6OaSqGQwPwLCx3UzK9ACo2C/mTTaWQG",
+	"5VLs/a8yg33z8I5NppGbhmY8ssiIEW6ZAiYA41jGMGWx4mJESx3IcObdF2f0bzEOva73f/Zy1O/Zt2rv",
+	"V9PeznIe5aYrCJgQ0gATQgxkiKHnF6mmSAOLBnOf7+UURgOeSzGMePAEOIBCpQwOxkwBihDD5oaWrjTT",
+	"CHJIIE1HkTFoFExoCCUqMGBhUSRvgeuNAeWNjAc8DFE8ASpaXqOAiAXXys4/kFOEoZn+mCuQU4ypo00B",
+	"i8Z7oew4qgSmJUD6/Plzo7rXlgGqujXv/afA+UJojAWLPmJ8g7Fd3uMgnvYEtitwoHoyZM8EJALvphho",
+	"DGHIkkifEjojOSKCNzw4YIlCSESIMb1zXBr45rbpb1K/kYkIHwmej27zGEIYmn42QXW/SVBJMM52Zkbb",
+	"AYsijDe29g9sFkkWXkr5lsUjfMKeJF7KFUSmHzNZJqDdOnh1eHwEg5lG1dwk064OBO/4LxsDiqFzHuAn",
+	"wW4Yj9ggwidxcOrMzFjjZCpjFvNoBkne+aYAEzLNBkxhQaLFyIIxhsAFaD7BMoRI1WhkusZyAGVaydO4",
+	"0qWU75iYuafqsXCVEiZMzFJusDHasrvLNxzeMB8WhjEqo8qpawUTo2zJobZaoHCSk1giCQD154P3k2CJ",
+	"HsuY/wsfy87O4IZFPIQBsthsLxK1XBGoeYyb4m52EOo9A/ecsvOc5OkncS3krfjA9PiRkP1NarCCZjPE",
+	"ykOCFAMVMTU2e5xrH5gIDWXGxHGEEyNOXZExJGpj0iNbBXVzNuW/OzPgyonE7Ld5P42NWqa5NRIMr1q1",
+	"+Eovnu/dNWQcmu3Uuve9Ca7u4h1qVmo/kg1jvzTUNZ82JEGTRY2pNCZS7HV1nCANM+GGWeuZ1x2ySGFh",
+	"6LY1eOxm8Lpf7FK++p7m2iC8CIgvlSV89fzUfJKD/8VAG0qoBdyNvMZNga/Y1w8NxOJCVoIy5IG+Ujq+",
+	"ujoTs6slMGRhyO0SPhTe20Wk03ltvq0OWACF2ZG0xdxcP2qm1Y8IawO1L0rHPpyJ2ddaIP/CgutgzITA",
+	"6K0cyUQXrP0yk3o/RXHxGs6lEBhoMA0b57Yl2KbQbhYcDZ3mYdPzK2iK6MMrkhT1jhv7RSpLGPzH50tQ",
+	"fCQwhMGMpDQPjRDQM5jG8oaHGJth0uW7mVzSAH7FvVFCYQWOpZkV4LkQQDXAzOyyBXquHALeYDxzfpBB",
+	"ouGg05mHUipkqh19HjMNtyg03MZSjIwmYwQGGuEVYBEMr20PDwGAG7SwdLucmnX+/fLyw38ZkU9iMlv1",
+	"okUYYlar9kq1v/vFi2FxzGYb2k8EhnSgunXVLP9C6FiqqaXzhfvl9zfncHx01CnuiPY8rpdsBRYEqJRT",
+	"2rSESMprYLqI5zXo3LdDXJlPrsbcaTli9n7odb/MOQD97IlIosi7/zpn5wcBTo2Jb1QTY5gIxBDDLkgR",
+	"zUpTVsBiBNKzwKgwc/OGy9kU4e9mSss43NyWrIX/ajw5PrwWojpNeCNjYCnwnZ/YrHckZQicfva/9TwW",
+	"aH6DPa8LRFr3/RQwYy5GgJF1EpdxbtvU7W80yh5xuUxVt7q16bSqVZvZODdigf/bvjNwDKSMkIkHbZec",
+	"dFgSlnZwlVryYZPwKRvUjnh873tBxFHoK07jpr2f00O4CGtJ/WGDdO59D++mix3yiosAoX1y3DJwHcp4",
+	"wrT1ux8dFAD96900n03qlH/4dA7ufY8z/eTpXDC9iekcmukoVQT+hVIbAPure9+bslgLjCvI/WCfbga7",
+	"7TYZMnKKxSE+0oMN9G46L8/+I9/EtE9Mx8mg1HEy2EDHR2aPkjJbgbrVcDcE9LKUKQ2TMfoNjLNfFQ2O",
+	"kS6WDZnuPSccSrr53OYzb41mDVwEURJap9vZhwvIDsfmubpzXzk4P0TCppN3sswiZYXaYlpNUGk2IVaW",
+	"8YWQaWw492CGhOzLJTiofLcxYyWdRMUYmkPIBzbigmkMq/bzW670hcbJEqtvLQ2z0l1JwyxZhLn4+vPt",
+	"vQ6xTYIMt86oZRP4kH1ppuKttBtLfRcIcQ4XXyrA+7oEg+noc5sqfw8Tt7/md9GUjbAsHUZYL9gKyJli",
+	"fDXXEGNY2bhNjEuz6CpXcTLOpVkEF/R4WRedrAszg5ouPtDjZV3M8bWpnXe2rPIky+PNoy1H/xyKHBpJ",
+	"SeSG3qo4OoNE0UkyS1XNJpwNjIkJE5wMMFYQIbtBuHUqsdXvE2Fs5JFVRcsIxbspj1FdsYrhUc+xHmiN",
+	"XFK0xK1RgyvH382yqmamAGe6ijg+vXLHAgsmx6c3TMzSbx4+wc/kvC0ey3NlQBzCMJYTEPK2ONGLKZxl",
+	"Q5UoPFEYX7ERVs23Cbt7i2Kkx1630zp4ZTa01hibof/ny//0enet1teX//ZIyNJ41vhJFCpj9VQm/Elh",
+	"DGc0rUV8v0pyS6hyOj0j+7FGGeZiFCE5ghoGhkJLYAIKzvo6K8v0heH3obzPNn4Ii3OgMBd3SndqQGWj",
+	"jBjtn7KRZqdWoUjDjQrdXQk2IZZWRPLhoe9NuEh/t5dgPPMI5hP8jU3wQV6huel8ncdshralqL0QQ1nD",
+	"bwqTSxFmdC1W3MdL8bpU8ykDen3dp8AiihAoq9DFuS/Qo4umdA1iH4Oi9jIUkTEyN5JfglktBgk7i/GX",
+	"KU01ZqplaxFXGox8qkHYdHoVyEQ4I5diQ7xuq0ShcE4fPMmCXaKIGgQEMRqVZh2yObefPpJqjumA74YH",
+	"mJlDj7EGXlMXqe1UstDLMnXpUkqy78FLMXZpmehXE/oimbr+yuvF4D65Jq6CJI6xQksO37nHAs7dV0/y",
+	"gy0mKGNWR0zpK+bE2qaETHaOwZSGVGamYmIFsl4t0RPWH7lepB+kfePEefUf3fevE+vNX2n30Hhl6qMO",
+	"lpPgHH8knpj2VSLPErjKe7bELmpwXdqD8xw145eLWervOOJKx5ldV9XDU31RS4jpU4yBaYjkiNcIxTJz",
+	"+166jgFXehrHhW912PbJccvMcshvECZcJBpVpt0uVYNKbLZExmUGt2A2KYRQhAoGM+BaYTQ8BTY0sOrn",
+	"IOnbQApum82QxXBycnICO58uz3cNUClOkWlUuuRjfQQ/neOb9ar6A7S4R+jt6cHoCwXGOMssjxB2+oqH",
+	"/V0fEsH/mWTxbI1bHuIpTFiI6SlrGulWRB2cUSdkEAgJU6bHPREwAUbLsGFFQ7Jtbrkew0Gn06VwefoV",
+	"SKFjGZVi6vvNvvlfs58FuoDC0QSFVtaa4wrOPly4ZZjhVE/0YwodaLAoMq2VZlrZQ5e+IU/Vb/ZE0aQK",
+	"15VPT7D5lguuoznXdy1RtDuvvitRODc7YY9OmKwHeICRFCMFWjbhQsOEzWCAEOFQg0y0wX+M7ryLbP0m",
+	"/CZrsSmkNhg1qOgJ+6NZQUbJ1V8S7CUfdU3MNr2mA293tmhJTptN3c8a99eZHGRz8/zHwn8tJ3pVlP3R",
+	"5rsRlg2S5GBDvlIXCcmQU+gXBF4fAjlJ+TbXq23843RVIVfTiM0ym2Yxw3v82kpTeW0HTA2lkmK8SEUp",
+	"TGW/09rYVAqqTEVNWkTI5uUcGesxToiQVTJ4Egk/wjvwGI0qV6bybbtCISppO8uUokUnMqmdacNKVHYQ",
+	"s0oV+o523sl3tfOO/kg7j45Nn4uhd/CMDL1Xz9HQI3dGJIPMdngM7N+m7StMXSl5xaZTVYL7l6/+gw7Z",
+	"Uo9S0Q+sJJyZfr9LHFe78x2N38PVsu7JMmzx0vZ/OtM7yknzSVb4suPmShzyoiA+dyJPRrj5MjWmVN1B",
+	"V4BTXcu2yvHHv9KHyzlXARd24CsWRctYoV0InEXR0g4pgsUu4YqHFca9OMxrwu7sSWi33Wq1WpUtvIzu",
+	"Url9ESpvUdxlLS5W42xhQJ97Q3l2qfFroLjopMhCOMyd1GWghsuc0wV5WIHr6qC5MmwWRR/M7arydMvj",
+	"fl0I1cVbYWUobySD0oLW4D9ZlvrX+1qRszTUQo2KSHiHSpXO8esYT/ryWzl6eXHkUbbB5uLAA89OwbUq",
+	"QHRlbDARQZDEXM8+GoFowWeTr84Sm2tkf71JtYb/+Hzp1eTSlmJ/ndkWSDHkoyTGELhSCcaw8/ubczhp",
+	"Hb3abcJ5xPhEda0R4ReNYh/6ufuBfCbun0BOsZ/VAyCOQZPLFzbWemozlnj98R28dF2/pJDUl3ZU9dIH",
+	"ljoY6Dm5Zugp+RDpWcpKX57mx330xiz2ZeEUS73Mch/1OJbJaNwTXMNgBqp8LrzTT7WX/m4Tzopn7i9f",
+	"2mCxly/hdswj8h2kQbQDROH4e+hDP5cpfdPSuQ2HiU5i7AkbiWte3HI9di8jPuHWaWX+cQvf4WGElKq5",
+	"e5rXjHCNX76k0N2XL5tg7MKXTmy8zNP3h8DyBGkLFCnQxSJrleWxEzohMOgnc1I1e6In3qdp88q2QBFm",
+	"sgs0u0bqnaksHRmBJSHXoGPGo3TRzm9AtTPI6/Y7NenDTufwsGCd7tIqeuLD+4+Xeca+AjaRttDDxI0p",
+	"oH8R4mQqNYpg1vhPnPV90FLCDhMz0HinTykChVFYh1mvmZ1BPnDK0eNS7HYp5wHYiHFhvYvkOmQT7Ilr",
+	"nGUuTGNb2yTQbI30LIODw2DnAMYyMTa2HuOMQJUGcFOaqEE5E+oWYzvabepCG/JYaRrCBmL7PcEiJa3T",
+	"lHJOXSumIJJKE2YoiyPLigSl2cz93c0Czm/HUqHDLOGUqmfY73OaztytY6bxBrNCBlzbRrlblYcuj7gn",
+	"KJHYnidgaGFIDonIYIoSSkpMJx0uYAIifoO0BOsHpmP6KdNjM5cpxgEK3UBBZTe60N+j3dP/984bw2z+",
+	"Pf112Cc/I1dphQ6QIrAwNvYEiynTR5Mj2vybep0J8qwnCvmRqSeakmuoxkAKcbMyglliEz1pml04aB1Q",
+	"fup+6zgtAIN2BXSG4IieRqB1/krZOqmrAQIWxxyrpWSa8M5FRrkt675mMaY9krBJuYM1lV4oyIVsE8jO",
+	"I4j2RKmHT5fnPhg2v7+/f2KB0P9v6wRi0a0hHcXvYGj2IblH+MiMsdPvtDpHjVa70T68bL3qtlrdVqvZ",
+	"ov/+u79rkVjkLsEYg2uXW05VN8yMc/qxhD7hasgzZmQh3bXw2zloHez6MEE9lqH5dbjrW1ZidpHF2c5+",
+	"63jX7wlLXzsHrfaubz1dLNCwc9Dp7PqGjibcktzOQWt/188okIYon0EQ0eOdIWabIpExyNyrDUpO0FBI",
+	"T2CkEEaoc05g19CEg07H7TOboJWuVEDfOpz6p+4N8XGXwOVSQOwXPa8LPa+XtFr7QZqSRb+w5907P7hK",
+	"JhMWz0g5Q7PJTRfV8zTrcberMbIqGIM1jyw6kJjRLAML0/kGMlxuJGUpIeRjyuzOPlx4vneDsbKyu9Vs",
+	"N1tG/5NTFGzKva63T4/IaTgm1WWPTfneTXuPhRMu9lK+uWdejbDGXnrLlQYraMtcFoY80mi0L6K9y4x+",
+	"aM9Cf3X0b983IsGQqyXGnfIBnzbbuU+KjZkSipCL0W4T3tC4qicCORnw9DTq7LfXp8RSjQkMVi20M7lh",
+	"UeJoaMJ0MLaVc4wsaEK/EIVJ7AzvWOCytA0nHBlmoix5GTRxZdQFN0jEHf//DTFU0CeQdlMgdWNkYf/U",
+	"bXCnU1XeOs2B1EBDMVoWznFUyrBTtcD1YQkvE8kXodf1zFRSsiBsx2yCmjLIjRVoEPnPBGOjmFtPRxqQ",
+	"mue5Z2ZomxzOfJJM6O/lYbv3xkKo7T+PdK0Zo9MiC9QNYszP2iEXBvwuHDZ3TeSjPtq5chEuHqjoJ3/a",
+	"UPmREw1W3n6W2I3kTE/7doxuklIIF+nzXc9fgOfsmPKxE33CjGqOCXOIWlU0n2paGyO1KJ8G1rNSb/fm",
+	"VakOWqfVemChCEpN+FKKfmuXg9C8JTK64hPrGrBeazktu7zyLjqdui642e2t9snJ4DjoNA7bw1bjmO0P",
+	"Gq+GR9joDE7Co4OgxdrHWHbOmW73m61mu73fPPbKznjrypp3iZcWc9LtnHQP2s3OYTqTomvWeyf/xaOI",
+	"7R02W7Dzj3b7FN5ykdzB3aujq6ODU4hvuu2DVrO1C3/D4FrudVrtVqvdasMbHuNQ3u3RW6/sFvVYyP6f",
+	"Q0AzkJOC57HrJY2D43abMJ4mchTTdRyM8KBxFLTDxnFwiI0TdnjcaIUHbD9oD19hp+2VUm4q690vQX4u",
+	"acMmJ7SLmQqGqZVSD9qVPIL2famySPFUYE5azuW2zBcZ+ZiQS2GYRFBwBm2mxtJBq72oRbaL9krlbKjR",
+	"/upGeYE506LTWWMTrleMpS7XuwZq+SeQ+nw2BLLOyerVVwss3fveoWVEy9vVlYujtmtAvKZeFhFiprqS",
+	"jldQHzQbGcXB+xAxPZTxJFP8vK+m4QIVMo/iof0h673v5NM2AiNTJoeUlk1OJEmlmuhva7uRUCEdq++2",
+	"vgsMyn1hqUVmi0WOpTGzC2auOoWB1GPQcmRTsSfIRJYBEdvWxvhP41GM5qchQqZ0Txjro1hcCfqxc5eM",
+	"JKpUXyu4WXxnTqSpNWQyjoSkxnkJq2ocl/VaKbKV7XcFXdqsfnUVmr5dh9EEU5snCzhMK9M5nwYBWcaZ",
+	"GrxYh72NucbFSqx9vTEt1lLQWRStUGX/BMWBtusvMpw9TGcoBEF5LKCTwXkRVprwY6vd3Jfd3qbF/WY0",
+	"nrnTlHblYOTLegrJ1/s/SFQvFLKFTVR/lPKHC9k1OH+hXu8fKJfba7SoFqfcyvNnIs/zk+OnS/Vv+Va/",
+	"t/I8wtq61HbMHft+t5DuZd3LRpop6LQOIPen61IF5RBYFCMLZ6mUUpKcrzqmeqKKDfGZSSoH3AVSasr0",
+	"OJdRORi9Kp8uVe+eO0iejz16Ngb0QU1Q31/AJrHrWt4iK0q8ZXrPi+nle3IZv/Prnd1/Q104uB7M4OJ1",
+	"nXNbQH9ZOc3+aflgz1oBVHsaEqF5ZA8lzcNpEo8wfCZO5BHqn52jPVJB/ll9gHnEqvdWilAKHz4JrjGE",
+	"/+RiFJLLLo8+/VLJ9K5Cqt1tdwrLrKZpe7f8mtclQ3e9S2QT+GxeG5x+R89kOVzUOwsZvJU3GLEAH+O8",
+	"fI4G0Z9lCm1l+1a2L5LtRi6vJ9gLhkzEhxjMgggzY2aZXzLNxy2ewtvM3FQBoPCCPg/75QAlkLfCNKTQ",
+	"JZbZOS0b/0I1dLIDZyfImbBOQmrpOwdo7qyzwUQ94cwgGZdbFdL+REHSv1C+0QTSGRy0Tk6NBUU3xTC7",
+	"FBuN4K4lYoUAWopziaKeyDQWF9lik5vy8uRubD8LzRjgTGaJnmksWiUf0Vbfdz7eoq6T6THcAEn3T/No",
+	"KdJ3ik7eqoJTcNlmGanFoMhaNYjpnkgVIPKy2sCDuJDK5LDhpl4NRzJ8P0whOGHXqAqD+DlhlFIzue4J",
+	"G4oi40qwX2VdTTgrjZxVYxqhVhSQYLulyqyDGVGNTeot1jNNOzwF1hNZ71kgTRp9VqImIrNs2YYcUhql",
+	"KCchBfp2Fget/XqL2O6gfJs+2mm6ShXaoA5UTOL1hIxJv13ktP1BVIr1hFFdFt/39CFvVeStivyjqMjL",
+	"9s3SezQWXebmRLstJpZF6loxsjH1rmNV6J9wa7rEqfm9KZIoevAW3G6PP2l78OLu+BkO2Vpr2GPZJZXb",
+	"U7kf3kHtbMx5SzYvuedM1lWWbOlYbo8Vir/W27e/Se20f1aSRoly3meXtG/DX6jAyIQZk+cGnQ0bWpuv",
+	"lEplPpnIGywmZulyLkx2UWkgJwgDFlzTvRd8iN2eOGidWDOM7KtKnZqNG4r1Vksg43C+oOkf6/1+SoTJ",
+	"QhH5UEsgW/39/J3BtUd9rviJszp/Eo79UPfhlsX/XCzesJOUwUOxQvKGOP10qva+lc0+CsuYJou4vlpd",
+	"aJkEAPkvS0mVhU+69hZzm2AVUgYsnV8OKHdXQzI1zDZkGpvwXtR4M9N0SMPy/3jGPp3+GSeac5dqPqQG",
+	"VM305soCL57i2oW61it8/DQRtdwb8VAxldWmXstbdbD0Iq6t6NqKrq3oqhVdxDLXlFqT8hHbkjzSKJrL",
+	"JU1FjvPm5IdE5aAbSstlmvW8LlTvLvGh2Wx+9aFHzhDzRfHelvtKnmkT+rnzyBgx8bUqHmD1RH6AVSrI",
+	"YEsxgBVd9jTrhTvHWSK3FKIqSis6vEkXGFsxSqVXR6i6NuGcEhOoIypWYK9Q91ut1hzw9BhdVrm292aY",
+	"VdKneaa3JdWe6P+j8XemGu9kjF0w3LIPis3y4zo3FzPkohTTd7PnF5m/TenbpvRtwKm5TuJFVoaqlDAF",
+	"Z1MO/9WGd5g/+hvqFfcRF1jYI2Nt0s08z2v7dnfflop8GyXc1j6Z4yEujsAxW8ogOnUVovMqN83S9kWR",
+	"TOgqzzixBZWq6u82+XCreDwp+fDdbEFcT0HbeHTOoa3sV9I7pHCVcAqCXCbayX5bWCr72HVkcxSiyAXZ",
+	"ToyV+9j0vXrFYnHywbvZe7M1/4oC+cfOOHuQJKlJ1amTJ4XPPki1SrY8vzy3LT/fJp+tz9UfmHPGQE0x",
+	"4EMelHLO1kzaqCRRW/utxH/60KbwuJYrG1co/zOXx9YTc4lsD2fs2yyMrdBYQ2jkvpo5eQE5ngFe2+2z",
+	"lRnbhIC/fLLfQvni4sD3vmWuufs1nZaVQiWFmiTnTMAAXSE8KnIJzptBVQrH8rbaOBNUhVD4R1fAg0cX",
+	"wKPbfB5bAQ8WFsCr5CWW0yRqyxdXUxkzcTp3lVFdEiNJ5dqMyUUOTFtrbYXNVBawxUJvq+Xr4vuDlhZ3",
+	"Iw/NxesFNdyeWtRu9ai1Ze/Kzd6LaAYx6iQWVRfSgmnbr66kiGb1VQAtEB8yTH4LLL15b7uuFMdfXJPw",
+	"B695uPV3b/3dz6uE3TLtZnUB2J9Zp/xky1h/MLJmq1Y+c1+0k+oP1ywf6qCuOxwvqZyXY26LohuNUMeJ",
+	"/T5TdKyWd8ujCCI5ouses4J61P4ivSPBxtzS1QdUnk6BFHhqPeJ1JeqonLqWskmenfricdVqOw9SANM2",
+	"T9cAbU9LC8z9qXrg1uHxmCSSkp9uKzm2kuO5er3d1t+oGKE7kRe6Kf6GWadgvuRK86BGePQN47Bnmc7s",
+	"TwcwHNmZa8VHVqsPS89SplN8Zu+evrK3NcOOK1fgpFlWVWDXz0XE1WB2Vbqsdsd+7LvSpeYhTGNUKLRp",
+	"p+X0qnh/UB925LAqLn0Xh9xu7fo9kflSyC7oHIyLs8+e2awWpq7ksP/j+DJGWHZlfCT6+EHFWIXwvO5+",
+	"u+V7hJIVIiU3XVN8et2To9QaDQtdHht7u4p8r9vu5E/zjzv7rUyUVimVLvySxpz3M/O3235lrHk54GZh",
+	"7Vbb9yhsxvxtdv8gMru2fXxvjKkyHafW+MPTuPMZ0k3TdMJS2tNmdQct3ytuTgoHf9byPuSBvlI6vro6",
+	"E7OrraDfCvpnW4oIUq77dPlOm3Pvm/MN3T/oQGL+TOF9HNoLs0RIHny6OqtYKegH9Nx/Uitjnb6j376m",
+	"/9wpv7r3RTftbt3sWzf71s2+dbNv3exbHepnc7OTTNyok6SiRDnf+0q/e81FNFl0R3pFfCW+UNna0H56",
+	"Yc1cMlvWST+/6z1NuiJPeh40nkYFVl3/XJRKC6opo4iOkoO+ELtu70DuiX750noK6TDjNjMl74qHys2C",
+	"Yj2iGWi6nJaKG/rVoHjQUp4CD12iGIsxvYLVdzU+ZNwT6ZWcgJHCF7bi9ZQpZV7f2Gt2FI9QBNiEX92o",
+	"pvO0OvWtBC7cgYZZ/SRRRoeEEb9B8Rc4c/iLqq9fn1TmsUio6ej5fslSuh9Y0NAeFLj86u2tOH+J05cf",
+	"Oqu+qoNs8+R//IOezWsvm0l6+A4X7fwgErZ0HvIsROzGS4RtL9/ZxuP/YPH48/xwydU79tr9Ob92kb/9",
+	"+uiLdX6sA92fgIFtC4lvC4lvKyWvXSl5K9y3wv053b5Tb+lIQyOdvQELroMxEwKjRiRH0lanrHfDXo4R",
+	"eIhCcz2DaSxveIgxaIwiZcth2Q5g5/0UxcVrOJdCYKDhFxZcN87tIPDWftNutnYLQl/ItNIfCWdbxdJ1",
+	"l92/Qve1xFIOm/CZkr+p4Ac5O4vBz76V/32VDPquWUzOUXsbCx/SPS9c5XeLv1DpxX3UhkVSVMqQuEtp",
+	"bCIW1Q4pVg5z5S4VIKerWCpVL/Oiy65imbv+xd4YI+NCFWYKGFeWgdAdM9namflDigBtxp+ZLhfkjp1w",
+	"kWjMbgLqc6ZrNZcCqi0S1r765a5xe3vbGMp40kjiCEUgQ6NerLuhf6kO/HCn38Ja9MqWvibobdqN9QCV",
+	"h/RhN7Mq2RpU3xhmZakab8zQEESMT/Kq24rN0huHTBspsLl+xc2FPHLpdHxwZyD2Qn4mzJsBQogWvxuD",
+	"5taN9uPJFAySmArVf/lalDA1rHyN6pNO1nChY2mMxSUy5sKwZcMFC9LghSoETfMogpGU4f+Fnd/fnMPx",
+	"0VFnl87vvvVcgE3P6wJdNHKfFesdczGiA6801Jo2Q8qLJywyvA1DH1w8qq32S5ewmQ3ClUqcnXhLB3C5",
+	"iy69/S2tHTJXKJmMy8LDFAT9B1SiTEuRqLQk5Rxvz/u9NB/+UZz9IhuWlOLvd5RjMZuaZCwJDbk5qIbe",
+	"V98LIo7pVWC3OLC2o9dtHx+9Ojjeb7VavseZdg+OTg7oAdl/Y62nqru3x8Nm2TJRgbRVOKYobE73Q2xM",
+	"lQxym6b2qjJCaWrz/oIsxnh9ll+B/OLSHyQrNdNYul/4Zzjx2YqdH9iUyekbUo62VMqUZdY3b0D76SzR",
+	"YyPC7o0Qo2laj0udOmnepsZEfINODoUySCaGDnwviY2Gt2dLJNm5zNWJcBrV1F14+kK5jE8ZK6u3Vy7/",
+	"5nF27+Uwv7VTNXPX3vzdqTXlKdLLAPhIYNjgwoa15J0Ui63UN2e5qCFPqL1rUJamUjUkl0zEotcJMTMt",
+	"m9kKdPNq6MJYbJiKujb2GtlNrHjDVC7qC1OYx/391/v/HwAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -13,7 +13,7 @@ import (
 // meta says which request this is the answer to, and when.
 func (s *Server) meta(ctx context.Context) gen.MetaResponse {
 	id := requestID(ctx)
-	return gen.MetaResponse{RequestId: &id, Timestamp: s.now().UTC().Truncate(time.Microsecond)}
+	return gen.MetaResponse{RequestId: &id, Timestamp: gen.Timestamp{Time: s.now().UTC().Truncate(time.Microsecond)}}
 }
 
 // page lists a page of the selected sessions.
@@ -61,12 +61,18 @@ func (s *Server) revocation(ctx context.Context, ids []string) gen.ApiResponseSe
 // ToAPIListItems converts a list; currentID is the caller's own session.
 func ToAPIListItems(sessions []store.ListItem, currentID string) []gen.SessionListItem {
 	items := make([]gen.SessionListItem, len(sessions))
-	for i, session := range sessions {
+	used := make([]gen.Timestamp, len(sessions)) // one allocation for all of them
+	for i := range sessions {
+		session := &sessions[i]
 		items[i] = gen.SessionListItem{
 			Id: session.ID, UserId: session.UserID, UserEmail: session.UserEmail,
 			IpAddress: session.IPAddress, UserAgent: session.UserAgent, DeviceType: session.DeviceType,
-			IsCurrent: session.ID == currentID, CreatedAt: session.CreatedAt, LastActivityAt: session.LastActivityAt,
-			ExpiresAt: session.ExpiresAt, AppCount: session.AppCount,
+			IsCurrent: session.ID == currentID, CreatedAt: gen.Timestamp{Time: session.CreatedAt},
+			ExpiresAt: gen.Timestamp{Time: session.ExpiresAt}, AppCount: session.AppCount,
+		}
+		if session.LastActivityAt != nil {
+			used[i].Time = *session.LastActivityAt
+			items[i].LastActivityAt = &used[i]
 		}
 	}
 	return items
@@ -77,35 +83,39 @@ func ToAPISession(session store.Session, apps []store.App, currentID string) gen
 	accessed := make([]gen.SessionAppInfo, len(apps))
 	for i, app := range apps {
 		accessed[i] = gen.SessionAppInfo{
-			ApplicationId: app.ApplicationID, ApplicationName: app.ApplicationName, AccessedAt: app.AccessedAt,
+			ApplicationId: app.ApplicationID, ApplicationName: app.ApplicationName, AccessedAt: gen.Timestamp{Time: app.AccessedAt},
 		}
 	}
-	return gen.SessionResponse{
+	answer := gen.SessionResponse{
 		Id: session.ID, UserId: session.UserID, UserEmail: session.UserEmail, UserDisplayName: session.UserDisplayName,
 		IpAddress: session.IPAddress, UserAgent: session.UserAgent, DeviceType: session.DeviceType,
-		Location: session.Location, IsCurrent: session.ID == currentID, CreatedAt: session.CreatedAt,
-		LastActivityAt: session.LastActivityAt, ExpiresAt: session.ExpiresAt, SsoApps: accessed,
+		Location: session.Location, IsCurrent: session.ID == currentID, CreatedAt: gen.Timestamp{Time: session.CreatedAt},
+		ExpiresAt: gen.Timestamp{Time: session.ExpiresAt}, SsoApps: accessed,
 	}
+	if session.LastActivityAt != nil {
+		answer.LastActivityAt = &gen.Timestamp{Time: *session.LastActivityAt}
+	}
+	return answer
 }
 
 // ToAPIStats converts a tenant's statistics. A session without a device type counts as another one.
-func ToAPIStats(stats store.Stats) map[string]any {
-	devices := map[string]int{}
-	for _, kind := range device.Types() {
-		devices[kind] = stats.ByDeviceType[kind]
-	}
-	devices[device.Other] += stats.ByDeviceType[""]
-	top := make([]map[string]any, len(stats.TopApplications))
+func ToAPIStats(stats store.Stats) gen.TenantSessionStats {
+	devices := stats.ByDeviceType
+	top := make([]gen.ApplicationUse, len(stats.TopApplications))
 	for i, app := range stats.TopApplications {
-		top[i] = map[string]any{
-			"application_id": app.ApplicationID, "application_name": app.ApplicationName, "sessions": app.Sessions,
+		top[i] = gen.ApplicationUse{
+			ApplicationID: app.ApplicationID, ApplicationName: app.ApplicationName, Sessions: app.Sessions,
 		}
 	}
-	return map[string]any{
-		"total_sessions": stats.Total, "active_sessions": stats.Active, "expired_sessions": stats.Expired,
-		"revoked_sessions": stats.Revoked, "unique_users": stats.UniqueUsers, "sessions_by_device_type": devices,
-		"top_applications": top, "created_last_24h": stats.CreatedLast24h, "revoked_last_24h": stats.RevokedLast24h,
-		"as_of": stats.AsOf,
+	return gen.TenantSessionStats{
+		TotalSessions: stats.Total, ActiveSessions: stats.Active, ExpiredSessions: stats.Expired,
+		RevokedSessions: stats.Revoked, UniqueUsers: stats.UniqueUsers,
+		SessionsByDeviceType: gen.SessionsByDeviceType{
+			Desktop: devices[device.Desktop], Mobile: devices[device.Mobile], Tablet: devices[device.Tablet],
+			Bot: devices[device.Bot], Other: devices[device.Other] + devices[""],
+		},
+		TopApplications: top, CreatedLast24h: stats.CreatedLast24h, RevokedLast24h: stats.RevokedLast24h,
+		AsOf: gen.Timestamp{Time: stats.AsOf},
 	}
 }
 

@@ -33,8 +33,8 @@ func TestRegisterSession(t *testing.T) {
 		first.decode(&made)
 		assert.JSONEq(t, `{"id": "s1", "user_id": "u1", "user_email": "ada@example.com", "user_display_name": "Ada",
 			"ip_address": "2001:db8::7", "user_agent": "`+agent+`", "device_type": "desktop", "location": null, "is_current": false,
-			"created_at": "2026-01-15T08:00:00.5Z", "last_activity_at": null, "expires_at": "2026-01-16T08:00:00Z", "sso_apps": []}`,
-			dataOf(t, first))
+			"created_at": "2026-01-15T08:00:00.500000Z", "last_activity_at": null, "expires_at": "2026-01-16T08:00:00.000000Z",
+			"sso_apps": []}`, dataOf(t, first))
 		again := f.do(http.MethodPost, "/api/v1/lifecycle/sessions", f.service(), body).want(http.StatusOK)
 		assert.JSONEq(t, dataOf(t, first), dataOf(t, again))
 
@@ -145,9 +145,10 @@ func TestRecordSessionActivityAndApp(t *testing.T) {
 		got := f.do(http.MethodGet, "/api/v1/admin/sessions/s1", f.admin(), nil).want(http.StatusOK)
 		assert.JSONEq(t, `{"id": "s1", "user_id": "u1", "user_email": null, "user_display_name": null, "ip_address": "192.0.2.1",
 			"user_agent": "`+phone+`", "device_type": "mobile", "location": null, "is_current": false,
-			"created_at": "2026-01-15T12:00:00.123456Z", "last_activity_at": "2026-01-15T12:03:00.123456Z", "expires_at": "2026-01-20T00:00:00Z",
+			"created_at": "2026-01-15T12:00:00.123456Z", "last_activity_at": "2026-01-15T12:03:00.123456Z",
+			"expires_at": "2026-01-20T00:00:00.000000Z",
 			"sso_apps": [{"application_id": "wiki", "application_name": "Wiki", "accessed_at": "2026-01-15T12:03:00.123456Z"},
-				{"application_id": "mail", "application_name": "Mail", "accessed_at": "2026-01-15T12:00:00Z"}]}`, dataOf(t, got))
+				{"application_id": "mail", "application_name": "Mail", "accessed_at": "2026-01-15T12:00:00.000000Z"}]}`, dataOf(t, got))
 
 		f.do(http.MethodDelete, "/api/v1/admin/sessions/s1", f.admin(), nil).want(http.StatusNoContent)
 		for _, again := range []answer{

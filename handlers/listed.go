@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -59,17 +58,13 @@ func (l listed) write(w http.ResponseWriter) error {
 
 func (l listed) append(b []byte) []byte {
 	b = append(b, `{"data":[`...)
-	for i, item := range l.items {
+	for i := range l.items {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendItem(b, item)
+		b = appendItem(b, &l.items[i])
 	}
-	b = append(b, `],"meta":{"request_id":`...)
-	b = appendText(b, l.meta.RequestId)
-	b = append(b, `,"timestamp":`...)
-	b = appendTime(b, &l.meta.Timestamp)
-	b = append(b, '}')
+	b = append(b, ']')
 	if p := l.pagination; p != nil {
 		b = append(b, `,"pagination":{"page":`...)
 		b = strconv.AppendInt(b, int64(p.Page), 10)
@@ -81,32 +76,36 @@ func (l listed) append(b []byte) []byte {
 		b = strconv.AppendInt(b, int64(p.TotalPages), 10)
 		b = append(b, '}')
 	}
-	return append(b, '}', '\n')
+	b = append(b, `,"meta":{"request_id":`...)
+	b = appendText(b, l.meta.RequestId)
+	b = append(b, `,"timestamp":`...)
+	b = appendTime(b, &l.meta.Timestamp)
+	return append(b, '}', '}', '\n')
 }
 
-func appendItem(b []byte, item gen.SessionListItem) []byte {
-	b = append(b, `{"app_count":`...)
-	b = strconv.AppendInt(b, int64(item.AppCount), 10)
-	b = append(b, `,"created_at":`...)
-	b = appendTime(b, &item.CreatedAt)
-	b = append(b, `,"device_type":`...)
-	b = appendText(b, item.DeviceType)
-	b = append(b, `,"expires_at":`...)
-	b = appendTime(b, &item.ExpiresAt)
-	b = append(b, `,"id":`...)
+func appendItem(b []byte, item *gen.SessionListItem) []byte {
+	b = append(b, `{"id":`...)
 	b = appendText(b, &item.Id)
-	b = append(b, `,"ip_address":`...)
-	b = appendText(b, item.IpAddress)
-	b = append(b, `,"is_current":`...)
-	b = strconv.AppendBool(b, item.IsCurrent)
-	b = append(b, `,"last_activity_at":`...)
-	b = appendTime(b, item.LastActivityAt)
-	b = append(b, `,"user_agent":`...)
-	b = appendText(b, item.UserAgent)
-	b = append(b, `,"user_email":`...)
-	b = appendText(b, item.UserEmail)
 	b = append(b, `,"user_id":`...)
 	b = appendText(b, &item.UserId)
+	b = append(b, `,"user_email":`...)
+	b = appendText(b, item.UserEmail)
+	b = append(b, `,"ip_address":`...)
+	b = appendText(b, item.IpAddress)
+	b = append(b, `,"user_agent":`...)
+	b = appendText(b, item.UserAgent)
+	b = append(b, `,"device_type":`...)
+	b = appendText(b, item.DeviceType)
+	b = append(b, `,"is_current":`...)
+	b = strconv.AppendBool(b, item.IsCurrent)
+	b = append(b, `,"created_at":`...)
+	b = appendTime(b, &item.CreatedAt)
+	b = append(b, `,"last_activity_at":`...)
+	b = appendTime(b, item.LastActivityAt)
+	b = append(b, `,"expires_at":`...)
+	b = appendTime(b, &item.ExpiresAt)
+	b = append(b, `,"app_count":`...)
+	b = strconv.AppendInt(b, int64(item.AppCount), 10)
 	return append(b, '}')
 }
 
@@ -126,12 +125,12 @@ func appendText(b []byte, text *string) []byte {
 	return append(b, '"')
 }
 
-// appendTime appends a time as time.Time.MarshalJSON does, or null.
-func appendTime(b []byte, at *time.Time) []byte {
+// appendTime appends a time, or null.
+func appendTime(b []byte, at *gen.Timestamp) []byte {
 	if at == nil {
 		return append(b, "null"...)
 	}
 	b = append(b, '"')
-	b = at.AppendFormat(b, time.RFC3339Nano)
+	b = at.Append(b)
 	return append(b, '"')
 }

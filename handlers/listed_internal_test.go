@@ -18,8 +18,9 @@ func TestListedIsWhatEncodingJSONWrites(t *testing.T) {
 	text := rapid.OneOf(rapid.String(), rapid.StringMatching(`[ -~]{0,20}`), rapid.SampledFrom([]string{
 		"", "\"\\/<>&", "\u2028\u2029", "\x00\x1f\x7f", "\xff\xfe", "é", "a\tb\nc", "😀",
 	}))
-	instant := rapid.Custom(func(t *rapid.T) time.Time {
-		return time.UnixMicro(rapid.Int64Range(-60_000_000_000_000_000, 250_000_000_000_000_000).Draw(t, "micros")).UTC()
+	instant := rapid.Custom(func(t *rapid.T) gen.Timestamp {
+		micros := rapid.Int64Range(-60_000_000_000_000_000, 250_000_000_000_000_000)
+		return gen.Timestamp{Time: time.UnixMicro(micros.Draw(t, "micros")).UTC()}
 	})
 	item := rapid.Custom(func(t *rapid.T) gen.SessionListItem {
 		return gen.SessionListItem{
@@ -42,7 +43,7 @@ func TestListedIsWhatEncodingJSONWrites(t *testing.T) {
 		paged, plain := httptest.NewRecorder(), httptest.NewRecorder()
 		require.NoError(t, gen.ListTenantSessions200JSONResponse{Body: page}.VisitListTenantSessionsResponse(paged))
 		require.Equal(t, paged.Body.String(), string(listed{items: page.Data, meta: page.Meta, pagination: &page.Pagination}.append(nil)))
-		body := map[string]any{"data": page.Data, "meta": page.Meta}
+		body := gen.SessionList{Data: page.Data, Meta: page.Meta}
 		require.NoError(t, gen.ListMySessions200JSONResponse{Body: body}.VisitListMySessionsResponse(plain))
 		answer := httptest.NewRecorder()
 		require.NoError(t, listed{items: page.Data, meta: page.Meta}.VisitListMySessionsResponse(answer))
@@ -55,7 +56,7 @@ func TestListedIsWhatEncodingJSONWrites(t *testing.T) {
 
 func BenchmarkListed(b *testing.B) {
 	agent, email, address := "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "ada@acme.example", "203.0.113.7"
-	now, id := time.Date(2026, 1, 15, 12, 0, 0, 123456000, time.UTC), "request"
+	now, id := gen.Timestamp{Time: time.Date(2026, 1, 15, 12, 0, 0, 123456000, time.UTC)}, "request"
 	page := gen.PaginatedResponseSessionListItem{Meta: gen.MetaResponse{RequestId: &id, Timestamp: now}}
 	for range 20 {
 		page.Data = append(page.Data, gen.SessionListItem{

@@ -27,7 +27,7 @@ func (s *Server) RevokeMyOtherSessions(ctx context.Context, _ gen.RevokeMyOtherS
 	if err != nil {
 		return nil, err
 	}
-	return gen.RevokeMyOtherSessions200JSONResponse{Body: object(s.revocation(ctx, revoked))}, nil
+	return gen.RevokeMyOtherSessions200JSONResponse{Body: s.revocation(ctx, revoked)}, nil
 }
 
 // RevokeMySession serves DELETE /api/v1/me/sessions/{session_id}.
@@ -40,10 +40,5 @@ func (s *Server) RevokeMySession(ctx context.Context, request gen.RevokeMySessio
 	if ended {
 		revoked = append(revoked, request.SessionId)
 	}
-	return gen.RevokeMySession200JSONResponse{Body: object(s.revocation(ctx, revoked))}, nil
-}
-
-// object is an envelope where the contract declares just an object.
-func object(envelope gen.ApiResponseSessionRevokeResponse) map[string]any {
-	return map[string]any{"data": envelope.Data, "meta": envelope.Meta}
+	return gen.RevokeMySession200JSONResponse{Body: s.revocation(ctx, revoked)}, nil
 }

@@ -10,6 +10,7 @@ import (
 	swagger "github.com/swaggest/swgui/v5emb"
 
 	"github.com/sessiond/sessiond/internal/auth"
+	"github.com/sessiond/sessiond/internal/openapi"
 )
 
 // livenessPath is where the process tells that it lives.
@@ -24,7 +25,7 @@ type surroundings struct {
 }
 
 func newSurroundings(config Config, document *openapi3.T) (*surroundings, error) {
-	asJSON, err := document.MarshalJSON()
+	asJSON, err := openapi.JSON(config.OpenAPI)
 	if err != nil {
 		return nil, fmt.Errorf("convert to JSON: %w", err)
 	}

@@ -45,7 +45,7 @@ func printSessions(out io.Writer, sessions []gen.SessionListItem) error {
 		}
 		row := []string{
 			id, sanitize.Text(s.UserId), text(s.UserEmail), text(s.DeviceType), text(s.IpAddress),
-			instant(&s.CreatedAt), instant(s.LastActivityAt), instant(&s.ExpiresAt), fmt.Sprint(s.AppCount),
+			instant(&s.CreatedAt.Time), lastUsed(s.LastActivityAt), instant(&s.ExpiresAt.Time), fmt.Sprint(s.AppCount),
 		}
 		fmt.Fprintln(table, strings.Join(row, "\t"))
 	}
@@ -64,15 +64,15 @@ func printSession(out io.Writer, s gen.SessionResponse) error {
 		{"agent", text(s.UserAgent)},
 		{"address", text(s.IpAddress)},
 		{"location", text(s.Location)},
-		{"signed in", instant(&s.CreatedAt)},
-		{"last used", instant(s.LastActivityAt)},
-		{"expires", instant(&s.ExpiresAt)},
+		{"signed in", instant(&s.CreatedAt.Time)},
+		{"last used", lastUsed(s.LastActivityAt)},
+		{"expires", instant(&s.ExpiresAt.Time)},
 		{"current", fmt.Sprint(s.IsCurrent)},
 	} {
 		fmt.Fprintf(table, "%s\t%s\n", field[0], field[1])
 	}
 	for _, app := range s.SsoApps {
-		fmt.Fprintf(table, "app\t%s (%s) at %s\n", sanitize.Text(app.ApplicationName), sanitize.Text(app.ApplicationId), instant(&app.AccessedAt))
+		fmt.Fprintf(table, "app\t%s (%s) at %s\n", sanitize.Text(app.ApplicationName), sanitize.Text(app.ApplicationId), instant(&app.AccessedAt.Time))
 	}
 	return table.Flush()
 }
@@ -129,6 +129,13 @@ func text(value *string) string {
 		return "-"
 	}
 	return sanitize.Text(*value)
+}
+
+func lastUsed(at *gen.Timestamp) string {
+	if at == nil {
+		return instant(nil)
+	}
+	return instant(&at.Time)
 }
 
 func instant(at *time.Time) string {

@@ -36,7 +36,9 @@ type Case struct {
 	Expect  struct {
 		Status  int               `json:"status"`
 		Headers map[string]string `json:"headers"`
-		Detail  json.RawMessage   `json:"detail_spec"`
+		// Body is what the reference answered, with its members in their order; a success has placeholders.
+		Body   json.RawMessage `json:"body"`
+		Detail json.RawMessage `json:"detail_spec"`
 		// MayRefuse allows a 422 about an instruction that names no sessions.
 		MayRefuse string `json:"may_refuse"`
 	} `json:"expect"`
