@@ -22,8 +22,8 @@ type idle struct{ handlers.Store }
 
 func (idle) SessionEnded(context.Context, string, string) (bool, error) { return false, nil }
 
-func (idle) ListSessions(context.Context, store.Selection, store.Page) ([]store.ListItem, int, error) {
-	return nil, 0, nil
+func (idle) NewestActive(context.Context, store.Selection) ([]store.ListItem, bool, error) {
+	return nil, false, nil
 }
 
 type dropped struct{}
