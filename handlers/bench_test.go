@@ -13,6 +13,7 @@ import (
 	"github.com/sessiond/sessiond"
 	"github.com/sessiond/sessiond/handlers"
 	"github.com/sessiond/sessiond/internal/auth"
+	"github.com/sessiond/sessiond/internal/httpserver"
 	"github.com/sessiond/sessiond/internal/telemetry"
 	"github.com/sessiond/sessiond/store"
 )
@@ -50,7 +51,7 @@ func BenchmarkChain(b *testing.B) {
 	token, err := issuer.Mint(auth.TokenRequest{Subject: "ada", TenantID: "acme", SessionID: "s-1", TTL: time.Hour}, time.Now())
 	require.NoError(b, err)
 	handler, err := handlers.NewHandler(handlers.Config{
-		Store: idle{}, Metrics: telemetry.NewMetrics("test"), RequestTimeout: 10 * time.Second,
+		Store: idle{}, Metrics: telemetry.NewMetrics("test"), HTTP: httpserver.Options{RequestTimeout: 10 * time.Second},
 		Verifier: verifier, Now: time.Now, OpenAPI: sessiond.OpenAPI,
 		// The line is made and then thrown away: a handler that discards would not make it.
 		Logger: slog.New(slog.NewJSONHandler(dropped{}, nil)),

@@ -10,6 +10,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/sessiond/sessiond/internal/auth"
+	"github.com/sessiond/sessiond/internal/httpserver"
 	"github.com/sessiond/sessiond/internal/validation"
 	"github.com/sessiond/sessiond/store"
 )
@@ -70,35 +71,35 @@ func reservedSegments(contract *openapi3.T, parameter string) []string {
 // escapedSlashes decodes the parameters of a path in which an id has a slash. Where there is no such tenant, user or session it
 // answers as the reference does, which would have cut the path at the slash. It comes behind authentication, and before the
 // contract is held against the request: to the reference it is another path, whatever else is wrong.
-func (s *Server) escapedSlashes(ops operations) echo.MiddlewareFunc {
+func (s *Server) escapedSlashes(ops httpserver.Operations) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			refusal, slashed := c.Get(refusalKey).(error)
+			unrouted, slashed := httpserver.EscapedSlash(c)
 			if !slashed {
 				return next(c)
 			}
 			if err := decodeParameters(c); err != nil {
 				return err
 			}
-			switch known, err := s.known(c, ops.of(c).name); {
+			switch known, err := s.known(c, ops.ID(c)); {
 			case err != nil:
 				return err
 			case !known:
-				return refusal
+				return unrouted
 			}
 			if err := next(c); !errors.Is(err, store.ErrNotFound) {
 				return err
 			}
-			return s.withoutNeighbour(c, refusal)
+			return s.withoutNeighbour(c, unrouted)
 		}
 	}
 }
 
 // withoutNeighbour is the answer about a session that is not there, when its id ends in slashes. The reference would lead to the id
 // without them; where that is a session, whoever follows would end it in the place of another one, so there is nothing to follow.
-func (s *Server) withoutNeighbour(c echo.Context, refusal error) error {
-	if _, moved := errors.AsType[*redirectError](refusal); !moved {
-		return refusal
+func (s *Server) withoutNeighbour(c echo.Context, unrouted error) error {
+	if _, moved := errors.AsType[*httpserver.RedirectError](unrouted); !moved {
+		return unrouted
 	}
 	ctx, neighbour := c.Request().Context(), strings.TrimRight(c.Param("session_id"), "/")
 	selection := reach(ctx)
@@ -109,9 +110,9 @@ func (s *Server) withoutNeighbour(c echo.Context, refusal error) error {
 	case err != nil:
 		return err
 	case active:
-		return errNoPath
+		return httpserver.ErrNoRoute
 	default:
-		return refusal
+		return unrouted
 	}
 }
 
@@ -121,7 +122,7 @@ func decodeParameters(c echo.Context) error {
 	for i, value := range values {
 		decoded, err := url.PathUnescape(value)
 		if err != nil {
-			return errNoPath
+			return httpserver.ErrNoRoute
 		}
 		values[i] = decoded
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/sessiond/sessiond/internal/httpserver"
 	"github.com/sessiond/sessiond/internal/telemetry"
 	"github.com/sessiond/sessiond/store"
 )
@@ -73,7 +74,7 @@ func (o *observing) open(ctx context.Context, logger *slog.Logger) (*observed, e
 		}
 		mux := http.NewServeMux()
 		mux.Handle("GET /metrics", opened.metrics.Handler())
-		opened.server = newServer(mux, logger)
+		opened.server = httpserver.New(mux, 0, logger)
 	}
 	return opened, nil
 }
@@ -127,7 +128,7 @@ func (o *observed) close(ctx context.Context) error {
 		err = errors.Join(o.server.Close(), ignoreClosed(o.listener.Close()))
 	}
 	if o.traces != nil {
-		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), httpserver.ShutdownTimeout)
 		defer cancel()
 		if failed := o.traces.Close(last); failed != nil {
 			// Nothing of the sessions is lost with them.

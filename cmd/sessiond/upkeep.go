@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/sessiond/sessiond/internal/httpserver"
 	"github.com/sessiond/sessiond/store"
 )
 
@@ -82,7 +83,7 @@ func (u *upkeep) start(ctx context.Context, db *store.Store, logger *slog.Logger
 	return func() error {
 		cancel()
 		running.Wait()
-		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), httpserver.ShutdownTimeout)
 		defer cancel()
 		return db.FlushActivity(last, true)
 	}
