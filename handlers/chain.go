@@ -30,7 +30,7 @@ import (
 //	audit context      no status: keeps the caller's reason and idempotency key
 //	policy             403
 //	row-level security no status: tells the database what the policy allows
-//	operation          200, 201, 204, 404, 409, 422
+//	operation          200, 201, 204, 400, 404, 409, 422
 //
 // A step returns an error, which errors.go answers. Authentication lets a request through that only reads while it is not yet
 // known whether the caller's own session has ended; then 401 is decided before the answer of the operation is written.

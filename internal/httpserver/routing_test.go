@@ -22,7 +22,7 @@ import (
 const small = `{openapi: 3.1.0, info: {title: Small, version: "1"}, paths: {
   /things: {get: {operationId: listThings}, post: {operationId: makeThing}},
   "/things/{id}": {get: {operationId: getThing}, delete: {operationId: endThing}},
-  /things/all: {post: {operationId: endAll}},
+  /things/all: {get: {operationId: listAll}, post: {operationId: endAll}},
   /slash/: {get: {operationId: slash}}}}`
 
 func smallContract(t *testing.T) *openapi3.T {
@@ -48,7 +48,7 @@ func TestRouting(t *testing.T) {
 		"GET /things":            {path: "/things"},
 		"GET /things/1":          {path: "/things/1"},
 		"POST /things/all":       {path: "/things/all"},
-		"GET /things/all":        {path: "/things/all"}, // an id, then
+		"DELETE /things/all":     {path: "/things/all"}, // an id, then
 		"GET /slash/":            {path: "/slash/"},
 		"GET /docs":              {path: "/docs"},
 		"GET /":                  {err: noRoute},
@@ -63,8 +63,9 @@ func TestRouting(t *testing.T) {
 		"GET /things/1/?a=b&c=d": {err: moved("/things/1?a=b&c=d")},
 		"GET /slash":             {err: moved("/slash/")},
 		// A line feed after a literal segment is ignored.
-		"GET /things%0A":   {path: "/things"},
-		"GET /things/1%0A": {path: "/things/1\n"},
+		"GET /things%0A":     {path: "/things"},
+		"GET /things/1%0A":   {path: "/things/1\n"},
+		"GET /things/all%0A": {path: "/things/all"}, // not the id
 		// What is escaped is data.
 		"GET /%74hings":     {path: "/things"},
 		"GET /things/a%2Fb": {path: "/things/a/b", rawPath: "/things/a%2Fb", kept: noRoute},
@@ -155,7 +156,10 @@ func TestCORS(t *testing.T) {
 		answer := httptest.NewRecorder()
 		c := echo.New().NewContext(request, answer)
 		step := httpserver.CORS(origins, []string{"X-Mine"}, []string{"X-Yours"})
-		require.NoError(t, step(func(c echo.Context) error { return c.NoContent(http.StatusTeapot) })(c))
+		require.NoError(t, step(func(c echo.Context) error {
+			assert.False(t, c.Response().Committed, "a preflight ends here")
+			return c.NoContent(http.StatusTeapot)
+		})(c))
 		return answer
 	}
 	assert.Equal(t, http.StatusTeapot, preflight().Code, "without origins it does nothing")
