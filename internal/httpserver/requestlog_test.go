@@ -95,7 +95,7 @@ func TestRequestLog(t *testing.T) {
 		kept, ok := ctx.Value(keptKey{}).(*string)
 		require.True(t, ok, "the API's own value is in the context")
 		assert.Empty(t, *kept)
-		httpserver.SetAuthFailure(context.WithValue(ctx, "any", 1), "expired") //nolint:revive,staticcheck // a derived context will do
+		httpserver.SetAuthFailure(context.WithValue(ctx, "any", 1), "expired") //nolint:staticcheck // a derived context will do
 		return c.NoContent(http.StatusUnauthorized)
 	})
 	assert.Contains(t, log, "level=INFO msg=request method=GET route=/x/:id status=401 took_ms=1.25 request_id=r-1 auth_error=expired\n")
