@@ -76,14 +76,14 @@ func NewHandler(config Config) (http.Handler, error) {
 		httpserver.RedirectRoot,
 		httpserver.NewRouteTable(contract).Routing(system.Owns),
 	)
-	e.Use( // behind it, before the generated binding
+	e.Use( // after it, before the generated binding
 		auth.Authenticate(config.Verifier, config.Store, public),
 		principalLimit,
 		server.escapedSlashes(requests.Operations),
 		validator.Middleware(),
-		withCallHeaders,
+		auditContext,
 	)
-	gen.RegisterHandlers(e, gen.NewStrictHandler(server, inOrder( // behind the binding
+	gen.RegisterHandlers(e, gen.NewStrictHandler(server, inOrder( // after the binding
 		auth.Authorize(config.Store),
 		behindWall,
 	)))

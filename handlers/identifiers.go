@@ -15,7 +15,7 @@ import (
 	"github.com/sessiond/sessiond/store"
 )
 
-// validateIDs refuses a registration with an id that could not be named in a path afterwards. Every other id can, escaped.
+// validateIDs refuses a registration with an id that no path can contain. Every other id can be percent-encoded.
 func (s *Server) validateIDs(session store.Session) error {
 	partnerID := ""
 	if session.PartnerID != nil {
@@ -47,8 +47,8 @@ func validateApplicationID(applicationID string) error {
 	return nil
 }
 
-// reservedSegments are the literal segments that the contract has where a parameter of that name may stand: with such an id
-// the path would be another operation's.
+// reservedSegments are the literal segments of the contract at the position of a parameter: with such an id the path would be
+// another operation's.
 func reservedSegments(contract *openapi3.T, parameter string) []string {
 	var reserved []string
 	paths := contract.Paths.Keys()
@@ -68,9 +68,9 @@ func reservedSegments(contract *openapi3.T, parameter string) []string {
 	return reserved
 }
 
-// escapedSlashes decodes the parameters of a path in which an id has a slash. Where there is no such tenant, user or session it
-// answers as the reference does, which would have cut the path at the slash. It comes behind authentication, and before the
-// contract is held against the request: to the reference it is another path, whatever else is wrong.
+// escapedSlashes decodes the parameters of a path in which an id has a slash. When there is no such tenant, user or session, it
+// answers as the reference does, which splits the path at that slash. It comes after authentication and before validation: to the
+// reference it is another path, whatever else is wrong.
 func (s *Server) escapedSlashes(ops httpserver.Operations) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
@@ -95,8 +95,8 @@ func (s *Server) escapedSlashes(ops httpserver.Operations) echo.MiddlewareFunc {
 	}
 }
 
-// withoutNeighbour is the answer about a session that is not there, when its id ends in slashes. The reference would lead to the id
-// without them; where that is a session, whoever follows would end it in the place of another one, so there is nothing to follow.
+// withoutNeighbour is the answer for an unknown session whose id ends in slashes. The reference redirects to the id without them.
+// When that is an active session, a client that follows the redirect would revoke another session than it named: then it is 404.
 func (s *Server) withoutNeighbour(c echo.Context, unrouted error) error {
 	if _, moved := errors.AsType[*httpserver.RedirectError](unrouted); !moved {
 		return unrouted
@@ -116,7 +116,8 @@ func (s *Server) withoutNeighbour(c echo.Context, unrouted error) error {
 	}
 }
 
-// decodeParameters decodes what Echo has cut out of the escaped path. With RawPath empty nobody decodes it again.
+// decodeParameters decodes the path parameters, which Echo took from the escaped path. An empty RawPath keeps the generated code from
+// decoding them again.
 func decodeParameters(c echo.Context) error {
 	values := slices.Clone(c.ParamValues())
 	for i, value := range values {
@@ -131,8 +132,8 @@ func decodeParameters(c echo.Context) error {
 	return nil
 }
 
-// known reports whether a tenant or user with a slash in its id is known. Whom the policy refuses is not told: the request
-// goes on, and is refused in its turn.
+// known reports whether a tenant or user with a slash in its id is known. For a caller whom the policy refuses it is true: the policy
+// answers that request.
 func (s *Server) known(c echo.Context, operationID string) (bool, error) {
 	ctx, tenantID, userID := c.Request().Context(), c.Param("tenant_id"), c.Param("user_id")
 	if !strings.Contains(userID, "/") {

@@ -7,7 +7,12 @@ import (
 	"net"
 	"slices"
 	"syscall"
+
+	"github.com/sessiond/sessiond/internal/httpserver"
 )
+
+// shutdownTimeout is how long each part of the process has at the end; requests have as long.
+const shutdownTimeout = httpserver.ShutdownTimeout
 
 // loopback reports whether an address is reached from this machine only.
 func loopback(addr string) bool {

@@ -128,7 +128,7 @@ func (o *observed) close(ctx context.Context) error {
 		err = errors.Join(o.server.Close(), ignoreClosed(o.listener.Close()))
 	}
 	if o.traces != nil {
-		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), httpserver.ShutdownTimeout)
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 		defer cancel()
 		if failed := o.traces.Close(last); failed != nil {
 			// Nothing of the sessions is lost with them.

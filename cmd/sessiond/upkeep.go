@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/sessiond/sessiond/internal/httpserver"
 	"github.com/sessiond/sessiond/store"
 )
 
@@ -83,7 +82,7 @@ func (u *upkeep) start(ctx context.Context, db *store.Store, logger *slog.Logger
 	return func() error {
 		cancel()
 		running.Wait()
-		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), httpserver.ShutdownTimeout)
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 		defer cancel()
 		return db.FlushActivity(last, true)
 	}
