@@ -31,7 +31,7 @@ func auditContext(next echo.HandlerFunc) echo.HandlerFunc {
 		request := c.Request()
 		ctx := request.Context()
 		if reason := request.Header.Get(reasonHeader); reason != "" {
-			ctx = context.WithValue(ctx, reasonKey{}, plainReason(reason))
+			ctx = context.WithValue(ctx, reasonKey{}, sanitizeReason(reason))
 		}
 		if key := request.Header.Get(idempotencyHeader); key != "" {
 			ctx = context.WithValue(ctx, idempotencyKey{}, key)
@@ -43,9 +43,9 @@ func auditContext(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// plainReason sanitizes a reason for the audit log: a header never makes a request fail, so what cannot be stored is
+// sanitizeReason sanitizes a reason for the audit log: a header never makes a request fail, so what cannot be stored is
 // removed, and what is too long is cut.
-func plainReason(text string) string {
+func sanitizeReason(text string) string {
 	text = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return ' '

@@ -55,7 +55,7 @@ func TestEveryDeclaredResponse(t *testing.T) {
 }
 
 // impossible are the responses that the reference declares, so that they stay in the contract, and that no request gets:
-// an operation whose only input is text in its path and optional headers cannot be given a misfit. An operation that
+// an operation whose only input is text in its path and optional headers cannot be given an invalid value. An operation that
 // gains a constraint leaves the list.
 func impossible(operationID, status string) bool {
 	return status == "422" && slices.Contains([]string{

@@ -35,8 +35,8 @@ func (h errorHandler) handle(err error, c echo.Context) {
 }
 
 func (h errorHandler) write(err error, c echo.Context) error {
-	if misfit, ok := errors.AsType[*validation.Error](err); ok {
-		return c.JSON(http.StatusUnprocessableEntity, misfit)
+	if invalid, ok := errors.AsType[*validation.Error](err); ok {
+		return c.JSON(http.StatusUnprocessableEntity, invalid)
 	}
 	if elsewhere, ok := errors.AsType[*httpserver.RedirectError](err); ok {
 		c.Response().Header().Set(echo.HeaderLocation, elsewhere.Location)

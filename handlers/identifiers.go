@@ -21,7 +21,7 @@ func (s *Server) validateIDs(session store.Session) error {
 	if session.PartnerID != nil {
 		partnerID = *session.PartnerID
 	}
-	misfits := &validation.Error{}
+	invalid := &validation.Error{}
 	for _, member := range [...]struct{ name, id string }{
 		{"id", session.ID}, {"user_id", session.UserID}, {"tenant_id", session.TenantID}, {"partner_id", partnerID},
 	} {
@@ -30,11 +30,11 @@ func (s *Server) validateIDs(session store.Session) error {
 			reason = "is a part of this API's own paths"
 		}
 		if reason != "" {
-			misfits.Entries = append(misfits.Entries, validation.ValueError(member.name+" "+reason, "body", member.name).Entries...)
+			invalid.Violations = append(invalid.Violations, validation.ValueError(member.name+" "+reason, "body", member.name).Violations...)
 		}
 	}
-	if len(misfits.Entries) > 0 {
-		return misfits
+	if len(invalid.Violations) > 0 {
+		return invalid
 	}
 	return nil
 }
@@ -102,9 +102,9 @@ func (s *Server) withoutNeighbour(c echo.Context, unrouted error) error {
 		return unrouted
 	}
 	ctx, neighbour := c.Request().Context(), strings.TrimRight(c.Param("session_id"), "/")
-	selection := reach(ctx)
+	selection := authorizedScope(ctx)
 	if strings.HasPrefix(c.Path(), "/api/v1/me/") {
-		selection = mine(ctx)
+		selection = ownSessions(ctx)
 	}
 	switch active, err := s.store.SessionActive(ctx, selection, neighbour); {
 	case err != nil:

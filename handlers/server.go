@@ -83,9 +83,9 @@ func newServer(config Config, contract *openapi3.T) *Server {
 	}
 }
 
-// reach is what the policy lets this request touch: nothing where nothing was decided.
-func reach(ctx context.Context) store.Selection {
-	granted, ok := auth.ReachFromContext(ctx)
+// authorizedScope is what the policy lets this request touch: nothing where nothing was decided.
+func authorizedScope(ctx context.Context) store.Selection {
+	granted, ok := auth.GrantFromContext(ctx)
 	if !ok {
 		return store.Selection{}
 	}

@@ -15,7 +15,7 @@ import (
 func behindWall(next gen.StrictHandlerFunc, _ string) gen.StrictHandlerFunc {
 	return func(c echo.Context, request any) (any, error) {
 		ctx := c.Request().Context()
-		if granted, ok := auth.ReachFromContext(ctx); ok {
+		if granted, ok := auth.GrantFromContext(ctx); ok {
 			setWall(ctx, store.Behind(granted.TenantID, granted.PartnerID))
 		}
 		return next(c, request)

@@ -70,10 +70,10 @@ func tenantRule(action string) Rule {
 // without a rule, and is partnerOf's own otherwise.
 func (r Rules) Decide(
 	operationID string, caller Caller, tenantID string, partnerOf func(tenantID string) (string, error),
-) (Reach, error) {
+) (Grant, error) {
 	rule, ok := r[operationID]
 	if !ok {
-		return Reach{}, fmt.Errorf("%w: %s", ErrNotInPolicy, operationID)
+		return Grant{}, fmt.Errorf("%w: %s", ErrNotInPolicy, operationID)
 	}
 	switch rule.Audience {
 	case Platform:
@@ -85,59 +85,59 @@ func (r Rules) Decide(
 	case Service:
 		return rule.decideService(caller)
 	case Issuer:
-		return Reach{}, errForbidden("An access token does not open this operation.")
+		return Grant{}, errForbidden("An access token does not open this operation.")
 	default:
-		return Reach{}, fmt.Errorf("%w: %s has no audience", ErrNotInPolicy, operationID)
+		return Grant{}, fmt.Errorf("%w: %s has no audience", ErrNotInPolicy, operationID)
 	}
 }
 
-func (r Rule) decidePlatform(caller Caller) (Reach, error) {
+func (r Rule) decidePlatform(caller Caller) (Grant, error) {
 	partner, admin := r.Scopes[0], r.Scopes[1]
 	switch {
 	case caller.HasScope(admin):
-		return Reach{}, nil
+		return Grant{}, nil
 	case caller.HasScope(partner) && caller.PartnerID != "":
-		return Reach{PartnerID: caller.PartnerID}, nil
+		return Grant{PartnerID: caller.PartnerID}, nil
 	case caller.HasScope(partner):
 		// Without a partner, the authorized scope would be the platform's.
-		return Reach{}, errForbidden("The token names no partner.")
+		return Grant{}, errForbidden("The token names no partner.")
 	case caller.PartnerID != "":
-		return Reach{}, errScope(partner)
+		return Grant{}, errScope(partner)
 	default:
-		return Reach{}, errScope(admin) // the partner's scope would not help this caller
+		return Grant{}, errScope(admin) // the partner's scope would not help this caller
 	}
 }
 
-func (r Rule) decideMe(caller Caller) (Reach, error) {
+func (r Rule) decideMe(caller Caller) (Grant, error) {
 	if caller.IsClient() {
-		return Reach{}, errForbidden("A client's token cannot act as a user.")
+		return Grant{}, errForbidden("A client's token cannot act as a user.")
 	}
-	return Reach{TenantID: caller.TenantID}, nil
+	return Grant{TenantID: caller.TenantID}, nil
 }
 
 func (r Rule) decideTenant(
 	caller Caller, tenantID string, partnerOf func(tenantID string) (string, error),
-) (Reach, error) {
+) (Grant, error) {
 	own, partner, admin := r.Scopes[0], r.Scopes[1], r.Scopes[2]
-	reach := Reach{TenantID: tenantID}
+	grant := Grant{TenantID: tenantID}
 	switch {
 	case !caller.HasScope(own) && !caller.HasScope(partner) && !caller.HasScope(admin):
-		return Reach{}, errScope(own)
+		return Grant{}, errScope(own)
 	case tenantID == "":
 		// Nobody has the empty tenant id: it would equal that of a token without a tenant, and restrict nothing.
-		return Reach{}, NotYourTenant()
+		return Grant{}, NotYourTenant()
 	case caller.HasScope(admin), caller.HasScope(own) && caller.TenantID == tenantID:
-		return reach, nil
+		return grant, nil
 	case !caller.HasScope(partner) || caller.PartnerID == "":
-		return Reach{}, NotYourTenant()
+		return Grant{}, NotYourTenant()
 	}
 	switch owner, err := partnerOf(tenantID); {
 	case err != nil:
-		return Reach{}, err
+		return Grant{}, err
 	case owner != caller.PartnerID:
-		return Reach{}, NotYourTenant()
+		return Grant{}, NotYourTenant()
 	default:
-		return reach, nil
+		return grant, nil
 	}
 }
 
@@ -148,15 +148,15 @@ func NotYourTenant() *Error {
 }
 
 // decideService restricts the service of one tenant or partner to it; the platform's own services name neither.
-func (r Rule) decideService(caller Caller) (Reach, error) {
+func (r Rule) decideService(caller Caller) (Grant, error) {
 	for _, scope := range r.Scopes {
 		if !caller.HasScope(scope) {
 			continue
 		}
 		if caller.TenantID != "" {
-			return Reach{TenantID: caller.TenantID}, nil
+			return Grant{TenantID: caller.TenantID}, nil
 		}
-		return Reach{PartnerID: caller.PartnerID}, nil
+		return Grant{PartnerID: caller.PartnerID}, nil
 	}
-	return Reach{}, errScope(r.Scopes[0])
+	return Grant{}, errScope(r.Scopes[0])
 }

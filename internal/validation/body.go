@@ -43,7 +43,7 @@ func (op *operation) readBody(c echo.Context) (*content, error) {
 // asError turns a syntax error into the one violation that the reference reports for it.
 func asError(err error) error {
 	if syntax, ok := err.(*syntaxError); ok { //nolint:errorlint // decodeJSON wraps nothing.
-		return &Error{Entries: []Violation{jsonInvalid().at([]any{"body", syntax.offset})}}
+		return &Error{Violations: []Violation{jsonInvalid().at([]any{"body", syntax.offset})}}
 	}
 	return err
 }

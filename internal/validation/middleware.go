@@ -49,7 +49,7 @@ func (op *operation) apply(c echo.Context) error {
 	}
 	violations = op.checkBody(violations, in)
 	if len(violations) > 0 {
-		return &Error{Entries: violations}
+		return &Error{Violations: violations}
 	}
 	bindPath(c, path)
 	bindQuery(c, query)

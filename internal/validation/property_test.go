@@ -87,7 +87,7 @@ func hasUnreadable(value any) bool {
 // wellFormed holds that violations are what the contract says of a 422.
 func wellFormed(r *rapid.T, violations []Violation) {
 	require.NotEmpty(r, violations)
-	text, err := json.Marshal(&Error{Entries: violations})
+	text, err := json.Marshal(&Error{Violations: violations})
 	require.NoError(r, err)
 	var value any
 	require.NoError(r, json.Unmarshal(text, &value))

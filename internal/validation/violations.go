@@ -22,13 +22,13 @@ type Violation struct {
 
 // Error is a request that does not fit the contract: 422. Marshalled, it is the contract's HTTPValidationError.
 type Error struct {
-	Entries []Violation `json:"detail"`
+	Violations []Violation `json:"detail"`
 }
 
 // Error names the places and types, never a value of the request, so that it may be logged.
 func (e *Error) Error() string {
-	places := make([]string, len(e.Entries))
-	for i, violation := range e.Entries {
+	places := make([]string, len(e.Violations))
+	for i, violation := range e.Violations {
 		places[i] = fmt.Sprintf("%v %s", violation.Loc, violation.Type)
 	}
 	return "the request does not fit the contract: " + strings.Join(places, ", ")
@@ -36,12 +36,12 @@ func (e *Error) Error() string {
 
 // ValueError is the rejection for a rule that no schema can express, with a sentence about the value at loc.
 func ValueError(sentence string, loc ...any) *Error {
-	return &Error{Entries: []Violation{valueError(sentence).at(loc)}}
+	return &Error{Violations: []Violation{valueError(sentence).at(loc)}}
 }
 
 // StringType is the rejection of a value at loc that must be a string, for members that the schema leaves open.
 func StringType(loc ...any) *Error {
-	return &Error{Entries: []Violation{stringType().at(loc)}}
+	return &Error{Violations: []Violation{stringType().at(loc)}}
 }
 
 // problem is a violation without its location.
