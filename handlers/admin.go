@@ -11,7 +11,7 @@ import (
 // ListSessions serves GET /api/v1/admin/sessions/.
 func (s *Server) ListSessions(ctx context.Context, request gen.ListSessionsRequestObject) (gen.ListSessionsResponseObject, error) {
 	params := request.Params
-	selection := reach(ctx)
+	selection := authorizedScope(ctx)
 	if params.UserId != nil {
 		selection = selection.OfUser(*params.UserId)
 	}
@@ -30,13 +30,13 @@ func (s *Server) ListSessions(ctx context.Context, request gen.ListSessionsReque
 
 // RevokeAllSessions serves POST /api/v1/admin/sessions/revoke-all.
 func (s *Server) RevokeAllSessions(ctx context.Context, request gen.RevokeAllSessionsRequestObject) (gen.RevokeAllSessionsResponseObject, error) {
-	selection, err := chosen(reach(ctx), *request.Body)
+	selection, err := chosen(authorizedScope(ctx), *request.Body)
 	if err != nil {
 		return nil, err
 	}
 	by := actor(ctx)
 	if reason, ok := (*request.Body)["reason"].(string); ok {
-		by.Reason = plainReason(reason)
+		by.Reason = sanitizeReason(reason)
 	}
 	revoked, err := s.store.RevokeAllSessions(ctx, selection, "", by)
 	if err != nil {
@@ -48,7 +48,7 @@ func (s *Server) RevokeAllSessions(ctx context.Context, request gen.RevokeAllSes
 // chosen narrows a selection to the user and the tenant that a free-form body names. A member that is there but empty is
 // refused: taken for an absent one, it would end far more sessions than were meant.
 func chosen(selection store.Selection, body map[string]any) (store.Selection, error) {
-	misfits := &validation.Error{}
+	invalid := &validation.Error{}
 	named := 0
 	for _, member := range []struct {
 		name   string
@@ -58,21 +58,21 @@ func chosen(selection store.Selection, body map[string]any) (store.Selection, er
 		case nil:
 		case string:
 			if value == "" {
-				misfits.Entries = append(misfits.Entries, validation.ValueError(member.name+" must not be empty", "body", member.name).Entries...)
+				invalid.Violations = append(invalid.Violations, validation.ValueError(member.name+" must not be empty", "body", member.name).Violations...)
 				continue
 			}
 			selection = member.narrow(selection, value)
 			named++
 		default:
-			misfits.Entries = append(misfits.Entries, validation.StringType("body", member.name).Entries...)
+			invalid.Violations = append(invalid.Violations, validation.StringType("body", member.name).Violations...)
 			named++
 		}
 	}
 	switch {
 	case named == 0:
 		return store.Selection{}, validation.ValueError("user_id or tenant_id is required", "body")
-	case len(misfits.Entries) > 0:
-		return store.Selection{}, misfits
+	case len(invalid.Violations) > 0:
+		return store.Selection{}, invalid
 	default:
 		return selection, nil
 	}
@@ -80,7 +80,7 @@ func chosen(selection store.Selection, body map[string]any) (store.Selection, er
 
 // RevokeSession serves DELETE /api/v1/admin/sessions/{session_id}.
 func (s *Server) RevokeSession(ctx context.Context, request gen.RevokeSessionRequestObject) (gen.RevokeSessionResponseObject, error) {
-	if _, err := s.store.RevokeSession(ctx, reach(ctx), request.SessionId, actor(ctx)); err != nil {
+	if _, err := s.store.RevokeSession(ctx, authorizedScope(ctx), request.SessionId, actor(ctx)); err != nil {
 		return nil, err
 	}
 	return gen.RevokeSession204Response{}, nil

@@ -13,6 +13,7 @@ import (
 	"github.com/sessiond/sessiond"
 	"github.com/sessiond/sessiond/handlers"
 	"github.com/sessiond/sessiond/internal/auth"
+	"github.com/sessiond/sessiond/internal/httpserver"
 	"github.com/sessiond/sessiond/internal/telemetry"
 	"github.com/sessiond/sessiond/store"
 )
@@ -22,8 +23,8 @@ type idle struct{ handlers.Store }
 
 func (idle) SessionEnded(context.Context, string, string) (bool, error) { return false, nil }
 
-func (idle) ListSessions(context.Context, store.Selection, store.Page) ([]store.ListItem, int, error) {
-	return nil, 0, nil
+func (idle) NewestActive(context.Context, store.Selection) ([]store.ListItem, bool, error) {
+	return nil, false, nil
 }
 
 type dropped struct{}
@@ -50,7 +51,7 @@ func BenchmarkChain(b *testing.B) {
 	token, err := issuer.Mint(auth.TokenRequest{Subject: "ada", TenantID: "acme", SessionID: "s-1", TTL: time.Hour}, time.Now())
 	require.NoError(b, err)
 	handler, err := handlers.NewHandler(handlers.Config{
-		Store: idle{}, Metrics: telemetry.NewMetrics("test"), RequestTimeout: 10 * time.Second,
+		Store: idle{}, Metrics: telemetry.NewMetrics("test"), HTTP: httpserver.Options{RequestTimeout: 10 * time.Second},
 		Verifier: verifier, Now: time.Now, OpenAPI: sessiond.OpenAPI,
 		// The line is made and then thrown away: a handler that discards would not make it.
 		Logger: slog.New(slog.NewJSONHandler(dropped{}, nil)),

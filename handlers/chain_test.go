@@ -205,7 +205,7 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-func TestSurroundings(t *testing.T) {
+func TestSystemRoutes(t *testing.T) {
 	f := newFixture(t, storetest.SQLite)
 	for path, want := range map[string]string{
 		"/healthz": `{"status":"ok"}`, "/readyz": `{"status":"ready"}`, "/openapi.yaml": "openapi: 3.1.0", "/openapi.json": `"openapi":"3.1.0"`,

@@ -17,14 +17,14 @@ func (s *Server) meta(ctx context.Context) gen.MetaResponse {
 }
 
 // page lists a page of the selected sessions.
-func (s *Server) page(ctx context.Context, selection store.Selection, activeOnly bool, page, perPage int) (listed, error) {
+func (s *Server) page(ctx context.Context, selection store.Selection, activeOnly bool, page, perPage int) (sessionList, error) {
 	sessions, total, err := s.store.ListSessions(ctx, selection, store.Page{
 		ActiveOnly: activeOnly, Offset: offset(page, perPage), Limit: perPage,
 	})
 	if err != nil {
-		return listed{}, err
+		return sessionList{}, err
 	}
-	return listed{
+	return sessionList{
 		items: ToAPIListItems(sessions, caller(ctx).SessionID), meta: s.meta(ctx),
 		pagination: &gen.PaginationMeta{
 			Page: page, PerPage: perPage, TotalItems: total, TotalPages: (total + perPage - 1) / perPage,
@@ -42,7 +42,7 @@ func offset(page, perPage int) int {
 
 // session gets one session within reach, as the answer's envelope.
 func (s *Server) session(ctx context.Context, id string) (gen.ApiResponseSessionResponse, error) {
-	session, apps, err := s.store.GetSessionWithApps(ctx, reach(ctx), id)
+	session, apps, err := s.store.GetSessionWithApps(ctx, authorizedScope(ctx), id)
 	if err != nil {
 		return gen.ApiResponseSessionResponse{}, err
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/sessiond/sessiond"
 	"github.com/sessiond/sessiond/handlers"
+	"github.com/sessiond/sessiond/internal/httpserver"
 	"github.com/sessiond/sessiond/store/storetest"
 )
 
@@ -54,7 +55,7 @@ func TestEveryDeclaredResponse(t *testing.T) {
 }
 
 // impossible are the responses that the reference declares, so that they stay in the contract, and that no request gets:
-// an operation whose only input is text in its path and optional headers cannot be given a misfit. An operation that
+// an operation whose only input is text in its path and optional headers cannot be given an invalid value. An operation that
 // gains a constraint leaves the list.
 func impossible(operationID, status string) bool {
 	return status == "422" && slices.Contains([]string{
@@ -86,7 +87,7 @@ func provoke(t *testing.T, l *logoutFixture, method, path string, operation *ope
 		p.token = l.service()
 	}
 	if p.limited {
-		l.serve(l.store, func(c *handlers.Config) { c.Rates.Address = handlers.Rate{PerSecond: 1} })
+		l.serve(l.store, func(c *handlers.Config) { c.HTTP.Rates.Address = httpserver.Rate{PerSecond: 1} })
 		l.do(http.MethodGet, "/nothing", "", nil).want(http.StatusNotFound)
 	}
 	if p.err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sessiond/sessiond/gen"
 	"github.com/sessiond/sessiond/internal/auth"
+	"github.com/sessiond/sessiond/internal/httpserver"
 	"github.com/sessiond/sessiond/internal/validation"
 	"github.com/sessiond/sessiond/store"
 )
@@ -34,11 +35,11 @@ func (h errorHandler) handle(err error, c echo.Context) {
 }
 
 func (h errorHandler) write(err error, c echo.Context) error {
-	if misfit, ok := errors.AsType[*validation.Error](err); ok {
-		return c.JSON(http.StatusUnprocessableEntity, misfit)
+	if invalid, ok := errors.AsType[*validation.Error](err); ok {
+		return c.JSON(http.StatusUnprocessableEntity, invalid)
 	}
-	if elsewhere, ok := errors.AsType[*redirectError](err); ok {
-		c.Response().Header().Set(echo.HeaderLocation, elsewhere.location)
+	if elsewhere, ok := errors.AsType[*httpserver.RedirectError](err); ok {
+		c.Response().Header().Set(echo.HeaderLocation, elsewhere.Location)
 		return c.NoContent(http.StatusTemporaryRedirect)
 	}
 	status, detail := h.status(err, c)
@@ -50,9 +51,9 @@ func (h errorHandler) status(err error, c echo.Context) (int, string) {
 	header := c.Response().Header()
 	var (
 		refused  *auth.Error
-		method   *methodError
+		method   *httpserver.MethodError
 		tooLarge *http.MaxBytesError
-		tooOften *rateError
+		tooOften *httpserver.RateLimitError
 		echoed   *echo.HTTPError
 	)
 	switch {
@@ -65,16 +66,16 @@ func (h errorHandler) status(err error, c echo.Context) (int, string) {
 		if refused.Forbidden() {
 			return http.StatusForbidden, refused.Detail()
 		}
-		unauthenticated(c.Request().Context(), refused.Reason())
+		httpserver.SetAuthFailure(c.Request().Context(), string(refused.Reason()))
 		return http.StatusUnauthorized, refused.Detail()
 	case errors.Is(err, store.ErrOutOfScope):
 		return h.status(auth.NotYourTenant(), c)
-	case errors.Is(err, errNoPath):
+	case errors.Is(err, httpserver.ErrNoRoute):
 		return http.StatusNotFound, "Not Found"
 	case errors.Is(err, store.ErrNotFound):
 		return http.StatusNotFound, "Session not found."
 	case errors.As(err, &method):
-		header.Set(echo.HeaderAllow, method.allow)
+		header.Set(echo.HeaderAllow, method.Allow)
 		return http.StatusMethodNotAllowed, "Method Not Allowed"
 	case errors.Is(err, store.ErrTaken):
 		return http.StatusConflict, "The session id belongs to another user or tenant."
@@ -89,7 +90,7 @@ func (h errorHandler) status(err error, c echo.Context) (int, string) {
 	case errors.As(err, &tooLarge):
 		return http.StatusRequestEntityTooLarge, fmt.Sprintf("The body is larger than %d bytes.", tooLarge.Limit)
 	case errors.As(err, &tooOften):
-		header.Set(echo.HeaderRetryAfter, strconv.Itoa(tooOften.seconds))
+		header.Set(echo.HeaderRetryAfter, strconv.Itoa(tooOften.RetryAfter))
 		return http.StatusTooManyRequests, "Too many requests."
 	case unavailable(err, c):
 		h.log(err, c, slog.LevelWarn, "unavailable")
@@ -108,7 +109,7 @@ func (h errorHandler) status(err error, c echo.Context) (int, string) {
 func unavailable(err error, c echo.Context) bool {
 	return errors.Is(err, store.ErrUnavailable) || errors.Is(err, auth.ErrKeysUnavailable) ||
 		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) ||
-		c.Request().Context().Err() != nil && !errors.Is(err, errPanic) && !errors.As(err, new(*echo.HTTPError))
+		c.Request().Context().Err() != nil && !errors.Is(err, httpserver.ErrPanic) && !errors.As(err, new(*echo.HTTPError))
 }
 
 // log tells the operator what the client is not told.

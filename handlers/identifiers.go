@@ -10,17 +10,18 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/sessiond/sessiond/internal/auth"
+	"github.com/sessiond/sessiond/internal/httpserver"
 	"github.com/sessiond/sessiond/internal/validation"
 	"github.com/sessiond/sessiond/store"
 )
 
-// validateIDs refuses a registration with an id that could not be named in a path afterwards. Every other id can, escaped.
+// validateIDs refuses a registration with an id that no path can contain. Every other id can be percent-encoded.
 func (s *Server) validateIDs(session store.Session) error {
 	partnerID := ""
 	if session.PartnerID != nil {
 		partnerID = *session.PartnerID
 	}
-	misfits := &validation.Error{}
+	invalid := &validation.Error{}
 	for _, member := range [...]struct{ name, id string }{
 		{"id", session.ID}, {"user_id", session.UserID}, {"tenant_id", session.TenantID}, {"partner_id", partnerID},
 	} {
@@ -29,11 +30,11 @@ func (s *Server) validateIDs(session store.Session) error {
 			reason = "is a part of this API's own paths"
 		}
 		if reason != "" {
-			misfits.Entries = append(misfits.Entries, validation.ValueError(member.name+" "+reason, "body", member.name).Entries...)
+			invalid.Violations = append(invalid.Violations, validation.ValueError(member.name+" "+reason, "body", member.name).Violations...)
 		}
 	}
-	if len(misfits.Entries) > 0 {
-		return misfits
+	if len(invalid.Violations) > 0 {
+		return invalid
 	}
 	return nil
 }
@@ -46,8 +47,8 @@ func validateApplicationID(applicationID string) error {
 	return nil
 }
 
-// reservedSegments are the literal segments that the contract has where a parameter of that name may stand: with such an id
-// the path would be another operation's.
+// reservedSegments are the literal segments of the contract at the position of a parameter: with such an id the path would be
+// another operation's.
 func reservedSegments(contract *openapi3.T, parameter string) []string {
 	var reserved []string
 	paths := contract.Paths.Keys()
@@ -67,61 +68,62 @@ func reservedSegments(contract *openapi3.T, parameter string) []string {
 	return reserved
 }
 
-// escapedSlashes decodes the parameters of a path in which an id has a slash. Where there is no such tenant, user or session it
-// answers as the reference does, which would have cut the path at the slash. It comes behind authentication, and before the
-// contract is held against the request: to the reference it is another path, whatever else is wrong.
-func (s *Server) escapedSlashes(ops operations) echo.MiddlewareFunc {
+// escapedSlashes decodes the parameters of a path in which an id has a slash. When there is no such tenant, user or session, it
+// answers as the reference does, which splits the path at that slash. It comes after authentication and before validation: to the
+// reference it is another path, whatever else is wrong.
+func (s *Server) escapedSlashes(ops httpserver.Operations) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			refusal, slashed := c.Get(refusalKey).(error)
+			unrouted, slashed := httpserver.EscapedSlash(c)
 			if !slashed {
 				return next(c)
 			}
 			if err := decodeParameters(c); err != nil {
 				return err
 			}
-			switch known, err := s.known(c, ops.of(c).name); {
+			switch known, err := s.known(c, ops.ID(c)); {
 			case err != nil:
 				return err
 			case !known:
-				return refusal
+				return unrouted
 			}
 			if err := next(c); !errors.Is(err, store.ErrNotFound) {
 				return err
 			}
-			return s.withoutNeighbour(c, refusal)
+			return s.withoutNeighbour(c, unrouted)
 		}
 	}
 }
 
-// withoutNeighbour is the answer about a session that is not there, when its id ends in slashes. The reference would lead to the id
-// without them; where that is a session, whoever follows would end it in the place of another one, so there is nothing to follow.
-func (s *Server) withoutNeighbour(c echo.Context, refusal error) error {
-	if _, moved := errors.AsType[*redirectError](refusal); !moved {
-		return refusal
+// withoutNeighbour is the answer for an unknown session whose id ends in slashes. The reference redirects to the id without them.
+// When that is an active session, a client that follows the redirect would revoke another session than it named: then it is 404.
+func (s *Server) withoutNeighbour(c echo.Context, unrouted error) error {
+	if _, moved := errors.AsType[*httpserver.RedirectError](unrouted); !moved {
+		return unrouted
 	}
 	ctx, neighbour := c.Request().Context(), strings.TrimRight(c.Param("session_id"), "/")
-	selection := reach(ctx)
+	selection := authorizedScope(ctx)
 	if strings.HasPrefix(c.Path(), "/api/v1/me/") {
-		selection = mine(ctx)
+		selection = ownSessions(ctx)
 	}
 	switch active, err := s.store.SessionActive(ctx, selection, neighbour); {
 	case err != nil:
 		return err
 	case active:
-		return errNoPath
+		return httpserver.ErrNoRoute
 	default:
-		return refusal
+		return unrouted
 	}
 }
 
-// decodeParameters decodes what Echo has cut out of the escaped path. With RawPath empty nobody decodes it again.
+// decodeParameters decodes the path parameters, which Echo took from the escaped path. An empty RawPath keeps the generated code from
+// decoding them again.
 func decodeParameters(c echo.Context) error {
 	values := slices.Clone(c.ParamValues())
 	for i, value := range values {
 		decoded, err := url.PathUnescape(value)
 		if err != nil {
-			return errNoPath
+			return httpserver.ErrNoRoute
 		}
 		values[i] = decoded
 	}
@@ -130,8 +132,8 @@ func decodeParameters(c echo.Context) error {
 	return nil
 }
 
-// known reports whether a tenant or user with a slash in its id is known. Whom the policy refuses is not told: the request
-// goes on, and is refused in its turn.
+// known reports whether a tenant or user with a slash in its id is known. For a caller whom the policy refuses it is true: the policy
+// answers that request.
 func (s *Server) known(c echo.Context, operationID string) (bool, error) {
 	ctx, tenantID, userID := c.Request().Context(), c.Param("tenant_id"), c.Param("user_id")
 	if !strings.Contains(userID, "/") {

@@ -43,7 +43,7 @@ func (s *Server) RegisterSession(ctx context.Context, request gen.RegisterSessio
 // registrar is what a service may register for: what the policy lets it reach and, where that is a tenant, as the service of the
 // partner that its token names.
 func registrar(ctx context.Context) store.Selection {
-	selection := reach(ctx)
+	selection := authorizedScope(ctx)
 	if partnerID := caller(ctx).PartnerID; partnerID != "" {
 		selection = selection.OfPartner(partnerID)
 	}
@@ -92,7 +92,7 @@ func (s *Server) RecordSessionActivity(ctx context.Context, request gen.RecordSe
 	if err := inRange("expires_at", activity.ExpiresAt); err != nil {
 		return nil, err
 	}
-	if err := s.store.RecordActivity(ctx, reach(ctx), request.SessionId, activity, actor(ctx)); err != nil {
+	if err := s.store.RecordActivity(ctx, authorizedScope(ctx), request.SessionId, activity, actor(ctx)); err != nil {
 		return nil, err
 	}
 	return gen.RecordSessionActivity204Response{}, nil
@@ -112,7 +112,7 @@ func (s *Server) RecordSessionApp(ctx context.Context, request gen.RecordSession
 	if request.Body.AccessedAt != nil {
 		app.AccessedAt = *request.Body.AccessedAt
 	}
-	if err := s.store.RecordApp(ctx, reach(ctx), app, actor(ctx)); err != nil {
+	if err := s.store.RecordApp(ctx, authorizedScope(ctx), app, actor(ctx)); err != nil {
 		return nil, err
 	}
 	return gen.RecordSessionApp204Response{}, nil

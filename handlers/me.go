@@ -7,23 +7,23 @@ import (
 	"github.com/sessiond/sessiond/store"
 )
 
-// mine selects the sessions of the user that the token speaks for.
-func mine(ctx context.Context) store.Selection {
-	return reach(ctx).OfUser(caller(ctx).Subject)
+// ownSessions selects the sessions of the user that the token speaks for.
+func ownSessions(ctx context.Context) store.Selection {
+	return authorizedScope(ctx).OfUser(caller(ctx).Subject)
 }
 
 // ListMySessions serves GET /api/v1/me/sessions, which has no pages: it gives the newest sessions.
 func (s *Server) ListMySessions(ctx context.Context, _ gen.ListMySessionsRequestObject) (gen.ListMySessionsResponseObject, error) {
-	sessions, more, err := s.store.NewestActive(ctx, mine(ctx))
+	sessions, more, err := s.store.NewestActive(ctx, ownSessions(ctx))
 	if err != nil {
 		return nil, err
 	}
-	return listed{items: ToAPIListItems(sessions, caller(ctx).SessionID), meta: s.meta(ctx), more: more}, nil
+	return sessionList{items: ToAPIListItems(sessions, caller(ctx).SessionID), meta: s.meta(ctx), more: more}, nil
 }
 
 // RevokeMyOtherSessions serves POST /api/v1/me/sessions/revoke-all.
 func (s *Server) RevokeMyOtherSessions(ctx context.Context, _ gen.RevokeMyOtherSessionsRequestObject) (gen.RevokeMyOtherSessionsResponseObject, error) {
-	revoked, err := s.store.RevokeAllSessions(ctx, mine(ctx), caller(ctx).SessionID, actor(ctx))
+	revoked, err := s.store.RevokeAllSessions(ctx, ownSessions(ctx), caller(ctx).SessionID, actor(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -32,7 +32,7 @@ func (s *Server) RevokeMyOtherSessions(ctx context.Context, _ gen.RevokeMyOtherS
 
 // RevokeMySession serves DELETE /api/v1/me/sessions/{session_id}.
 func (s *Server) RevokeMySession(ctx context.Context, request gen.RevokeMySessionRequestObject) (gen.RevokeMySessionResponseObject, error) {
-	ended, err := s.store.RevokeSession(ctx, mine(ctx), request.SessionId, actor(ctx))
+	ended, err := s.store.RevokeSession(ctx, ownSessions(ctx), request.SessionId, actor(ctx))
 	if err != nil {
 		return nil, err
 	}

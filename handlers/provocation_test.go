@@ -63,7 +63,7 @@ func provocationOf(l *logoutFixture, operation *openapi3.Operation, status strin
 	case "422":
 		p.query = "?page=0"
 		if operation.RequestBody != nil {
-			p.body = misfits()[operation.OperationID]
+			p.body = invalidBodies()[operation.OperationID]
 		}
 	case "429":
 		p.limited = true
@@ -77,8 +77,8 @@ func provocationOf(l *logoutFixture, operation *openapi3.Operation, status strin
 	return p, true
 }
 
-// misfits are bodies that can be read and do not fit.
-func misfits() map[string]string {
+// invalidBodies are bodies that can be read and do not fit.
+func invalidBodies() map[string]string {
 	return map[string]string{
 		"revokeAllSessions": `{}`, "revokeUserSessions": `{}`, "registerSession": `{}`, "recordSessionApp": `{}`,
 		"recordSessionActivity": `{"ip_address": "nowhere"}`, "introspectToken": `x=1`, "backchannelLogout": `x=1`,

@@ -9,7 +9,6 @@ package handlers
 import (
 	"context"
 	"log/slog"
-	"net"
 	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -18,6 +17,7 @@ import (
 	"github.com/sessiond/sessiond/gen"
 	"github.com/sessiond/sessiond/internal/auth"
 	"github.com/sessiond/sessiond/internal/device"
+	"github.com/sessiond/sessiond/internal/httpserver"
 	"github.com/sessiond/sessiond/internal/telemetry"
 	"github.com/sessiond/sessiond/store"
 )
@@ -55,15 +55,8 @@ type Config struct {
 	Metrics *telemetry.Metrics
 	// Tracer makes a span of each request and of each call of the store; there are none when nil.
 	Tracer trace.Tracer
-	// RequestTimeout is how long a request may wait for the database and the like until its answer is 503; there is no such
-	// limit when zero.
-	RequestTimeout time.Duration
-	// Rates limit how often a principal and an address may ask.
-	Rates Rates
-	// TrustedProxies are those whose X-Forwarded-For tells the address of a client.
-	TrustedProxies []net.IPNet
-	// Origins are the web origins whose pages may call the API (CORS), such as https://console.example.com.
-	Origins []string
+	// HTTP is what an operator may set: timeout, rate limits, trusted proxies, other origins.
+	HTTP httpserver.Options
 }
 
 // Server has one method for each operation.
@@ -90,9 +83,9 @@ func newServer(config Config, contract *openapi3.T) *Server {
 	}
 }
 
-// reach is what the policy lets this request touch: nothing where nothing was decided.
-func reach(ctx context.Context) store.Selection {
-	granted, ok := auth.ReachFromContext(ctx)
+// authorizedScope is what the policy lets this request touch: nothing where nothing was decided.
+func authorizedScope(ctx context.Context) store.Selection {
+	granted, ok := auth.GrantFromContext(ctx)
 	if !ok {
 		return store.Selection{}
 	}

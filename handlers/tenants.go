@@ -10,7 +10,7 @@ import (
 // ListTenantSessions serves GET /api/v1/tenants/{tenant_id}/sessions.
 func (s *Server) ListTenantSessions(ctx context.Context, request gen.ListTenantSessionsRequestObject) (gen.ListTenantSessionsResponseObject, error) {
 	params := request.Params
-	selection := reach(ctx).InTenant(request.TenantId)
+	selection := authorizedScope(ctx).InTenant(request.TenantId)
 	if params.UserId != nil {
 		selection = selection.OfUser(*params.UserId)
 	}
@@ -23,7 +23,7 @@ func (s *Server) ListTenantSessions(ctx context.Context, request gen.ListTenantS
 
 // RevokeAllTenantSessions serves POST /api/v1/tenants/{tenant_id}/sessions/revoke-all.
 func (s *Server) RevokeAllTenantSessions(ctx context.Context, request gen.RevokeAllTenantSessionsRequestObject) (gen.RevokeAllTenantSessionsResponseObject, error) {
-	revoked, err := s.store.RevokeAllSessions(ctx, reach(ctx).InTenant(request.TenantId), "", actor(ctx))
+	revoked, err := s.store.RevokeAllSessions(ctx, authorizedScope(ctx).InTenant(request.TenantId), "", actor(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +44,7 @@ func (s *Server) GetTenantSessionStats(ctx context.Context, request gen.GetTenan
 // ListUserSessions serves GET /api/v1/tenants/{tenant_id}/sessions/users/{user_id}.
 func (s *Server) ListUserSessions(ctx context.Context, request gen.ListUserSessionsRequestObject) (gen.ListUserSessionsResponseObject, error) {
 	params := request.Params
-	selection := reach(ctx).InTenant(request.TenantId).OfUser(request.UserId)
+	selection := authorizedScope(ctx).InTenant(request.TenantId).OfUser(request.UserId)
 	page, err := s.page(ctx, selection, *params.ActiveOnly, *params.Page, *params.PerPage)
 	if err != nil {
 		return nil, err
@@ -58,7 +58,7 @@ func (s *Server) RevokeUserSessions(ctx context.Context, request gen.RevokeUserS
 	if err != nil {
 		return nil, err
 	}
-	selection := reach(ctx).InTenant(request.TenantId).OfUser(request.UserId)
+	selection := authorizedScope(ctx).InTenant(request.TenantId).OfUser(request.UserId)
 	var revoked []string
 	if named != nil {
 		revoked, err = s.store.RevokeSessions(ctx, selection, named, actor(ctx))
@@ -95,7 +95,7 @@ func instruction(body gen.SessionRevokeRequest) ([]string, error) {
 
 // RevokeTenantSession serves DELETE /api/v1/tenants/{tenant_id}/sessions/{session_id}.
 func (s *Server) RevokeTenantSession(ctx context.Context, request gen.RevokeTenantSessionRequestObject) (gen.RevokeTenantSessionResponseObject, error) {
-	if _, err := s.store.RevokeSession(ctx, reach(ctx).InTenant(request.TenantId), request.SessionId, actor(ctx)); err != nil {
+	if _, err := s.store.RevokeSession(ctx, authorizedScope(ctx).InTenant(request.TenantId), request.SessionId, actor(ctx)); err != nil {
 		return nil, err
 	}
 	return gen.RevokeTenantSession204Response{}, nil

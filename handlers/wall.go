@@ -15,7 +15,7 @@ import (
 func behindWall(next gen.StrictHandlerFunc, _ string) gen.StrictHandlerFunc {
 	return func(c echo.Context, request any) (any, error) {
 		ctx := c.Request().Context()
-		if granted, ok := auth.ReachFromContext(ctx); ok {
+		if granted, ok := auth.GrantFromContext(ctx); ok {
 			setWall(ctx, store.Behind(granted.TenantID, granted.PartnerID))
 		}
 		return next(c, request)
@@ -24,7 +24,7 @@ func behindWall(next gen.StrictHandlerFunc, _ string) gen.StrictHandlerFunc {
 
 // setWall puts the wall into the context of the request, which has had one from the beginning.
 func setWall(ctx context.Context, wall store.Wall) {
-	if request, ok := ctx.Value(requestIDKey{}).(*requestContext); ok {
-		request.wall = wall
+	if set, ok := ctx.Value(store.WallKey{}).(*store.Wall); ok {
+		*set = wall
 	}
 }

@@ -22,6 +22,8 @@ import (
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 
+	"github.com/sessiond/sessiond/internal/httpserver"
+	"github.com/sessiond/sessiond/internal/qa/certs"
 	"github.com/sessiond/sessiond/store/storetest"
 )
 
@@ -50,10 +52,10 @@ func listening(t *testing.T, server *http.Server, protocol string) string {
 		go func() { _ = server.Serve(listener) }()
 		return listener.Addr().String()
 	}
-	certFile, keyFile := writePair(t, t.TempDir(), 1)
-	certificate, err := openCertificate(certFile, keyFile, slog.New(slog.DiscardHandler))
+	certFile, keyFile := certs.Write(t, t.TempDir(), 1)
+	certificate, err := httpserver.OpenCertificate(certFile, keyFile, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
-	server.TLSConfig = certificate.config()
+	server.TLSConfig = certificate.TLSConfig()
 	go func() { _ = server.ServeTLS(listener, "", "") }()
 	return listener.Addr().String()
 }
@@ -92,7 +94,7 @@ func TestConnectionsEndInTime(t *testing.T) {
 					close(done)
 				}
 			}
-			c.only(newServer(nil, slog.New(slog.DiscardHandler)), server)
+			c.only(httpserver.New(nil, 0, slog.New(slog.DiscardHandler)), server)
 			conn, err := connect(t.Context(), listening(t, server, c.protocol), c.protocol)
 			require.NoError(t, err)
 			defer conn.Close()
@@ -115,13 +117,13 @@ func TestConnectionsEndInTime(t *testing.T) {
 // TestHeadersOfHTTP2AreBounded: one that is too long is refused, and one that never ends ends the connection.
 func TestHeadersOfHTTP2AreBounded(t *testing.T) {
 	served := make(chan struct{}, 1)
-	server := newServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { served <- struct{}{} }), slog.New(slog.DiscardHandler))
+	server := httpserver.New(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { served <- struct{}{} }), 0, slog.New(slog.DiscardHandler))
 	addr := listening(t, server, "h2")
 	for name, c := range map[string]struct {
 		fields, frames int
 		want           []string
 	}{
-		"short": {4, 0, []string{"200"}}, "long, and short on the wire": {maxHeaderBytes >> 9, 0, []string{"431"}}, "endless": {1, 1 << 16, nil},
+		"short": {4, 0, []string{"200"}}, "long, and short on the wire": {server.MaxHeaderBytes >> 9, 0, []string{"431"}}, "endless": {1, 1 << 16, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			conn, err := connect(t.Context(), addr, "h2")
@@ -186,7 +188,7 @@ func sendHeader(conn net.Conn, fields, frames int) int {
 
 // TestNormalRequestsHold: while others do all of this at once, somebody who behaves is answered, and within two seconds.
 func TestNormalRequestsHold(t *testing.T) {
-	certFile, keyFile := writePair(t, t.TempDir(), 1)
+	certFile, keyFile := certs.Write(t, t.TempDir(), 1)
 	s := startServer(t, storetest.SQLiteURL(t), "--tls-cert", certFile, "--tls-key", keyFile,
 		"--trusted-proxies", "127.0.0.0/8", "--address-rate-limit", "1000", "--rate-limit", "1000")
 	addr, provider := strings.TrimPrefix(s.base, "https://"), tokenOf(t, s.tour.String(), "IDP")

@@ -21,6 +21,8 @@ import (
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 
+	"github.com/sessiond/sessiond/internal/httpserver"
+	"github.com/sessiond/sessiond/internal/qa/certs"
 	"github.com/sessiond/sessiond/store/storetest"
 )
 
@@ -174,7 +176,7 @@ func TestSmuggling(t *testing.T) {
 
 // TestClientsThatSendChunks lose nothing but the connection, and on HTTP/2 not even that.
 func TestClientsThatSendChunks(t *testing.T) {
-	certFile, keyFile := writePair(t, t.TempDir(), 1)
+	certFile, keyFile := certs.Write(t, t.TempDir(), 1)
 	for name, c := range map[string]struct {
 		args   []string
 		client *http.Client
@@ -275,19 +277,19 @@ func TestSlowClients(t *testing.T) {
 // TestRapidReset: requests of HTTP/2 that are reset at once (CVE-2023-44487) keep no more handlers busy than the connection
 // may have streams, and the connection is ended.
 func TestRapidReset(t *testing.T) {
-	certFile, keyFile := writePair(t, t.TempDir(), 1)
-	certificate, err := openCertificate(certFile, keyFile, slog.New(slog.DiscardHandler))
+	certFile, keyFile := certs.Write(t, t.TempDir(), 1)
+	certificate, err := httpserver.OpenCertificate(certFile, keyFile, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	release := make(chan struct{})
 	var running, most atomic.Int64
-	server := newServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+	server := httpserver.New(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		now := running.Add(1)
 		for seen := most.Load(); now > seen && !most.CompareAndSwap(seen, now); seen = most.Load() {
 		}
 		<-release
 		running.Add(-1)
-	}), slog.New(slog.DiscardHandler))
-	server.TLSConfig = certificate.config()
+	}), 0, slog.New(slog.DiscardHandler))
+	server.TLSConfig = certificate.TLSConfig()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	go func() { _ = server.ServeTLS(listener, "", "") }()
@@ -319,9 +321,9 @@ func TestRapidReset(t *testing.T) {
 			goneAway = frame.ErrCode
 		}
 	}
-	assert.Equal(t, uint32(maxStreams), streams)
+	assert.Equal(t, uint32(server.HTTP2.MaxConcurrentStreams), streams) //nolint:gosec // a hundred fits
 	assert.Equal(t, http2.ErrCodeEnhanceYourCalm, goneAway)
-	assert.LessOrEqual(t, most.Load(), int64(maxStreams))
+	assert.LessOrEqual(t, most.Load(), int64(server.HTTP2.MaxConcurrentStreams))
 	assert.Positive(t, most.Load())
 }
 

@@ -13,13 +13,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sessiond/sessiond/internal/auth"
+	"github.com/sessiond/sessiond/internal/qa/certs"
 	"github.com/sessiond/sessiond/store/storetest"
 )
 
 // TestSIGHUP has a server read the tenants' limits and its certificate again; without a handler the signal would end it.
 func TestSIGHUP(t *testing.T) {
 	dir := t.TempDir()
-	certFile, keyFile := writePair(t, dir, 1)
+	certFile, keyFile := certs.Write(t, dir, 1)
 	file := filepath.Join(dir, "limits.yaml")
 	limit := func(text string) { require.NoError(t, os.WriteFile(file, []byte(text), 0o600)) }
 	limit("acme: {max_sessions: 1, surplus: refuse}\n")
@@ -56,7 +57,7 @@ func TestSIGHUP(t *testing.T) {
 	hangUp(kept, 1)
 	assert.Equal(t, http.StatusConflict, login())
 	limit("acme: {max_sessions: 2, surplus: refuse}\n")
-	writePair(t, dir, 2)
+	certs.Write(t, dir, 2)
 	hangUp(read, 1)
 	assert.Contains(t, s.log.String(), "the changed certificate is used from now on", "it is read before the limits")
 	assert.Equal(t, http.StatusCreated, login())

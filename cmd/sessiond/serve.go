@@ -16,6 +16,7 @@ import (
 	"github.com/sessiond/sessiond/internal/auth"
 	"github.com/sessiond/sessiond/internal/demo"
 	"github.com/sessiond/sessiond/internal/geo"
+	"github.com/sessiond/sessiond/internal/httpserver"
 	"github.com/sessiond/sessiond/store"
 )
 
@@ -30,7 +31,7 @@ type serving struct {
 	limits       limits
 	geoip        string
 	observing    observing
-	edge         edge
+	http         httpOptions
 }
 
 func serveCommand() *cobra.Command {
@@ -57,7 +58,7 @@ func (s *serving) flags(flags *pflag.FlagSet) {
 	s.limits.flags(flags)
 	s.upkeep.flags(flags)
 	s.observing.flags(flags)
-	s.edge.flags(flags)
+	s.http.flags(flags)
 }
 
 // check refuses what cannot work before anything is opened.
@@ -76,7 +77,7 @@ func (s *serving) check() error {
 	case s.upkeep.interval < 0 || s.upkeep.retention <= 0 || s.upkeep.trailRetention <= 0 || s.upkeep.purgeEvery <= 0 || s.upkeep.maxTokenLifetime <= 0:
 		return usageError{errors.New("--retention, --audit-retention, --max-token-lifetime and --purge-interval must be positive, --activity-interval not negative")}
 	}
-	return s.edge.check()
+	return s.http.check()
 }
 
 func (s *serving) run(ctx context.Context, cmd *cobra.Command) (err error) {
@@ -109,7 +110,7 @@ func (s *serving) run(ctx context.Context, cmd *cobra.Command) (err error) {
 		return err
 	}
 	opened.add(func() error { return ignoreClosed(listener.Close()) })
-	server, err := s.edge.server(ctx, logger, &opened, again)
+	server, err := s.http.server(ctx, logger, &opened, again)
 	if err != nil {
 		return err
 	}
@@ -123,15 +124,15 @@ func (s *serving) run(ctx context.Context, cmd *cobra.Command) (err error) {
 		return err
 	}
 	opened.add(db.Close)
-	handler, err := handlers.NewHandler(s.edge.over(handlers.Config{ //nolint:contextcheck // requests bring their own
+	handler, err := handlers.NewHandler(handlers.Config{ //nolint:contextcheck // requests bring their own
 		Store: db, Verifier: verifier, Now: time.Now, Logger: logger, OpenAPI: sessiond.OpenAPI, Locate: places.Locate,
-		Metrics: telling.metrics, Tracer: telling.tracer(),
-	}))
+		Metrics: telling.metrics, Tracer: telling.tracer(), HTTP: s.http.options(),
+	})
 	if err != nil {
 		return err
 	}
 	if dev != nil {
-		if err := welcome(ctx, cmd.OutOrStdout(), db, dev, s.edge.scheme()+"://"+listener.Addr().String()); err != nil {
+		if err := welcome(ctx, cmd.OutOrStdout(), db, dev, s.http.scheme()+"://"+listener.Addr().String()); err != nil {
 			return err
 		}
 	}
@@ -140,8 +141,8 @@ func (s *serving) run(ctx context.Context, cmd *cobra.Command) (err error) {
 	opened.add(s.upkeep.start(ctx, db, logger))
 	again.add(func(ctx context.Context) { s.limits.reload(ctx, logger) })
 	opened.add(again.start(ctx, logger))
-	server.Handler = endAmbiguous(handler)
-	return serveUntilDone(ctx, listener, server, logger)
+	server.Handler = handler
+	return httpserver.Serve(ctx, listener, server, logger)
 }
 
 // garbagePercent is how much garbage there may be, in percent of what is in use, before it is collected. Little is in use

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/sessiond/sessiond/internal/httpserver"
 	"github.com/sessiond/sessiond/internal/telemetry"
 	"github.com/sessiond/sessiond/store"
 )
@@ -73,7 +74,7 @@ func (o *observing) open(ctx context.Context, logger *slog.Logger) (*observed, e
 		}
 		mux := http.NewServeMux()
 		mux.Handle("GET /metrics", opened.metrics.Handler())
-		opened.server = newServer(mux, logger)
+		opened.server = httpserver.New(mux, 0, logger)
 	}
 	return opened, nil
 }

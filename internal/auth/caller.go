@@ -2,7 +2,7 @@
 //
 // The way of a request: Authenticate reads the Authorization header, a Verifier checks the token with keys from a
 // KeySource, the token's own session must not have ended, and the Caller goes into the request's context. After the
-// request has been held against the contract, Authorize asks the table in policy.go and adds the caller's Reach. Nothing
+// request has been held against the contract, Authorize asks the table in policy.go and adds the caller's Grant. Nothing
 // here writes a response: refusals are values of Error, which the handlers turn into a status and a header.
 package auth
 
@@ -37,9 +37,9 @@ func (c Caller) IsClient() bool {
 	return c.ClientID != "" && c.ClientID == c.Subject
 }
 
-// Reach is what the caller may touch beyond what the path already says. An empty field confines nothing, so the zero
-// Reach is the platform's; a handler must tell it from no Reach at all by the second result of ReachFromContext.
-type Reach struct {
+// Grant is the authorized scope of a request, beyond what its path says. An empty field restricts nothing, so the zero
+// Grant is the platform's; a handler must tell it from no Grant at all by the second result of GrantFromContext.
+type Grant struct {
 	TenantID  string
 	PartnerID string
 }
@@ -47,12 +47,12 @@ type Reach struct {
 // contextKey is a type of its own, so that no other package can put a caller in by accident.
 type contextKey struct{}
 
-// findings are what is found out about one request on its way. Authenticate puts them into its context and Authorize adds
-// the reach in place, which spares a second copy of the request.
-type findings struct {
+// authState is what is known about the caller of a request. Authenticate puts it into the context and Authorize adds
+// the grant in place, which spares a second copy of the request.
+type authState struct {
 	caller         Caller
-	reach          Reach
-	known, decided bool // whether there is a caller, and a reach
+	grant          Grant
+	known, decided bool // whether there is a caller, and a grant
 	session        OwnSession
 }
 
@@ -69,34 +69,34 @@ func (s *OwnSession) Answer(ended bool) { s.open, s.ended = false, ended }
 
 // OwnSessionFromContext returns the question, and false where there is none or it has been answered.
 func OwnSessionFromContext(ctx context.Context) (*OwnSession, bool) {
-	found := findingsIn(ctx)
+	found := stateIn(ctx)
 	return &found.session, found.session.open
 }
 
-func findingsIn(ctx context.Context) *findings {
-	if found, ok := ctx.Value(contextKey{}).(*findings); ok {
+func stateIn(ctx context.Context) *authState {
+	if found, ok := ctx.Value(contextKey{}).(*authState); ok {
 		return found
 	}
-	return &findings{}
+	return &authState{}
 }
 
 // NewContext returns a context that carries the caller.
 func NewContext(ctx context.Context, caller Caller) context.Context {
-	return withFindings(ctx, &findings{caller: caller, known: true})
+	return withState(ctx, &authState{caller: caller, known: true})
 }
 
-func withFindings(ctx context.Context, found *findings) context.Context {
+func withState(ctx context.Context, found *authState) context.Context {
 	return context.WithValue(ctx, contextKey{}, found)
 }
 
 // FromContext returns the caller that Authenticate found, and false where nobody was authenticated.
 func FromContext(ctx context.Context) (Caller, bool) {
-	found := findingsIn(ctx)
+	found := stateIn(ctx)
 	return found.caller, found.known
 }
 
-// ReachFromContext returns what Authorize decided, and false where nothing was decided: then nothing is allowed.
-func ReachFromContext(ctx context.Context) (Reach, bool) {
-	found := findingsIn(ctx)
-	return found.reach, found.decided
+// GrantFromContext returns what Authorize decided, and false where nothing was decided: then nothing is allowed.
+func GrantFromContext(ctx context.Context) (Grant, bool) {
+	found := stateIn(ctx)
+	return found.grant, found.decided
 }

@@ -17,7 +17,7 @@ func BenchmarkChain(b *testing.B) {
 	verifier, token := benchVerifier(b, "RS256", rsaKey())
 	inner := func(c echo.Context, _ any) (any, error) { //nolint:unparam // the signature of a strict handler
 		_, _ = FromContext(c.Request().Context())
-		_, ok := ReachFromContext(c.Request().Context())
+		_, ok := GrantFromContext(c.Request().Context())
 		require.True(b, ok)
 		return c, nil
 	}

@@ -10,8 +10,8 @@ import (
 // maxInstant is the last second of the year 9999: later times have no RFC 3339 form, and far later ones overflow.
 const maxInstant = 253402300799
 
-// claimSet is a token's payload as JSON values. A claim that is there in the wrong shape spoils the token instead of
-// counting as absent: an empty or null tenant would otherwise widen what the token may touch.
+// claimSet is a token's payload as JSON values. A claim of the wrong type invalidates the token instead of counting as absent: an
+// empty or null tenant would otherwise widen the authorized scope.
 type claimSet map[string]any
 
 func (c claimSet) has(name string) bool {
@@ -19,7 +19,7 @@ func (c claimSet) has(name string) bool {
 	return present
 }
 
-// text returns a claim that must be a non-empty text when it is there.
+// text returns a claim that must be a non-empty text when it is present.
 func (c claimSet) text(name string) (string, bool) {
 	value, present := c[name]
 	if !present {
@@ -29,7 +29,7 @@ func (c claimSet) text(name string) (string, bool) {
 	return text, ok && text != "" && clean(text)
 }
 
-// clean tells whether a text can be stored and compared: PostgreSQL takes no NUL, and U+FFFD is what a decoder makes of
+// clean reports whether a text can be stored and compared: PostgreSQL takes no NUL, and U+FFFD is what a decoder makes of
 // bytes that are no UTF-8 and of half a surrogate pair, so that two different claims would become one.
 func clean(text string) bool {
 	return !strings.ContainsRune(text, 0) && !strings.ContainsRune(text, utf8.RuneError)

@@ -37,8 +37,8 @@ type compact struct {
 	signature     []byte
 }
 
-// parseCompact reads the compact form of RFC 7515 and its header, strictly: an encoding that a lenient reader elsewhere
-// would take for another token is no token here.
+// parseCompact reads the compact form of RFC 7515 and its header, strictly: an encoding that a lenient parser elsewhere
+// would take for another token is refused.
 func parseCompact(token string) (compact, error) {
 	if len(token) > maxToken {
 		return compact{}, errTooLong()
@@ -108,10 +108,10 @@ func object(data []byte) (map[string]any, bool) {
 	return members, err == nil
 }
 
-// verify tells whether the key made the signature. The key's type must be the algorithm's, else one kind of key could be
+// verify reports whether the key made the signature. The key's type must be the algorithm's, else one kind of key could be
 // passed off as another.
 func (t *compact) verify(key Key) bool {
-	if !key.fits(t.alg) {
+	if !key.allows(t.alg) {
 		return false
 	}
 	if public, ok := key.Public.(ed25519.PublicKey); ok {

@@ -21,7 +21,7 @@ type ClaimNames struct {
 	Client  string // client_id
 }
 
-// Config says what a good token looks like. Issuer and Audience are needed, the rest has defaults.
+// Config says which tokens are valid. Issuer and Audience are needed, the rest has defaults.
 type Config struct {
 	Issuer   string
 	Audience string
@@ -67,7 +67,7 @@ func (c Config) withDefaults() (Config, error) {
 		if typ == "" {
 			return Config{}, errors.New("the token check has an empty token type")
 		}
-		types = append(types, plainType(typ))
+		types = append(types, normalizedType(typ))
 	}
 	c.TokenTypes = types
 	if len(c.LogoutAudiences) == 0 {
@@ -90,7 +90,7 @@ func setDefault(field *string, value string) {
 	}
 }
 
-// plainType brings a media type to the form in which two of the same meaning are equal (RFC 7515, section 4.1.9).
-func plainType(typ string) string {
+// normalizedType normalizes a media type, so that two of the same meaning are equal (RFC 7515, section 4.1.9).
+func normalizedType(typ string) string {
 	return strings.TrimPrefix(strings.ToLower(typ), "application/")
 }

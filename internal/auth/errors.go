@@ -3,8 +3,8 @@ package auth
 import "errors"
 
 var (
-	// ErrKeysUnavailable says that no verdict is possible, because the issuer's keys could not be fetched and none that
-	// are young enough are cached. It is the service's trouble, not the caller's: 503, and not ready.
+	// ErrKeysUnavailable says that a token cannot be verified, because the issuer's keys could not be fetched and none that
+	// are young enough are cached. It is a fault of the service, not of the caller: 503, and not ready.
 	ErrKeysUnavailable = errors.New("the token issuer's keys are not available")
 	// ErrNotInPolicy says that an operation has no rule, so nobody may call it: a fault of the program, 500.
 	ErrNotInPolicy = errors.New("the operation is not in the policy table")

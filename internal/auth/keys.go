@@ -32,8 +32,8 @@ type Key struct {
 	Public    crypto.PublicKey // an RSA, a P-256 or an Ed25519 key
 }
 
-// fits tells whether a token with this algorithm may be checked with the key.
-func (k Key) fits(alg string) bool {
+// allows reports whether a token with this algorithm may be checked with the key.
+func (k Key) allows(alg string) bool {
 	if k.Algorithm != "" && k.Algorithm != alg {
 		return false
 	}
@@ -49,7 +49,7 @@ func (k Key) fits(alg string) bool {
 	}
 }
 
-// same tells whether it is the same key under the same terms. Of an RSA or EC key it must be the very same value: one that
+// same reports whether it is the same key for the same algorithm. Of an RSA or EC key it must be the very same value: one that
 // has been read anew may be equal, which whoever asks finds out by using it.
 func (k Key) same(other Key) bool {
 	if k.ID != other.ID || k.Algorithm != other.Algorithm {
@@ -125,11 +125,11 @@ func parseKey(raw []byte) (Key, bool) {
 	key := Key{ID: parsed.KeyID, Algorithm: parsed.Algorithm, Public: parsed.Key}
 	// A private or shared key in a published set is the issuer's accident, and whoever has read it could make tokens with
 	// it. It fits no algorithm, since only public types do.
-	known := slices.ContainsFunc([]string{algRS256, algPS256, algES256, algEdDSA}, key.fits)
+	known := slices.ContainsFunc([]string{algRS256, algPS256, algES256, algEdDSA}, key.allows)
 	return key, known && key.ID != "" && len(key.ID) <= maxKeyID && strong(parsed.Key)
 }
 
-// strong tells whether a key of a known kind is of a size that is used here.
+// strong reports whether a key of a known kind is of a size that is used here.
 func strong(key any) bool {
 	switch public := key.(type) {
 	case *rsa.PublicKey:

@@ -42,7 +42,7 @@ func errLogout(reason string) *LogoutError {
 }
 
 // VerifyLogout returns what a logout token asks for (Back-Channel Logout 1.0, section 2.6). The error is a *LogoutError
-// when the token is not good; any other error says that no verdict was possible. Call LogoutDone when the sessions have
+// when the token is not valid; any other error says that it could not be verified. Call LogoutDone when the sessions have
 // ended: until then the provider may try again with the same token.
 func (v *Verifier) VerifyLogout(ctx context.Context, token string) (Logout, error) {
 	claims, _, err := v.open(ctx, token, []string{"logout+jwt", "jwt", ""}, v.keys)
@@ -67,12 +67,12 @@ func (v *Verifier) VerifyLogout(ctx context.Context, token string) (Logout, erro
 	return logout, nil
 }
 
-// LogoutDone notes that a logout has happened, so that its token is not taken again.
+// LogoutDone records that a logout has happened, so that its token is not accepted again.
 func (v *Verifier) LogoutDone(logout Logout) {
 	v.logouts.add(logout.id, v.now(), logoutMaxAge+2*v.config.Leeway)
 }
 
-// checkLogoutPurpose tells a logout token for this service from everything else that the issuer signs with the same key, and
+// checkLogoutPurpose distinguishes a logout token for this service from everything else that the issuer signs with the same key, and
 // returns the client that it is for.
 func (v *Verifier) checkLogoutPurpose(claims claimSet) (client string, err error) {
 	if issuer, ok := claims.text("iss"); !ok || issuer != v.config.Issuer {

@@ -26,7 +26,7 @@ func (s *spentLogouts) has(id logoutID, now time.Time) bool {
 	return known && now.Before(until)
 }
 
-// add notes a token for as long as it could be taken again.
+// add records a token for as long as it could be accepted again.
 func (s *spentLogouts) add(id logoutID, now time.Time, keep time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -50,7 +50,7 @@ func Authenticate(v *Verifier, sessions SessionChecker, public func(echo.Context
 					return err
 				}
 			}
-			c.SetRequest(c.Request().WithContext(withFindings(c.Request().Context(), found)))
+			c.SetRequest(c.Request().WithContext(withState(c.Request().Context(), found)))
 			err = next(c)
 			if err == nil && c.Response().Committed {
 				return nil // Authorize has let it out
@@ -62,7 +62,7 @@ func Authenticate(v *Verifier, sessions SessionChecker, public func(echo.Context
 }
 
 // authenticate finds out who asks, but not whether the session of the token has ended.
-func authenticate(request *http.Request, v *Verifier) (*findings, error) {
+func authenticate(request *http.Request, v *Verifier) (*authState, error) {
 	token, err := bearer(request.Header)
 	if err != nil {
 		return nil, err
@@ -72,7 +72,7 @@ func authenticate(request *http.Request, v *Verifier) (*findings, error) {
 		return nil, err
 	}
 	session := OwnSession{TenantID: caller.TenantID, ID: caller.SessionID, open: caller.SessionID != ""}
-	return &findings{caller: caller, known: true, session: session}, nil
+	return &authState{caller: caller, known: true, session: session}, nil
 }
 
 // settle has the question answered, if nobody has yet, and is an error when the session has ended.
@@ -112,7 +112,7 @@ func bearer(header http.Header) (string, error) {
 	return token, nil
 }
 
-// Authorize lets a bound request through to its handler when the policy allows it, and puts the Reach into its context. What
+// Authorize lets a bound request through to its handler when the policy allows it, and puts the Grant into its context. What
 // the handler answers goes out only if the caller's own session has not ended.
 func Authorize(sessions Sessions) gen.StrictMiddlewareFunc {
 	rules := Policy()
@@ -120,19 +120,19 @@ func Authorize(sessions Sessions) gen.StrictMiddlewareFunc {
 	return func(next gen.StrictHandlerFunc, operationID string) gen.StrictHandlerFunc {
 		return func(c echo.Context, request any) (any, error) {
 			if rules[operationID].Audience == Issuer {
-				return next(c, request) // without a Reach, so that nothing but the verified body can open anything
+				return next(c, request) // without a Grant, so that nothing but the verified body can open anything
 			}
 			ctx := c.Request().Context()
-			found := findingsIn(ctx)
+			found := stateIn(ctx)
 			if !found.known {
 				return nil, errNoToken()
 			}
 			partnerOf := func(tenantID string) (string, error) { return sessions.TenantPartner(ctx, tenantID) }
-			reach, err := rules.Decide(operationID, found.caller, tenants.of(request), partnerOf)
+			grant, err := rules.Decide(operationID, found.caller, tenants.of(request), partnerOf)
 			if err != nil {
 				return nil, err
 			}
-			found.reach, found.decided = reach, true
+			found.grant, found.decided = grant, true
 			answer, err := next(c, request)
 			if ended := found.session.settle(ctx, sessions); ended != nil {
 				return nil, ended

@@ -41,11 +41,11 @@ func (s *tenantsStub) TenantPartner(_ context.Context, tenantID string) (string,
 
 // seen is what the innermost handler saw and what the client would get.
 type seen struct {
-	handled  bool
-	caller   Caller
-	reach    Reach
-	reaching bool
-	err      error
+	handled bool
+	caller  Caller
+	grant   Grant
+	granted bool
+	err     error
 }
 
 // serve runs a request through Authenticate alone.
@@ -242,7 +242,7 @@ func route(t *testing.T, tenants Sessions, method, target, token string) seen {
 		return func(c echo.Context, _ any) (any, error) {
 			result.handled = true
 			result.caller, _ = FromContext(c.Request().Context())
-			result.reach, result.reaching = ReachFromContext(c.Request().Context())
+			result.grant, result.granted = GrantFromContext(c.Request().Context())
 			return nil, nil //nolint:nilnil // the generated code writes nothing then
 		}
 	}
@@ -278,15 +278,15 @@ func TestAuthorizeGuardsEveryRoute(t *testing.T) {
 				require.True(t, result.handled)
 				audience := Policy()[strings.ToUpper(operation.OperationID[:1])+operation.OperationID[1:]].Audience
 				if audience == Issuer {
-					require.False(t, result.reaching, "whatever the token, it opens nothing")
+					require.False(t, result.granted, "whatever the token, it opens nothing")
 					require.True(t, route(t, &tenantsStub{}, method, target, "").handled)
 					return
 				}
-				require.True(t, result.reaching)
-				want := map[Audience]Reach{
+				require.True(t, result.granted)
+				want := map[Audience]Grant{
 					Platform: {}, Me: {TenantID: "t-2"}, Tenant: {TenantID: "t-1"}, Service: {TenantID: "t-2"},
 				}[audience]
-				require.Equal(t, want, result.reach)
+				require.Equal(t, want, result.grant)
 				require.Equal(t, "u-1", result.caller.Subject)
 
 				result = route(t, &tenantsStub{}, method, target, none)
@@ -327,7 +327,7 @@ func TestAuthorizeSeesTheTenantThatTheHandlerSees(t *testing.T) {
 				goodToken(t, map[string]any{"tenant_id": test.claim}))
 			require.Equal(t, test.pass, result.handled, "%v", result.err)
 			if test.pass {
-				require.Equal(t, Reach{TenantID: test.claim}, result.reach)
+				require.Equal(t, Grant{TenantID: test.claim}, result.grant)
 			}
 		})
 	}
@@ -373,13 +373,13 @@ func TestPathTenantOfStrangeRequests(t *testing.T) {
 func TestContextsHoldWhatWasPutIn(t *testing.T) {
 	_, ok := FromContext(t.Context())
 	require.False(t, ok)
-	_, ok = ReachFromContext(t.Context())
-	require.False(t, ok, "no decision must not look like the platform's reach")
+	_, ok = GrantFromContext(t.Context())
+	require.False(t, ok, "no decision must not look like the platform's grant")
 	caller := Caller{Subject: "u", Scopes: []string{"a"}}
 	ctx := NewContext(t.Context(), caller)
 	got, ok := FromContext(ctx)
 	require.True(t, ok)
 	require.Equal(t, caller, got)
-	_, ok = ReachFromContext(ctx)
+	_, ok = GrantFromContext(ctx)
 	require.False(t, ok, "nor must a caller")
 }

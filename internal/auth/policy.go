@@ -5,9 +5,9 @@ import "fmt"
 // Audience is whom an operation is for.
 type Audience string
 
-// The audiences, after the groups of paths.
+// The audiences, by groups of paths.
 const (
-	Platform Audience = "platform" // /admin: the platform, and partners confined to what is theirs
+	Platform Audience = "platform" // /admin: the platform, and partners for their own tenants
 	Me       Audience = "me"       // /me: the signed-in user
 	Tenant   Audience = "tenant"   // /tenants/{tenant_id}: its administrators, its partner, the platform
 	Service  Audience = "service"  // lifecycle and introspection: the services that sign users in or ask
@@ -17,15 +17,15 @@ const (
 // Rule says who may call one operation.
 type Rule struct {
 	Audience Audience
-	// Scopes are those of which one is needed, the narrowest first. For Platform and Tenant the place tells how far a scope
-	// reaches: own tenant, own partner, everything. A user needs none for what is their own.
+	// Scopes are alternatives, the narrowest first. For Platform and Tenant the position says what a scope covers: the own tenant,
+	// the own partner, everything. A user needs none for their own sessions.
 	Scopes []string
 }
 
-// Rules is a policy: the rule of each operation under its generated name. What is not in it is allowed to nobody.
+// Rules is a policy: the rule of each operation under its generated name. An operation that is not in it is allowed to nobody.
 type Rules map[string]Rule
 
-// Policy returns who may do what. It is the only place that says so: Authorize obeys it and the tests are made from it.
+// Policy returns who may do what. It is the only place that says so: Authorize applies it, and the tests are derived from it.
 func Policy() Rules {
 	return Rules{
 		"ListSessions":      platformRule("read"),
@@ -64,16 +64,16 @@ func tenantRule(action string) Rule {
 	}}
 }
 
-// Decide says whether the caller may call the operation and what it may touch then. tenantID is the path's and counts for
-// the tenant operations only; partnerOf returns the partner that a tenant belongs to, empty when none is known, and is
-// asked only where the answer depends on it. The error is an *Error for a refusal, wraps ErrNotInPolicy for an operation
+// Decide authorizes the caller for the operation, and returns the authorized scope. tenantID is the path's and matters for the
+// tenant operations only; partnerOf returns the partner that a tenant belongs to, empty when none is known, and is called
+// only where the decision depends on it. The error is an *Error for a refusal, wraps ErrNotInPolicy for an operation
 // without a rule, and is partnerOf's own otherwise.
 func (r Rules) Decide(
 	operationID string, caller Caller, tenantID string, partnerOf func(tenantID string) (string, error),
-) (Reach, error) {
+) (Grant, error) {
 	rule, ok := r[operationID]
 	if !ok {
-		return Reach{}, fmt.Errorf("%w: %s", ErrNotInPolicy, operationID)
+		return Grant{}, fmt.Errorf("%w: %s", ErrNotInPolicy, operationID)
 	}
 	switch rule.Audience {
 	case Platform:
@@ -85,77 +85,78 @@ func (r Rules) Decide(
 	case Service:
 		return rule.decideService(caller)
 	case Issuer:
-		return Reach{}, errForbidden("An access token does not open this operation.")
+		return Grant{}, errForbidden("An access token does not open this operation.")
 	default:
-		return Reach{}, fmt.Errorf("%w: %s has no audience", ErrNotInPolicy, operationID)
+		return Grant{}, fmt.Errorf("%w: %s has no audience", ErrNotInPolicy, operationID)
 	}
 }
 
-func (r Rule) decidePlatform(caller Caller) (Reach, error) {
+func (r Rule) decidePlatform(caller Caller) (Grant, error) {
 	partner, admin := r.Scopes[0], r.Scopes[1]
 	switch {
 	case caller.HasScope(admin):
-		return Reach{}, nil
+		return Grant{}, nil
 	case caller.HasScope(partner) && caller.PartnerID != "":
-		return Reach{PartnerID: caller.PartnerID}, nil
+		return Grant{PartnerID: caller.PartnerID}, nil
 	case caller.HasScope(partner):
-		// Without a partner to be confined to, the empty reach would be the platform's.
-		return Reach{}, errForbidden("The token names no partner.")
+		// Without a partner, the authorized scope would be the platform's.
+		return Grant{}, errForbidden("The token names no partner.")
 	case caller.PartnerID != "":
-		return Reach{}, errScope(partner)
+		return Grant{}, errScope(partner)
 	default:
-		return Reach{}, errScope(admin) // the partner's scope would not help this caller
+		return Grant{}, errScope(admin) // the partner's scope would not help this caller
 	}
 }
 
-func (r Rule) decideMe(caller Caller) (Reach, error) {
+func (r Rule) decideMe(caller Caller) (Grant, error) {
 	if caller.IsClient() {
-		return Reach{}, errForbidden("A client's token cannot act as a user.")
+		return Grant{}, errForbidden("A client's token cannot act as a user.")
 	}
-	return Reach{TenantID: caller.TenantID}, nil
+	return Grant{TenantID: caller.TenantID}, nil
 }
 
 func (r Rule) decideTenant(
 	caller Caller, tenantID string, partnerOf func(tenantID string) (string, error),
-) (Reach, error) {
+) (Grant, error) {
 	own, partner, admin := r.Scopes[0], r.Scopes[1], r.Scopes[2]
-	reach := Reach{TenantID: tenantID}
+	grant := Grant{TenantID: tenantID}
 	switch {
 	case !caller.HasScope(own) && !caller.HasScope(partner) && !caller.HasScope(admin):
-		return Reach{}, errScope(own)
+		return Grant{}, errScope(own)
 	case tenantID == "":
-		// Nobody has the nameless tenant: it would equal a token without a tenant, and confine nothing.
-		return Reach{}, NotYourTenant()
+		// Nobody has the empty tenant id: it would equal that of a token without a tenant, and restrict nothing.
+		return Grant{}, NotYourTenant()
 	case caller.HasScope(admin), caller.HasScope(own) && caller.TenantID == tenantID:
-		return reach, nil
+		return grant, nil
 	case !caller.HasScope(partner) || caller.PartnerID == "":
-		return Reach{}, NotYourTenant()
+		return Grant{}, NotYourTenant()
 	}
 	switch owner, err := partnerOf(tenantID); {
 	case err != nil:
-		return Reach{}, err
+		return Grant{}, err
 	case owner != caller.PartnerID:
-		return Reach{}, NotYourTenant()
+		return Grant{}, NotYourTenant()
 	default:
-		return reach, nil
+		return grant, nil
 	}
 }
 
-// NotYourTenant refuses (403) a caller who asks about a tenant that is not theirs. It is the same for a tenant of somebody else and for one that does not exist.
+// NotYourTenant refuses (403) a tenant that is not the caller's. It is the same for somebody else's tenant and for one that does not
+// exist.
 func NotYourTenant() *Error {
 	return errForbidden("The token does not reach this tenant.")
 }
 
-// decideService confines the service of one tenant or partner to it; the platform's own services name neither.
-func (r Rule) decideService(caller Caller) (Reach, error) {
+// decideService restricts the service of one tenant or partner to it; the platform's own services name neither.
+func (r Rule) decideService(caller Caller) (Grant, error) {
 	for _, scope := range r.Scopes {
 		if !caller.HasScope(scope) {
 			continue
 		}
 		if caller.TenantID != "" {
-			return Reach{TenantID: caller.TenantID}, nil
+			return Grant{TenantID: caller.TenantID}, nil
 		}
-		return Reach{PartnerID: caller.PartnerID}, nil
+		return Grant{PartnerID: caller.PartnerID}, nil
 	}
-	return Reach{}, errScope(r.Scopes[0])
+	return Grant{}, errScope(r.Scopes[0])
 }

@@ -102,7 +102,7 @@ func TestPolicyMatrix(t *testing.T) {
 						want := expected(operation, rule.Audience, caller, target)
 						got := decided(t, operation, caller, target)
 						require.Equal(t, want, got, "%s by %+v on %q", operation, caller, target)
-						if want.reach != nil {
+						if want.grant != nil {
 							allowed++
 						} else {
 							refused++
@@ -116,19 +116,19 @@ func TestPolicyMatrix(t *testing.T) {
 	require.Greater(t, refused, 5000)
 }
 
-// verdict is a decision in a form that can be compared: a reach, or a refusal with the missing scope if that is why.
+// verdict is a decision in a form that can be compared: a grant, or a refusal with the missing scope if that is why.
 type verdict struct {
-	reach *Reach
+	grant *Grant
 	scope string
 }
 
 func decided(t *testing.T, operation string, caller Caller, target string) verdict {
 	t.Helper()
-	reach, err := Policy().Decide(operation, caller, target, partnerOf)
+	grant, err := Policy().Decide(operation, caller, target, partnerOf)
 	if err == nil {
-		return verdict{reach: &reach}
+		return verdict{grant: &grant}
 	}
-	require.Zero(t, reach)
+	require.Zero(t, grant)
 	var refusal *Error
 	require.ErrorAs(t, err, &refusal)
 	require.True(t, refusal.Forbidden())
@@ -145,7 +145,7 @@ func expected(operation string, audience Audience, caller Caller, target string)
 	own, partner, admin := has("sessions:"+action), has("partner:sessions:"+action), has("admin:sessions:"+action)
 	owner, _ := partnerOf(target)
 	service := has("sessions:ingest") || operation == "IntrospectToken" && has("sessions:introspect")
-	confined := Reach{TenantID: caller.TenantID}
+	confined := Grant{TenantID: caller.TenantID}
 	if caller.TenantID == "" {
 		confined.PartnerID = caller.PartnerID
 	}
@@ -156,19 +156,19 @@ func expected(operation string, audience Audience, caller Caller, target string)
 	case audience == Me && caller.Subject == caller.ClientID:
 		return verdict{}
 	case audience == Me:
-		return verdict{reach: &Reach{TenantID: caller.TenantID}}
+		return verdict{grant: &Grant{TenantID: caller.TenantID}}
 
 	case audience == Service && service:
-		return verdict{reach: &confined}
+		return verdict{grant: &confined}
 	case audience == Service && operation == "IntrospectToken":
 		return verdict{scope: "sessions:introspect"}
 	case audience == Service:
 		return verdict{scope: "sessions:ingest"}
 
 	case audience == Platform && admin:
-		return verdict{reach: &Reach{}}
+		return verdict{grant: &Grant{}}
 	case audience == Platform && partner && caller.PartnerID != "":
-		return verdict{reach: &Reach{PartnerID: caller.PartnerID}}
+		return verdict{grant: &Grant{PartnerID: caller.PartnerID}}
 	case audience == Platform && partner:
 		return verdict{}
 	case audience == Platform && caller.PartnerID != "":
@@ -181,7 +181,7 @@ func expected(operation string, audience Audience, caller Caller, target string)
 	case target == "":
 		return verdict{}
 	case admin, own && caller.TenantID == target, partner && owner != "" && caller.PartnerID == owner:
-		return verdict{reach: &Reach{TenantID: target}}
+		return verdict{grant: &Grant{TenantID: target}}
 	default:
 		return verdict{}
 	}
@@ -219,9 +219,9 @@ func TestDecideAsksForThePartnerOnlyWhenItMatters(t *testing.T) {
 	}
 	require.Zero(t, asked)
 	caller := Caller{Scopes: []string{"partner:sessions:read"}, PartnerID: "p-1"}
-	reach, err := Policy().Decide("ListTenantSessions", caller, "t-1", ask)
+	grant, err := Policy().Decide("ListTenantSessions", caller, "t-1", ask)
 	require.ErrorIs(t, err, broken, "no answer is no permission")
-	require.Zero(t, reach)
+	require.Zero(t, grant)
 }
 
 // TestForeignAndAbsentTenantsLookTheSame compares the refusals for a partner.

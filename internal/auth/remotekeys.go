@@ -126,7 +126,7 @@ func (r *RemoteKeys) Ready(ctx context.Context) error {
 	return r.unavailable()
 }
 
-// usable tells whether the cached keys may be used; none were ever fetched is older than any maximum. Called with the
+// usable reports whether the cached keys may be used; none were ever fetched is older than any maximum. Called with the
 // lock held, like the next three.
 func (r *RemoteKeys) usable(now time.Time) bool {
 	return now.Sub(r.fetchedAt) <= r.timing.MaxAge
@@ -144,12 +144,12 @@ func (r *RemoteKeys) unavailable() error {
 	}
 }
 
-// due tells whether usable keys are old enough for a refresh and one may start now.
+// due reports whether usable keys are old enough for a refresh and one may start now.
 func (r *RemoteKeys) due(now time.Time) bool {
 	return r.flight == nil && elapsed(r.fetchedAt, now, r.timing.Refresh) && elapsed(r.triedAt, now, r.timing.Interval)
 }
 
-// mayAsk tells whether a key id that is not cached may cause a fetch now. After a failure an interval has to pass; a successful
+// mayAsk reports whether a key id that is not cached may cause a fetch now. After a failure an interval has to pass; a successful
 // routine fetch does not hold up a rotation right after it.
 func (r *RemoteKeys) mayAsk(now time.Time, usable bool) bool {
 	if !usable {
@@ -163,7 +163,7 @@ func (r *RemoteKeys) mayAsk(now time.Time, usable bool) bool {
 
 // spend takes one fetch from the budget for unknown key ids, if there is one left. The budget is a token bucket of
 // unknownIDBurst fetches, one of which comes back each interval. It is kept as the time at which it is full again, so that
-// it fills without anybody's work, and a clock that is set back costs one interval at the most.
+// no timer has to fill it, and a clock that is set back costs one interval at the most.
 func (r *RemoteKeys) spend(now time.Time) bool {
 	full := unknownIDBurst * r.timing.Interval
 	missing := min(max(0, r.fullAt.Sub(now)), full)
@@ -226,7 +226,7 @@ func wait(ctx context.Context, flight <-chan struct{}) error {
 	}
 }
 
-// elapsed tells whether at least d lies between the two times. A clock that was set back counts as elapsed, else no fetch
+// elapsed reports whether at least d lies between the two times. A clock that was set back counts as elapsed, else no fetch
 // would happen until it has caught up.
 func elapsed(since, now time.Time, d time.Duration) bool {
 	passed := now.Sub(since)

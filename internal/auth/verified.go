@@ -9,30 +9,30 @@ import (
 )
 
 const (
-	// maxVerified is how many tokens are remembered, about a kilobyte each. Only what the issuer has signed gets in, so a
-	// stranger can neither fill it nor push others out.
+	// maxVerified is how many tokens are cached, about a kilobyte each. Only tokens that the issuer has signed are, so that a
+	// stranger can neither fill the cache nor evict others.
 	maxVerified = 1 << 14
 	// verifiedShards is into how many parts, each with a lock of its own, they are divided.
 	verifiedShards = 1 << 4
 )
 
-// tokenID stands for a token, so that none is kept: whoever reads the memory finds no way in.
+// tokenID is the hash of a token: the cache holds no token that could be stolen from memory.
 type tokenID [sha256.Size]byte
 
-// verifiedToken is what one full check found out. It is shared by all who use the token and never changes.
+// verifiedToken is the result of one full verification. It is shared by all requests with the token and never changes.
 type verifiedToken struct {
 	caller    Caller
 	notBefore time.Time // zero when the token does not say
 	by        signer
 }
 
-// signer is what made a signature.
+// signer is the key of a signature.
 type signer struct {
 	kid string // under which the token names the key
 	key Key
 }
 
-// verifiedTokens remembers the tokens used last that were good. It says nothing about now: see Verifier.Verify.
+// verifiedTokens caches the valid tokens that were used last. It does not say whether one is still valid: see Verifier.Verify.
 type verifiedTokens [verifiedShards]*verifiedShard
 
 type verifiedShard struct {
@@ -40,7 +40,7 @@ type verifiedShard struct {
 	tokens *simplelru.LRU[tokenID, *verifiedToken]
 }
 
-// newVerifiedTokens returns an empty memory for up to size tokens, a multiple of the number of shards.
+// newVerifiedTokens returns an empty cache for up to size tokens, a multiple of the number of shards.
 func newVerifiedTokens(size int) (verifiedTokens, error) {
 	var shards verifiedTokens
 	for i := range shards {
@@ -63,7 +63,7 @@ func (v *verifiedTokens) get(id tokenID) (*verifiedToken, bool) {
 	return shard.tokens.Get(id)
 }
 
-// add remembers a token in place of the one that has not been used for longest, where there is no room.
+// add caches a token, and evicts the least recently used one when the shard is full.
 func (v *verifiedTokens) add(id tokenID, token *verifiedToken) {
 	shard := v.shard(id)
 	shard.mu.Lock()

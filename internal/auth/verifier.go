@@ -32,12 +32,12 @@ func NewVerifier(config Config, keys KeySource, now func() time.Time) (*Verifier
 // Ready returns nil when tokens can be verified now, and an error that wraps ErrKeysUnavailable otherwise.
 func (v *Verifier) Ready(ctx context.Context) error { return v.keys.Ready(ctx) }
 
-// Verify returns the caller that the token speaks for. The error is an *Error when the token is not good; any other
-// error, such as one that wraps ErrKeysUnavailable, says that no verdict was possible. Whether the token's session has
-// ended is not looked at here.
+// Verify returns the caller that the token identifies. The error is an *Error when the token is not valid; any other
+// error, such as one that wraps ErrKeysUnavailable, says that it could not be verified. Whether the token's session has
+// ended is not checked here.
 //
-// What is remembered of a token spares its signature, never its times and never the question whether the issuer still has
-// the key: the verdict is that of a check from the start.
+// For a cached token the signature is not verified again, but its times are, and that the issuer still has the key: the result is
+// that of a full verification.
 func (v *Verifier) Verify(ctx context.Context, token string) (Caller, error) {
 	if len(token) > maxToken {
 		return Caller{}, errTooLong()
@@ -76,7 +76,7 @@ func (v *Verifier) open(ctx context.Context, token string, types []string, sourc
 	if !slices.Contains(v.config.Algorithms, parsed.alg) {
 		return nil, signer{}, errInvalid(ReasonAlgorithm, "the algorithm is not allowed")
 	}
-	if !slices.Contains(types, plainType(parsed.typ)) {
+	if !slices.Contains(types, normalizedType(parsed.typ)) {
 		return nil, signer{}, errToken("The token is not an access token of the accepted type.", ReasonType, "the typ header is not accepted")
 	}
 	// Fetching keys comes after everything that can be refused without them.
@@ -98,7 +98,7 @@ func (v *Verifier) open(ctx context.Context, token string, types []string, sourc
 	return claims, signer{kid: parsed.kid, key: keys[i]}, nil
 }
 
-// caller checks the claims of a token whose signature is good.
+// caller checks the claims of a token whose signature is valid.
 func (v *Verifier) caller(claims claimSet) (*verifiedToken, error) {
 	if err := v.checkPurpose(claims); err != nil {
 		return nil, err
@@ -191,13 +191,13 @@ func (v *Verifier) checkTimes(claims claimSet) (*verifiedToken, error) {
 	return token, nil
 }
 
-// over tells whether a token is past its end: at the very second of exp it is (RFC 7519, section 4.1.4), and so with the
+// over reports whether a token is past its end: at the very second of exp it is (RFC 7519, section 4.1.4), and so with the
 // leeway added.
 func (v *Verifier) over(now, expires time.Time) bool {
 	return !now.Before(expires.Add(v.config.Leeway))
 }
 
-// early tells whether a time at which a token was issued or may first be used is still to come.
+// early reports whether a time at which a token was issued or may first be used is still to come.
 func (v *Verifier) early(now, start time.Time) bool { return now.Add(v.config.Leeway).Before(start) }
 
 // inTime tells what checkTimes would. A clock that is set back makes a token early again.

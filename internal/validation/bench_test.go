@@ -26,7 +26,7 @@ const (
 )
 
 // BenchmarkList and BenchmarkRevoke check one request each: "plan" with this package, "filter" with kin-openapi's
-// openapi3filter on the same document, unmodified. Both are told the operation; neither looks for it.
+// openapi3filter on the same document, unmodified. Both are given the operation; neither looks for it.
 func BenchmarkList(b *testing.B) {
 	b.Run("plan", func(b *testing.B) {
 		check, c := newCheck(b, http.MethodGet)

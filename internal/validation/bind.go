@@ -15,7 +15,7 @@ import (
 )
 
 // bindPath replaces path parameters whose canonical text is another one.
-func bindPath(c echo.Context, in given) {
+func bindPath(c echo.Context, in inputs) {
 	for i, p := range in.declared {
 		if at := slices.Index(c.ParamNames(), p.name); at >= 0 && c.ParamValues()[at] != in.texts[i][0] {
 			values := slices.Clone(c.ParamValues())
@@ -25,9 +25,9 @@ func bindPath(c echo.Context, in given) {
 	}
 }
 
-// bindQuery leaves only the canonical parameters, both in the URL and in Echo's parsed copy of it: earlier middleware may
+// bindQuery keeps only the canonical parameters, both in the URL and in Echo's parsed copy of it: earlier middleware may
 // have made Echo parse the original, and Echo never parses twice.
-func bindQuery(c echo.Context, in given) {
+func bindQuery(c echo.Context, in inputs) {
 	location := c.Request().URL
 	location.RawQuery = ""
 	values := c.QueryParams()
@@ -36,19 +36,19 @@ func bindQuery(c echo.Context, in given) {
 	location.RawQuery = values.Encode()
 }
 
-// fill puts the canonical texts into values, and the defaults of what is left out.
-func (in given) fill(values url.Values) {
+// fill puts the canonical texts into values, and the defaults of absent parameters.
+func (in inputs) fill(values url.Values) {
 	for i, p := range in.declared {
 		if texts := in.texts[i]; texts != nil {
 			values[p.name] = texts
-		} else if p.fallback != nil {
-			values[p.name] = p.fallback
+		} else if p.defaultText != nil {
+			values[p.name] = p.defaultText
 		}
 	}
 }
 
-// bindHeader leaves one canonical value of each declared header: the generated code refuses repeated ones.
-func bindHeader(r *http.Request, in given) {
+// bindHeader keeps one canonical value of each declared header: the generated code refuses repeated ones.
+func bindHeader(r *http.Request, in inputs) {
 	for i, p := range in.declared {
 		if texts := in.texts[i]; texts != nil {
 			if values := r.Header.Values(p.name); len(values) > 1 || values[0] != texts[0] {
@@ -58,9 +58,9 @@ func bindHeader(r *http.Request, in given) {
 	}
 }
 
-// bindCookie puts the canonical cookies before those that came: the generated code takes the first of a name.
-func bindCookie(r *http.Request, in given) {
-	came := r.Header.Get("Cookie")
+// bindCookie puts the canonical cookies before the client's: the generated code takes the first of a name.
+func bindCookie(r *http.Request, in inputs) {
+	original := r.Header.Get("Cookie")
 	var first []string
 	for i, p := range in.declared {
 		if in.texts[i] != nil {
@@ -68,11 +68,11 @@ func bindCookie(r *http.Request, in given) {
 		}
 	}
 	if first != nil {
-		r.Header.Set("Cookie", strings.Join(append(first, came), "; "))
+		r.Header.Set("Cookie", strings.Join(append(first, original), "; "))
 	}
 }
 
-// bind leaves the checked body in the request: a JSON value for the generated code to take, or a parsed form.
+// bind puts the checked body into the request: a JSON value for the generated code to take, or a parsed form.
 func (in *content) bind(r *http.Request) {
 	switch {
 	case in.json == nil:
@@ -86,7 +86,7 @@ func (in *content) bind(r *http.Request) {
 		}
 		r.Header.Set(echo.HeaderContentType, echo.MIMEApplicationJSON)
 		r.Body = &checkedBody{value: conform(in.json, value)}
-		r.ContentLength = -1 // The text is made only if somebody reads it.
+		r.ContentLength = -1 // The text is encoded only if somebody reads it.
 	}
 }
 
@@ -122,7 +122,7 @@ func (b *checkedBody) Read(p []byte) (int, error) {
 
 func (b *checkedBody) Close() error { return nil }
 
-// withoutNonFinite puts null in the place of what has no form in JSON. Only members without a schema can hold it.
+// withoutNonFinite replaces what JSON cannot express by null. Only members without a schema can hold it.
 func withoutNonFinite(value any) any {
 	switch value := value.(type) {
 	case nonFinite:
@@ -139,9 +139,8 @@ func withoutNonFinite(value any) any {
 	return value
 }
 
-// conform brings a valid value into the form that its generated type takes: numbers within its range and, for an
-// integer, without a fraction; of an object with fields only these, for decoders that do not tell upper from lower case,
-// and their defaults.
+// conform converts a valid value to what its generated type takes: numbers within its range and, for an integer, without a
+// fraction; of an object with fields only these, because decoders ignore the case of names, and their defaults.
 func conform(n *node, value any) any {
 	switch value := value.(type) {
 	case json.Number:
@@ -167,8 +166,8 @@ func conformObject(n *node, object map[string]any) {
 		}
 	}
 	for _, f := range n.fields {
-		if _, given := object[f.name]; !given && f.fallback != nil {
-			object[f.name] = f.fallback
+		if _, present := object[f.name]; !present && f.defaultValue != nil {
+			object[f.name] = f.defaultValue
 		}
 	}
 }

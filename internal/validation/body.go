@@ -2,16 +2,16 @@ package validation
 
 import "github.com/labstack/echo/v4"
 
-// content is the body of one request on its way through the checks.
+// content is the body of one request.
 type content struct {
-	// present says that there is a body to check; foreign that it is not of the declared type and was not read.
-	present, foreign bool
-	doc              *document
-	json             *node
-	form             given
+	// present says that there is a body to check; unread that its media type is not the declared one, so that it was not parsed.
+	present, unread bool
+	doc             *document
+	json            *node
+	form            inputs
 }
 
-// readBody reads the body of an operation that has one. It fails on what no check can look at.
+// readBody reads the body of an operation that has one. It fails on a body that cannot be parsed.
 func (op *operation) readBody(c echo.Context) (*content, error) {
 	if op.body == nil {
 		return nil, nil //nolint:nilnil // No body is no failure.
@@ -24,7 +24,7 @@ func (op *operation) readBody(c echo.Context) (*content, error) {
 	in := &content{json: op.body.json}
 	switch {
 	case op.body.json == nil:
-		in.form = given{op.body.form, make([][]string, len(op.body.form))}
+		in.form = inputs{op.body.form, make([][]string, len(op.body.form))}
 		if mediaType(contentType) == formType {
 			in.form.texts = splitForm(string(text), op.body.form)
 		}
@@ -32,23 +32,23 @@ func (op *operation) readBody(c echo.Context) (*content, error) {
 		in.present = op.body.required || len(text) > 0
 	case len(text) == 0:
 	case !isJSON(contentType):
-		in.present, in.foreign = true, true
+		in.present, in.unread = true, true
 	default:
 		in.doc, err = decodeJSON(text, op.body.ordered)
 		in.present = err == nil && in.doc.value != nil
 	}
-	return in, asEntry(err)
+	return in, asError(err)
 }
 
-// asEntry makes a syntax error the one entry that the reference gives for it.
-func asEntry(err error) error {
+// asError turns a syntax error into the one violation that the reference reports for it.
+func asError(err error) error {
 	if syntax, ok := err.(*syntaxError); ok { //nolint:errorlint // decodeJSON wraps nothing.
-		return &Error{Entries: []Entry{jsonInvalid().at([]any{"body", syntax.offset})}}
+		return &Error{Violations: []Violation{jsonInvalid().at([]any{"body", syntax.offset})}}
 	}
 	return err
 }
 
-// dropEmpty leaves out the fields of a form that are empty: to the reference they are absent.
+// dropEmpty removes the fields of a form that are empty: the reference takes them for absent.
 func (in *content) dropEmpty() {
 	for i, texts := range in.form.texts {
 		if len(texts) == 1 && texts[0] == "" {
@@ -57,21 +57,21 @@ func (in *content) dropEmpty() {
 	}
 }
 
-func (op *operation) checkBody(entries []Entry, in *content) []Entry {
+func (op *operation) checkBody(violations []Violation, in *content) []Violation {
 	switch {
 	case in == nil:
-		return entries
+		return violations
 	case in.json == nil && in.present:
-		return op.check.parameters(entries, in.form)
+		return op.check.parameters(violations, in.form)
 	case !in.present && op.body.required:
-		return append(entries, missing().at([]any{"body"}))
+		return append(violations, missing().at([]any{"body"}))
 	case !in.present:
-		return entries
-	case in.foreign:
-		return append(entries, wrongType(in.json, foreign{}, nil).at([]any{"body"}))
+		return violations
+	case in.unread:
+		return append(violations, wrongType(in.json, unread{}, nil).at([]any{"body"}))
 	}
 	if err := op.check.check(in.json, in.doc.value); err != nil {
-		return append(entries, entriesFor(in.json, in.doc.value, err, in.doc, "body")...)
+		return append(violations, violationsOf(in.json, in.doc.value, err, in.doc, "body")...)
 	}
-	return entries
+	return violations
 }

@@ -5,11 +5,11 @@ import (
 	"strconv"
 )
 
-// A default of the document is filled in where a request leaves the value out, so that handlers need not repeat it. It
-// stands for a plain value; a schema whose default is a list or an object has none here, and its handler decides.
+// A default of the document is filled in where a request omits the value, so that handlers need not repeat it. Only scalar defaults
+// are supported; where the default of a schema is a list or an object, the handler decides.
 
-// fallback is the default of a schema as a value of a JSON body, nil when there is none.
-func (n *node) fallback() any {
+// defaultValue is the default of a schema as a value of a JSON body, nil when there is none.
+func (n *node) defaultValue() any {
 	switch value := n.schema.Default.(type) {
 	case bool, string:
 		return value
@@ -22,9 +22,9 @@ func (n *node) fallback() any {
 	}
 }
 
-// fallbackText is the default of a parameter as its text, nil when there is none.
-func (n *node) fallbackText() []string {
-	switch value := n.fallback().(type) {
+// defaultText is the default of a parameter as its text, nil when there is none.
+func (n *node) defaultText() []string {
+	switch value := n.defaultValue().(type) {
 	case nil:
 		return nil
 	case json.Number:

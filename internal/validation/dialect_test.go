@@ -12,7 +12,7 @@ import (
 	"github.com/sessiond/sessiond/internal/validation"
 )
 
-// TestDialectBody gives a widget one more member at a time, so that each constraint shows the entry that it has.
+// TestDialectBody gives a widget one more member at a time, so that each constraint shows the violation that it has.
 func TestDialectBody(t *testing.T) {
 	const notUUID = "Input should be a valid UUID, "
 	const notDatetime = "Input should be a valid datetime or date, "
@@ -133,7 +133,7 @@ func TestDialectAccepts(t *testing.T) {
 	}
 }
 
-func TestOrderOfEntries(t *testing.T) {
+func TestOrderOfViolations(t *testing.T) {
 	server := newDialect(t)
 	t.Run("the declaration's, not the request's, and what is missing in its place", func(t *testing.T) {
 		got := server.post(t, "/body", `{"on":1,"sizes":[-1,"x"],"title":1,"count":0}`)

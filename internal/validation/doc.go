@@ -1,14 +1,14 @@
-// Package validation checks requests against the contract before the generated code sees them.
+// Package validation checks requests against the contract before the generated code binds them.
 //
-// The rule in one sentence: text (path, query, header, form) is read the way the reference stack reads it, JSON is held to
-// the schema, and every rejection looks like the reference's. A request passes through small parts, one file each:
+// Text (path, query, header, form) is parsed as the reference implementation parses it, JSON is checked strictly against its
+// schema, and every rejection has the reference's form. The steps of a request, one file each:
 //
-//   - query.go cuts a query or a form into names and texts, text.go turns a text into a value by its own schema;
-//   - encoding.go turns the bytes of a body into text, json.go that text into a value, or finds its first syntax error;
-//   - kin-openapi alone decides whether a value is valid; formats.go holds the string formats it asks about;
-//   - failures.go puts kin-openapi's failures into the order of the declaration, entries.go words them;
-//   - bind.go leaves the request in such a form that the generated binding has nothing left to refuse.
+//   - query.go splits a query or a form into names and texts; text.go converts a text into a value of its schema's type;
+//   - encoding.go decodes the bytes of a body into text; json.go parses the text, or finds its first syntax error;
+//   - kin-openapi alone decides whether a value is valid; formats.go has the string formats that it checks;
+//   - collector.go orders kin-openapi's errors as the contract declares the inputs; violations.go has the sentences;
+//   - bind.go rewrites the request into a canonical form that the generated binding always accepts.
 //
-// All of it is driven by plans that New compiles once from the document (validator.go, schema.go), so that a new
-// parameter, field or constraint in the contract needs no code here.
+// The steps follow plans that New compiles once from the document (validator.go, schema.go): a new parameter, field or
+// constraint in the contract needs no code here.
 package validation

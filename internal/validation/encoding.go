@@ -8,9 +8,9 @@ import (
 	"unicode/utf8"
 )
 
-// decodeText turns the bytes of a JSON body into text: a byte order mark decides and is dropped, else the zero bytes
-// among the first four do. A surrogate on its own is let through, as U+FFFD because a Go string cannot hold it; anything
-// else that is no text is ErrUndecodable.
+// decodeText decodes the bytes of a JSON body: a byte order mark determines the encoding and is dropped; without one, the zero bytes
+// among the first four do. An unpaired surrogate becomes U+FFFD, because a Go string cannot hold it; anything else that is not text
+// is ErrUndecodable.
 func decodeText(body []byte) (string, error) {
 	switch {
 	case hasPrefix(body, 0, 0, 0xFE, 0xFF):
@@ -27,7 +27,7 @@ func decodeText(body []byte) (string, error) {
 	return decodeUnmarked(body)
 }
 
-// decodeUnmarked guesses from where the zero bytes are: JSON begins with two ASCII characters.
+// decodeUnmarked infers the encoding from the zero bytes: JSON begins with two ASCII characters.
 func decodeUnmarked(body []byte) (string, error) {
 	switch {
 	case len(body) >= 4 && body[0] == 0 && body[1] == 0:

@@ -70,7 +70,7 @@ func isBase64(text string) error {
 	return err
 }
 
-// formatProblem words the failure of a string that does not have the format.
+// formatProblem is the problem of a string that does not have the format.
 func formatProblem(format, text string) problem {
 	switch format {
 	case "date-time":
@@ -109,7 +109,7 @@ func datetimeReason(text string) string {
 	return extraCharacters
 }
 
-// dateProblem words the failure of a text that is no date. The reference tries a datetime last, and takes one at midnight.
+// dateProblem is the problem of a text that is not a date. The reference tries a datetime last, and takes one at midnight.
 func dateProblem(text string) problem {
 	if reason := dateReason(text); reason != "" {
 		return dateFromDatetimeParsing(reason)

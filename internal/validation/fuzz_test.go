@@ -47,9 +47,9 @@ func FuzzQuery(f *testing.F) {
 	})
 }
 
-// FuzzEntries sends bodies to every operation that takes one: no panic, a 422 of the contract's form, and what is accepted
+// FuzzViolations sends bodies to every operation that takes one: no panic, a 422 of the contract's form, and what is accepted
 // is valid by the document as it stands and has been bound to the generated type.
-func FuzzEntries(f *testing.F) {
+func FuzzViolations(f *testing.F) {
 	for _, seed := range []string{
 		`{"revoke_all":true,"except_current":false}`, `{"session_ids":["a",1,null],"revoke_all":"yes","except_current":1e400}`, `null`, `[]`, `{"a":`,
 		`{"user_id":"u","tenant_id":"t","expires_at":"2026-01-22T08:00:00Z","ip_address":"::1","created_at":null}`,
@@ -123,8 +123,8 @@ func errorSchema(tb testing.TB) func(t *testing.T, body string) {
 		var value map[string][]map[string]any
 		require.NoError(t, json.Unmarshal([]byte(body), &value))
 		require.NotEmpty(t, value["detail"])
-		for _, entry := range value["detail"] {
-			require.Len(t, entry, 3)
+		for _, violation := range value["detail"] {
+			require.Len(t, violation, 3)
 		}
 		var plain any
 		require.NoError(t, json.Unmarshal([]byte(body), &plain))

@@ -31,7 +31,7 @@ type nonFinite struct{}
 // keysOf names an object by its identity: a map has no room for the order of its keys.
 func keysOf(object map[string]any) uintptr { return reflect.ValueOf(object).Pointer() }
 
-// syntaxError is the place of the first character that cannot be, in code points from the start of the text.
+// syntaxError is the position of the first unexpected character, in code points from the start of the text.
 type syntaxError struct{ offset int }
 
 func (e *syntaxError) Error() string {
@@ -49,16 +49,16 @@ func decodeJSON(body []byte, ordered bool) (*document, error) {
 	if ordered {
 		p.doc.keys = map[uintptr][]string{}
 	}
-	p.space()
+	p.skipSpace()
 	p.doc.value = p.read()
-	p.space()
+	p.skipSpace()
 	if p.err == nil && p.pos < len(p.text) {
 		p.fail(p.pos)
 	}
 	return &p.doc, p.err
 }
 
-// parser walks over the text once. After the first error every method returns at once, with err telling it.
+// parser reads the text once. After the first error, which is in err, every method returns at once.
 type parser struct {
 	text  string
 	pos   int
@@ -67,14 +67,14 @@ type parser struct {
 	doc   document
 }
 
-// fail notes the first error at a byte of the text.
+// fail records the first error, at a byte of the text.
 func (p *parser) fail(at int) {
 	if p.err == nil {
 		p.err = &syntaxError{offset: utf8.RuneCountInString(p.text[:at])}
 	}
 }
 
-// peek is the next byte, 0 at the end: where a NUL stands, nothing may stand but a string's content.
+// peek is the next byte, 0 at the end: a NUL is an error everywhere but in a string, as the end is.
 func (p *parser) peek() byte {
 	if p.pos < len(p.text) {
 		return p.text[p.pos]
@@ -82,7 +82,7 @@ func (p *parser) peek() byte {
 	return 0
 }
 
-func (p *parser) space() {
+func (p *parser) skipSpace() {
 	for p.pos < len(p.text) && p.text[p.pos] <= ' ' && strings.IndexByte(" \t\n\r", p.text[p.pos]) >= 0 {
 		p.pos++
 	}
@@ -123,7 +123,7 @@ func (p *parser) nest(read func() any) any {
 		return nil
 	}
 	p.pos++
-	p.space()
+	p.skipSpace()
 	value := read()
 	p.depth--
 	return value
@@ -145,9 +145,9 @@ func (p *parser) object() any {
 			break
 		}
 		value := p.read()
-		p.note(object, name)
+		p.recordKey(object, name)
 		object[name] = value
-		if p.closed('}') {
+		if p.endOrComma('}') {
 			break
 		}
 	}
@@ -155,17 +155,17 @@ func (p *parser) object() any {
 }
 
 func (p *parser) colon() bool {
-	p.space()
+	p.skipSpace()
 	if p.err == nil && p.peek() != ':' {
 		p.fail(p.pos)
 	}
 	p.pos++
-	p.space()
+	p.skipSpace()
 	return p.err == nil
 }
 
-// note keeps the order of the keys; a repeated one stays in its first place, as in a Python dictionary.
-func (p *parser) note(object map[string]any, name string) {
+// recordKey keeps the order of the keys; a repeated one stays in its first place, as in a Python dictionary.
+func (p *parser) recordKey(object map[string]any, name string) {
 	if p.doc.keys == nil {
 		return
 	}
@@ -182,20 +182,20 @@ func (p *parser) array() any {
 	}
 	for p.err == nil {
 		list = append(list, p.read())
-		if p.closed(']') {
+		if p.endOrComma(']') {
 			break
 		}
 	}
 	return list
 }
 
-// closed goes past the closing bracket, or past the comma to the next element. A comma right before the bracket is itself
-// the error.
-func (p *parser) closed(bracket byte) bool {
+// endOrComma skips the closing bracket and returns true, or skips the comma before the next element. A comma right before the
+// bracket is itself the error.
+func (p *parser) endOrComma(bracket byte) bool {
 	if p.err != nil {
 		return true
 	}
-	p.space()
+	p.skipSpace()
 	if p.peek() == bracket {
 		p.pos++
 		return true
@@ -206,7 +206,7 @@ func (p *parser) closed(bracket byte) bool {
 		return true
 	}
 	p.pos++
-	p.space()
+	p.skipSpace()
 	if p.peek() == bracket {
 		p.fail(comma)
 	}
@@ -276,7 +276,7 @@ func (p *parser) fraction() int {
 	if p.peek() != '.' {
 		return 0
 	}
-	return p.past(1)
+	return p.skipDigits(1)
 }
 
 func (p *parser) exponent() int {
@@ -284,17 +284,17 @@ func (p *parser) exponent() int {
 		return 0
 	}
 	if rest := p.text[p.pos+1:]; rest != "" && (rest[0] == '+' || rest[0] == '-') {
-		return p.past(2)
+		return p.skipDigits(2)
 	}
-	return p.past(1)
+	return p.skipDigits(1)
 }
 
-// past goes past a mark and the digits after it, if there are any.
-func (p *parser) past(mark int) int {
-	n := leadingDigits(p.text[p.pos+mark:])
+// skipDigits skips a prefix of some length and the digits after it, if there are any, and returns how much it has skipped.
+func (p *parser) skipDigits(prefix int) int {
+	n := leadingDigits(p.text[p.pos+prefix:])
 	if n == 0 {
 		return 0
 	}
-	p.pos += mark + n
+	p.pos += prefix + n
 	return n
 }

@@ -15,14 +15,14 @@ func (p *parser) string() string {
 	quote := p.pos
 	p.pos++
 	start := p.pos
-	if p.pos = p.plain(); p.peek() != '\\' {
+	if p.pos = p.unescaped(); p.peek() != '\\' {
 		return p.close(quote, p.text[start:p.pos])
 	}
 	p.pos = start
 	var text strings.Builder
 	unpaired := false
 	for p.err == nil {
-		end := p.plain()
+		end := p.unescaped()
 		text.WriteString(p.text[p.pos:end])
 		p.pos = end
 		if p.peek() != '\\' {
@@ -37,13 +37,13 @@ func (p *parser) string() string {
 		text.WriteRune(r)
 	}
 	if unpaired {
-		p.noteUnpaired(text.String())
+		p.recordUnpaired(text.String())
 	}
 	return p.close(quote, text.String())
 }
 
-// plain is the end of the characters from here that stand for themselves.
-func (p *parser) plain() int {
+// unescaped is the end of the characters from here that are neither escaped nor the closing quote.
+func (p *parser) unescaped() int {
 	for i := p.pos; i < len(p.text); i++ {
 		if c := p.text[i]; c == '"' || c == '\\' || c < ' ' {
 			return i
@@ -52,7 +52,7 @@ func (p *parser) plain() int {
 	return len(p.text)
 }
 
-// close goes past the closing quote that must come after the content.
+// close skips the closing quote, which must come after the content.
 func (p *parser) close(quote int, content string) string {
 	if p.err != nil {
 		return ""
@@ -67,7 +67,7 @@ func (p *parser) close(quote int, content string) string {
 	return content
 }
 
-func (p *parser) noteUnpaired(text string) {
+func (p *parser) recordUnpaired(text string) {
 	if p.doc.unpaired == nil {
 		p.doc.unpaired = map[string]bool{}
 	}

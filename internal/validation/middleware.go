@@ -10,9 +10,9 @@ import (
 )
 
 // Middleware checks each request of an operation of the document after Echo has routed it, and passes other routes on
-// untouched. It never writes a response. A request that does not fit is an error: *Error (422), ErrUndecodable (400), or
-// one that wraps *http.MaxBytesError (413). One that fits is passed on with its parameters and body in a canonical form
-// that the generated binding is sure to take: only what the contract declares, typed, each once.
+// untouched. It never writes a response. An invalid request is an error: *Error (422), ErrUndecodable (400), or
+// one that wraps *http.MaxBytesError (413). A valid one is passed on with its parameters and body in a canonical form
+// that the generated binding always accepts: only what the contract declares, typed, each once.
 //
 // It must come after authentication, which answers first, and expects path parameters to be percent-decoded already.
 func (v *Validator) Middleware() echo.MiddlewareFunc {
@@ -28,28 +28,28 @@ func (v *Validator) Middleware() echo.MiddlewareFunc {
 	}
 }
 
-// given is what a request gives for the parameters of one kind, index by index.
-type given struct {
+// inputs are the values of a request for the parameters of one kind (path, query, header, cookie or form), index by index.
+type inputs struct {
 	declared []parameter
-	// texts are the texts as given, and canonical ones once they are checked; nil where there is none.
+	// texts are what the client sent, and canonical once they are checked; nil for a parameter that is absent.
 	texts [][]string
 }
 
-// apply checks a request and, if it fits, rewrites it. The order is the reference's: a body that is no text or no JSON
-// ends it all; then path, query, header, cookie and body are told of together.
+// apply checks a request and, if it is valid, rewrites it. The order is the reference's: a body that is not text or not JSON is the
+// only error; otherwise the violations of path, query, header, cookie and body are reported together.
 func (op *operation) apply(c echo.Context) error {
 	in, err := op.readBody(c)
 	if err != nil {
 		return err
 	}
-	path, query, header, cookie := op.given(c)
-	var entries []Entry
-	for _, part := range [...]given{path, query, header, cookie} {
-		entries = op.check.parameters(entries, part)
+	path, query, header, cookie := op.inputs(c)
+	var violations []Violation
+	for _, part := range [...]inputs{path, query, header, cookie} {
+		violations = op.check.parameters(violations, part)
 	}
-	entries = op.checkBody(entries, in)
-	if len(entries) > 0 {
-		return &Error{Entries: entries}
+	violations = op.checkBody(violations, in)
+	if len(violations) > 0 {
+		return &Error{Violations: violations}
 	}
 	bindPath(c, path)
 	bindQuery(c, query)
@@ -61,23 +61,23 @@ func (op *operation) apply(c echo.Context) error {
 	return nil
 }
 
-// given collects the texts of all parameters.
-func (op *operation) given(c echo.Context) (path, query, header, cookie given) {
+// inputs collects the texts of all parameters.
+func (op *operation) inputs(c echo.Context) (path, query, header, cookie inputs) {
 	r := c.Request()
-	path = given{op.path, make([][]string, len(op.path))}
+	path = inputs{op.path, make([][]string, len(op.path))}
 	for i, p := range op.path {
 		path.texts[i] = []string{c.Param(p.name)}
 	}
 	if len(op.query) > 0 {
-		query = given{op.query, splitForm(r.URL.RawQuery, op.query)}
+		query = inputs{op.query, splitForm(r.URL.RawQuery, op.query)}
 	}
-	header = given{op.header, make([][]string, len(op.header))}
+	header = inputs{op.header, make([][]string, len(op.header))}
 	for i, p := range op.header {
 		if values := r.Header.Values(p.name); len(values) > 0 {
 			header.texts[i] = []string{values[0]} // The reference takes the first.
 		}
 	}
-	cookie = given{op.cookie, make([][]string, len(op.cookie))}
+	cookie = inputs{op.cookie, make([][]string, len(op.cookie))}
 	for i, p := range op.cookie {
 		if found, err := r.Cookie(p.name); err == nil {
 			cookie.texts[i] = []string{found.Value}
@@ -86,24 +86,24 @@ func (op *operation) given(c echo.Context) (path, query, header, cookie given) {
 	return path, query, header, cookie
 }
 
-// parameters checks what is given and puts the canonical texts in the place of the given ones.
-func (c *checker) parameters(entries []Entry, in given) []Entry {
+// parameters checks the inputs and replaces their texts by canonical ones.
+func (c *checker) parameters(violations []Violation, in inputs) []Violation {
 	for i, p := range in.declared {
 		if in.texts[i] == nil {
 			if p.required {
-				entries = append(entries, missing().at([]any{p.in, p.name}))
+				violations = append(violations, missing().at([]any{p.in, p.name}))
 			}
 			continue
 		}
 		value := p.read(in.texts[i])
 		if err := c.check(p.node, value); err != nil {
-			entries = append(entries, entriesFor(p.node, value, err, nil, p.in, p.name)...)
+			violations = append(violations, violationsOf(p.node, value, err, nil, p.in, p.name)...)
 		}
 	}
-	return entries
+	return violations
 }
 
-// read gives the typed value of a parameter and makes its texts canonical.
+// read returns the typed value of a parameter and makes its texts canonical.
 func (p parameter) read(texts []string) any {
 	if p.node.kind != arrayKind || p.node.items == nil {
 		value := readText(p.node, texts[0])
@@ -132,7 +132,7 @@ func readAll(c echo.Context) ([]byte, error) {
 		return text, nil
 	case errors.As(err, &tooLarge):
 		return nil, fmt.Errorf("validation: read the body: %w", err)
-	default: // A body that breaks off, or is not framed as it says.
+	default: // A body that is cut short, or is not framed as its headers say.
 		return nil, fmt.Errorf("%w: %w", ErrUndecodable, err)
 	}
 }

@@ -228,7 +228,7 @@ func TestOtherRoutesPassThrough(t *testing.T) {
 	assert.Equal(t, "page=x", recorder.Body.String())
 }
 
-// TestRegistration shows the entries of an operation that is not in the reference, from the contract alone.
+// TestRegistration shows the violations of an operation that is not in the reference, from the contract alone.
 func TestRegistration(t *testing.T) {
 	server := newServer(t)
 	long := strings.Repeat("é", 256)

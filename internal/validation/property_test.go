@@ -23,7 +23,7 @@ type twin struct {
 }
 
 // TestFastAndStandardAgree gives random values to every request schema of the contract and of the dialect: the fast
-// checker and the JSON Schema 2020-12 validator must agree, and what they refuse must have well-formed entries.
+// checker and the JSON Schema 2020-12 validator must agree, and what they refuse must have well-formed violations.
 func TestFastAndStandardAgree(t *testing.T) {
 	dialect, err := os.ReadFile("testdata/dialect.yaml")
 	require.NoError(t, err)
@@ -53,7 +53,7 @@ func agreeOnJSON(r *rapid.T, s twin) {
 	standard := s.original.VisitJSON(doc.value, append(formatOptions(), openapi3.EnableJSONSchema2020())...)
 	require.Equal(r, standard == nil, fast == nil, "%s\nfast: %v\nstandard: %v", text, fast, standard)
 	if fast != nil {
-		wellFormed(r, entriesFor(s.fast, doc.value, fast, doc, "body"))
+		wellFormed(r, violationsOf(s.fast, doc.value, fast, doc, "body"))
 		return
 	}
 	bound := conform(s.fast, doc.value)
@@ -66,7 +66,7 @@ func agreeOnText(r *rapid.T, s twin) {
 	value := p.read(texts)
 	checks := newChecker()
 	if err := checks.check(s.fast, value); err != nil {
-		wellFormed(r, entriesFor(s.fast, value, err, nil, "query", "p"))
+		wellFormed(r, violationsOf(s.fast, value, err, nil, "query", "p"))
 		if !hasUnreadable(value) {
 			require.Error(r, s.original.VisitJSON(value, append(formatOptions(), openapi3.EnableJSONSchema2020())...))
 		}
@@ -84,10 +84,10 @@ func hasUnreadable(value any) bool {
 	return is
 }
 
-// wellFormed holds that entries are what the contract says of a 422.
-func wellFormed(r *rapid.T, entries []Entry) {
-	require.NotEmpty(r, entries)
-	text, err := json.Marshal(&Error{Entries: entries})
+// wellFormed holds that violations are what the contract says of a 422.
+func wellFormed(r *rapid.T, violations []Violation) {
+	require.NotEmpty(r, violations)
+	text, err := json.Marshal(&Error{Violations: violations})
 	require.NoError(r, err)
 	var value any
 	require.NoError(r, json.Unmarshal(text, &value))

@@ -5,18 +5,18 @@ import (
 	"unicode/utf8"
 )
 
-// splitForm cuts a query string or a form into the texts of the parameters that are declared; other names are ignored.
-// Of several values the last one counts, only a list keeps them all. Nothing in it is ever an error by itself: a piece
-// without "=" is a name with an empty value, a broken escape stays as it is, bytes that are not UTF-8 become U+FFFD.
+// splitForm splits a query string or a form into the texts of the declared parameters; other names are ignored. The last of
+// several values counts; only a list keeps them all. It never fails: a pair without "=" is a name with an empty value, an invalid
+// escape is kept, bytes that are not UTF-8 become U+FFFD.
 func splitForm(raw string, declared []parameter) [][]string {
 	texts := make([][]string, len(declared))
 	for raw != "" {
-		var piece string
-		piece, raw, _ = strings.Cut(raw, "&")
-		if piece == "" {
+		var pair string
+		pair, raw, _ = strings.Cut(raw, "&")
+		if pair == "" {
 			continue
 		}
-		name, text, _ := strings.Cut(piece, "=")
+		name, text, _ := strings.Cut(pair, "=")
 		i := find(declared, unescape(name))
 		if i < 0 {
 			continue
@@ -29,7 +29,7 @@ func splitForm(raw string, declared []parameter) [][]string {
 	return texts
 }
 
-// find is a plain search: operations have a handful of parameters, and a map of them costs more than it saves.
+// find searches linearly: operations have a handful of parameters, and a map of them costs more than it saves.
 func find(declared []parameter, name string) int {
 	for i := range declared {
 		if declared[i].name == name {

@@ -20,10 +20,10 @@ const (
 	booleanKind
 	arrayKind
 	objectKind
-	unionKind // several types, anyOf, oneOf, allOf, not: told as one, see failures.go
+	unionKind // several types, anyOf, oneOf, allOf, not: reported as one violation, see collector.go
 )
 
-// node is a schema with what the checks and the entries need besides: kin-openapi keeps neither the order of the
+// node is a schema and what the checks and the violations need of it besides: kin-openapi keeps neither the order of the
 // properties nor whether a schema is a component.
 type node struct {
 	schema *openapi3.Schema
@@ -38,16 +38,16 @@ type node struct {
 }
 
 type field struct {
-	name     string
-	required bool
-	node     *node
-	fallback any // the default, nil when there is none
+	name         string
+	required     bool
+	node         *node
+	defaultValue any // the default, nil when there is none
 }
 
 // compiler turns the schemas of a document into nodes, each once: schemas may contain themselves.
 type compiler struct {
-	plain map[*openapi3.Schema]*openapi3.SchemaRef
-	nodes map[nodeKey]*node
+	rewritten map[*openapi3.Schema]*openapi3.SchemaRef
+	nodes     map[nodeKey]*node
 }
 
 type nodeKey struct {
@@ -56,7 +56,7 @@ type nodeKey struct {
 }
 
 func newCompiler() *compiler {
-	return &compiler{plain: map[*openapi3.Schema]*openapi3.SchemaRef{}, nodes: map[nodeKey]*node{}}
+	return &compiler{rewritten: map[*openapi3.Schema]*openapi3.SchemaRef{}, nodes: map[nodeKey]*node{}}
 }
 
 func (c *compiler) compile(ref *openapi3.SchemaRef) (*node, error) {
@@ -103,7 +103,7 @@ func (c *compiler) fields(s *openapi3.Schema) []field {
 			property = openapi3.NewSchemaRef("", openapi3.NewSchema())
 		}
 		n := c.node(property)
-		fields[i] = field{name: name, required: slices.Contains(s.Required, name), node: n, fallback: n.fallback()}
+		fields[i] = field{name: name, required: slices.Contains(s.Required, name), node: n, defaultValue: n.defaultValue()}
 	}
 	return fields
 }
@@ -169,7 +169,7 @@ func (n *node) member(name string) *node {
 	return n.extra
 }
 
-// ordered reports whether the order of an object's members can show in an entry: it does where a member is no field.
+// ordered reports whether the order of an object's members can show in a violation: it does where a member is no field.
 func (n *node) ordered(seen map[*node]bool) bool {
 	if n == nil || seen[n] {
 		return false
@@ -182,7 +182,7 @@ func (n *node) ordered(seen map[*node]bool) bool {
 }
 
 // downgrade rewrites a schema, in memory, into the dialect of OpenAPI 3.0, which kin-openapi checks itself. For 3.1 it
-// would compile a JSON Schema on every call, some twenty times as slow, and tell of a nullable value as two failures.
+// would compile a JSON Schema on every call, some twenty times as slow, and report a nullable value as two errors.
 func (c *compiler) downgrade(ref *openapi3.SchemaRef) error {
 	if ref == nil {
 		return nil
@@ -191,19 +191,19 @@ func (c *compiler) downgrade(ref *openapi3.SchemaRef) error {
 		return fmt.Errorf("unresolved reference %q", ref.Ref)
 	}
 	original := ref.Value
-	if known, ok := c.plain[original]; ok {
+	if known, ok := c.rewritten[original]; ok {
 		c.replace(ref, known)
 		return nil
 	}
-	c.plain[original] = openapi3.NewSchemaRef("", original)
+	c.rewritten[original] = openapi3.NewSchemaRef("", original)
 	if branch, nullable := onlyBranch(original); branch != nil {
 		if err := c.downgrade(branch); err != nil {
 			return err
 		}
 		flat := *branch.Value
 		flat.Nullable = flat.Nullable || nullable
-		c.plain[original] = openapi3.NewSchemaRef(branch.Ref, &flat)
-		c.replace(ref, c.plain[original])
+		c.rewritten[original] = openapi3.NewSchemaRef(branch.Ref, &flat)
+		c.replace(ref, c.rewritten[original])
 		return nil
 	}
 	if err := supported(original); err != nil {
@@ -249,7 +249,7 @@ func onlyBranch(s *openapi3.Schema) (branch *openapi3.SchemaRef, nullable bool) 
 	return branches[1-null], true
 }
 
-// rewrite says in the words of 3.0 what 3.1 says otherwise: a constant is an enumeration of one, a type "null" beside
+// rewrite expresses in OpenAPI 3.0 what 3.1 writes differently: a constant is an enumeration of one, a type "null" beside
 // another is nullable.
 func rewrite(s *openapi3.Schema) {
 	if s.Const != nil {
@@ -263,7 +263,7 @@ func rewrite(s *openapi3.Schema) {
 	s.Type, s.Nullable = &rest, true
 }
 
-// supported refuses what the 3.0 dialect would silently ignore: a constraint that nobody checks is worse than none.
+// supported refuses keywords that the 3.0 dialect would ignore silently: a constraint that nobody checks is worse than none.
 func supported(s *openapi3.Schema) error {
 	for keyword, used := range map[string]bool{
 		"prefixItems":           len(s.PrefixItems) > 0,

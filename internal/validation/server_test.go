@@ -56,12 +56,12 @@ func newServer(tb testing.TB) *server {
 
 // errorAnswer is the mapping that handlers/errors.go does. Whatever the generated binding refuses is a fault here.
 func errorAnswer(err error) (int, any) {
-	var misfit *validation.Error
+	var invalid *validation.Error
 	var tooLarge *http.MaxBytesError
 	var routing *echo.HTTPError
 	switch {
-	case errors.As(err, &misfit):
-		return http.StatusUnprocessableEntity, misfit
+	case errors.As(err, &invalid):
+		return http.StatusUnprocessableEntity, invalid
 	case errors.Is(err, validation.ErrUndecodable):
 		return http.StatusBadRequest, map[string]string{"detail": validation.ErrUndecodable.Error()}
 	case errors.As(err, &tooLarge):
@@ -102,14 +102,14 @@ func newDialect(tb testing.TB) *server {
 	require.NoError(tb, err)
 	for path, item := range spec.Paths.Map() {
 		for method := range item.Operations() {
-			s.echo.Add(method, strings.NewReplacer("{", ":", "}", "").Replace(path), s.tell)
+			s.echo.Add(method, strings.NewReplacer("{", ":", "}", "").Replace(path), s.echoInputs)
 		}
 	}
 	return s
 }
 
-// tell answers everything that a binding can see.
-func (s *server) tell(c echo.Context) error {
+// echoInputs answers everything that a binding can see.
+func (s *server) echoInputs(c echo.Context) error {
 	r := c.Request()
 	seen := map[string]any{}
 	for i, name := range c.ParamNames() {
@@ -166,7 +166,7 @@ func (s *server) post(t *testing.T, target, body string) answer {
 	return s.send(t, http.MethodPost, target, "application/json", body)
 }
 
-// lines are the entries of a 422, each as "loc.ation type: message".
+// lines are the violations of a 422, each as "loc.ation type: message".
 func (a answer) lines(t *testing.T) []string {
 	t.Helper()
 	require.Equal(t, http.StatusUnprocessableEntity, a.status, a.body)

@@ -9,10 +9,10 @@ import (
 // maxDigits is the length of the longest integer that the reference reads.
 const maxDigits = 4300
 
-// unreadable stands for a text that has no value of its schema's kind. No schema with a type accepts it.
+// unreadable stands for a text that is no value of its schema's type. No schema with a type accepts it.
 type unreadable struct{ problem problem }
 
-// readText turns a text into a value by the schema's kind. A kind that has no form in text stays the text it is.
+// readText converts a text into a value of the schema's type. A type that has no form in text keeps the text.
 func readText(n *node, text string) any {
 	switch n.kind {
 	case integerKind:
@@ -26,7 +26,7 @@ func readText(n *node, text string) any {
 	}
 }
 
-// canonical writes a value that readText gave in the one form that the generated binding is sure to read.
+// canonical formats a value of readText in the one form that the generated binding always accepts.
 func canonical(n *node, value any) string {
 	switch value := value.(type) {
 	case int64:
@@ -42,7 +42,7 @@ func canonical(n *node, value any) string {
 	}
 }
 
-// readBoolean takes the reference's words in any case, and nothing around them.
+// readBoolean accepts the reference's words in any case, without surrounding spaces.
 func readBoolean(text string) any {
 	switch strings.ToLower(text) {
 	case "true", "t", "yes", "y", "on", "1":
@@ -60,9 +60,9 @@ func readInteger(text string) any {
 	if tooManyDigits(text) {
 		return unreadable{intParsingSize()}
 	}
-	if !plainInteger(text) {
+	if !canonicalInteger(text) {
 		stripped, ok := stripInteger(text)
-		if !ok || len(stripped) > maxDigits || !plainInteger(stripped) {
+		if !ok || len(stripped) > maxDigits || !canonicalInteger(stripped) {
 			return unreadable{intParsing()}
 		}
 		text = stripped
@@ -71,8 +71,8 @@ func readInteger(text string) any {
 	return n
 }
 
-// plainInteger reports whether all of the text matches -?(0|[1-9][0-9]*).
-func plainInteger(text string) bool {
+// canonicalInteger reports whether all of the text matches -?(0|[1-9][0-9]*).
+func canonicalInteger(text string) bool {
 	text = strings.TrimPrefix(text, "-")
 	return text == "0" || text != "" && text[0] != '0' && digits(text)
 }
@@ -86,8 +86,8 @@ func tooManyDigits(text string) bool {
 	return start[0] != '0' && digits(start)
 }
 
-// stripInteger takes away what may surround a plain integer. Zeros and underscores before the first other character go
-// together, and that character may be a minus sign: "0-1" is -1. It looks like a bug of the reference and is one.
+// stripInteger removes what may surround a canonical integer. Zeros and underscores before the first other character go
+// together, and that character may be a minus sign: "0-1" is -1. It is a bug of the reference, reproduced.
 func stripInteger(text string) (string, bool) {
 	text, plus := strings.CutPrefix(strings.TrimSpace(text), "+")
 	text, minus := strings.CutPrefix(text, "-")
@@ -130,7 +130,7 @@ func stripZeros(text string) (string, bool) {
 	}
 }
 
-// readNumber takes what Python's float takes: blanks around it, single underscores between digits. JSON has no infinity
+// readNumber accepts what Python's float accepts: blanks around it, single underscores between digits. JSON has no infinity
 // and no NaN, so these are refused by name.
 func readNumber(text string) any {
 	text = strings.TrimSpace(text)

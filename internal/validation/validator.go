@@ -20,21 +20,21 @@ type Validator struct {
 // route is an operation as Echo knows it after routing: the path is the template with ":name" for "{name}".
 type route struct{ method, path string }
 
-// operation is the plan of one operation, in the order in which the reference tells of misfits.
+// operation is the plan of one operation, in the order in which the reference reports violations.
 type operation struct {
 	path, query, header, cookie []parameter
 	body                        *body
 	check                       *checker
 }
 
-// parameter is something given as text: a parameter of the operation, or a field of a form.
+// parameter is an input that comes as text: a parameter of the operation, or a field of a form.
 type parameter struct {
 	name     string
 	in       string
 	required bool
 	node     *node
-	// fallback is the canonical text of the default.
-	fallback []string
+	// defaultText is the canonical text of the default, nil when there is none.
+	defaultText []string
 }
 
 // body is the plan of a request body: either JSON with a schema or a form with fields.
@@ -62,7 +62,7 @@ func (c *checker) check(n *node, value any) error {
 	if decided == nil {
 		return nil
 	}
-	return cmp.Or(n.schema.VisitJSON(shortened(n, value), c.explain...), decided)
+	return cmp.Or(n.schema.VisitJSON(truncated(n, value), c.explain...), decided)
 }
 
 // New compiles the plans for an OpenAPI 3.1 document. It fails on a document that is not valid, and on one that asks for a
@@ -151,7 +151,7 @@ func (c *compiler) parameter(described *openapi3.Parameter) (parameter, error) {
 	if err != nil {
 		return parameter{}, err
 	}
-	p := parameter{name: described.Name, in: described.In, required: described.Required, node: n, fallback: n.fallbackText()}
+	p := parameter{name: described.Name, in: described.In, required: described.Required, node: n, defaultText: n.defaultText()}
 	style, err := described.SerializationMethod()
 	switch {
 	case err != nil:
@@ -197,7 +197,7 @@ func formFields(n *node) ([]parameter, error) {
 		if f.node.kind == objectKind {
 			return nil, errors.New("field " + f.name + ": objects are not supported in text")
 		}
-		fields[i] = parameter{name: f.name, in: "body", required: f.required, node: f.node, fallback: f.node.fallbackText()}
+		fields[i] = parameter{name: f.name, in: "body", required: f.required, node: f.node, defaultText: f.node.defaultText()}
 	}
 	return fields, nil
 }

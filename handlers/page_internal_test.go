@@ -13,8 +13,8 @@ import (
 	"github.com/sessiond/sessiond/gen"
 )
 
-// TestListedIsWhatEncodingJSONWrites holds what is written by hand against encoding/json, byte for byte.
-func TestListedIsWhatEncodingJSONWrites(t *testing.T) {
+// TestSessionListIsWhatEncodingJSONWrites holds what is written by hand against encoding/json, byte for byte.
+func TestSessionListIsWhatEncodingJSONWrites(t *testing.T) {
 	text := rapid.OneOf(rapid.String(), rapid.StringMatching(`[ -~]{0,20}`), rapid.SampledFrom([]string{
 		"", "\"\\/<>&", "\u2028\u2029", "\x00\x1f\x7f", "\xff\xfe", "é", "a\tb\nc", "😀",
 	}))
@@ -42,11 +42,11 @@ func TestListedIsWhatEncodingJSONWrites(t *testing.T) {
 		}
 		paged, plain := httptest.NewRecorder(), httptest.NewRecorder()
 		require.NoError(t, gen.ListTenantSessions200JSONResponse{Body: page}.VisitListTenantSessionsResponse(paged))
-		require.Equal(t, paged.Body.String(), string(listed{items: page.Data, meta: page.Meta, pagination: &page.Pagination}.append(nil)))
+		require.Equal(t, paged.Body.String(), string(sessionList{items: page.Data, meta: page.Meta, pagination: &page.Pagination}.append(nil)))
 		body := gen.SessionList{Data: page.Data, Meta: page.Meta}
 		require.NoError(t, gen.ListMySessions200JSONResponse{Body: body}.VisitListMySessionsResponse(plain))
 		answer := httptest.NewRecorder()
-		require.NoError(t, listed{items: page.Data, meta: page.Meta}.VisitListMySessionsResponse(answer))
+		require.NoError(t, sessionList{items: page.Data, meta: page.Meta}.VisitListMySessionsResponse(answer))
 		require.Equal(t, plain.Body.String(), answer.Body.String())
 		want := plain.Header().Clone()
 		want.Set("Content-Length", strconv.Itoa(plain.Body.Len()))
@@ -54,7 +54,7 @@ func TestListedIsWhatEncodingJSONWrites(t *testing.T) {
 	})
 }
 
-func BenchmarkListed(b *testing.B) {
+func BenchmarkSessionList(b *testing.B) {
 	agent, email, address := "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "ada@acme.example", "203.0.113.7"
 	now, id := gen.Timestamp{Time: time.Date(2026, 1, 15, 12, 0, 0, 123456000, time.UTC)}, "request"
 	page := gen.PaginatedResponseSessionListItem{Meta: gen.MetaResponse{RequestId: &id, Timestamp: now}}
@@ -66,7 +66,7 @@ func BenchmarkListed(b *testing.B) {
 	}
 	b.Run("by hand", func(b *testing.B) {
 		for b.Loop() {
-			_ = listed{items: page.Data, meta: page.Meta, pagination: &page.Pagination}.append(make([]byte, 0, 16<<10))
+			_ = sessionList{items: page.Data, meta: page.Meta, pagination: &page.Pagination}.append(make([]byte, 0, 16<<10))
 		}
 	})
 	b.Run("encoding/json", func(b *testing.B) {

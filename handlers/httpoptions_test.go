@@ -4,24 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
 	"github.com/sessiond/sessiond/handlers"
+	"github.com/sessiond/sessiond/internal/httpserver"
 	"github.com/sessiond/sessiond/store"
 	"github.com/sessiond/sessiond/store/storetest"
 )
 
 func TestPrincipalsAreLimited(t *testing.T) {
 	f := newFixture(t, storetest.SQLite)
-	f.serve(f.store, func(c *handlers.Config) { c.Rates.Principal = handlers.Rate{PerSecond: 0.1, Burst: 3} })
+	f.serve(f.store, func(c *handlers.Config) { c.HTTP.Rates.Principal = httpserver.Rate{PerSecond: 0.1, Burst: 3} })
 	ada, grace := f.user("acme", "ada", ""), f.user("acme", "grace", "")
 	for range 3 {
 		f.do(http.MethodGet, "/api/v1/me/sessions", ada, nil).want(http.StatusOK)
@@ -42,7 +40,7 @@ func TestPrincipalsAreLimited(t *testing.T) {
 
 func TestAddressesAreLimited(t *testing.T) {
 	f := newFixture(t, storetest.SQLite)
-	f.serve(f.store, func(c *handlers.Config) { c.Rates.Address = handlers.Rate{PerSecond: 2} })
+	f.serve(f.store, func(c *handlers.Config) { c.HTTP.Rates.Address = httpserver.Rate{PerSecond: 2} })
 	// What a header says of an address counts for nothing, and nor does what the request is worth.
 	f.do(http.MethodGet, "/api/v1/me/sessions", "bad", nil, "X-Forwarded-For", "192.0.2.1").want(http.StatusUnauthorized)
 	f.do(http.MethodGet, "/nothing", "", nil, "X-Forwarded-For", "192.0.2.2", "X-Real-Ip", "192.0.2.2").want(http.StatusNotFound)
@@ -56,83 +54,6 @@ func TestAddressesAreLimited(t *testing.T) {
 	f.do(http.MethodGet, "/readyz", "", nil).want(http.StatusOK)
 }
 
-func TestAddressesBehindAProxy(t *testing.T) {
-	f := newFixture(t, storetest.SQLite)
-	_, loopback, err := net.ParseCIDR("127.0.0.0/8")
-	require.NoError(t, err)
-	_, inner, err := net.ParseCIDR("10.0.0.0/8")
-	require.NoError(t, err)
-	f.serve(f.store, func(c *handlers.Config) {
-		c.Rates.Address, c.TrustedProxies = handlers.Rate{PerSecond: 1}, []net.IPNet{*loopback, *inner}
-	})
-	ask := func(forwarded string) int {
-		return f.do(http.MethodGet, "/nothing", "", nil, "X-Forwarded-For", forwarded).status
-	}
-	for _, c := range []struct {
-		forwarded string
-		status    int
-	}{
-		{"192.0.2.1", 404},
-		{"192.0.2.1", 429},
-		{"198.51.100.7, 192.0.2.1", 429},             // what the client wrote before the proxy did
-		{"192.0.2.2", 404},                           // another one
-		{"192.0.2.1, 192.0.2.2, 10.1.2.3", 429},      // a second proxy of ours
-		{"2001:db8:0:1::1", 404},                     //
-		{"2001:db8:0:1:ffff::2", 429},                // the same network
-		{"2001:db8:0:2::1", 404},                     //
-		{"::ffff:192.0.2.1", 429},                    // the same address as IPv6
-		{"not an address", 404},                      // then it is the proxy's own
-		{"neither, " + "x\x80" + ", 192.0.2.1", 429}, // only the end counts
-	} {
-		assert.Equal(t, c.status, ask(c.forwarded), c.forwarded)
-	}
-}
-
-// TestOnlyNamedProxiesAreTrusted: no kind of network is believed for what it is, neither the peer nor a hop before it.
-func TestOnlyNamedProxiesAreTrusted(t *testing.T) {
-	const named = "203.0.113.5" // the proxy, where there is one
-	inner := []string{
-		"127.0.0.1", "127.1.2.3", "::1", "10.1.2.3", "172.16.0.9", "192.168.1.1", "fd00::1", "169.254.1.1", "fe80::1", "::ffff:10.1.2.3",
-	}
-	_, proxy, err := net.ParseCIDR(named + "/32")
-	require.NoError(t, err)
-	f := newFixture(t, storetest.SQLite)
-	for name, proxies := range map[string][]net.IPNet{"no proxy": nil, "a proxy": {*proxy}} {
-		for _, address := range inner {
-			t.Run(name+", "+address, func(t *testing.T) {
-				ask := f.asking(proxies)
-				assert.Equal(t, http.StatusNotFound, ask(address, "192.0.2.1"))
-				assert.Equal(t, http.StatusTooManyRequests, ask(address, "192.0.2.2"), "the peer says who it is, and nobody else")
-				if len(proxies) == 0 {
-					assert.Equal(t, http.StatusNotFound, ask(named, "192.0.2.3"))
-					assert.Equal(t, http.StatusTooManyRequests, ask(named, "192.0.2.4"), "nobody is named")
-					return
-				}
-				assert.Equal(t, http.StatusNotFound, ask(named, "192.0.2.3"))
-				assert.Equal(t, http.StatusNotFound, ask(named, "192.0.2.4"), "the named one is believed")
-				assert.Equal(t, http.StatusTooManyRequests, ask(named, "192.0.2.5, "+address), "and a hop before it is not")
-			})
-		}
-	}
-}
-
-// asking returns how a fresh server that allows an address one request answers, whoever seems to connect.
-func (f *fixture) asking(proxies []net.IPNet) func(peer, forwarded string) int {
-	f.t.Helper()
-	f.serve(f.store, func(c *handlers.Config) {
-		c.Rates.Address, c.TrustedProxies = handlers.Rate{PerSecond: 1}, proxies
-	})
-	handler := f.server.Config.Handler
-	return func(peer, forwarded string) int {
-		request := httptest.NewRequestWithContext(f.t.Context(), http.MethodGet, "/nothing", http.NoBody)
-		request.RemoteAddr = net.JoinHostPort(peer, "4711")
-		request.Header.Set("X-Forwarded-For", forwarded)
-		answer := httptest.NewRecorder()
-		handler.ServeHTTP(answer, request)
-		return answer.Code
-	}
-}
-
 func TestOtherOrigins(t *testing.T) {
 	const console = "https://console.example.com"
 	f := newFixture(t, storetest.SQLite)
@@ -142,7 +63,7 @@ func TestOtherOrigins(t *testing.T) {
 	}
 	preflight(console).want(http.StatusMethodNotAllowed) // nobody is let in unless told
 	f.serve(f.store, func(c *handlers.Config) {
-		c.Origins, c.Rates.Principal = []string{console}, handlers.Rate{PerSecond: 1}
+		c.HTTP.Origins, c.HTTP.Rates.Principal = []string{console}, httpserver.Rate{PerSecond: 1}
 	})
 	allowed := preflight(console)
 	assert.Equal(t, http.StatusNoContent, allowed.status)
@@ -189,7 +110,7 @@ func (stuck) NewestActive(ctx context.Context, _ store.Selection) ([]store.ListI
 
 func TestARequestHasADeadline(t *testing.T) {
 	f := newFixture(t, storetest.SQLite)
-	f.serve(stuck{f.store}, func(c *handlers.Config) { c.RequestTimeout = 20 * time.Millisecond })
+	f.serve(stuck{f.store}, func(c *handlers.Config) { c.HTTP.RequestTimeout = 20 * time.Millisecond })
 	got := f.do(http.MethodGet, "/api/v1/me/sessions", f.user("acme", "ada", ""), nil).want(http.StatusServiceUnavailable)
 	assert.Equal(t, "2", got.header.Get("Retry-After"))
 	assert.Equal(t, "The service is temporarily unavailable.", got.detail())
@@ -211,7 +132,7 @@ func (late) NewestActive(ctx context.Context, _ store.Selection) ([]store.ListIt
 // TestADeadlineIsNeverAFault: what fails because the time is up is a 503, whatever the error says.
 func TestADeadlineIsNeverAFault(t *testing.T) {
 	f := newFixture(t, storetest.SQLite)
-	f.serve(late{f.store}, func(c *handlers.Config) { c.RequestTimeout = 20 * time.Millisecond })
+	f.serve(late{f.store}, func(c *handlers.Config) { c.HTTP.RequestTimeout = 20 * time.Millisecond })
 	got := f.do(http.MethodGet, "/api/v1/me/sessions", f.user("acme", "ada", ""), nil).want(http.StatusServiceUnavailable)
 	assert.Equal(t, "2", got.header.Get("Retry-After"))
 }
@@ -253,7 +174,7 @@ func TestEveryAnswerIsGuarded(t *testing.T) {
 	guarded(409, register("s1", "somebody else"))
 	guarded(413, f.do(http.MethodPost, "/api/v1/admin/sessions/revoke-all", admin, strings.Repeat(" ", 1<<20+1)))
 	guarded(422, f.do(http.MethodGet, "/api/v1/admin/sessions/?page=0", admin, nil))
-	f.serve(failing{Store: f.store}, func(c *handlers.Config) { c.Rates.Principal = handlers.Rate{PerSecond: 1} })
+	f.serve(failing{Store: f.store}, func(c *handlers.Config) { c.HTTP.Rates.Principal = httpserver.Rate{PerSecond: 1} })
 	guarded(500, f.do(http.MethodGet, "/api/v1/admin/sessions/", admin, nil))
 	guarded(429, f.do(http.MethodGet, "/api/v1/admin/sessions/", admin, nil))
 	f.serve(failing{Store: f.store, err: store.ErrUnavailable})

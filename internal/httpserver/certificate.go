@@ -1,10 +1,9 @@
-package main
+package httpserver
 
 import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"fmt"
 	"log/slog"
 	"os"
 	"sync"
@@ -12,31 +11,29 @@ import (
 	"time"
 )
 
-// followEvery is how often the certificate's files are looked at.
-const followEvery = 10 * time.Second
-
-// certificate is a key pair that follows its files: whoever renews it need not restart the server. Files are compared by
-// content, because a mounted secret changes by a link and a copy keeps its time.
-type certificate struct {
+// Certificate is a key pair that is read again when its files change: whoever renews it need not restart the server. Files are
+// compared by content, because a mounted secret changes by a link and a copy keeps its time.
+type Certificate struct {
 	certFile, keyFile string
 	logger            *slog.Logger
 	pair              atomic.Pointer[tls.Certificate]
 
 	mu                sync.Mutex
 	lastCert, lastKey []byte // what was tried last
-	said              string // the failure that was logged last
+	lastFailure       string // what was logged last
 }
 
-func openCertificate(certFile, keyFile string, logger *slog.Logger) (*certificate, error) {
-	c := &certificate{certFile: certFile, keyFile: keyFile, logger: logger}
+// OpenCertificate reads the pair in two PEM files.
+func OpenCertificate(certFile, keyFile string, logger *slog.Logger) (*Certificate, error) {
+	c := &Certificate{certFile: certFile, keyFile: keyFile, logger: logger}
 	if _, err := c.load(); err != nil {
-		return nil, fmt.Errorf("the certificate of --tls-cert and --tls-key cannot be used: %s", oneLine(err))
+		return nil, err
 	}
 	return c, nil
 }
 
 // load takes the pair in the files, and reports whether they had changed since the last time.
-func (c *certificate) load() (changed bool, err error) {
+func (c *Certificate) load() (changed bool, err error) {
 	cert, err := os.ReadFile(c.certFile)
 	if err != nil {
 		return false, err
@@ -57,28 +54,35 @@ func (c *certificate) load() (changed bool, err error) {
 	return true, nil
 }
 
-// check looks at the files. A pair that cannot be used leaves the last one that could, and is said once.
-func (c *certificate) check(ctx context.Context) {
+// Reload reads the files again. A pair that cannot be used leaves the last one that could, and is logged once.
+func (c *Certificate) Reload(ctx context.Context) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	changed, err := c.load()
 	switch {
-	case err != nil && (changed || err.Error() != c.said):
-		c.said = err.Error()
+	case err != nil && (changed || err.Error() != c.lastFailure):
+		c.lastFailure = err.Error()
 		c.logger.WarnContext(ctx, "the changed certificate cannot be used, the old one stays", "error", err)
 	case err == nil && changed:
-		c.said = ""
+		c.lastFailure = ""
 		c.logger.InfoContext(ctx, "the changed certificate is used from now on")
 	}
 }
 
-// follow checks the files until the returned function is called.
-func (c *certificate) follow(ctx context.Context, every time.Duration) (stop func() error) {
+// Watch reloads the pair at an interval until the returned function is called.
+func (c *Certificate) Watch(ctx context.Context, interval time.Duration) (stop func() error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	running.Go(func() {
-		for sleep(ctx, every) {
-			c.check(ctx)
+		ticks := time.NewTicker(interval)
+		defer ticks.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticks.C:
+				c.Reload(ctx)
+			}
 		}
 	})
 	return func() error {
@@ -88,8 +92,8 @@ func (c *certificate) follow(ctx context.Context, every time.Duration) (stop fun
 	}
 }
 
-// config is for TLS 1.2 at least, HTTP/2 preferred; suites and curves are Go's, which its releases keep up to date.
-func (c *certificate) config() *tls.Config {
+// TLSConfig is for TLS 1.2 at least, HTTP/2 preferred; suites and curves are Go's, which its releases keep up to date.
+func (c *Certificate) TLSConfig() *tls.Config {
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS12,
 		NextProtos:     []string{"h2", "http/1.1"},

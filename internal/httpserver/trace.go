@@ -1,4 +1,4 @@
-package handlers
+package httpserver
 
 import (
 	"context"
@@ -12,19 +12,17 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// tracer makes the spans of requests, and none when it has no trace.Tracer.
-type tracer struct{ trace.Tracer }
-
 // requestSpan is the span of a request, or none.
 type requestSpan struct{ trace.Span }
 
-// request begins the span of a request, in the trace that the caller names (W3C Trace Context) or in a new one.
-func (t tracer) request(r *http.Request, start time.Time) (context.Context, requestSpan) {
-	if t.Tracer == nil {
+// startSpan begins the span of a request, in the trace that the client names (W3C Trace Context) or in a new one. Without a tracer
+// there is none.
+func startSpan(tracer trace.Tracer, r *http.Request, start time.Time) (context.Context, requestSpan) {
+	if tracer == nil {
 		return r.Context(), requestSpan{}
 	}
 	ctx := propagation.TraceContext{}.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
-	ctx, span := t.Start(ctx, r.Method, trace.WithSpanKind(trace.SpanKindServer), trace.WithTimestamp(start))
+	ctx, span := tracer.Start(ctx, r.Method, trace.WithSpanKind(trace.SpanKindServer), trace.WithTimestamp(start))
 	return ctx, requestSpan{span}
 }
 
@@ -39,7 +37,7 @@ func (s requestSpan) end(c echo.Context, op operation, at time.Time) {
 		s.SetName(op.name)
 		s.SetAttributes(
 			attribute.String("http.request.method", op.method), attribute.String("http.route", c.Path()),
-			attribute.Int("http.response.status_code", status), attribute.String("sessiond.request_id", requestID(c.Request().Context())))
+			attribute.Int("http.response.status_code", status), attribute.String("sessiond.request_id", RequestID(c.Request().Context())))
 		if status >= http.StatusInternalServerError {
 			s.SetStatus(codes.Error, "")
 		}

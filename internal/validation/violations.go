@@ -10,8 +10,8 @@ import (
 // ErrUndecodable says that the bytes of a body are no text, or hold numbers or nesting beyond what can be read: 400.
 var ErrUndecodable = errors.New("There was an error parsing the body") //nolint:staticcheck // It is the sentence that clients see.
 
-// Entry is one misfit of a request. Its fields are written in this order and there is never another one.
-type Entry struct {
+// Violation is one way in which a request does not fit the contract. Its fields are written in this order and there is never another one.
+type Violation struct {
 	// Loc leads to the value: "path", "query", "header", "cookie" or "body", then names and list positions.
 	Loc []any `json:"loc"`
 	// Msg is the sentence for people.
@@ -22,34 +22,34 @@ type Entry struct {
 
 // Error is a request that does not fit the contract: 422. Marshalled, it is the contract's HTTPValidationError.
 type Error struct {
-	Entries []Entry `json:"detail"`
+	Violations []Violation `json:"detail"`
 }
 
 // Error names the places and types, never a value of the request, so that it may be logged.
 func (e *Error) Error() string {
-	places := make([]string, len(e.Entries))
-	for i, entry := range e.Entries {
-		places[i] = fmt.Sprintf("%v %s", entry.Loc, entry.Type)
+	places := make([]string, len(e.Violations))
+	for i, violation := range e.Violations {
+		places[i] = fmt.Sprintf("%v %s", violation.Loc, violation.Type)
 	}
 	return "the request does not fit the contract: " + strings.Join(places, ", ")
 }
 
-// ValueError is the rejection for a rule that no schema can express, told in a sentence about the value at loc.
+// ValueError is the rejection for a rule that no schema can express, with a sentence about the value at loc.
 func ValueError(sentence string, loc ...any) *Error {
-	return &Error{Entries: []Entry{valueError(sentence).at(loc)}}
+	return &Error{Violations: []Violation{valueError(sentence).at(loc)}}
 }
 
 // StringType is the rejection of a value at loc that must be a string, for members that the schema leaves open.
 func StringType(loc ...any) *Error {
-	return &Error{Entries: []Entry{stringType().at(loc)}}
+	return &Error{Violations: []Violation{stringType().at(loc)}}
 }
 
-// problem is an entry that has no place yet.
+// problem is a violation without its location.
 type problem struct{ kind, msg string }
 
-func (p problem) at(loc []any) Entry { return Entry{Loc: loc, Msg: p.msg, Type: p.kind} }
+func (p problem) at(loc []any) Violation { return Violation{Loc: loc, Msg: p.msg, Type: p.kind} }
 
-// The constructors below are the only place that knows the reference's words. Each is named after its type.
+// The constructors below are the only place that has the reference's sentences. Each is named after its type.
 
 func missing() problem { return problem{"missing", "Field required"} }
 
@@ -131,7 +131,7 @@ func modelAttributesType() problem {
 	return problem{"model_attributes_type", "Input should be a valid dictionary or object to extract fields from"}
 }
 
-// tooLong and tooShort are told of a "List" or a "Dictionary".
+// tooLong and tooShort are about a "List" or a "Dictionary".
 func tooLong(what string, limit uint64, have int) problem {
 	return problem{"too_long", fmt.Sprintf("%s should have at most %s after validation, not %d", what, count(limit, "item"), have)}
 }
@@ -140,7 +140,7 @@ func tooShort(what string, limit uint64, have int) problem {
 	return problem{"too_short", fmt.Sprintf("%s should have at least %s after validation, not %d", what, count(limit, "item"), have)}
 }
 
-// notAllowed is told of a value outside its enumeration. The reference has two kinds: a component is an Enum class, an
+// notAllowed is about a value outside its enumeration. The reference has two kinds: a component is an Enum class, an
 // enumeration in place is a Literal.
 func notAllowed(allowed []any, class bool) problem {
 	kind := "literal_error"

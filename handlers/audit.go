@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	// reasonHeader is where a caller may say why sessions are ended.
+	// reasonHeader has the caller's reason for revoking sessions.
 	reasonHeader = "X-Revoke-Reason"
-	// idempotencyHeader is where a caller may say which call this is, so that it can be repeated when its answer was lost
+	// idempotencyHeader identifies a call, so that it can be repeated when its answer was lost
 	// (draft-ietf-httpapi-idempotency-key-header).
 	idempotencyHeader = "Idempotency-Key"
 	// maxReason bounds a reason, in characters.
@@ -25,13 +25,13 @@ type (
 	idempotencyKey struct{}
 )
 
-// withCallHeaders keeps what the headers say of a call that ends sessions: the caller's reason, and which call it is.
-func withCallHeaders(next echo.HandlerFunc) echo.HandlerFunc {
+// auditContext puts the caller's reason and idempotency key into the context of a request, for the audit log.
+func auditContext(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		request := c.Request()
 		ctx := request.Context()
 		if reason := request.Header.Get(reasonHeader); reason != "" {
-			ctx = context.WithValue(ctx, reasonKey{}, plainReason(reason))
+			ctx = context.WithValue(ctx, reasonKey{}, sanitizeReason(reason))
 		}
 		if key := request.Header.Get(idempotencyHeader); key != "" {
 			ctx = context.WithValue(ctx, idempotencyKey{}, key)
@@ -43,9 +43,9 @@ func withCallHeaders(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// plainReason is a reason as the audit trail keeps it: a header never makes a request fail, so what cannot be kept is
-// left out, and what is too long is cut.
-func plainReason(text string) string {
+// sanitizeReason sanitizes a reason for the audit log: a header never makes a request fail, so what cannot be stored is
+// removed, and what is too long is cut.
+func sanitizeReason(text string) string {
 	text = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return ' '
@@ -56,7 +56,7 @@ func plainReason(text string) string {
 	return string(runes[:min(len(runes), maxReason)])
 }
 
-// actor is who asks, for the audit trail.
+// actor is the caller of the request, for the audit log.
 func actor(ctx context.Context) store.Actor {
 	who := caller(ctx)
 	reason, _ := ctx.Value(reasonKey{}).(string)

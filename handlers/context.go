@@ -1,0 +1,31 @@
+package handlers
+
+import (
+	"context"
+
+	"github.com/sessiond/sessiond/internal/httpserver"
+	"github.com/sessiond/sessiond/store"
+)
+
+// requestContext is the context of a request that knows its wall as well.
+type requestContext struct {
+	httpserver.RequestContext
+
+	// wall lets nothing through until the policy has decided; see behindWall.
+	wall store.Wall
+}
+
+func newRequestContext(base httpserver.RequestContext) context.Context {
+	return &requestContext{RequestContext: base}
+}
+
+// Value implements context.Context.
+func (c *requestContext) Value(key any) any {
+	if key == (store.WallKey{}) {
+		return &c.wall
+	}
+	return c.RequestContext.Value(key)
+}
+
+// requestID is the id of the request that the context belongs to.
+func requestID(ctx context.Context) string { return httpserver.RequestID(ctx) }
