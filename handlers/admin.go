@@ -11,17 +11,17 @@ import (
 // ListSessions serves GET /api/v1/admin/sessions/.
 func (s *Server) ListSessions(ctx context.Context, request gen.ListSessionsRequestObject) (gen.ListSessionsResponseObject, error) {
 	params := request.Params
-	selection := authorizedScope(ctx)
+	scope := authorizedScope(ctx)
 	if params.UserId != nil {
-		selection = selection.OfUser(*params.UserId)
+		scope = scope.OfUser(*params.UserId)
 	}
 	if params.TenantId != nil {
-		selection = selection.InTenant(*params.TenantId)
+		scope = scope.InTenant(*params.TenantId)
 	}
 	if params.PartnerId != nil {
-		selection = selection.OfPartner(*params.PartnerId)
+		scope = scope.OfPartner(*params.PartnerId)
 	}
-	page, err := s.page(ctx, selection, true, *params.Page, *params.PerPage)
+	page, err := s.page(ctx, scope, true, *params.Page, *params.PerPage)
 	if err != nil {
 		return nil, err
 	}
@@ -30,7 +30,7 @@ func (s *Server) ListSessions(ctx context.Context, request gen.ListSessionsReque
 
 // RevokeAllSessions serves POST /api/v1/admin/sessions/revoke-all.
 func (s *Server) RevokeAllSessions(ctx context.Context, request gen.RevokeAllSessionsRequestObject) (gen.RevokeAllSessionsResponseObject, error) {
-	selection, err := chosen(authorizedScope(ctx), *request.Body)
+	scope, err := chosen(authorizedScope(ctx), *request.Body)
 	if err != nil {
 		return nil, err
 	}
@@ -38,22 +38,22 @@ func (s *Server) RevokeAllSessions(ctx context.Context, request gen.RevokeAllSes
 	if reason, ok := (*request.Body)["reason"].(string); ok {
 		by.Reason = sanitizeReason(reason)
 	}
-	revoked, err := s.store.RevokeAllSessions(ctx, selection, "", by)
+	revoked, err := s.store.RevokeAllSessions(ctx, scope, "", by)
 	if err != nil {
 		return nil, err
 	}
 	return gen.RevokeAllSessions200JSONResponse{Body: s.revocation(ctx, revoked)}, nil
 }
 
-// chosen narrows a selection to the user and the tenant that a free-form body names. A member that is there but empty is
+// chosen narrows a scope to the user and the tenant that a free-form body names. A member that is there but empty is
 // refused: taken for an absent one, it would end far more sessions than were meant.
-func chosen(selection store.Selection, body map[string]any) (store.Selection, error) {
+func chosen(scope store.Scope, body map[string]any) (store.Scope, error) {
 	invalid := &validation.Error{}
 	named := 0
 	for _, member := range []struct {
 		name   string
-		narrow func(store.Selection, string) store.Selection
-	}{{"user_id", store.Selection.OfUser}, {"tenant_id", store.Selection.InTenant}} {
+		narrow func(store.Scope, string) store.Scope
+	}{{"user_id", store.Scope.OfUser}, {"tenant_id", store.Scope.InTenant}} {
 		switch value := body[member.name].(type) {
 		case nil:
 		case string:
@@ -61,7 +61,7 @@ func chosen(selection store.Selection, body map[string]any) (store.Selection, er
 				invalid.Violations = append(invalid.Violations, validation.ValueError(member.name+" must not be empty", "body", member.name).Violations...)
 				continue
 			}
-			selection = member.narrow(selection, value)
+			scope = member.narrow(scope, value)
 			named++
 		default:
 			invalid.Violations = append(invalid.Violations, validation.StringType("body", member.name).Violations...)
@@ -70,11 +70,11 @@ func chosen(selection store.Selection, body map[string]any) (store.Selection, er
 	}
 	switch {
 	case named == 0:
-		return store.Selection{}, validation.ValueError("user_id or tenant_id is required", "body")
+		return store.Scope{}, validation.ValueError("user_id or tenant_id is required", "body")
 	case len(invalid.Violations) > 0:
-		return store.Selection{}, invalid
+		return store.Scope{}, invalid
 	default:
-		return selection, nil
+		return scope, nil
 	}
 }
 
@@ -88,7 +88,7 @@ func (s *Server) RevokeSession(ctx context.Context, request gen.RevokeSessionReq
 
 // GetSession serves GET /api/v1/admin/sessions/{session_id}.
 func (s *Server) GetSession(ctx context.Context, request gen.GetSessionRequestObject) (gen.GetSessionResponseObject, error) {
-	session, err := s.session(ctx, request.SessionId)
+	session, err := s.session(ctx, authorizedScope(ctx), request.SessionId)
 	if err != nil {
 		return nil, err
 	}

@@ -32,8 +32,8 @@ import (
 //	row-level security no status: tells the database what the policy allows
 //	operation          200, 201, 204, 400, 404, 409, 422
 //
-// A step returns an error, which errors.go answers. Authentication lets a request through that only reads while it is not yet
-// known whether the caller's own session has ended; then 401 is decided before the answer of the operation is written.
+// A step returns an error, which errors.go answers. That the caller's own session has ended is 401 in the authentication or, for a GET, in
+// the policy; operations whose rule has ChecksSession find it out themselves, in the statement that they send anyhow (callerSession).
 func NewHandler(config Config) (http.Handler, error) {
 	validator, err := validation.New(config.OpenAPI)
 	if err != nil {
@@ -85,7 +85,7 @@ func NewHandler(config Config) (http.Handler, error) {
 	)
 	gen.RegisterHandlers(e, gen.NewStrictHandler(server, inOrder( // after the binding
 		auth.Authorize(config.Store),
-		behindWall,
+		rowSecurity,
 	)))
 	system.Register(e)
 	return httpserver.CloseAmbiguous{Next: e}, nil

@@ -7,12 +7,12 @@ import (
 	"github.com/sessiond/sessiond/store"
 )
 
-// requestContext is the context of a request that knows its wall as well.
+// requestContext is the context of a request that knows what it is authorized to touch as well: store.WithScope without an allocation.
 type requestContext struct {
 	httpserver.RequestContext
 
-	// wall lets nothing through until the policy has decided; see behindWall.
-	wall store.Wall
+	// scope lets nothing through until the policy has decided; see rowSecurity.
+	scope store.Scope
 }
 
 func newRequestContext(base httpserver.RequestContext) context.Context {
@@ -21,8 +21,8 @@ func newRequestContext(base httpserver.RequestContext) context.Context {
 
 // Value implements context.Context.
 func (c *requestContext) Value(key any) any {
-	if key == (store.WallKey{}) {
-		return &c.wall
+	if key == (store.ScopeKey{}) {
+		return &c.scope
 	}
 	return c.RequestContext.Value(key)
 }

@@ -17,9 +17,9 @@ func (s *Server) meta(ctx context.Context) gen.MetaResponse {
 }
 
 // page lists a page of the selected sessions.
-func (s *Server) page(ctx context.Context, selection store.Selection, activeOnly bool, page, perPage int) (sessionList, error) {
-	sessions, total, err := s.store.ListSessions(ctx, selection, store.Page{
-		ActiveOnly: activeOnly, Offset: offset(page, perPage), Limit: perPage,
+func (s *Server) page(ctx context.Context, scope store.Scope, activeOnly bool, page, perPage int) (sessionList, error) {
+	sessions, total, err := s.store.ListSessions(ctx, callerSession(ctx), scope, store.Filter{ActiveOnly: activeOnly}, store.Page{
+		Offset: offset(page, perPage), Limit: perPage,
 	})
 	if err != nil {
 		return sessionList{}, err
@@ -41,8 +41,8 @@ func offset(page, perPage int) int {
 }
 
 // session gets one session within reach, as the answer's envelope.
-func (s *Server) session(ctx context.Context, id string) (gen.ApiResponseSessionResponse, error) {
-	session, apps, err := s.store.GetSessionWithApps(ctx, authorizedScope(ctx), id)
+func (s *Server) session(ctx context.Context, scope store.Scope, id string) (gen.ApiResponseSessionResponse, error) {
+	session, apps, err := s.store.GetSessionWithApps(ctx, callerSession(ctx), scope, id)
 	if err != nil {
 		return gen.ApiResponseSessionResponse{}, err
 	}

@@ -68,6 +68,8 @@ func (h errorHandler) status(err error, c echo.Context) (int, string) {
 		}
 		httpserver.SetAuthFailure(c.Request().Context(), string(refused.Reason()))
 		return http.StatusUnauthorized, refused.Detail()
+	case errors.Is(err, store.ErrCallerEnded):
+		return h.status(auth.SessionEnded(), c)
 	case errors.Is(err, store.ErrOutOfScope):
 		return h.status(auth.NotYourTenant(), c)
 	case errors.Is(err, httpserver.ErrNoRoute):

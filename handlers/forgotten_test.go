@@ -15,44 +15,44 @@ import (
 // forgetful is a store whose callers have all forgotten whose sessions they may touch.
 type forgetful struct{ handlers.Store }
 
-func (s forgetful) SessionActive(ctx context.Context, _ store.Selection, id string) (bool, error) {
-	return s.Store.SessionActive(ctx, store.Everywhere(), id)
+func (s forgetful) SessionActive(ctx context.Context, _ store.Scope, id string) (bool, error) {
+	return s.Store.SessionActive(ctx, store.AllTenants(), id)
 }
 
-func (s forgetful) GetSessionWithApps(ctx context.Context, _ store.Selection, id string) (store.Session, []store.App, error) {
-	return s.Store.GetSessionWithApps(ctx, store.Everywhere(), id)
+func (s forgetful) GetSessionWithApps(ctx context.Context, _ store.Scope, id string) (store.Session, []store.App, error) {
+	return s.Store.GetSessionWithApps(ctx, store.CallerSession{}, store.AllTenants(), id)
 }
 
-func (s forgetful) ListSessions(ctx context.Context, _ store.Selection, page store.Page) ([]store.ListItem, int, error) {
-	return s.Store.ListSessions(ctx, store.Everywhere(), page)
+func (s forgetful) ListSessions(ctx context.Context, _ store.Scope, page store.Page) ([]store.ListItem, int, error) {
+	return s.Store.ListSessions(ctx, store.AllTenants(), page)
 }
 
-func (s forgetful) NewestActive(ctx context.Context, _ store.Selection) ([]store.ListItem, bool, error) {
-	return s.Store.NewestActive(ctx, store.Everywhere())
+func (s forgetful) NewestActive(ctx context.Context, _ store.Scope) ([]store.ListItem, bool, error) {
+	return s.Store.NewestActive(ctx, store.CallerSession{}, store.AllTenants())
 }
 
 func (s forgetful) TenantStats(ctx context.Context, _ string) (store.Stats, error) {
-	return s.Store.TenantStats(ctx, "globex")
+	return s.Store.TenantStats(ctx, store.InTenant("globex"))
 }
 
-func (s forgetful) RevokeSession(ctx context.Context, _ store.Selection, id string, by store.Actor) (bool, error) {
-	return s.Store.RevokeSession(ctx, store.Everywhere(), id, by)
+func (s forgetful) RevokeSession(ctx context.Context, _ store.Scope, id string, by store.Actor) (bool, error) {
+	return s.Store.RevokeSession(ctx, store.AllTenants(), id, by)
 }
 
-func (s forgetful) RevokeSessions(ctx context.Context, _ store.Selection, ids []string, by store.Actor) ([]string, error) {
-	return s.Store.RevokeSessions(ctx, store.Everywhere(), ids, by)
+func (s forgetful) RevokeSessions(ctx context.Context, _ store.Scope, ids []string, by store.Actor) ([]string, error) {
+	return s.Store.RevokeSessions(ctx, store.AllTenants(), ids, by)
 }
 
-func (s forgetful) RevokeAllSessions(ctx context.Context, _ store.Selection, except string, by store.Actor) ([]string, error) {
-	return s.Store.RevokeAllSessions(ctx, store.Everywhere(), except, by)
+func (s forgetful) RevokeAllSessions(ctx context.Context, _ store.Scope, except string, by store.Actor) ([]string, error) {
+	return s.Store.RevokeAllSessions(ctx, store.AllTenants(), except, by)
 }
 
-func (s forgetful) RecordActivity(ctx context.Context, _ store.Selection, id string, activity store.Activity, by store.Actor) error {
-	return s.Store.RecordActivity(ctx, store.Everywhere(), id, activity, by)
+func (s forgetful) RecordActivity(ctx context.Context, _ store.Scope, id string, activity store.Activity, by store.Actor) error {
+	return s.Store.RecordActivity(ctx, store.AllTenants(), id, activity, by)
 }
 
-func (s forgetful) RecordApp(ctx context.Context, _ store.Selection, app store.App, by store.Actor) error {
-	return s.Store.RecordApp(ctx, store.Everywhere(), app, by)
+func (s forgetful) RecordApp(ctx context.Context, _ store.Scope, app store.App, by store.Actor) error {
+	return s.Store.RecordApp(ctx, store.AllTenants(), app, by)
 }
 
 // TestForgottenTenant has every operation forget its tenant, and looks at what callers of one tenant and of one partner get
@@ -141,6 +141,6 @@ func TestUndecidedRequest(t *testing.T) {
 type early struct{ handlers.Store }
 
 func (s early) SessionEnded(ctx context.Context, _, id string) (bool, error) {
-	active, err := s.SessionActive(ctx, store.Everywhere(), id)
+	active, err := s.SessionActive(ctx, store.AllTenants(), id)
 	return !active, err
 }

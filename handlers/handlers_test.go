@@ -287,14 +287,14 @@ type failing struct {
 	err error
 }
 
-func (s failing) ListSessions(context.Context, store.Selection, store.Page) ([]store.ListItem, int, error) {
+func (s failing) ListSessions(context.Context, store.Scope, store.Page) ([]store.ListItem, int, error) {
 	if s.err == nil {
 		panic("the list panics")
 	}
 	return nil, 0, fmt.Errorf("list sessions: %w", s.err)
 }
 
-func (s failing) NewestActive(context.Context, store.Selection) ([]store.ListItem, bool, error) {
+func (s failing) NewestActive(context.Context, store.Scope) ([]store.ListItem, bool, error) {
 	if s.err == nil {
 		panic("the list panics")
 	}

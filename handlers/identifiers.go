@@ -102,11 +102,11 @@ func (s *Server) withoutNeighbour(c echo.Context, unrouted error) error {
 		return unrouted
 	}
 	ctx, neighbour := c.Request().Context(), strings.TrimRight(c.Param("session_id"), "/")
-	selection := authorizedScope(ctx)
+	scope := authorizedScope(ctx)
 	if strings.HasPrefix(c.Path(), "/api/v1/me/") {
-		selection = ownSessions(ctx)
+		scope = ownSessions(ctx)
 	}
-	switch active, err := s.store.SessionActive(ctx, selection, neighbour); {
+	switch active, err := s.store.SessionActive(ctx, scope, neighbour); {
 	case err != nil:
 		return err
 	case active:

@@ -245,7 +245,7 @@ func TestAnApplicationIsNamedByTheWholeID(t *testing.T) {
 		for _, segment := range spellings(id) {
 			w.send(http.MethodPut, fmt.Sprintf("/api/v1/lifecycle/sessions/s%d/apps/%s", *w.number, segment), w.service, `{"application_name": "x"}`).want(http.StatusNoContent)
 		}
-		_, apps, err := w.store.GetSessionWithApps(w.t.Context(), store.Everywhere(), fmt.Sprint("s", *w.number))
+		_, apps, err := w.store.GetSessionWithApps(w.t.Context(), store.CallerSession{}, store.AllTenants(), fmt.Sprint("s", *w.number))
 		require.NoError(w.t, err)
 		require.Len(w.t, apps, 1)
 		assert.Equal(w.t, id, apps[0].ApplicationID)
@@ -259,7 +259,7 @@ func (w *wire) idOf(got answer) string {
 	return body.Data.ID
 }
 
-func (w *wire) listed(sel store.Selection) []store.ListItem {
+func (w *wire) listed(sel store.Scope) []store.ListItem {
 	w.t.Helper()
 	sessions, _, err := w.store.ListSessions(w.t.Context(), sel, store.Page{ActiveOnly: true})
 	require.NoError(w.t, err)

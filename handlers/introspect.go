@@ -43,11 +43,11 @@ func (s *Server) good(ctx context.Context, subject auth.Caller) (bool, error) {
 	if subject.SessionID == "" {
 		return true, nil
 	}
-	selection := store.Everywhere().OfUser(subject.Subject)
+	scope := store.AllTenants().OfUser(subject.Subject)
 	if subject.TenantID != "" {
-		selection = selection.InTenant(subject.TenantID)
+		scope = scope.InTenant(subject.TenantID)
 	}
-	return s.store.SessionActive(ctx, selection, subject.SessionID)
+	return s.store.SessionActive(ctx, scope, subject.SessionID)
 }
 
 // ToAPIIntrospection is the answer for a token that is good.

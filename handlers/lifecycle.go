@@ -32,7 +32,7 @@ func (s *Server) RegisterSession(ctx context.Context, request gen.RegisterSessio
 		body.Data = ToAPISession(registered, nil, caller(ctx).SessionID)
 		return gen.RegisterSession201JSONResponse{Body: body}, nil
 	}
-	registered, apps, err := s.store.GetSessionWithApps(ctx, store.InTenant(registered.TenantID), registered.ID)
+	registered, apps, err := s.store.GetSessionWithApps(ctx, store.CallerSession{}, store.InTenant(registered.TenantID), registered.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -42,12 +42,12 @@ func (s *Server) RegisterSession(ctx context.Context, request gen.RegisterSessio
 
 // registrar is what a service may register for: what the policy lets it reach and, where that is a tenant, as the service of the
 // partner that its token names.
-func registrar(ctx context.Context) store.Selection {
-	selection := authorizedScope(ctx)
+func registrar(ctx context.Context) store.Scope {
+	scope := authorizedScope(ctx)
 	if partnerID := caller(ctx).PartnerID; partnerID != "" {
-		selection = selection.OfPartner(partnerID)
+		scope = scope.OfPartner(partnerID)
 	}
-	return selection
+	return scope
 }
 
 // plausible holds the times of a registration against each other and the clock: what no login can have is refused.

@@ -33,21 +33,21 @@ func (s *Server) BackchannelLogout(ctx context.Context, request gen.BackchannelL
 // logOut ends the sessions that a logout names. One that is not known was never registered here or is another user's than
 // the token says; the provider needs to know neither.
 func (s *Server) logOut(ctx context.Context, logout auth.Logout) error {
-	selection := store.Everywhere()
+	scope := store.AllTenants()
 	if logout.TenantID != "" {
-		selection = selection.InTenant(logout.TenantID)
+		scope = scope.InTenant(logout.TenantID)
 	}
 	if logout.Subject != "" {
-		selection = selection.OfUser(logout.Subject)
+		scope = scope.OfUser(logout.Subject)
 	}
-	ctx = store.WithWall(ctx, store.Behind(logout.TenantID, ""))
+	ctx = store.WithScope(ctx, scope)
 	// The identity provider ends the sessions, whatever made it do so: the user, an administrator there, or a timeout.
 	by := store.Actor{Subject: logout.Issuer, ClientID: logout.ClientID, RequestID: requestID(ctx), Reason: "back-channel logout"}
 	if logout.SessionID == "" {
-		_, err := s.store.RevokeAllSessions(ctx, selection, "", by)
+		_, err := s.store.RevokeAllSessions(ctx, scope, "", by)
 		return err
 	}
-	_, err := s.store.RevokeSession(ctx, selection, logout.SessionID, by)
+	_, err := s.store.RevokeSession(ctx, scope, logout.SessionID, by)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil
 	}

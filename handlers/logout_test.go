@@ -344,7 +344,7 @@ type outage struct {
 	on bool
 }
 
-func (o *outage) RevokeAllSessions(ctx context.Context, sel store.Selection, except string, by store.Actor) ([]string, error) {
+func (o *outage) RevokeAllSessions(ctx context.Context, sel store.Scope, except string, by store.Actor) ([]string, error) {
 	if o.on {
 		return nil, store.ErrUnavailable
 	}

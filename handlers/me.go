@@ -8,13 +8,13 @@ import (
 )
 
 // ownSessions selects the sessions of the user that the token speaks for.
-func ownSessions(ctx context.Context) store.Selection {
+func ownSessions(ctx context.Context) store.Scope {
 	return authorizedScope(ctx).OfUser(caller(ctx).Subject)
 }
 
 // ListMySessions serves GET /api/v1/me/sessions, which has no pages: it gives the newest sessions.
 func (s *Server) ListMySessions(ctx context.Context, _ gen.ListMySessionsRequestObject) (gen.ListMySessionsResponseObject, error) {
-	sessions, more, err := s.store.NewestActive(ctx, ownSessions(ctx))
+	sessions, more, err := s.store.NewestActive(ctx, callerSession(ctx), ownSessions(ctx))
 	if err != nil {
 		return nil, err
 	}

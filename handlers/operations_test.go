@@ -59,7 +59,7 @@ func TestListOfOwnSessionsIsBounded(t *testing.T) {
 	onBothEngines(t, func(f *fixture) {
 		t, now := f.t, f.clock.Now()
 		var rows store.Import
-		for i := range store.MostListed + 1 {
+		for i := range store.MaxListed + 1 {
 			rows.Sessions = append(rows.Sessions, store.Session{
 				TenantID: "acme", UserID: "svc", ID: fmt.Sprintf("s%04d", i), CreatedAt: now.Add(-time.Duration(i) * time.Second),
 				ExpiresAt: now.Add(time.Hour), EndsAt: now.Add(time.Hour),
@@ -72,8 +72,8 @@ func TestListOfOwnSessionsIsBounded(t *testing.T) {
 				assert.Equal(t, more, got.header.Get(handlers.HasMoreHeader))
 				var body struct{ Data []struct{ ID string } }
 				require.NoError(t, json.Unmarshal([]byte(got.body), &body))
-				require.Len(t, body.Data, store.MostListed)
-				assert.Equal(t, []string{"s0000", "s0999"}, []string{body.Data[0].ID, body.Data[store.MostListed-1].ID})
+				require.Len(t, body.Data, store.MaxListed)
+				assert.Equal(t, []string{"s0000", "s0999"}, []string{body.Data[0].ID, body.Data[store.MaxListed-1].ID})
 			}
 			f.do(http.MethodDelete, "/api/v1/me/sessions/s1000", f.user("acme", "svc", ""), nil).want(http.StatusOK)
 		}

@@ -137,47 +137,47 @@ func (b broken) TenantPartner(context.Context, string) (string, error) { return 
 
 func (b broken) Registered(context.Context, string, string) (bool, error) { return false, b.err }
 
-func (b broken) SessionActive(context.Context, store.Selection, string) (bool, error) {
+func (b broken) SessionActive(context.Context, store.Scope, string) (bool, error) {
 	return false, b.err
 }
 
-func (b broken) GetSessionWithApps(context.Context, store.Selection, string) (store.Session, []store.App, error) {
+func (b broken) GetSessionWithApps(context.Context, store.Scope, string) (store.Session, []store.App, error) {
 	return store.Session{}, nil, b.err
 }
 
-func (b broken) ListSessions(context.Context, store.Selection, store.Page) ([]store.ListItem, int, error) {
+func (b broken) ListSessions(context.Context, store.Scope, store.Page) ([]store.ListItem, int, error) {
 	return nil, 0, b.err
 }
 
-func (b broken) NewestActive(context.Context, store.Selection) ([]store.ListItem, bool, error) {
+func (b broken) NewestActive(context.Context, store.Scope) ([]store.ListItem, bool, error) {
 	return nil, false, b.err
 }
 
-func (b broken) TenantStats(context.Context, string) (store.Stats, error) {
+func (b broken) TenantStats(context.Context, store.InTenant(string)) (store.Stats, error) {
 	return store.Stats{}, b.err
 }
 
-func (b broken) RevokeSession(context.Context, store.Selection, string, store.Actor) (bool, error) {
+func (b broken) RevokeSession(context.Context, store.Scope, string, store.Actor) (bool, error) {
 	return false, b.err
 }
 
-func (b broken) RevokeSessions(context.Context, store.Selection, []string, store.Actor) ([]string, error) {
+func (b broken) RevokeSessions(context.Context, store.Scope, []string, store.Actor) ([]string, error) {
 	return nil, b.err
 }
 
-func (b broken) RevokeAllSessions(context.Context, store.Selection, string, store.Actor) ([]string, error) {
+func (b broken) RevokeAllSessions(context.Context, store.Scope, string, store.Actor) ([]string, error) {
 	return nil, b.err
 }
 
-func (b broken) RegisterSession(context.Context, store.Selection, store.Session, store.Actor) (store.Session, bool, error) {
+func (b broken) RegisterSession(context.Context, store.Scope, store.Session, store.Actor) (store.Session, bool, error) {
 	return store.Session{}, false, b.err
 }
 
-func (b broken) RecordActivity(context.Context, store.Selection, string, store.Activity, store.Actor) error {
+func (b broken) RecordActivity(context.Context, store.Scope, string, store.Activity, store.Actor) error {
 	return b.err
 }
 
-func (b broken) RecordApp(context.Context, store.Selection, store.App, store.Actor) error {
+func (b broken) RecordApp(context.Context, store.Scope, store.App, store.Actor) error {
 	return b.err
 }
 

@@ -10,11 +10,11 @@ import (
 // ListTenantSessions serves GET /api/v1/tenants/{tenant_id}/sessions.
 func (s *Server) ListTenantSessions(ctx context.Context, request gen.ListTenantSessionsRequestObject) (gen.ListTenantSessionsResponseObject, error) {
 	params := request.Params
-	selection := authorizedScope(ctx).InTenant(request.TenantId)
+	scope := authorizedScope(ctx).InTenant(request.TenantId)
 	if params.UserId != nil {
-		selection = selection.OfUser(*params.UserId)
+		scope = scope.OfUser(*params.UserId)
 	}
-	page, err := s.page(ctx, selection, *params.ActiveOnly, *params.Page, *params.PerPage)
+	page, err := s.page(ctx, scope, *params.ActiveOnly, *params.Page, *params.PerPage)
 	if err != nil {
 		return nil, err
 	}
@@ -32,7 +32,7 @@ func (s *Server) RevokeAllTenantSessions(ctx context.Context, request gen.Revoke
 
 // GetTenantSessionStats serves GET /api/v1/tenants/{tenant_id}/sessions/stats.
 func (s *Server) GetTenantSessionStats(ctx context.Context, request gen.GetTenantSessionStatsRequestObject) (gen.GetTenantSessionStatsResponseObject, error) {
-	stats, err := s.store.TenantStats(ctx, request.TenantId)
+	stats, err := s.store.TenantStats(ctx, authorizedScope(ctx).InTenant(request.TenantId))
 	if err != nil {
 		return nil, err
 	}
@@ -44,8 +44,8 @@ func (s *Server) GetTenantSessionStats(ctx context.Context, request gen.GetTenan
 // ListUserSessions serves GET /api/v1/tenants/{tenant_id}/sessions/users/{user_id}.
 func (s *Server) ListUserSessions(ctx context.Context, request gen.ListUserSessionsRequestObject) (gen.ListUserSessionsResponseObject, error) {
 	params := request.Params
-	selection := authorizedScope(ctx).InTenant(request.TenantId).OfUser(request.UserId)
-	page, err := s.page(ctx, selection, *params.ActiveOnly, *params.Page, *params.PerPage)
+	scope := authorizedScope(ctx).InTenant(request.TenantId).OfUser(request.UserId)
+	page, err := s.page(ctx, scope, *params.ActiveOnly, *params.Page, *params.PerPage)
 	if err != nil {
 		return nil, err
 	}
@@ -58,16 +58,16 @@ func (s *Server) RevokeUserSessions(ctx context.Context, request gen.RevokeUserS
 	if err != nil {
 		return nil, err
 	}
-	selection := authorizedScope(ctx).InTenant(request.TenantId).OfUser(request.UserId)
+	scope := authorizedScope(ctx).InTenant(request.TenantId).OfUser(request.UserId)
 	var revoked []string
 	if named != nil {
-		revoked, err = s.store.RevokeSessions(ctx, selection, named, actor(ctx))
+		revoked, err = s.store.RevokeSessions(ctx, scope, named, actor(ctx))
 	} else {
 		spared := ""
 		if *request.Body.ExceptCurrent {
 			spared = caller(ctx).SessionID
 		}
-		revoked, err = s.store.RevokeAllSessions(ctx, selection, spared, actor(ctx))
+		revoked, err = s.store.RevokeAllSessions(ctx, scope, spared, actor(ctx))
 	}
 	if err != nil {
 		return nil, err
@@ -103,7 +103,7 @@ func (s *Server) RevokeTenantSession(ctx context.Context, request gen.RevokeTena
 
 // GetTenantSession serves GET /api/v1/tenants/{tenant_id}/sessions/{session_id}.
 func (s *Server) GetTenantSession(ctx context.Context, request gen.GetTenantSessionRequestObject) (gen.GetTenantSessionResponseObject, error) {
-	session, err := s.session(ctx, request.SessionId)
+	session, err := s.session(ctx, authorizedScope(ctx).InTenant(request.TenantId), request.SessionId)
 	if err != nil {
 		return nil, err
 	}

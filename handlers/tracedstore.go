@@ -34,7 +34,7 @@ func finish(span trace.Span, err error) {
 // answered reports whether an error is what the store has to say about a request, rather than a failure.
 func answered(err error) bool {
 	for _, answer := range []error{
-		store.ErrNotFound, store.ErrTaken, store.ErrEnded, store.ErrOtherPartner, store.ErrOutOfScope, store.ErrTooOld, store.ErrTooMany,
+		store.ErrNotFound, store.ErrCallerEnded, store.ErrTaken, store.ErrEnded, store.ErrOtherPartner, store.ErrOutOfScope, store.ErrTooOld, store.ErrTooMany,
 	} {
 		if errors.Is(err, answer) {
 			return true
@@ -72,80 +72,84 @@ func (s tracedStore) Registered(ctx context.Context, tenantID, userID string) (k
 }
 
 // SessionActive implements Store.
-func (s tracedStore) SessionActive(ctx context.Context, sel store.Selection, id string) (active bool, err error) {
+func (s tracedStore) SessionActive(ctx context.Context, scope store.Scope, id string) (active bool, err error) {
 	ctx, span := s.begin(ctx, "SessionActive")
 	defer func() { finish(span, err) }()
-	return s.store.SessionActive(ctx, sel, id)
+	return s.store.SessionActive(ctx, scope, id)
 }
 
 // GetSessionWithApps implements Store.
-func (s tracedStore) GetSessionWithApps(ctx context.Context, sel store.Selection, id string) (found store.Session, apps []store.App, err error) {
+func (s tracedStore) GetSessionWithApps(
+	ctx context.Context, caller store.CallerSession, scope store.Scope, id string,
+) (found store.Session, apps []store.App, err error) {
 	ctx, span := s.begin(ctx, "GetSessionWithApps")
 	defer func() { finish(span, err) }()
-	return s.store.GetSessionWithApps(ctx, sel, id)
+	return s.store.GetSessionWithApps(ctx, caller, scope, id)
 }
 
 // ListSessions implements Store.
-func (s tracedStore) ListSessions(ctx context.Context, sel store.Selection, page store.Page) (found []store.ListItem, total int, err error) {
+func (s tracedStore) ListSessions(
+	ctx context.Context, caller store.CallerSession, scope store.Scope, filter store.Filter, page store.Page,
+) (found []store.ListItem, total int, err error) {
 	ctx, span := s.begin(ctx, "ListSessions")
 	defer func() { finish(span, err) }()
-	return s.store.ListSessions(ctx, sel, page)
+	return s.store.ListSessions(ctx, caller, scope, filter, page)
 }
 
 // NewestActive implements Store.
-func (s tracedStore) NewestActive(ctx context.Context, sel store.Selection) (found []store.ListItem, more bool, err error) {
+func (s tracedStore) NewestActive(ctx context.Context, caller store.CallerSession, scope store.Scope) (found []store.ListItem, more bool, err error) {
 	ctx, span := s.begin(ctx, "NewestActive")
 	defer func() { finish(span, err) }()
-	return s.store.NewestActive(ctx, sel)
+	return s.store.NewestActive(ctx, caller, scope)
 }
 
 // TenantStats implements Store.
-func (s tracedStore) TenantStats(ctx context.Context, tenantID string) (stats store.Stats, err error) {
+func (s tracedStore) TenantStats(ctx context.Context, scope store.Scope) (stats store.Stats, err error) {
 	ctx, span := s.begin(ctx, "TenantStats")
 	defer func() { finish(span, err) }()
-	return s.store.TenantStats(ctx, tenantID)
+	return s.store.TenantStats(ctx, scope)
 }
 
 // RevokeSession implements Store.
-func (s tracedStore) RevokeSession(ctx context.Context, sel store.Selection, id string, by store.Actor) (ended bool, err error) {
+func (s tracedStore) RevokeSession(ctx context.Context, scope store.Scope, id string, by store.Actor) (ended bool, err error) {
 	ctx, span := s.begin(ctx, "RevokeSession")
 	defer func() { finish(span, err) }()
-	return s.store.RevokeSession(ctx, sel, id, by)
+	return s.store.RevokeSession(ctx, scope, id, by)
 }
 
 // RevokeSessions implements Store.
-func (s tracedStore) RevokeSessions(ctx context.Context, sel store.Selection, ids []string, by store.Actor) (ended []string, err error) {
+func (s tracedStore) RevokeSessions(ctx context.Context, scope store.Scope, ids []string, by store.Actor) (ended []string, err error) {
 	ctx, span := s.begin(ctx, "RevokeSessions")
 	defer func() { finish(span, err) }()
-	return s.store.RevokeSessions(ctx, sel, ids, by)
+	return s.store.RevokeSessions(ctx, scope, ids, by)
 }
 
 // RevokeAllSessions implements Store.
-func (s tracedStore) RevokeAllSessions(ctx context.Context, sel store.Selection, except string, by store.Actor) (ended []string, err error) {
+func (s tracedStore) RevokeAllSessions(ctx context.Context, scope store.Scope, except string, by store.Actor) (ended []string, err error) {
 	ctx, span := s.begin(ctx, "RevokeAllSessions")
 	defer func() { finish(span, err) }()
-	return s.store.RevokeAllSessions(ctx, sel, except, by)
+	return s.store.RevokeAllSessions(ctx, scope, except, by)
 }
 
 // RegisterSession implements Store.
 func (s tracedStore) RegisterSession(
-	ctx context.Context, sel store.Selection, session store.Session, by store.Actor,
+	ctx context.Context, scope store.Scope, session store.Session, by store.Actor,
 ) (kept store.Session, created bool, err error) {
 	ctx, span := s.begin(ctx, "RegisterSession")
 	defer func() { finish(span, err) }()
-	return s.store.RegisterSession(ctx, sel, session, by)
+	return s.store.RegisterSession(ctx, scope, session, by)
 }
 
 // RecordActivity implements Store.
-func (s tracedStore) RecordActivity(ctx context.Context, sel store.Selection, id string, activity store.Activity, by store.Actor) (err error) {
+func (s tracedStore) RecordActivity(ctx context.Context, scope store.Scope, id string, activity store.Activity, by store.Actor) (err error) {
 	ctx, span := s.begin(ctx, "RecordActivity")
 	defer func() { finish(span, err) }()
-	return s.store.RecordActivity(ctx, sel, id, activity, by)
+	return s.store.RecordActivity(ctx, scope, id, activity, by)
 }
 
 // RecordApp implements Store.
-func (s tracedStore) RecordApp(ctx context.Context, sel store.Selection, app store.App, by store.Actor) (err error) {
+func (s tracedStore) RecordApp(ctx context.Context, scope store.Scope, app store.App, by store.Actor) (err error) {
 	ctx, span := s.begin(ctx, "RecordApp")
 	defer func() { finish(span, err) }()
-	return s.store.RecordApp(ctx, sel, app, by)
+	return s.store.RecordApp(ctx, scope, app, by)
 }

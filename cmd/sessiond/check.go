@@ -36,7 +36,7 @@ func checkCommand() *cobra.Command {
 
 func check(ctx context.Context, cmd *cobra.Command, s *store.Store, repair bool) error {
 	drifts := 0
-	n, err := s.CheckTallies(ctx, repair, func(d store.Drift) {
+	n, err := s.VerifyCounters(ctx, repair, func(d store.Drift) {
 		drifts++
 		fmt.Fprintln(cmd.OutOrStdout(), describe(d))
 	})

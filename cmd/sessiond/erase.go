@@ -44,7 +44,7 @@ func eraseCommand() *cobra.Command {
 }
 
 func (e *erasing) run(ctx context.Context, cmd *cobra.Command, s *store.Store) error {
-	known, err := s.KnownOf(ctx, e.tenantID, e.userID)
+	known, err := s.PreviewErasure(ctx, e.tenantID, e.userID)
 	switch {
 	case err != nil:
 		return err

@@ -82,7 +82,7 @@ func TestTheTourIsSafeToPaste(t *testing.T) {
 	dir := t.TempDir()
 	harm := filepath.Join(dir, "harm")
 	tenant, user, session := "a'me; touch "+harm, "$(touch "+harm+")`touch "+harm+"`\u202e", "s'1 & touch "+harm+" #"
-	_, _, err := s.RegisterSession(t.Context(), store.Everywhere(), store.Session{
+	_, _, err := s.RegisterSession(t.Context(), store.AllTenants(), store.Session{
 		ID: session, TenantID: tenant, UserID: user, ExpiresAt: time.Now().Add(time.Hour),
 	}, store.Actor{})
 	require.NoError(t, err)

@@ -199,7 +199,7 @@ func warnOfRole(ctx context.Context, db *store.Store, logger *slog.Logger) error
 	if db.Engine() != "postgres" {
 		return nil
 	}
-	passes, err := db.PassesWalls(ctx)
+	passes, err := db.BypassesRowSecurity(ctx)
 	if passes && err == nil {
 		logger.WarnContext(ctx, "the database role passes row-level security, so one of two walls between tenants is missing: "+
 			"connect as a role that is no superuser and has no BYPASSRLS")
@@ -212,7 +212,7 @@ func fillEmpty(ctx context.Context, db *store.Store, sessions int) error {
 	if sessions == 0 {
 		return nil
 	}
-	_, known, err := db.ListSessions(ctx, store.Everywhere(), store.Page{Limit: 1})
+	_, known, err := db.ListSessions(ctx, store.AllTenants(), store.Page{Limit: 1})
 	if err != nil || known > 0 {
 		return err
 	}

@@ -110,7 +110,7 @@ func (o *observed) serve(ctx context.Context, db *store.Store) {
 	}
 	o.metrics.Watch(telemetry.State{
 		Logger: o.logger, Pool: db.Pool,
-		Active: func(ctx context.Context) (int, error) { return db.CountActive(ctx, store.Everywhere()) },
+		Active: func(ctx context.Context) (int, error) { return db.CountActive(ctx, store.AllTenants()) },
 	})
 	o.logger.InfoContext(ctx, "serving metrics", "addr", o.listener.Addr().String())
 	go func() {

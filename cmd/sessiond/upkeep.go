@@ -75,7 +75,7 @@ func (u *upkeep) start(ctx context.Context, db *store.Store, logger *slog.Logger
 	run(foldEvery, "finishing endings", finish)
 	run(sweepEvery, "sweeping", sweep)
 	run(analyzeEvery, "analyzing", func(ctx context.Context, db *store.Store) error {
-		_, err := db.AnalyzeGrown(ctx)
+		_, err := db.Analyze(ctx)
 		return err
 	})
 	run(u.purgeEvery, "purging", u.purge)
@@ -95,7 +95,7 @@ func fold(ctx context.Context, db *store.Store) error {
 		batch = foldBatchSQLite
 	}
 	for {
-		n, err := db.FoldChanges(ctx, batch)
+		n, err := db.RollUp(ctx, batch)
 		if err != nil || n < batch || ctx.Err() != nil {
 			return err
 		}
@@ -106,7 +106,7 @@ func fold(ctx context.Context, db *store.Store) error {
 func finish(ctx context.Context, db *store.Store) error {
 	for {
 		start := time.Now()
-		more, err := db.FinishEndings(ctx, finishBatch)
+		more, err := db.ApplyBulkRevocations(ctx, finishBatch)
 		if err != nil || !more || !sleep(ctx, upkeepRest*time.Since(start)) {
 			return err
 		}
@@ -115,15 +115,15 @@ func finish(ctx context.Context, db *store.Store) error {
 
 // sweep records the endings that are due.
 func sweep(ctx context.Context, db *store.Store) error {
-	return inBatches(ctx, func() (int, error) { return db.SweepEnded(ctx, purgeBatch) })
+	return inBatches(ctx, func() (int, error) { return db.RecordExpired(ctx, purgeBatch) })
 }
 
 // purge deletes what is past its retention.
 func (u *upkeep) purge(ctx context.Context, db *store.Store) error {
 	now := time.Now()
 	sessions := func() (int, error) { return db.PurgeEnded(ctx, now.Add(-u.retention), purgeBatch) }
-	trail := func() (int, error) { return db.PurgeTrail(ctx, now.Add(-u.trailRetention), purgeBatch) }
-	kept := func() (int, error) { return db.PurgeKept(ctx, now.Add(-u.trailRetention), purgeBatch) }
+	trail := func() (int, error) { return db.PurgeAuditLog(ctx, now.Add(-u.trailRetention), purgeBatch) }
+	kept := func() (int, error) { return db.PurgeTombstones(ctx, now.Add(-u.trailRetention), purgeBatch) }
 	batches := []func() (int, error){sessions, kept}
 	trailDue := now.Sub(u.trailPurged) >= u.trailRetention/trailPasses
 	if trailDue {

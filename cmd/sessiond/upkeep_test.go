@@ -54,25 +54,25 @@ func TestUpkeep(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := open(t, store.Options{ActivityInterval: time.Hour})
 			session := store.Session{TenantID: "acme", UserID: "u1", ID: "used", ExpiresAt: time.Now().Add(time.Hour)}
-			_, _, err := s.RegisterSession(t.Context(), store.Everywhere(), session, store.Actor{})
+			_, _, err := s.RegisterSession(t.Context(), store.AllTenants(), session, store.Actor{})
 			require.NoError(t, err)
 			ended := session // an import takes it as it was: a registration would have it end now
 			ended.ID, ended.CreatedAt, ended.ExpiresAt = "ended", time.Now().Add(-3*time.Hour), time.Now().Add(-2*time.Hour)
 			require.NoError(t, s.ImportSessions(t.Context(), store.Import{Sessions: []store.Session{ended}}))
 			for range 2 {
-				require.NoError(t, s.RecordActivity(t.Context(), store.Everywhere(), "used", store.Activity{}, store.Actor{}))
+				require.NoError(t, s.RecordActivity(t.Context(), store.AllTenants(), "used", store.Activity{}, store.Actor{}))
 			}
-			before, err := s.GetSession(t.Context(), store.Everywhere(), "used")
+			before, err := s.GetSession(t.Context(), store.AllTenants(), "used")
 			require.NoError(t, err)
 
 			u := upkeep{interval: time.Hour, retention: time.Hour, trailRetention: time.Hour, purgeEvery: 10 * time.Millisecond}
 			stop := u.start(t.Context(), s, slog.New(slog.DiscardHandler))
 			require.Eventually(t, func() bool {
-				_, err := s.GetSession(t.Context(), store.Everywhere(), "ended")
+				_, err := s.GetSession(t.Context(), store.AllTenants(), "ended")
 				return err != nil
 			}, 30*time.Second, 10*time.Millisecond, "what ended before the retention time is purged")
 			require.NoError(t, stop())
-			after, err := s.GetSession(t.Context(), store.Everywhere(), "used")
+			after, err := s.GetSession(t.Context(), store.AllTenants(), "used")
 			require.NoError(t, err)
 			assert.True(t, after.LastActivityAt.After(*before.LastActivityAt), "what waited is written in the end")
 		})
@@ -152,7 +152,7 @@ func TestAuditAndErase(t *testing.T) {
 			_, err = s.Migrate(t.Context())
 			require.NoError(t, err)
 			session := store.Session{TenantID: "acme", UserID: "ada", ID: "s1", ExpiresAt: time.Now().Add(time.Hour)}
-			_, _, err = s.RegisterSession(t.Context(), store.Everywhere(), session, store.Actor{Subject: "idp"})
+			_, _, err = s.RegisterSession(t.Context(), store.AllTenants(), session, store.Actor{Subject: "idp"})
 			require.NoError(t, err)
 			require.NoError(t, s.Close())
 

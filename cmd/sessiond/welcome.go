@@ -47,7 +47,7 @@ As the identity provider that registers sessions:
 // welcome prints the tour, with tokens for somebody of each kind.
 func welcome(ctx context.Context, out io.Writer, db *store.Store, issuer *auth.DevIssuer, base string) error {
 	tenantID, userID, sessionID := "acme", "acme-u001", "my-first-session"
-	newest, _, err := db.ListSessions(ctx, store.Everywhere(), store.Page{ActiveOnly: true, Limit: 1})
+	newest, _, err := db.ListSessions(ctx, store.AllTenants(), store.Page{ActiveOnly: true, Limit: 1})
 	if err != nil {
 		return err
 	}

@@ -53,24 +53,8 @@ type authState struct {
 	caller         Caller
 	grant          Grant
 	known, decided bool // whether there is a caller, and a grant
-	session        OwnSession
-}
-
-// OwnSession is the question whether the caller's own session has ended. Where the request only reads it may stay open while
-// the operation runs, which can have it answered by the statement that it sends anyhow; no answer leaves before it is.
-type OwnSession struct {
-	TenantID, ID string
-	open, ended  bool
-	failure      error // why there is no answer; it is not asked again
-}
-
-// Answer answers it.
-func (s *OwnSession) Answer(ended bool) { s.open, s.ended = false, ended }
-
-// OwnSessionFromContext returns the question, and false where there is none or it has been answered.
-func OwnSessionFromContext(ctx context.Context) (*OwnSession, bool) {
-	found := stateIn(ctx)
-	return &found.session, found.session.open
+	// checked: the caller's own session has not ended, or the token belongs to none.
+	checked bool
 }
 
 func stateIn(ctx context.Context) *authState {
@@ -82,7 +66,7 @@ func stateIn(ctx context.Context) *authState {
 
 // NewContext returns a context that carries the caller.
 func NewContext(ctx context.Context, caller Caller) context.Context {
-	return withState(ctx, &authState{caller: caller, known: true})
+	return withState(ctx, &authState{caller: caller, known: true, checked: true})
 }
 
 func withState(ctx context.Context, found *authState) context.Context {

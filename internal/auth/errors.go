@@ -110,7 +110,8 @@ func errTooLong() *Error {
 	return errToken("The access token is too long.", ReasonMalformed, "the token is over 8 KiB")
 }
 
-func errSessionEnded() *Error {
+// SessionEnded refuses (401) a caller whose own session has ended.
+func SessionEnded() *Error {
 	return &Error{kind: invalidToken, reason: ReasonSessionEnded, detail: "The session has ended."}
 }
 

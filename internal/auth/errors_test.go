@@ -26,7 +26,7 @@ func TestErrorForms(t *testing.T) {
 			`Bearer realm="sessions", error="invalid_token", error_description="The access token is not valid."`, false, "the reason",
 		},
 		{
-			errSessionEnded(), "The session has ended.",
+			SessionEnded(), "The session has ended.",
 			`Bearer realm="sessions", error="invalid_token", error_description="The session has ended."`, false, "",
 		},
 		{

@@ -30,33 +30,33 @@ type Sessions interface {
 	TenantPartners
 }
 
-// Authenticate lets a request through with a good token of a session that has not ended, and puts the Caller into its
-// context. Whether the session has ended may be found out while a GET is worked on; see OwnSession. Requests for which public
-// returns true pass as they are. A verdict that cannot be reached is an error that is no *Error, and the request does not
+// Authenticate lets a request through with a good token of a session that has not ended, and puts the Caller into its context. Requests
+// for which public returns true pass as they are. A verdict that cannot be reached is an error that is no *Error, and the request does not
 // pass.
+//
+// The session of a GET is checked later, where the operation is known: by Authorize, or by an operation that looks it up in a statement that
+// it sends anyhow (Rule.ChecksSession). A GET that does not come so far is checked on its way back: 401 comes before whatever else is wrong.
 func Authenticate(v *Verifier, sessions SessionChecker, public func(echo.Context) bool) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			if public != nil && public(c) {
 				return next(c)
 			}
-			found, err := authenticate(c.Request(), v)
+			ctx := c.Request().Context()
+			state, err := authenticate(c.Request(), v)
 			if err != nil {
 				return err
 			}
-			// What changes nothing may begin before the answer is known.
 			if c.Request().Method != http.MethodGet {
-				if err := found.session.settle(c.Request().Context(), sessions); err != nil {
+				if err := state.checkSession(ctx, sessions); err != nil {
 					return err
 				}
 			}
-			c.SetRequest(c.Request().WithContext(withState(c.Request().Context(), found)))
-			err = next(c)
-			if err == nil && c.Response().Committed {
-				return nil // Authorize has let it out
+			c.SetRequest(c.Request().WithContext(withState(ctx, state)))
+			if err := next(c); err != nil {
+				return cmp.Or(state.checkSession(ctx, sessions), err)
 			}
-			// 401 comes before whatever else is wrong.
-			return cmp.Or(found.session.settle(c.Request().Context(), sessions), err)
+			return nil
 		}
 	}
 }
@@ -71,23 +71,23 @@ func authenticate(request *http.Request, v *Verifier) (*authState, error) {
 	if err != nil {
 		return nil, err
 	}
-	session := OwnSession{TenantID: caller.TenantID, ID: caller.SessionID, open: caller.SessionID != ""}
-	return &authState{caller: caller, known: true, session: session}, nil
+	return &authState{caller: caller, known: true, checked: caller.SessionID == ""}, nil
 }
 
-// settle has the question answered, if nobody has yet, and is an error when the session has ended.
-func (s *OwnSession) settle(ctx context.Context, sessions SessionChecker) error {
-	if s.open {
-		ended, err := sessions.SessionEnded(ctx, s.TenantID, s.ID)
-		s.Answer(ended)
-		if err != nil {
-			s.failure = fmt.Errorf("checking the token's session: %w", err)
-		}
+// checkSession refuses a caller whose own session has ended. It asks once.
+func (s *authState) checkSession(ctx context.Context, sessions SessionChecker) error {
+	if s.checked {
+		return nil
 	}
-	if s.ended && s.failure == nil {
-		return errSessionEnded()
+	ended, err := sessions.SessionEnded(ctx, s.caller.TenantID, s.caller.SessionID)
+	switch {
+	case err != nil:
+		return fmt.Errorf("checking the token's session: %w", err)
+	case ended:
+		return SessionEnded()
 	}
-	return s.failure
+	s.checked = true
+	return nil
 }
 
 // bearer returns the token of the one Authorization header. A token anywhere else, such as in the query, does not count:
@@ -112,31 +112,35 @@ func bearer(header http.Header) (string, error) {
 	return token, nil
 }
 
-// Authorize lets a bound request through to its handler when the policy allows it, and puts the Grant into its context. What
-// the handler answers goes out only if the caller's own session has not ended.
+// Authorize lets a bound request through to its handler when the policy allows it and the caller's own session has not ended, and puts the
+// Grant into its context. Where the rule says that the operation checks the session, an answer without an error says that it has not ended.
 func Authorize(sessions Sessions) gen.StrictMiddlewareFunc {
 	rules := Policy()
 	var tenants pathTenants
 	return func(next gen.StrictHandlerFunc, operationID string) gen.StrictHandlerFunc {
 		return func(c echo.Context, request any) (any, error) {
-			if rules[operationID].Audience == Issuer {
+			rule := rules[operationID]
+			if rule.Audience == Issuer {
 				return next(c, request) // without a Grant, so that nothing but the verified body can open anything
 			}
 			ctx := c.Request().Context()
-			found := stateIn(ctx)
-			if !found.known {
+			state := stateIn(ctx)
+			if !state.known {
 				return nil, errNoToken()
 			}
 			partnerOf := func(tenantID string) (string, error) { return sessions.TenantPartner(ctx, tenantID) }
-			grant, err := rules.Decide(operationID, found.caller, tenants.of(request), partnerOf)
+			grant, err := rules.Decide(operationID, state.caller, tenants.of(request), partnerOf)
 			if err != nil {
 				return nil, err
 			}
-			found.grant, found.decided = grant, true
-			answer, err := next(c, request)
-			if ended := found.session.settle(ctx, sessions); ended != nil {
-				return nil, ended
+			if !rule.ChecksSession {
+				if err := state.checkSession(ctx, sessions); err != nil {
+					return nil, err
+				}
 			}
+			state.grant, state.decided = grant, true
+			answer, err := next(c, request)
+			state.checked = state.checked || err == nil
 			return answer, err
 		}
 	}

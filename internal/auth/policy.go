@@ -20,6 +20,15 @@ type Rule struct {
 	// Scopes are alternatives, the narrowest first. For Platform and Tenant the position says what a scope covers: the own tenant,
 	// the own partner, everything. A user needs none for their own sessions.
 	Scopes []string
+	// ChecksSession: the operation itself looks whether the caller's own session has ended, in the statement that it sends anyhow (see
+	// store.CallerSession), and fails when it has. For every other operation that is known before it begins.
+	ChecksSession bool
+}
+
+// checksSession is a rule of an operation that checks the caller's session.
+func checksSession(rule Rule) Rule {
+	rule.ChecksSession = true
+	return rule
 }
 
 // Rules is a policy: the rule of each operation under its generated name. An operation that is not in it is allowed to nobody.
@@ -28,18 +37,18 @@ type Rules map[string]Rule
 // Policy returns who may do what. It is the only place that says so: Authorize applies it, and the tests are derived from it.
 func Policy() Rules {
 	return Rules{
-		"ListSessions":      platformRule("read"),
-		"GetSession":        platformRule("read"),
+		"ListSessions":      checksSession(platformRule("read")),
+		"GetSession":        checksSession(platformRule("read")),
 		"RevokeAllSessions": platformRule("write"),
 		"RevokeSession":     platformRule("write"),
 
-		"ListMySessions":        {Audience: Me},
+		"ListMySessions":        checksSession(Rule{Audience: Me}),
 		"RevokeMyOtherSessions": {Audience: Me},
 		"RevokeMySession":       {Audience: Me},
 
-		"ListTenantSessions":      tenantRule("read"),
-		"ListUserSessions":        tenantRule("read"),
-		"GetTenantSession":        tenantRule("read"),
+		"ListTenantSessions":      checksSession(tenantRule("read")),
+		"ListUserSessions":        checksSession(tenantRule("read")),
+		"GetTenantSession":        checksSession(tenantRule("read")),
 		"GetTenantSessionStats":   tenantRule("read"),
 		"RevokeAllTenantSessions": tenantRule("write"),
 		"RevokeUserSessions":      tenantRule("write"),

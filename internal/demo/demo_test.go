@@ -16,11 +16,11 @@ func TestFill(t *testing.T) {
 	clock := storetest.NewClock()
 	s := storetest.SQLite(t, store.Options{Now: clock.Now})
 	require.NoError(t, demo.Fill(t.Context(), s, 2500, clock.Now()))
-	_, total, err := s.ListSessions(t.Context(), store.Everywhere(), store.Page{Limit: 1})
+	_, total, err := s.ListSessions(t.Context(), store.AllTenants(), store.Page{Limit: 1})
 	require.NoError(t, err)
 	assert.Equal(t, 2500, total)
 
-	stats, err := s.TenantStats(t.Context(), "acme")
+	stats, err := s.TenantStats(t.Context(), store.InTenant("acme"))
 	require.NoError(t, err)
 	for name, n := range map[string]int{
 		"active": stats.Active, "expired": stats.Expired, "revoked": stats.Revoked, "users": stats.UniqueUsers,
@@ -35,7 +35,7 @@ func TestFill(t *testing.T) {
 	for _, session := range sessions {
 		assert.False(t, session.CreatedAt.After(clock.Now()))
 		assert.True(t, session.ExpiresAt.After(session.CreatedAt))
-		got, apps, err := s.GetSessionWithApps(t.Context(), store.InTenant("acme"), session.ID)
+		got, apps, err := s.GetSessionWithApps(t.Context(), store.CallerSession{}, store.InTenant("acme"), session.ID)
 		require.NoError(t, err)
 		assert.Len(t, apps, got.AppCount)
 		withApps += min(1, len(apps))

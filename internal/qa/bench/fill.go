@@ -15,7 +15,7 @@ import (
 // afterFill is called when sessions have been put into a database, on PostgreSQL past the triggers: here belongs whatever
 // makes right what the schema derives from them, and what upkeep would have done with time.
 func afterFill(ctx context.Context, s *store.Store) error {
-	_, err := s.CheckTallies(ctx, true, func(store.Drift) {})
+	_, err := s.VerifyCounters(ctx, true, func(store.Drift) {})
 	return err
 }
 
@@ -151,8 +151,8 @@ func (f filling) copyTenants(ctx context.Context, db *pgx.Conn) error {
 func (f filling) copySessions(ctx context.Context, db *pgx.Conn) error {
 	columns := []string{
 		"tenant_id", "id", "user_id", "partner_id", "user_email", "user_display_name", "ip_address", "user_agent", "device_type",
-		"location", "created_at", "last_activity_at", "expires_at", "ends_at", "revoked_at", "ended_how", "ended_by_sub",
-		"ended_by_client", "ended_reason", "app_count",
+		"location", "created_at", "last_activity_at", "expires_at", "ends_at", "revoked_at", "end_cause", "ended_by_sub",
+		"ended_by_client", "end_reason", "app_count",
 	}
 	m := f.maker()
 	var apps []store.App
@@ -164,8 +164,8 @@ func (f filling) copySessions(ctx context.Context, db *pgx.Conn) error {
 		apps = append(apps, its...)
 		return []any{
 			s.TenantID, s.ID, s.UserID, s.PartnerID, s.UserEmail, s.UserDisplayName, s.IPAddress, s.UserAgent, s.DeviceType,
-			s.Location, s.CreatedAt, s.LastActivityAt, s.ExpiresAt, s.EndsAt, s.RevokedAt, s.EndedHow, s.EndedBySub,
-			s.EndedByClient, s.EndedReason, s.AppCount,
+			s.Location, s.CreatedAt, s.LastActivityAt, s.ExpiresAt, s.EndsAt, s.RevokedAt, s.EndCause, s.EndedBySub,
+			s.EndedByClient, s.EndReason, s.AppCount,
 		}, nil
 	}))
 	if err != nil {

@@ -149,12 +149,12 @@ func (m *maker) perhapsEnd(session *store.Session) {
 	ended := session.CreatedAt.Add(m.now.Sub(session.CreatedAt) / 2).Truncate(time.Microsecond)
 	switch m.random.IntN(200) / 15 {
 	case 0:
-		session.EndedHow, session.RevokedAt = new(store.Revoked), &ended
-		session.EndedBySub, session.EndedByClient, session.EndedReason = new("boss"), new("console"), new("")
+		session.EndCause, session.RevokedAt = new(store.Revoked), &ended
+		session.EndedBySub, session.EndedByClient, session.EndReason = new("boss"), new("console"), new("")
 	case 1:
-		session.EndedHow, session.ExpiresAt, session.EndsAt = new(store.Expired), ended, ended
+		session.EndCause, session.ExpiresAt, session.EndsAt = new(store.Expired), ended, ended
 	}
-	if session.EndedHow != nil && session.LastActivityAt.After(ended) {
+	if session.EndCause != nil && session.LastActivityAt.After(ended) {
 		session.LastActivityAt = &ended
 	}
 }

@@ -63,7 +63,7 @@ func classes(tenants []*tenant) []*class {
 }
 
 func (c *class) add(of *tenant, session store.Session) {
-	if c != nil && session.EndedHow == nil {
+	if c != nil && session.EndCause == nil {
 		c.active = append(c.active, target{of, session.UserID, session.ID})
 	}
 }

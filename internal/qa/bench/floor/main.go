@@ -61,7 +61,7 @@ const (
 	whole = `id, user_id, user_email, user_display_name, ip_address, user_agent, device_type, location,
 		created_at, last_activity_at, expires_at`
 	item = `id, user_id, user_email, ip_address, user_agent, device_type, created_at, last_activity_at, expires_at, app_count`
-	page = ` AND ended_how IS NULL AND ends_at > now() ORDER BY created_at DESC, id DESC LIMIT 20`
+	page = ` AND end_cause IS NULL AND ends_at > now() ORDER BY created_at DESC, id DESC LIMIT 20`
 )
 
 func routes(pool *pgxpool.Pool) http.Handler {
@@ -75,11 +75,11 @@ func routes(pool *pgxpool.Pool) http.Handler {
 	mux.HandleFunc("GET /partner/{partner}",
 		query(pool, `SELECT `+item+` FROM sessions WHERE partner_id = $1`+page, "partner"))
 	mux.HandleFunc("POST /revoke/{tenant}/{id}", execute(pool, `
-		UPDATE sessions SET revoked_at = now(), ended_how = 'revoked', ended_by_sub = 'bench', ended_by_client = 'bench',
-			ended_reason = '' WHERE tenant_id = $1 AND id = $2 AND ended_how IS NULL AND ends_at > now()`))
+		UPDATE sessions SET revoked_at = now(), end_cause = 'revoked', ended_by_sub = 'bench', ended_by_client = 'bench',
+			end_reason = '' WHERE tenant_id = $1 AND id = $2 AND end_cause IS NULL AND ends_at > now()`))
 	mux.HandleFunc("POST /activity/{tenant}/{id}", execute(pool, `
 		UPDATE sessions SET last_activity_at = now()
-		WHERE tenant_id = $1 AND id = $2 AND ended_how IS NULL AND ends_at > now()`))
+		WHERE tenant_id = $1 AND id = $2 AND end_cause IS NULL AND ends_at > now()`))
 	mux.HandleFunc("POST /register", register(pool))
 	return mux
 }
