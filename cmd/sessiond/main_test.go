@@ -248,6 +248,9 @@ func TestDemo(t *testing.T) {
 			filled, err := command(t, noEnvironment, "demo", "--sessions", "20", "--database-url", url)
 			require.NoError(t, err)
 			assert.Equal(t, "stored 20 demo sessions\n", filled)
+			filled, err = command(t, noEnvironment, "demo", "--sessions", "30", "--database-url", url)
+			require.NoError(t, err)
+			assert.Equal(t, "stored 10 demo sessions; 20 were there before\n", filled)
 		})
 	}
 }

@@ -14,7 +14,6 @@ import (
 	"github.com/sessiond/sessiond"
 	"github.com/sessiond/sessiond/handlers"
 	"github.com/sessiond/sessiond/internal/auth"
-	"github.com/sessiond/sessiond/internal/demo"
 	"github.com/sessiond/sessiond/internal/geo"
 	"github.com/sessiond/sessiond/store"
 )
@@ -50,7 +49,7 @@ func serveCommand() *cobra.Command {
 func (s *serving) flags(flags *pflag.FlagSet) {
 	flags.StringVar(&s.addr, "addr", "127.0.0.1:8080", "address to listen on")
 	s.trust.flags(flags)
-	flags.IntVar(&s.demoSessions, "demo-sessions", 0, "fill the database, if it is empty, with so many sessions to try things out")
+	flags.IntVar(&s.demoSessions, "demo-sessions", 0, "store demo data until there are so many demo sessions, unless the database has other sessions; 0 for none")
 	flags.TextVar(&s.logLevel, "log-level", slog.LevelInfo, "debug, info, warn or error")
 	s.db.flags(flags)
 	flags.StringVar(&s.geoip, "geoip-database", "", "MaxMind-format database (.mmdb) for the place of an address")
@@ -113,6 +112,11 @@ func (s *serving) run(ctx context.Context, cmd *cobra.Command) (err error) {
 	if err != nil {
 		return err
 	}
+	starting := &startupHandler{}
+	server.Handler = endAmbiguous(starting)
+	logger.InfoContext(ctx, "starting", "addr", listener.Addr().String())
+	served, stopServing := inBackground(ctx, func(ctx context.Context) error { return serveUntilDone(ctx, listener, server, logger) })
+	opened.add(stopServing)
 	telling, err := s.observing.open(ctx, logger)
 	if err != nil {
 		return err
@@ -130,6 +134,7 @@ func (s *serving) run(ctx context.Context, cmd *cobra.Command) (err error) {
 	if err != nil {
 		return err
 	}
+	starting.setReady(handler)
 	if dev != nil {
 		if err := welcome(ctx, cmd.OutOrStdout(), db, dev, s.edge.scheme()+"://"+listener.Addr().String()); err != nil {
 			return err
@@ -140,8 +145,7 @@ func (s *serving) run(ctx context.Context, cmd *cobra.Command) (err error) {
 	opened.add(s.upkeep.start(ctx, db, logger))
 	again.add(func(ctx context.Context) { s.limits.reload(ctx, logger) })
 	opened.add(again.start(ctx, logger))
-	server.Handler = endAmbiguous(handler)
-	return serveUntilDone(ctx, listener, server, logger)
+	return served()
 }
 
 // garbagePercent is how much garbage there may be, in percent of what is in use, before it is collected. Little is in use
@@ -182,7 +186,7 @@ func (s *serving) database(ctx context.Context, logger *slog.Logger, onEnded fun
 		err = requireSchema(ctx, db, s.db.url)
 	}
 	if err == nil {
-		err = fillEmpty(ctx, db, s.demoSessions)
+		err = seedAndLog(ctx, db, s.demoSessions, logger)
 	}
 	if err == nil {
 		err = warnOfRole(ctx, db, logger)
@@ -204,16 +208,4 @@ func warnOfRole(ctx context.Context, db *store.Store, logger *slog.Logger) error
 			"connect as a role that is no superuser and has no BYPASSRLS")
 	}
 	return err
-}
-
-// fillEmpty stores demo sessions where there are no sessions yet.
-func fillEmpty(ctx context.Context, db *store.Store, sessions int) error {
-	if sessions == 0 {
-		return nil
-	}
-	_, known, err := db.ListSessions(ctx, store.Everywhere(), store.Page{Limit: 1})
-	if err != nil || known > 0 {
-		return err
-	}
-	return demo.Fill(ctx, db, sessions, time.Now())
 }
