@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sessiond/sessiond/internal/demo"
+	"github.com/sessiond/sessiond/internal/maintenance"
 	"github.com/sessiond/sessiond/store"
 )
 
@@ -49,7 +50,7 @@ func runDemo(ctx context.Context, cmd *cobra.Command, s *store.Store, sessions i
 	if err != nil {
 		return err
 	}
-	if err := fold(ctx, s); err != nil {
+	if err := maintenance.RollUp(ctx, maintenanceStore{s}); err != nil {
 		return err
 	}
 	before := ""

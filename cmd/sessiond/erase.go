@@ -31,6 +31,9 @@ func eraseCommand() *cobra.Command {
 			if e.tenantID == "" || e.userID == "" {
 				return usageError{errors.New("erase needs --tenant and --user")}
 			}
+			if err := checkPositive("max-token-lifetime", options.MaxTokenLifetime); err != nil {
+				return err
+			}
 			return withStore(cmd, &db, options, e.run)
 		},
 	}

@@ -45,6 +45,18 @@ func (l *limits) flags(flags *pflag.FlagSet) {
 	flags.StringVar(&l.file, "tenant-limits", "", "YAML file with the limits of tenants that differ")
 }
 
+// check refuses limits that cannot be meant.
+func (l *limits) check() error {
+	d := l.defaults
+	switch {
+	case *d.MaxLifetime < 0 || *d.IdleTimeout < 0 || *d.MaxSessions < 0:
+		return usageError{errors.New("--max-lifetime, --idle-timeout and --max-sessions must not be negative; 0 is for no limit")}
+	case *d.Surplus != endOldest && *d.Surplus != refuse:
+		return usageError{fmt.Errorf("--surplus is %q: use %s or %s", *d.Surplus, endOldest, refuse)}
+	}
+	return nil
+}
+
 // load reads the tenants' limits and returns the function that the store asks.
 func (l *limits) load() (func(tenantID string) store.Limits, error) {
 	defaults, err := l.defaults.over(store.Limits{})

@@ -25,7 +25,7 @@ type serving struct {
 	demoSessions int
 	logLevel     slog.Level
 	db           database
-	upkeep       upkeep
+	maintenance  maintenanceOptions
 	limits       limits
 	geoip        string
 	observing    observing
@@ -54,7 +54,7 @@ func (s *serving) flags(flags *pflag.FlagSet) {
 	s.db.flags(flags)
 	flags.StringVar(&s.geoip, "geoip-database", "", "MaxMind-format database (.mmdb) for the place of an address")
 	s.limits.flags(flags)
-	s.upkeep.flags(flags)
+	s.maintenance.flags(flags)
 	s.observing.flags(flags)
 	s.edge.flags(flags)
 }
@@ -72,8 +72,12 @@ func (s *serving) check() error {
 			"loopback addresses only, and %q is none: use 127.0.0.1:8080, or --issuer", s.addr)}
 	case s.demoSessions < 0:
 		return usageError{errors.New("--demo-sessions must not be negative")}
-	case s.upkeep.interval < 0 || s.upkeep.retention <= 0 || s.upkeep.trailRetention <= 0 || s.upkeep.purgeEvery <= 0 || s.upkeep.maxTokenLifetime <= 0:
-		return usageError{errors.New("--retention, --audit-retention, --max-token-lifetime and --purge-interval must be positive, --activity-interval not negative")}
+	}
+	if err := s.limits.check(); err != nil {
+		return err
+	}
+	if err := s.maintenance.check(); err != nil {
+		return err
 	}
 	return s.edge.check()
 }
@@ -142,7 +146,7 @@ func (s *serving) run(ctx context.Context, cmd *cobra.Command) (err error) {
 	}
 	logger.InfoContext(ctx, "serving", "addr", listener.Addr().String(), "metrics", telling.addr(), "engine", db.Engine(), "version", version())
 	telling.serve(ctx, db)
-	opened.add(s.upkeep.start(ctx, db, logger))
+	opened.add(s.maintenance.start(ctx, db, logger))
 	again.add(func(ctx context.Context) { s.limits.reload(ctx, logger) })
 	opened.add(again.start(ctx, logger))
 	return served()
@@ -175,7 +179,7 @@ func (s *serving) database(ctx context.Context, logger *slog.Logger, onEnded fun
 	}
 	s.db.mayMake = s.dev
 	db, err := s.db.open(ctx, store.Options{
-		Logger: logger, Limits: of, ActivityInterval: s.upkeep.interval, OnEnded: onEnded, MaxTokenLifetime: s.upkeep.maxTokenLifetime,
+		Logger: logger, Limits: of, ActivityInterval: s.maintenance.activityInterval, OnEnded: onEnded, MaxTokenLifetime: s.maintenance.maxTokenLifetime,
 	})
 	if err != nil {
 		return nil, err
