@@ -39,7 +39,7 @@ func auditCommand() *cobra.Command {
 			case !filter.Until.IsZero() && filter.Until.Before(filter.Since):
 				return usageError{errors.New("--until is before --since")}
 			}
-			return withStore(cmd, &db, store.Options{}, func(ctx context.Context, cmd *cobra.Command, s *store.Store) error {
+			return withSchema(cmd, &db, store.Options{}, func(ctx context.Context, cmd *cobra.Command, s *store.Store) error {
 				events, err := s.ListAuditEvents(ctx, filter)
 				if err != nil {
 					return err

@@ -24,7 +24,7 @@ func checkCommand() *cobra.Command {
 			"one does. The server may run meanwhile; a repair makes its writers wait until it is done, and so does any check on SQLite.",
 		Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withStore(cmd, &db, store.Options{}, func(ctx context.Context, cmd *cobra.Command, s *store.Store) error {
+			return withSchema(cmd, &db, store.Options{}, func(ctx context.Context, cmd *cobra.Command, s *store.Store) error {
 				return check(ctx, cmd, s, repair)
 			})
 		},

@@ -91,6 +91,9 @@ func (d *database) open(ctx context.Context, options store.Options) (*store.Stor
 	if d.maxConns < 1 {
 		return nil, usageError{errors.New("--database-max-conns must be at least 1")}
 	}
+	if scheme, rest, _ := strings.Cut(d.url, "://"); rest == "" || !slices.Contains([]string{"sqlite", "postgres", "postgresql"}, scheme) {
+		return nil, usageError{fmt.Errorf("--database-url %q: use sqlite://FILE or postgres://USER:PASSWORD@HOST:PORT/NAME", store.Redact(d.url))}
+	}
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	options.Now, options.MaxConns, options.MustExist = time.Now, d.maxConns, !d.mayMake

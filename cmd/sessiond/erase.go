@@ -34,7 +34,7 @@ func eraseCommand() *cobra.Command {
 			if err := checkPositive("max-token-lifetime", options.MaxTokenLifetime); err != nil {
 				return err
 			}
-			return withStore(cmd, &db, options, e.run)
+			return withSchema(cmd, &db, options, e.run)
 		},
 	}
 	cmd.Flags().StringVar(&e.tenantID, "tenant", "", "tenant of the user (required)")

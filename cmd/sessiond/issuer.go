@@ -46,6 +46,8 @@ func (i *issuer) check() error {
 		return usageError{errors.New("--issuer is missing: set it to the iss claim of the access tokens")}
 	case i.config.Audience == "":
 		return usageError{errors.New("--audience is missing: set it to this service's name in the aud claim")}
+	case strings.TrimSpace(i.config.Audience) != i.config.Audience:
+		return usageError{fmt.Errorf("--audience %q begins or ends with a space: set it exactly as in the aud claim", i.config.Audience)}
 	case i.jwksURL != "" && i.file != "":
 		return usageError{errors.New("--jwks-url and --jwks-file exclude each other: set one")}
 	case !webAddress(i.config.Issuer) && !strings.HasPrefix(i.config.Issuer, "urn:"):
@@ -54,7 +56,7 @@ func (i *issuer) check() error {
 		return usageError{fmt.Errorf("nothing can be discovered at --issuer %q: set --jwks-url or --jwks-file", i.config.Issuer)}
 	case i.jwksURL != "" && !webAddress(i.jwksURL):
 		return usageError{fmt.Errorf("--jwks-url %q is no URL: use one as in https://id.example.com/keys", i.jwksURL)}
-	case len(i.config.TokenTypes) == 0 || slices.Contains(i.config.TokenTypes, ""):
+	case len(i.config.TokenTypes) == 0 || slices.ContainsFunc(i.config.TokenTypes, blank):
 		return usageError{errors.New("--token-types has an empty type: use at+jwt, or what the issuer puts into the typ header")}
 	}
 	return i.checkClaims()
@@ -66,12 +68,14 @@ func (i *issuer) checkClaims() error {
 	for flag, name := range map[string]string{
 		"tenant": names.Tenant, "partner": names.Partner, "session": names.Session, "scope": names.Scope, "client": names.Client,
 	} {
-		if name == "" {
+		if blank(name) {
 			return usageError{fmt.Errorf("--claim-%s is empty: set it to the claim's name, or leave it away", flag)}
 		}
 	}
 	return nil
 }
+
+func blank(text string) bool { return strings.TrimSpace(text) == "" }
 
 // webAddress reports whether a text is an absolute URL with a host.
 func webAddress(text string) bool {

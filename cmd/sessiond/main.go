@@ -45,6 +45,7 @@ func run(ctx context.Context, args []string, getenv environment, stdout, stderr 
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	checkCompletionArguments(root)
 	return root.ExecuteContext(ctx)
 }
 
@@ -76,7 +77,41 @@ func rootCommand(getenv environment, variables ...string) *cobra.Command {
 	})
 	root.AddCommand(serveCommand(), migrateCommand(), tokenCommand(), demoCommand(), auditCommand(), checkCommand(), eraseCommand(), tenantCommand(), versionCommand())
 	root.AddCommand(sessionsCommand(getenv), referenceCommand())
+	root.SetHelpCommand(helpCommand())
 	return root
+}
+
+// helpCommand is cobra's, but for an unknown command, which is a mistake in usage.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "Show the help of a command",
+		// Help works whatever the environment is.
+		PersistentPreRunE: func(*cobra.Command, []string) error { return nil },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			of, rest, err := cmd.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				return usageError{fmt.Errorf("unknown command %q; see %s --help", strings.Join(args, " "), cmd.Root().CommandPath())}
+			}
+			of.InitDefaultHelpFlag()
+			return of.Help()
+		},
+	}
+}
+
+// checkCompletionArguments has cobra's own command, which prints completion scripts, refuse arguments as the others do. It prints to
+// where the root command's output goes at this time.
+func checkCompletionArguments(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		if cmd.Name() != "completion" {
+			continue
+		}
+		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		for _, c := range append(cmd.Commands(), cmd) {
+			c.Args = arguments(cobra.NoArgs)
+		}
+	}
 }
 
 // tell prints an error as one line that is safe to show: it may hold text of unknown origin, and joined errors have one line

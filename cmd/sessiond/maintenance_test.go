@@ -183,8 +183,9 @@ func TestAuditAndErase(t *testing.T) {
 	}
 	for _, partnerID := range []string{".", "..", "a\nb", "\x1b[31m", "\xff", strings.Repeat("é", 129)} {
 		_, err = command(t, noEnvironment, "tenant", "set-partner", "--tenant", "acme", "--partner", partnerID)
-		require.ErrorContains(t, err, "is no partner's id")
+		require.ErrorContains(t, err, "is no partner's id: use up to 128 characters")
 	}
+	require.NoError(t, checkPartner(strings.Repeat("é", 128)))
 	_, err = command(t, noEnvironment, "erase", "--tenant", "acme")
 	require.ErrorContains(t, err, "--tenant and --user")
 }

@@ -31,6 +31,7 @@ func sessionsCommand(getenv environment) *cobra.Command {
 			"With --tenant the tenant's operations are used, with --me those of the token's user, otherwise the platform's.\n" +
 			"The token comes from --token-file, SESSIOND_TOKEN or the profile; it is never given on the command line.\n" +
 			"Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 not allowed, 5 unavailable (try later), 130 interrupted.",
+		Args: arguments(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
 			return usageError{errors.New("sessions needs list, get, revoke, revoke-all or stats; see sessiond sessions --help")}
 		},

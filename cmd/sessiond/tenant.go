@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"unicode/utf8"
 
+	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/spf13/cobra"
 
+	"github.com/sessiond/sessiond"
 	"github.com/sessiond/sessiond/internal/validation"
 	"github.com/sessiond/sessiond/store"
 )
@@ -25,8 +27,23 @@ func tenantCommand() *cobra.Command {
 	return cmd
 }
 
-// maxPartner is how many characters the contract lets a partner's id have.
-const maxPartner = 128
+// checkPartner refuses what the contract does not take for a partner's id in a registration.
+func checkPartner(partnerID string) error {
+	contract, err := openapi3.NewLoader().LoadFromData(sessiond.OpenAPI)
+	if err != nil {
+		return fmt.Errorf("load the contract: %w", err)
+	}
+	var longest uint64
+	for _, option := range contract.Components.Schemas["SessionRegistration"].Value.Properties["partner_id"].Value.AnyOf {
+		if option.Value.MaxLength != nil {
+			longest = *option.Value.MaxLength
+		}
+	}
+	if validation.PathProblem(partnerID) != "" || uint64(utf8.RuneCountInString(partnerID)) > longest {
+		return usageError{fmt.Errorf("--partner %q is no partner's id: use up to %d characters without control characters, and neither . nor ..", partnerID, longest)}
+	}
+	return nil
+}
 
 func setPartnerCommand() *cobra.Command {
 	var db database
@@ -45,10 +62,11 @@ func setPartnerCommand() *cobra.Command {
 				return usageError{errors.New("set-partner needs --tenant")}
 			case (partnerID == "") != none:
 				return usageError{errors.New("set-partner needs either --partner or --none")}
-			case validation.PathProblem(partnerID) != "" || utf8.RuneCountInString(partnerID) > maxPartner:
-				return usageError{fmt.Errorf("--partner %q is no partner's id: use up to %d characters without control characters, and neither . nor two of them", partnerID, maxPartner)}
 			}
-			return withStore(cmd, &db, store.Options{}, func(ctx context.Context, cmd *cobra.Command, s *store.Store) error {
+			if err := checkPartner(partnerID); err != nil {
+				return err
+			}
+			return withSchema(cmd, &db, store.Options{}, func(ctx context.Context, cmd *cobra.Command, s *store.Store) error {
 				before, err := s.TenantPartner(ctx, tenantID)
 				if err == nil {
 					err = s.SetTenantPartner(ctx, tenantID, partnerID, operator())
