@@ -22,17 +22,17 @@ type issuer struct {
 }
 
 func (i *issuer) flags(flags *pflag.FlagSet) {
-	flags.StringVar(&i.config.Issuer, "issuer", "", "issuer of the access tokens, exactly as in their iss claim")
-	flags.StringVar(&i.config.Audience, "audience", "", "this service's name in the aud claim")
-	flags.StringVar(&i.jwksURL, "jwks-url", "", "where the issuer's keys are; found by OpenID Connect discovery when not given")
-	flags.StringVar(&i.file, "jwks-file", "", "file with the issuer's keys, instead of a URL")
-	flags.StringSliceVar(&i.config.TokenTypes, "token-types", []string{"at+jwt"}, "accepted typ headers of access tokens (RFC 9068)")
-	flags.StringSliceVar(&i.config.LogoutAudiences, "logout-audiences", nil, "client ids in the aud claim of logout tokens; the audience when not given")
-	flags.StringVar(&i.config.Claims.Tenant, "claim-tenant", "tenant_id", "claim with the tenant")
-	flags.StringVar(&i.config.Claims.Partner, "claim-partner", "partner_id", "claim with the partner")
-	flags.StringVar(&i.config.Claims.Session, "claim-session", "sid", "claim with the session")
-	flags.StringVar(&i.config.Claims.Scope, "claim-scope", "scope", "claim with the scopes")
-	flags.StringVar(&i.config.Claims.Client, "claim-client", "client_id", "claim with the client")
+	flags.StringVar(&i.config.Issuer, "issuer", "", "`URL` of the issuer of access tokens, exactly as in the iss claim")
+	flags.StringVar(&i.config.Audience, "audience", "", "name of this service in the aud claim of access tokens")
+	flags.StringVar(&i.jwksURL, "jwks-url", "", "`URL` of the issuer's key set (JWKS); OpenID Connect discovery when empty")
+	flags.StringVar(&i.file, "jwks-file", "", "`FILE` with the issuer's key set (JWKS), instead of a URL")
+	flags.StringSliceVar(&i.config.TokenTypes, "token-types", []string{"at+jwt"}, "accepted typ headers of access tokens, as a comma-separated list of `TYPES` (RFC 9068)")
+	flags.StringSliceVar(&i.config.LogoutAudiences, "logout-audiences", nil, "accepted audiences of logout tokens, as a comma-separated list of client `IDS`; --audience when empty")
+	flags.StringVar(&i.config.Claims.Tenant, "claim-tenant", "tenant_id", "name of the claim with the tenant")
+	flags.StringVar(&i.config.Claims.Partner, "claim-partner", "partner_id", "name of the claim with the partner")
+	flags.StringVar(&i.config.Claims.Session, "claim-session", "sid", "name of the claim with the session")
+	flags.StringVar(&i.config.Claims.Scope, "claim-scope", "scope", "name of the claim with the scopes")
+	flags.StringVar(&i.config.Claims.Client, "claim-client", "client_id", "name of the claim with the client")
 }
 
 // given reports whether any of it was set.

@@ -38,11 +38,11 @@ const (
 
 func (l *limits) flags(flags *pflag.FlagSet) {
 	d := &l.defaults
-	d.MaxLifetime = flags.Duration("max-lifetime", 0, "longest life of a session, from login on; 0 for no limit")
-	d.IdleTimeout = flags.Duration("idle-timeout", 0, "how long a session lives without being used; 0 for no limit")
-	d.MaxSessions = flags.Int("max-sessions", 0, "active sessions that a user may have in a tenant; 0 for no limit")
-	d.Surplus = flags.String("surplus", endOldest, "a login beyond --max-sessions: "+endOldest+" or "+refuse)
-	flags.StringVar(&l.file, "tenant-limits", "", "YAML file with the limits of tenants that differ")
+	d.MaxLifetime = flags.Duration("max-lifetime", 0, "maximum lifetime of a session after its sign-in; 0 for no limit")
+	d.IdleTimeout = flags.Duration("idle-timeout", 0, "end a session that had no activity for this time; 0 for no limit")
+	d.MaxSessions = flags.Int("max-sessions", 0, "maximum number of active sessions of a user in a tenant; 0 for no limit")
+	d.Surplus = flags.String("surplus", endOldest, "`POLICY` for a sign-in beyond --max-sessions: "+endOldest+" (session) or "+refuse+" (the new one)")
+	flags.StringVar(&l.file, "tenant-limits", "", "YAML `FILE` with limits of single tenants; reloaded on SIGHUP")
 }
 
 // check refuses limits that cannot be meant.

@@ -26,7 +26,7 @@ func start() int {
 	// A second signal ends the process at once: the first one has given the default behaviour back.
 	context.AfterFunc(ctx, stop)
 	if err := run(ctx, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr, os.Environ()...); err != nil {
-		tell(os.Stderr, err)
+		printError(os.Stderr, err)
 		return exitCode(err)
 	}
 	return 0
@@ -52,7 +52,7 @@ func run(ctx context.Context, args []string, getenv environment, stdout, stderr 
 func rootCommand(getenv environment, variables ...string) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "sessiond",
-		Short:         "Sessions: who is signed in, from where, on which device, and an end to any of them",
+		Short:         "Session management: see who is signed in, from where and on which device, and end any session",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		// A mistake is answered in one sentence.
@@ -114,8 +114,8 @@ func checkCompletionArguments(root *cobra.Command) {
 	}
 }
 
-// tell prints an error as one line that is safe to show: it may hold text of unknown origin, and joined errors have one line
+// printError prints an error as one line that is safe to show: it may hold text of unknown origin, and joined errors have one line
 // each.
-func tell(out io.Writer, err error) {
+func printError(out io.Writer, err error) {
 	fmt.Fprintf(out, "sessiond: %s\n", sanitize.Text(strings.ReplaceAll(err.Error(), "\n", "; ")))
 }

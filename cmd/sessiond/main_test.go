@@ -120,6 +120,7 @@ func TestMistakesAreOneSentence(t *testing.T) {
 		"help of no part":      {[]string{"help", "migrate", "upp"}, "unknown command \"migrate upp\""},
 		"an unknown part":      {[]string{"sessions", "lst"}, "unknown command \"lst\""},
 		"an unknown shell":     {[]string{"completion", "csh"}, "unknown command \"csh\""},
+		"two shells":           {[]string{"completion", "bash", "zsh"}, "unknown command \"zsh\""},
 		"audit of no file":     {[]string{"audit", "--database-url", fresh}, "does not exist"},
 		"check of no file":     {[]string{"check", "--database-url", fresh}, "does not exist"},
 		"erase in no file":     {[]string{"erase", "--tenant", "t", "--user", "u", "--database-url", fresh}, "does not exist"},
@@ -195,16 +196,24 @@ func TestUnknownCommandsAndFlagsExitWith2(t *testing.T) {
 	}
 }
 
-// TestHelpOfFlags: pflag takes a word in back quotes for the name of the value's type.
+// TestHelpOfFlags: the placeholder of a value is a type or, in capitals, what it is; a switch has none. pflag takes a word in back
+// quotes for it.
 func TestHelpOfFlags(t *testing.T) {
+	placeholder := regexp.MustCompile(`^(string|int|float|duration|[A-Z]+(:[A-Z]+)?)$`)
 	for _, cmd := range everyCommand(rootCommand(noEnvironment)) {
 		cmd.Flags().VisitAll(func(flag *pflag.Flag) {
-			assert.NotContains(t, flag.Usage, "`", "%s --%s", cmd.CommandPath(), flag.Name)
+			name, _ := pflag.UnquoteUsage(flag)
+			if flag.Value.Type() == "bool" {
+				assert.Empty(t, name, "%s --%s", cmd.CommandPath(), flag.Name)
+			} else {
+				assert.Regexp(t, placeholder, name, "%s --%s", cmd.CommandPath(), flag.Name)
+			}
 		})
 	}
 	help, err := command(t, noEnvironment, "serve", "--help")
 	require.NoError(t, err)
-	assert.Regexp(t, `(?m)^ +--dev +development: trust tokens of "sessiond token"`, help)
+	assert.Regexp(t, `(?m)^ +--dev +development mode: accept tokens of "sessiond token"`, help)
+	assert.Regexp(t, `(?m)^ +--addr HOST:PORT +address to listen on`, help)
 }
 
 func TestUnknownVariables(t *testing.T) {

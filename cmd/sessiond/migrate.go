@@ -15,7 +15,7 @@ func migrateCommand() *cobra.Command {
 	db := database{mayMake: true}
 	cmd := &cobra.Command{
 		Use:   "migrate",
-		Short: "Bring the database's schema up to date, or show its state",
+		Short: "Migrate the database schema, or show its state",
 		Args:  arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return usageError{errors.New("migrate needs up or status; see sessiond migrate --help")}
@@ -24,7 +24,7 @@ func migrateCommand() *cobra.Command {
 	db.flags(cmd.PersistentFlags())
 	cmd.AddCommand(
 		&cobra.Command{
-			Use: "up", Short: "Apply every pending migration", Args: arguments(cobra.NoArgs),
+			Use: "up", Short: "Apply all pending migrations", Args: arguments(cobra.NoArgs),
 			RunE: func(cmd *cobra.Command, _ []string) error { return withStore(cmd, &db, store.Options{}, migrateUp) },
 		},
 		&cobra.Command{

@@ -17,7 +17,7 @@ import (
 func tenantCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "tenant",
-		Short: "Change what is known of a tenant",
+		Short: "Change a tenant",
 		Args:  arguments(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
 			return usageError{errors.New("tenant needs set-partner; see sessiond tenant --help")}
@@ -51,10 +51,10 @@ func setPartnerCommand() *cobra.Command {
 	none := false
 	cmd := &cobra.Command{
 		Use:   "set-partner",
-		Short: "Move a tenant, with its sessions, to a partner or to none",
-		Long: "Moves a tenant, with all of its sessions, to a partner (--partner) or to none (--none), and records it in the audit\n" +
-			"trail. From then on the partner's administrators and services reach the tenant, and those of the one before do not.\n" +
-			"The tenant's logins and revocations wait meanwhile: some seconds for 100,000 sessions.",
+		Short: "Move a tenant and its sessions to another partner, or to none",
+		Long: "Moves a tenant and all of its sessions to a partner (--partner) or to none (--none), and records it in the audit log.\n" +
+			"From then on the tenant is in the scope of the new partner's tokens, and no longer of the old one's.\n" +
+			"Sign-ins and revocations of the tenant wait meanwhile: some seconds for 100,000 sessions.",
 		Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
@@ -83,8 +83,8 @@ func setPartnerCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&tenantID, "tenant", "", "tenant to move (required)")
-	cmd.Flags().StringVar(&partnerID, "partner", "", "partner that it belongs to from now on")
-	cmd.Flags().BoolVar(&none, "none", false, "leave it without a partner")
+	cmd.Flags().StringVar(&partnerID, "partner", "", "new partner of the tenant")
+	cmd.Flags().BoolVar(&none, "none", false, "remove the tenant from its partner")
 	db.flags(cmd.Flags())
 	return cmd
 }
