@@ -33,14 +33,14 @@ func checkPartner(partnerID string) error {
 	if err != nil {
 		return fmt.Errorf("load the contract: %w", err)
 	}
-	var longest uint64
+	longest := 0
 	for _, option := range contract.Components.Schemas["SessionRegistration"].Value.Properties["partner_id"].Value.AnyOf {
 		if option.Value.MaxLength != nil {
-			longest = *option.Value.MaxLength
+			longest = int(*option.Value.MaxLength) //nolint:gosec // the contract is ours
 		}
 	}
-	if validation.PathProblem(partnerID) != "" || uint64(utf8.RuneCountInString(partnerID)) > longest {
-		return usageError{fmt.Errorf("--partner %q is no partner's id: use up to %d characters without control characters, and neither . nor ..", partnerID, longest)}
+	if validation.PathProblem(partnerID) != "" || utf8.RuneCountInString(partnerID) > longest {
+		return usageError{fmt.Errorf("--partner %q is no partner's id: use up to %d characters without control characters, and not . or .. alone", partnerID, longest)}
 	}
 	return nil
 }
