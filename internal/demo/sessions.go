@@ -26,6 +26,8 @@ const (
 	lifetime  = 7 * day
 	// sessionsPerUser is how many sessions there are for each user, roughly: most users have several.
 	sessionsPerUser = 3
+	// mostPopular is the share of sessions that reach the first of the applications; the others are the less popular the later.
+	mostPopular = 0.5
 )
 
 // maker makes rows of n sessions.
@@ -188,8 +190,10 @@ func (m *maker) use(l *life) {
 	}
 	used := l.between(l.session.CreatedAt, l.until)
 	l.session.LastActivityAt = &used
-	for _, index := range l.random.Perm(len(m.applications))[:l.random.IntN(4)] {
-		app := m.applications[index]
+	for rank, app := range m.applications {
+		if l.random.Float64() > mostPopular/float64(rank+1) { // Zipf's law
+			continue
+		}
 		at := l.between(l.session.CreatedAt, used)
 		l.apps = append(l.apps, store.App{
 			TenantID: l.session.TenantID, SessionID: l.session.ID, ApplicationID: app[0], ApplicationName: app[1], AccessedAt: at,
