@@ -23,7 +23,7 @@ type idle struct{ handlers.Store }
 
 func (idle) SessionEnded(context.Context, string, string) (bool, error) { return false, nil }
 
-func (idle) NewestActive(context.Context, store.Scope) ([]store.ListItem, bool, error) {
+func (idle) NewestActive(context.Context, store.CallerSession, store.Scope) ([]store.ListItem, bool, error) {
 	return nil, false, nil
 }
 

@@ -19,19 +19,21 @@ func (s forgetful) SessionActive(ctx context.Context, _ store.Scope, id string) 
 	return s.Store.SessionActive(ctx, store.AllTenants(), id)
 }
 
-func (s forgetful) GetSessionWithApps(ctx context.Context, _ store.Scope, id string) (store.Session, []store.App, error) {
-	return s.Store.GetSessionWithApps(ctx, store.CallerSession{}, store.AllTenants(), id)
+func (s forgetful) GetSessionWithApps(ctx context.Context, caller store.CallerSession, _ store.Scope, id string) (store.Session, []store.App, error) {
+	return s.Store.GetSessionWithApps(ctx, caller, store.AllTenants(), id)
 }
 
-func (s forgetful) ListSessions(ctx context.Context, _ store.Scope, page store.Page) ([]store.ListItem, int, error) {
-	return s.Store.ListSessions(ctx, store.AllTenants(), page)
+func (s forgetful) ListSessions(
+	ctx context.Context, caller store.CallerSession, _ store.Scope, filter store.Filter, page store.Page,
+) ([]store.ListItem, int, error) {
+	return s.Store.ListSessions(ctx, caller, store.AllTenants(), filter, page)
 }
 
-func (s forgetful) NewestActive(ctx context.Context, _ store.Scope) ([]store.ListItem, bool, error) {
-	return s.Store.NewestActive(ctx, store.CallerSession{}, store.AllTenants())
+func (s forgetful) NewestActive(ctx context.Context, caller store.CallerSession, _ store.Scope) ([]store.ListItem, bool, error) {
+	return s.Store.NewestActive(ctx, caller, store.AllTenants())
 }
 
-func (s forgetful) TenantStats(ctx context.Context, _ string) (store.Stats, error) {
+func (s forgetful) TenantStats(ctx context.Context, _ store.Scope) (store.Stats, error) {
 	return s.Store.TenantStats(ctx, store.InTenant("globex"))
 }
 
@@ -132,7 +134,7 @@ func TestUndecidedRequest(t *testing.T) {
 		f.register("acme", "ada", "a1")
 		f.serve(early{f.store})
 		f.do(http.MethodPost, "/api/v1/me/sessions/revoke-all", f.user("acme", "ada", "a1"), nil).want(http.StatusInternalServerError)
-		assert.Contains(f.t, f.logs.String(), "nobody has decided")
+		assert.Contains(f.t, f.logs.String(), "it has not been decided")
 		assert.Equal(f.t, []string{"a1"}, f.activeIDs("acme"))
 	})
 }

@@ -249,7 +249,7 @@ func (f *fixture) register(tenantID, userID, id string, more ...string) {
 // activeIDs are the ids of a tenant's active sessions, newest first.
 func (f *fixture) activeIDs(tenantID string) []string {
 	f.t.Helper()
-	sessions, _, err := f.store.ListSessions(f.t.Context(), store.InTenant(tenantID), store.Page{ActiveOnly: true})
+	sessions, _, err := f.store.ListSessions(f.t.Context(), store.CallerSession{}, store.InTenant(tenantID), store.Filter{ActiveOnly: true}, store.Page{})
 	require.NoError(f.t, err)
 	ids := make([]string, len(sessions))
 	for i, s := range sessions {
@@ -287,14 +287,14 @@ type failing struct {
 	err error
 }
 
-func (s failing) ListSessions(context.Context, store.Scope, store.Page) ([]store.ListItem, int, error) {
+func (s failing) ListSessions(context.Context, store.CallerSession, store.Scope, store.Filter, store.Page) ([]store.ListItem, int, error) {
 	if s.err == nil {
 		panic("the list panics")
 	}
 	return nil, 0, fmt.Errorf("list sessions: %w", s.err)
 }
 
-func (s failing) NewestActive(context.Context, store.Scope) ([]store.ListItem, bool, error) {
+func (s failing) NewestActive(context.Context, store.CallerSession, store.Scope) ([]store.ListItem, bool, error) {
 	if s.err == nil {
 		panic("the list panics")
 	}

@@ -98,12 +98,12 @@ func TestOtherOrigins(t *testing.T) {
 // stuck is a store whose lists wait for as long as they may.
 type stuck struct{ handlers.Store }
 
-func (stuck) ListSessions(ctx context.Context, _ store.Scope, _ store.Page) ([]store.ListItem, int, error) {
+func (stuck) ListSessions(ctx context.Context, _ store.CallerSession, _ store.Scope, _ store.Filter, _ store.Page) ([]store.ListItem, int, error) {
 	<-ctx.Done()
 	return nil, 0, fmt.Errorf("list sessions: %w", ctx.Err())
 }
 
-func (stuck) NewestActive(ctx context.Context, _ store.Scope) ([]store.ListItem, bool, error) {
+func (stuck) NewestActive(ctx context.Context, _ store.CallerSession, _ store.Scope) ([]store.ListItem, bool, error) {
 	<-ctx.Done()
 	return nil, false, fmt.Errorf("list sessions: %w", ctx.Err())
 }
@@ -119,12 +119,12 @@ func TestARequestHasADeadline(t *testing.T) {
 // late is a store whose lists fail when their time is up, in words of their own.
 type late struct{ handlers.Store }
 
-func (late) ListSessions(ctx context.Context, _ store.Scope, _ store.Page) ([]store.ListItem, int, error) {
+func (late) ListSessions(ctx context.Context, _ store.CallerSession, _ store.Scope, _ store.Filter, _ store.Page) ([]store.ListItem, int, error) {
 	<-ctx.Done()
 	return nil, 0, errors.New("some driver gave up")
 }
 
-func (late) NewestActive(ctx context.Context, _ store.Scope) ([]store.ListItem, bool, error) {
+func (late) NewestActive(ctx context.Context, _ store.CallerSession, _ store.Scope) ([]store.ListItem, bool, error) {
 	<-ctx.Done()
 	return nil, false, errors.New("some driver gave up")
 }

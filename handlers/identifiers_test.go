@@ -261,7 +261,7 @@ func (w *wire) idOf(got answer) string {
 
 func (w *wire) listed(sel store.Scope) []store.ListItem {
 	w.t.Helper()
-	sessions, _, err := w.store.ListSessions(w.t.Context(), sel, store.Page{ActiveOnly: true})
+	sessions, _, err := w.store.ListSessions(w.t.Context(), store.CallerSession{}, sel, store.Filter{ActiveOnly: true}, store.Page{})
 	require.NoError(w.t, err)
 	return sessions
 }

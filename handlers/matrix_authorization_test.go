@@ -117,7 +117,7 @@ func (w *world) restore() {
 
 func (w *world) active() map[place][]string {
 	w.t.Helper()
-	sessions, _, err := w.store.ListSessions(w.t.Context(), store.AllTenants(), store.Page{ActiveOnly: true})
+	sessions, _, err := w.store.ListSessions(w.t.Context(), store.CallerSession{}, store.AllTenants(), store.Filter{ActiveOnly: true}, store.Page{})
 	require.NoError(w.t, err)
 	all := map[place][]string{own: {}, sibling: {}, stranger: {}, direct: {}}
 	for _, s := range sessions {

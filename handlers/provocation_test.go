@@ -141,19 +141,19 @@ func (b broken) SessionActive(context.Context, store.Scope, string) (bool, error
 	return false, b.err
 }
 
-func (b broken) GetSessionWithApps(context.Context, store.Scope, string) (store.Session, []store.App, error) {
+func (b broken) GetSessionWithApps(context.Context, store.CallerSession, store.Scope, string) (store.Session, []store.App, error) {
 	return store.Session{}, nil, b.err
 }
 
-func (b broken) ListSessions(context.Context, store.Scope, store.Page) ([]store.ListItem, int, error) {
+func (b broken) ListSessions(context.Context, store.CallerSession, store.Scope, store.Filter, store.Page) ([]store.ListItem, int, error) {
 	return nil, 0, b.err
 }
 
-func (b broken) NewestActive(context.Context, store.Scope) ([]store.ListItem, bool, error) {
+func (b broken) NewestActive(context.Context, store.CallerSession, store.Scope) ([]store.ListItem, bool, error) {
 	return nil, false, b.err
 }
 
-func (b broken) TenantStats(context.Context, store.InTenant(string)) (store.Stats, error) {
+func (b broken) TenantStats(context.Context, store.Scope) (store.Stats, error) {
 	return store.Stats{}, b.err
 }
 

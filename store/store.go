@@ -131,14 +131,31 @@ func Open(ctx context.Context, url string, options Options) (*Store, error) {
 	return s, nil
 }
 
-// queryLogger logs statements that take long. Parameterized keeps addresses, agents and e-mails out of it.
+// slowLogger logs statements that take long. Those that fail are not logged: the error goes to the caller.
+type slowLogger struct{ logger.Interface }
+
+// maxLogged bounds how much of a statement's text is logged.
+const maxLogged = 1000
+
+// Trace implements logger.Interface.
+func (l slowLogger) Trace(ctx context.Context, begin time.Time, statement func() (string, int64), err error) {
+	if err != nil {
+		return
+	}
+	l.Interface.Trace(ctx, begin, func() (string, int64) {
+		text, rows := statement()
+		return text[:min(len(text), maxLogged)], rows
+	}, nil)
+}
+
+// queryLogger keeps values, such as addresses, agents and e-mails, out of the log.
 func queryLogger(l *slog.Logger) logger.Interface {
 	if l == nil {
 		return logger.Discard
 	}
-	return logger.NewSlogLogger(l, logger.Config{
+	return slowLogger{logger.NewSlogLogger(l, logger.Config{
 		LogLevel: logger.Warn, SlowThreshold: time.Second, IgnoreRecordNotFoundError: true, ParameterizedQueries: true,
-	})
+	})}
 }
 
 // Ping reports whether the database answers.

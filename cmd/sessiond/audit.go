@@ -23,11 +23,13 @@ func auditCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "audit",
-		Short: "Print what happened to sessions, oldest first",
-		Args:  arguments(cobra.NoArgs),
+		Short: "Print events of the audit log",
+		Long: "Prints events of the audit log in the order in which they were recorded. The end of a session that expired has the time\n" +
+			"at which it expired, and is recorded some seconds later.",
+		Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			for text, into := range map[*string]*time.Time{&since: &filter.Since, &until: &filter.Until} {
-				at, err := moment(*text, time.Now())
+				at, err := parseTime(*text, time.Now())
 				if err != nil {
 					return usageError{err}
 				}
@@ -39,7 +41,7 @@ func auditCommand() *cobra.Command {
 			case !filter.Until.IsZero() && filter.Until.Before(filter.Since):
 				return usageError{errors.New("--until is before --since")}
 			}
-			return withStore(cmd, &db, store.Options{}, func(ctx context.Context, cmd *cobra.Command, s *store.Store) error {
+			return withSchema(cmd, &db, store.Options{}, func(ctx context.Context, cmd *cobra.Command, s *store.Store) error {
 				events, err := s.ListAuditEvents(ctx, filter)
 				if err != nil {
 					return err
@@ -49,20 +51,20 @@ func auditCommand() *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&filter.TenantID, "tenant", "", "events of this tenant")
-	flags.StringVar(&filter.UserID, "user", "", "events about this user")
-	flags.StringVar(&filter.SessionID, "session", "", "events about this session")
-	flags.StringVar(&filter.Action, "action", "", "events of this kind, as in session.revoked")
-	flags.StringVar(&since, "since", "", "events from this time on: 2026-01-15T12:00:00Z, or 24h for the last day")
-	flags.StringVar(&until, "until", "", "events before this time, written as for --since")
-	flags.IntVar(&filter.Limit, "limit", 1000, "the newest so many; 0 for all")
-	flags.BoolVar(&asJSON, "json", false, "one JSON object a line")
+	flags.StringVar(&filter.TenantID, "tenant", "", "only events of this tenant")
+	flags.StringVar(&filter.UserID, "user", "", "only events about this user")
+	flags.StringVar(&filter.SessionID, "session", "", "only events about this session")
+	flags.StringVar(&filter.Action, "action", "", "only events with this action, such as session.revoked")
+	flags.StringVar(&since, "since", "", "only events since this `TIME`: 2026-01-15T12:00:00Z, or 24h for 24 hours ago")
+	flags.StringVar(&until, "until", "", "only events before this `TIME`, in the form of --since")
+	flags.IntVar(&filter.Limit, "limit", 1000, "maximum number of events, the newest ones; 0 for all")
+	flags.BoolVar(&asJSON, "json", false, "print one JSON object per line")
 	db.flags(flags)
 	return cmd
 }
 
-// moment reads a time, or a duration before now; nothing is no time.
-func moment(text string, now time.Time) (time.Time, error) {
+// parseTime reads a time, or a duration before now; nothing is no time.
+func parseTime(text string, now time.Time) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
 	}
@@ -101,7 +103,7 @@ func printEvents(cmd *cobra.Command, events []store.AuditEvent, asJSON bool) err
 	return table.Flush()
 }
 
-// operator is who runs the command, for the audit trail.
+// operator is who runs the command, for the audit log.
 func operator() store.Actor {
 	by := store.Actor{Subject: "operator", ClientID: "sessiond-cli"}
 	if account, err := user.Current(); err == nil {

@@ -12,25 +12,25 @@ import (
 )
 
 // errDrift is the answer of a check that found something.
-var errDrift = errors.New("numbers differ from what a count gives: run `sessiond check --repair`, and tell how it came about if you know")
+var errDrift = errors.New("counters differ from the sessions: run `sessiond check --repair`, and report how it happened if you know")
 
 func checkCommand() *cobra.Command {
 	var db database
 	repair := false
 	cmd := &cobra.Command{
 		Use:   "check",
-		Short: "Count all sessions and compare with the numbers that are kept",
-		Long: "Counts all sessions, in one state of the database, and names every number that is kept and differs. Exits with 1 when\n" +
-			"one does. The server may run meanwhile; a repair makes its writers wait until it is done, and so does any check on SQLite.",
+		Short: "Verify the counters against a count of all sessions",
+		Long: "Counts all sessions in one snapshot of the database and prints every counter that differs. Exits with 1 when one does.\n" +
+			"The server may run meanwhile; writes wait until a check with --repair is done, and on SQLite until any check is.",
 		Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withStore(cmd, &db, store.Options{}, func(ctx context.Context, cmd *cobra.Command, s *store.Store) error {
+			return withSchema(cmd, &db, store.Options{}, func(ctx context.Context, cmd *cobra.Command, s *store.Store) error {
 				return check(ctx, cmd, s, repair)
 			})
 		},
 	}
 	db.flags(cmd.Flags())
-	cmd.Flags().BoolVar(&repair, "repair", false, "put the counted numbers in the place of those that differ")
+	cmd.Flags().BoolVar(&repair, "repair", false, "correct the counters that differ")
 	return cmd
 }
 
@@ -43,14 +43,14 @@ func check(ctx context.Context, cmd *cobra.Command, s *store.Store, repair bool)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "%d sessions counted, %d numbers differed\n", n, drifts)
+	fmt.Fprintf(cmd.OutOrStdout(), "%d sessions counted, %d counters differed\n", n, drifts)
 	if drifts > 0 && !repair {
 		return errDrift
 	}
 	return nil
 }
 
-// describe is one drift in one line.
+// describe is one counter that differs, as a line.
 func describe(d store.Drift) string {
 	of := "all tenants"
 	switch {
@@ -59,6 +59,6 @@ func describe(d store.Drift) string {
 	case d.PartnerID != "":
 		of = "partner " + sanitize.Text(d.PartnerID)
 	}
-	return fmt.Sprintf("%s, %s %q: kept %d open, %d in all, %d revoked; counted %d, %d, %d",
+	return fmt.Sprintf("%s, %s %q: stored %d open, %d in total, %d revoked; counted %d, %d, %d",
 		of, d.Kind, d.Key, d.Kept[0], d.Kept[1], d.Kept[2], d.Counted[0], d.Counted[1], d.Counted[2])
 }

@@ -82,14 +82,17 @@ type database struct {
 }
 
 func (d *database) flags(flags *pflag.FlagSet) {
-	flags.StringVar(&d.url, "database-url", "sqlite://data/sessiond.db", "sqlite://FILE or postgres://USER:PASSWORD@HOST:PORT/NAME")
-	flags.IntVar(&d.maxConns, "database-max-conns", 16, "connections to PostgreSQL at the most")
+	flags.StringVar(&d.url, "database-url", "sqlite://data/sessiond.db", "`URL` of the database: sqlite://FILE or postgres://USER:PASSWORD@HOST:PORT/NAME")
+	flags.IntVar(&d.maxConns, "database-max-conns", 16, "maximum number of connections to PostgreSQL")
 }
 
 // open connects, and says in one sentence what to do when it cannot.
 func (d *database) open(ctx context.Context, options store.Options) (*store.Store, error) {
 	if d.maxConns < 1 {
 		return nil, usageError{errors.New("--database-max-conns must be at least 1")}
+	}
+	if scheme, rest, _ := strings.Cut(d.url, "://"); rest == "" || !slices.Contains([]string{"sqlite", "postgres", "postgresql"}, scheme) {
+		return nil, usageError{fmt.Errorf("--database-url %q: use sqlite://FILE or postgres://USER:PASSWORD@HOST:PORT/NAME", store.Redact(d.url))}
 	}
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
@@ -112,5 +115,5 @@ func (d *database) open(ctx context.Context, options store.Options) (*store.Stor
 func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
 
 func dataDirFlag(flags *pflag.FlagSet, dir *string) {
-	flags.StringVar(dir, "data-dir", "data", "directory of the development issuer's key")
+	flags.StringVar(dir, "data-dir", "data", "`DIRECTORY` of the development issuer's signing key")
 }

@@ -10,40 +10,43 @@ import (
 	"github.com/sessiond/sessiond/store"
 )
 
-// erasing is one call of erase.
-type erasing struct {
+// eraseOptions are the flags of erase.
+type eraseOptions struct {
 	tenantID, userID string
 	dryRun, yes      bool
 }
 
 func eraseCommand() *cobra.Command {
 	var db database
-	var e erasing
+	var e eraseOptions
 	options := store.Options{}
 	cmd := &cobra.Command{
 		Use:   "erase",
-		Short: "End a user's sessions in a tenant, delete all that is known of the user there, and leave a receipt in the audit trail",
-		Long: "Ends the active sessions of a user in a tenant, deletes all that is known of the user there, and leaves a receipt in the\n" +
-			"audit trail. Keyed digests (HMAC-SHA-256) stay: tokens of the ended sessions stay refused, and logins from before the\n" +
-			"erasure cannot be registered. Give the server's --max-token-lifetime, if it has another one than the default.",
+		Short: "Erase a user of a tenant: end the sessions and delete the user's data",
+		Long: "Ends the active sessions of a user in a tenant, deletes the user's data there, and records a receipt in the audit log.\n" +
+			"Keyed digests (HMAC-SHA-256) stay, so that tokens of the ended sessions stay refused and sign-ins from before the erasure\n" +
+			"cannot be registered. Set --max-token-lifetime to the value of the server, if that is not the default.",
 		Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if e.tenantID == "" || e.userID == "" {
 				return usageError{errors.New("erase needs --tenant and --user")}
 			}
-			return withStore(cmd, &db, options, e.run)
+			if err := checkPositive("max-token-lifetime", options.MaxTokenLifetime); err != nil {
+				return err
+			}
+			return withSchema(cmd, &db, options, e.run)
 		},
 	}
 	cmd.Flags().StringVar(&e.tenantID, "tenant", "", "tenant of the user (required)")
 	cmd.Flags().StringVar(&e.userID, "user", "", "user to erase (required)")
-	cmd.Flags().BoolVar(&e.dryRun, "dry-run", false, "say what would be erased, and erase nothing")
+	cmd.Flags().BoolVar(&e.dryRun, "dry-run", false, "print what would be erased, and erase nothing")
 	cmd.Flags().BoolVar(&e.yes, "yes", false, "do not ask for confirmation")
 	maxTokenLifetimeFlag(cmd.Flags(), &options.MaxTokenLifetime)
 	db.flags(cmd.Flags())
 	return cmd
 }
 
-func (e *erasing) run(ctx context.Context, cmd *cobra.Command, s *store.Store) error {
+func (e *eraseOptions) run(ctx context.Context, cmd *cobra.Command, s *store.Store) error {
 	known, err := s.PreviewErasure(ctx, e.tenantID, e.userID)
 	switch {
 	case err != nil:

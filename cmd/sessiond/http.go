@@ -31,15 +31,15 @@ type httpOptions struct {
 }
 
 func (o *httpOptions) flags(flags *pflag.FlagSet) {
-	flags.DurationVar(&o.timeout, "request-timeout", 10*time.Second, "how long a request may wait for the database until its answer is 503")
-	flags.Float64Var(&o.rate, "rate-limit", 0, "requests a second of one principal (the token's tenant and subject); 0 for no limit")
-	flags.Float64Var(&o.addressRate, "address-rate-limit", 0, "requests a second from one address, or one IPv6 network of 64 bits; 0 for no limit")
-	flags.IntVar(&o.burst, "rate-burst", 0, "requests at once within either limit; what one second allows when 0")
+	flags.DurationVar(&o.timeout, "request-timeout", 10*time.Second, "answer 503 when a request has not been served after this time")
+	flags.Float64Var(&o.rate, "rate-limit", 0, "requests per second of one principal (tenant and subject of the token); 0 for no limit")
+	flags.Float64Var(&o.addressRate, "address-rate-limit", 0, "requests per second from one IPv4 address or one IPv6 /64 network; 0 for no limit")
+	flags.IntVar(&o.burst, "rate-burst", 0, "burst size of both rate limits; the requests of one second when 0")
 	flags.IPNetSliceVar(&o.proxies, "trusted-proxies", nil,
-		"networks (CIDR) of the proxies whose X-Forwarded-For tells the address of a client; nobody's does when empty")
-	flags.StringSliceVar(&o.origins, "cors-origin", nil, "web origins whose pages may call the API, as in https://console.example.com")
-	flags.StringVar(&o.cert, "tls-cert", "", "file with the certificate chain (PEM) to serve HTTPS with; followed when it changes")
-	flags.StringVar(&o.key, "tls-key", "", "file with the certificate's private key (PEM)")
+		"proxies whose X-Forwarded-For header is trusted, as a comma-separated list of `CIDR` ranges; none when empty")
+	flags.StringSliceVar(&o.origins, "cors-origin", nil, "web origins that may call the API (CORS), as a comma-separated list of `ORIGINS` such as https://console.example.com")
+	flags.StringVar(&o.cert, "tls-cert", "", "`FILE` with the certificate chain (PEM) for HTTPS; reloaded when it changes")
+	flags.StringVar(&o.key, "tls-key", "", "`FILE` with the private key (PEM) of the certificate")
 }
 
 func (o *httpOptions) check() error {

@@ -38,11 +38,23 @@ const (
 
 func (l *limits) flags(flags *pflag.FlagSet) {
 	d := &l.defaults
-	d.MaxLifetime = flags.Duration("max-lifetime", 0, "longest life of a session, from login on; 0 for no limit")
-	d.IdleTimeout = flags.Duration("idle-timeout", 0, "how long a session lives without being used; 0 for no limit")
-	d.MaxSessions = flags.Int("max-sessions", 0, "active sessions that a user may have in a tenant; 0 for no limit")
-	d.Surplus = flags.String("surplus", endOldest, "a login beyond --max-sessions: "+endOldest+" or "+refuse)
-	flags.StringVar(&l.file, "tenant-limits", "", "YAML file with the limits of tenants that differ")
+	d.MaxLifetime = flags.Duration("max-lifetime", 0, "maximum lifetime of a session after its sign-in; 0 for no limit")
+	d.IdleTimeout = flags.Duration("idle-timeout", 0, "end a session that had no activity for this time; 0 for no limit")
+	d.MaxSessions = flags.Int("max-sessions", 0, "maximum number of active sessions of a user in a tenant; 0 for no limit")
+	d.Surplus = flags.String("surplus", endOldest, "`POLICY` for a sign-in beyond --max-sessions: "+endOldest+" (session) or "+refuse+" (the new one)")
+	flags.StringVar(&l.file, "tenant-limits", "", "YAML `FILE` with limits of single tenants; reloaded on SIGHUP")
+}
+
+// check refuses limits that cannot be meant.
+func (l *limits) check() error {
+	d := l.defaults
+	switch {
+	case *d.MaxLifetime < 0 || *d.IdleTimeout < 0 || *d.MaxSessions < 0:
+		return usageError{errors.New("--max-lifetime, --idle-timeout and --max-sessions must not be negative; 0 is for no limit")}
+	case *d.Surplus != endOldest && *d.Surplus != refuse:
+		return usageError{fmt.Errorf("--surplus is %q: use %s or %s", *d.Surplus, endOldest, refuse)}
+	}
+	return nil
 }
 
 // load reads the tenants' limits and returns the function that the store asks.

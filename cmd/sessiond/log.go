@@ -102,3 +102,13 @@ func (l *lines) write() error {
 	l.waiting = l.waiting[:0]
 	return err
 }
+
+// sleep waits, and reports whether it is time to go on rather than to end.
+func sleep(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}

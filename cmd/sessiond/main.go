@@ -26,7 +26,7 @@ func start() int {
 	// A second signal ends the process at once: the first one has given the default behaviour back.
 	context.AfterFunc(ctx, stop)
 	if err := run(ctx, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr, os.Environ()...); err != nil {
-		tell(os.Stderr, err)
+		printError(os.Stderr, err)
 		return exitCode(err)
 	}
 	return 0
@@ -45,13 +45,14 @@ func run(ctx context.Context, args []string, getenv environment, stdout, stderr 
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	checkCompletionArguments(root)
 	return root.ExecuteContext(ctx)
 }
 
 func rootCommand(getenv environment, variables ...string) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "sessiond",
-		Short:         "Sessions: who is signed in, from where, on which device, and an end to any of them",
+		Short:         "Session management: see who is signed in, from where and on which device, and end any session",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		// A mistake is answered in one sentence.
@@ -76,11 +77,45 @@ func rootCommand(getenv environment, variables ...string) *cobra.Command {
 	})
 	root.AddCommand(serveCommand(), migrateCommand(), tokenCommand(), demoCommand(), auditCommand(), checkCommand(), eraseCommand(), tenantCommand(), versionCommand())
 	root.AddCommand(sessionsCommand(getenv), referenceCommand())
+	root.SetHelpCommand(helpCommand())
 	return root
 }
 
-// tell prints an error as one line that is safe to show: it may hold text of unknown origin, and joined errors have one line
+// helpCommand is cobra's, but for an unknown command, which is a mistake in usage.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "Show the help of a command",
+		// Help works whatever the environment is.
+		PersistentPreRunE: func(*cobra.Command, []string) error { return nil },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			of, rest, err := cmd.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				return usageError{fmt.Errorf("unknown command %q; see %s --help", strings.Join(args, " "), cmd.Root().CommandPath())}
+			}
+			of.InitDefaultHelpFlag()
+			return of.Help()
+		},
+	}
+}
+
+// checkCompletionArguments has cobra's own command, which prints completion scripts, refuse arguments as the others do. It prints to
+// where the root command's output goes at this time.
+func checkCompletionArguments(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		if cmd.Name() != "completion" {
+			continue
+		}
+		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		for _, c := range append(cmd.Commands(), cmd) {
+			c.Args = arguments(cobra.NoArgs)
+		}
+	}
+}
+
+// printError prints an error as one line that is safe to show: it may hold text of unknown origin, and joined errors have one line
 // each.
-func tell(out io.Writer, err error) {
+func printError(out io.Writer, err error) {
 	fmt.Fprintf(out, "sessiond: %s\n", sanitize.Text(strings.ReplaceAll(err.Error(), "\n", "; ")))
 }

@@ -103,6 +103,24 @@ func TestMistakesAreOneSentence(t *testing.T) {
 		"an ago to come":       {[]string{"audit", "--since", "-24h"}, "is no time"},
 		"an end before":        {[]string{"audit", "--since", "1h", "--until", "2h"}, "--until"},
 		"a negative timeout":   {[]string{"sessions", "list", "--timeout", "-1s"}, "--timeout"},
+		"blank audience":       {[]string{"serve", "--issuer", "https://id.example.com", "--audience", " x"}, "--audience"},
+		"blank token type":     {append(trusted, "--token-types", " "), "--token-types"},
+		"blank claim":          {append(trusted, "--claim-scope", " "), "--claim-scope"},
+		"negative sessions":    {append(trusted, "--max-sessions", "-1"), "--max-sessions"},
+		"negative interval":    {append(trusted, "--activity-interval", "-1s"), "--activity-interval is -1s"},
+		"negative retention":   {append(trusted, "--audit-retention", "-1h"), "--audit-retention is -1h0m0s"},
+		"erase with no life":   {[]string{"erase", "--tenant", "t", "--user", "u", "--max-token-lifetime", "-1h"}, "--max-token-lifetime is"},
+		"no database URL":      {append(trusted, "--jwks-file", keys, "--database-url", ""), "--database-url"},
+		"no database file":     {append(trusted, "--jwks-file", keys, "--database-url", "sqlite://"), "--database-url"},
+		"status of no file":    {[]string{"migrate", "status", "--database-url", fresh}, "does not exist"},
+		"tenant in no file":    {[]string{"tenant", "set-partner", "--tenant", "t", "--none", "--database-url", fresh}, "does not exist"},
+		"audit of no schema":   {[]string{"audit", "--database-url", empty}, "run `sessiond migrate up --database-url " + empty + "`"},
+		"check of no schema":   {[]string{"check", "--database-url", empty}, "run `sessiond migrate up --database-url " + empty + "`"},
+		"help of nothing":      {[]string{"help", "sevre"}, "unknown command \"sevre\""},
+		"help of no part":      {[]string{"help", "migrate", "upp"}, "unknown command \"migrate upp\""},
+		"an unknown part":      {[]string{"sessions", "lst"}, "unknown command \"lst\""},
+		"an unknown shell":     {[]string{"completion", "csh"}, "unknown command \"csh\""},
+		"two shells":           {[]string{"completion", "bash", "zsh"}, "unknown command \"zsh\""},
 		"audit of no file":     {[]string{"audit", "--database-url", fresh}, "does not exist"},
 		"check of no file":     {[]string{"check", "--database-url", fresh}, "does not exist"},
 		"erase in no file":     {[]string{"erase", "--tenant", "t", "--user", "u", "--database-url", fresh}, "does not exist"},
@@ -146,11 +164,14 @@ func TestMistakesAreOneSentence(t *testing.T) {
 			assert.NotContains(t, err.Error(), "secret", "no password")
 		})
 	}
+	help, err := command(t, noEnvironment, "help", "migrate", "up")
+	require.NoError(t, err)
+	assert.Contains(t, help, "sessiond migrate up [flags]")
 	assert.NoFileExists(t, filepath.Join(dir, "fresh.db"), "a refusal makes nothing")
 	assert.NoDirExists(t, filepath.Join(dir, "none"))
 }
 
-// everyCommand is all commands but those that cobra adds.
+// everyCommand is a command with all those below it.
 func everyCommand(cmd *cobra.Command) []*cobra.Command {
 	all := []*cobra.Command{cmd}
 	for _, sub := range cmd.Commands() {
@@ -175,16 +196,24 @@ func TestUnknownCommandsAndFlagsExitWith2(t *testing.T) {
 	}
 }
 
-// TestHelpOfFlags: pflag takes a word in back quotes for the name of the value's type.
+// TestHelpOfFlags: the placeholder of a value is a type or, in capitals, what it is; a switch has none. pflag takes a word in back
+// quotes for it.
 func TestHelpOfFlags(t *testing.T) {
+	placeholder := regexp.MustCompile(`^(string|int|float|duration|[A-Z]+(:[A-Z]+)?)$`)
 	for _, cmd := range everyCommand(rootCommand(noEnvironment)) {
 		cmd.Flags().VisitAll(func(flag *pflag.Flag) {
-			assert.NotContains(t, flag.Usage, "`", "%s --%s", cmd.CommandPath(), flag.Name)
+			name, _ := pflag.UnquoteUsage(flag)
+			if flag.Value.Type() == "bool" {
+				assert.Empty(t, name, "%s --%s", cmd.CommandPath(), flag.Name)
+			} else {
+				assert.Regexp(t, placeholder, name, "%s --%s", cmd.CommandPath(), flag.Name)
+			}
 		})
 	}
 	help, err := command(t, noEnvironment, "serve", "--help")
 	require.NoError(t, err)
-	assert.Regexp(t, `(?m)^ +--dev +development: trust tokens of "sessiond token"`, help)
+	assert.Regexp(t, `(?m)^ +--dev +development mode: accept tokens of "sessiond token"`, help)
+	assert.Regexp(t, `(?m)^ +--addr HOST:PORT +address to listen on`, help)
 }
 
 func TestUnknownVariables(t *testing.T) {
@@ -226,16 +255,18 @@ func TestEnvironment(t *testing.T) {
 func TestMigrate(t *testing.T) {
 	for name, url := range map[string]string{"sqlite": storetest.SQLiteURL(t), "postgres": storetest.PostgresURL(t)} {
 		t.Run(name, func(t *testing.T) {
-			status, err := command(t, noEnvironment, "migrate", "status", "--database-url", url)
-			require.NoError(t, err)
-			assert.Regexp(t, `00001_sessions.sql +pending`, status)
+			if name == "postgres" { // a SQLite file that is not there has no state
+				status, err := command(t, noEnvironment, "migrate", "status", "--database-url", url)
+				require.NoError(t, err)
+				assert.Regexp(t, `00001_sessions.sql +pending`, status)
+			}
 			up, err := command(t, noEnvironment, "migrate", "up", "--database-url", url)
 			require.NoError(t, err)
 			assert.Contains(t, up, "applied 00001_sessions.sql")
 			up, err = command(t, noEnvironment, "migrate", "up", "--database-url", url)
 			require.NoError(t, err)
 			assert.Equal(t, "the schema is up to date\n", up)
-			status, err = command(t, noEnvironment, "migrate", "status", "--database-url", url)
+			status, err := command(t, noEnvironment, "migrate", "status", "--database-url", url)
 			require.NoError(t, err)
 			assert.Regexp(t, `00001_sessions.sql +applied 20\d\d-`, status)
 		})
@@ -248,6 +279,9 @@ func TestDemo(t *testing.T) {
 			filled, err := command(t, noEnvironment, "demo", "--sessions", "20", "--database-url", url)
 			require.NoError(t, err)
 			assert.Equal(t, "stored 20 demo sessions\n", filled)
+			filled, err = command(t, noEnvironment, "demo", "--sessions", "30", "--database-url", url)
+			require.NoError(t, err)
+			assert.Equal(t, "stored 10 demo sessions; 20 were there before\n", filled)
 		})
 	}
 }

@@ -15,7 +15,7 @@ func migrateCommand() *cobra.Command {
 	db := database{mayMake: true}
 	cmd := &cobra.Command{
 		Use:   "migrate",
-		Short: "Bring the database's schema up to date, or show its state",
+		Short: "Migrate the database schema, or show its state",
 		Args:  arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return usageError{errors.New("migrate needs up or status; see sessiond migrate --help")}
@@ -24,12 +24,15 @@ func migrateCommand() *cobra.Command {
 	db.flags(cmd.PersistentFlags())
 	cmd.AddCommand(
 		&cobra.Command{
-			Use: "up", Short: "Apply every pending migration", Args: arguments(cobra.NoArgs),
+			Use: "up", Short: "Apply all pending migrations", Args: arguments(cobra.NoArgs),
 			RunE: func(cmd *cobra.Command, _ []string) error { return withStore(cmd, &db, store.Options{}, migrateUp) },
 		},
 		&cobra.Command{
 			Use: "status", Short: "List the migrations and whether they are applied", Args: arguments(cobra.NoArgs),
-			RunE: func(cmd *cobra.Command, _ []string) error { return withStore(cmd, &db, store.Options{}, migrateStatus) },
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				db.mayMake = false
+				return withStore(cmd, &db, store.Options{}, migrateStatus)
+			},
 		},
 	)
 	return cmd
@@ -44,6 +47,18 @@ func withStore(
 		return err
 	}
 	return errors.Join(do(cmd.Context(), cmd, s), s.Close())
+}
+
+// withSchema is withStore for a command that needs an up-to-date schema.
+func withSchema(
+	cmd *cobra.Command, db *database, options store.Options, do func(context.Context, *cobra.Command, *store.Store) error,
+) error {
+	return withStore(cmd, db, options, func(ctx context.Context, cmd *cobra.Command, s *store.Store) error {
+		if err := requireSchema(ctx, s, db.url); err != nil {
+			return err
+		}
+		return do(ctx, cmd, s)
+	})
 }
 
 func migrateUp(ctx context.Context, cmd *cobra.Command, s *store.Store) error {

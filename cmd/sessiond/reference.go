@@ -10,7 +10,7 @@ import (
 func referenceCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:               "reference",
-		Short:             "Print the API's reference as Markdown, from the contract that is built in",
+		Short:             "Print the reference of the API as Markdown",
 		Args:              arguments(cobra.NoArgs),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -14,32 +14,33 @@ import (
 	"github.com/sessiond/sessiond"
 	"github.com/sessiond/sessiond/handlers"
 	"github.com/sessiond/sessiond/internal/auth"
-	"github.com/sessiond/sessiond/internal/demo"
 	"github.com/sessiond/sessiond/internal/geo"
 	"github.com/sessiond/sessiond/internal/httpserver"
 	"github.com/sessiond/sessiond/store"
 )
 
-// serving is the configuration of serve.
-type serving struct {
+// serveOptions are the flags of serve.
+type serveOptions struct {
 	trust
 	addr         string
 	demoSessions int
 	logLevel     slog.Level
 	db           database
-	upkeep       upkeep
+	maintenance  maintenanceOptions
 	limits       limits
 	geoip        string
-	observing    observing
+	telemetry    telemetryOptions
 	http         httpOptions
 }
 
 func serveCommand() *cobra.Command {
-	var s serving
+	var s serveOptions
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve the API",
-		Args:  arguments(cobra.NoArgs),
+		Long: "Serves the API until SIGINT or SIGTERM. SIGHUP reads the files of --tenant-limits, --tls-cert and --tls-key again.\n" +
+			"Each flag is an environment variable too: --database-url is SESSIOND_DATABASE_URL.",
+		Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return s.run(cmd.Context(), cmd)
 		},
@@ -48,21 +49,21 @@ func serveCommand() *cobra.Command {
 	return cmd
 }
 
-func (s *serving) flags(flags *pflag.FlagSet) {
-	flags.StringVar(&s.addr, "addr", "127.0.0.1:8080", "address to listen on")
+func (s *serveOptions) flags(flags *pflag.FlagSet) {
+	flags.StringVar(&s.addr, "addr", "127.0.0.1:8080", "address to listen on, as `HOST:PORT`")
 	s.trust.flags(flags)
-	flags.IntVar(&s.demoSessions, "demo-sessions", 0, "fill the database, if it is empty, with so many sessions to try things out")
-	flags.TextVar(&s.logLevel, "log-level", slog.LevelInfo, "debug, info, warn or error")
+	flags.IntVar(&s.demoSessions, "demo-sessions", 0, "number of demo sessions to store, unless the database has other sessions")
+	flags.TextVar(&s.logLevel, "log-level", slog.LevelInfo, "log lines of this `LEVEL` and above: debug, info, warn or error")
 	s.db.flags(flags)
-	flags.StringVar(&s.geoip, "geoip-database", "", "MaxMind-format database (.mmdb) for the place of an address")
+	flags.StringVar(&s.geoip, "geoip-database", "", "`FILE` in MaxMind format (.mmdb) with the locations of IP addresses; no locations when empty")
 	s.limits.flags(flags)
-	s.upkeep.flags(flags)
-	s.observing.flags(flags)
+	s.maintenance.flags(flags)
+	s.telemetry.flags(flags)
 	s.http.flags(flags)
 }
 
 // check refuses what cannot work before anything is opened.
-func (s *serving) check() error {
+func (s *serveOptions) check() error {
 	if err := s.trust.check(); err != nil {
 		return err
 	}
@@ -74,13 +75,17 @@ func (s *serving) check() error {
 			"loopback addresses only, and %q is none: use 127.0.0.1:8080, or --issuer", s.addr)}
 	case s.demoSessions < 0:
 		return usageError{errors.New("--demo-sessions must not be negative")}
-	case s.upkeep.interval < 0 || s.upkeep.retention <= 0 || s.upkeep.trailRetention <= 0 || s.upkeep.purgeEvery <= 0 || s.upkeep.maxTokenLifetime <= 0:
-		return usageError{errors.New("--retention, --audit-retention, --max-token-lifetime and --purge-interval must be positive, --activity-interval not negative")}
+	}
+	if err := s.limits.check(); err != nil {
+		return err
+	}
+	if err := s.maintenance.check(); err != nil {
+		return err
 	}
 	return s.http.check()
 }
 
-func (s *serving) run(ctx context.Context, cmd *cobra.Command) (err error) {
+func (s *serveOptions) run(ctx context.Context, cmd *cobra.Command) (err error) {
 	if err := s.check(); err != nil {
 		return err
 	}
@@ -90,7 +95,7 @@ func (s *serving) run(ctx context.Context, cmd *cobra.Command) (err error) {
 	opened.add(endLog)
 	again := openReloads()
 	opened.add(again.close)
-	collectLess()
+	setGCPercent()
 	config, keys, dev, err := s.open()
 	if err != nil {
 		return err
@@ -114,50 +119,55 @@ func (s *serving) run(ctx context.Context, cmd *cobra.Command) (err error) {
 	if err != nil {
 		return err
 	}
-	telling, err := s.observing.open(ctx, logger)
+	starting := &startupHandler{}
+	server.Handler = httpserver.CloseAmbiguous{Next: starting}
+	logger.InfoContext(ctx, "starting", "addr", listener.Addr().String())
+	served, stopServing := inBackground(ctx, func(ctx context.Context) error { return httpserver.Serve(ctx, listener, server, logger) })
+	opened.add(stopServing)
+	telemetry, err := s.telemetry.open(ctx, logger)
 	if err != nil {
 		return err
 	}
-	opened.add(func() error { return telling.close(ctx) })
-	db, err := s.database(ctx, logger, telling.onEnded())
+	opened.add(func() error { return telemetry.close(ctx) })
+	db, err := s.database(ctx, logger, telemetry.onEnded())
 	if err != nil {
 		return err
 	}
 	opened.add(db.Close)
 	handler, err := handlers.NewHandler(handlers.Config{ //nolint:contextcheck // requests bring their own
 		Store: db, Verifier: verifier, Now: time.Now, Logger: logger, OpenAPI: sessiond.OpenAPI, Locate: places.Locate,
-		Metrics: telling.metrics, Tracer: telling.tracer(), HTTP: s.http.options(),
+		Metrics: telemetry.metrics, Tracer: telemetry.tracer(), HTTP: s.http.options(),
 	})
 	if err != nil {
 		return err
 	}
+	starting.setReady(handler)
 	if dev != nil {
-		if err := welcome(ctx, cmd.OutOrStdout(), db, dev, s.http.scheme()+"://"+listener.Addr().String()); err != nil {
+		if err := printTour(ctx, cmd.OutOrStdout(), db, dev, s.http.scheme()+"://"+listener.Addr().String()); err != nil {
 			return err
 		}
 	}
-	logger.InfoContext(ctx, "serving", "addr", listener.Addr().String(), "metrics", telling.addr(), "engine", db.Engine(), "version", version())
-	telling.serve(ctx, db)
-	opened.add(s.upkeep.start(ctx, db, logger))
+	logger.InfoContext(ctx, "serving", "addr", listener.Addr().String(), "metrics", telemetry.addr(), "engine", db.Engine(), "version", version())
+	telemetry.serve(ctx, db)
+	opened.add(s.maintenance.start(ctx, db, logger))
 	again.add(func(ctx context.Context) { s.limits.reload(ctx, logger) })
 	opened.add(again.start(ctx, logger))
-	server.Handler = handler
-	return httpserver.Serve(ctx, listener, server, logger)
+	return served()
 }
 
 // garbagePercent is how much garbage there may be, in percent of what is in use, before it is collected. Little is in use
 // here, so Go's own 100 collects all the time; this costs some 50 MiB.
 const garbagePercent = 400
 
-// collectLess collects garbage less often, unless the environment says how often (GOGC).
-func collectLess() {
+// setGCPercent collects garbage less often, unless the environment says how often (GOGC).
+func setGCPercent() {
 	if before := debug.SetGCPercent(garbagePercent); before != 100 {
 		debug.SetGCPercent(before)
 	}
 }
 
 // places opens the location database; without one every place is unknown.
-func (s *serving) places() (*geo.Database, error) {
+func (s *serveOptions) places() (*geo.Database, error) {
 	if s.geoip == "" {
 		return nil, nil //nolint:nilnil // a nil database is one that knows no place
 	}
@@ -165,14 +175,14 @@ func (s *serving) places() (*geo.Database, error) {
 }
 
 // database opens the store with an up-to-date schema.
-func (s *serving) database(ctx context.Context, logger *slog.Logger, onEnded func(how string, n int)) (*store.Store, error) {
+func (s *serveOptions) database(ctx context.Context, logger *slog.Logger, onEnded func(how string, n int)) (*store.Store, error) {
 	of, err := s.limits.load()
 	if err != nil {
 		return nil, err
 	}
 	s.db.mayMake = s.dev
 	db, err := s.db.open(ctx, store.Options{
-		Logger: logger, Limits: of, ActivityInterval: s.upkeep.interval, OnEnded: onEnded, MaxTokenLifetime: s.upkeep.maxTokenLifetime,
+		Logger: logger, Limits: of, ActivityInterval: s.maintenance.activityInterval, OnEnded: onEnded, MaxTokenLifetime: s.maintenance.maxTokenLifetime,
 	})
 	if err != nil {
 		return nil, err
@@ -183,7 +193,7 @@ func (s *serving) database(ctx context.Context, logger *slog.Logger, onEnded fun
 		err = requireSchema(ctx, db, s.db.url)
 	}
 	if err == nil {
-		err = fillEmpty(ctx, db, s.demoSessions)
+		err = seedAndLog(ctx, db, s.demoSessions, logger)
 	}
 	if err == nil {
 		err = warnOfRole(ctx, db, logger)
@@ -194,27 +204,15 @@ func (s *serving) database(ctx context.Context, logger *slog.Logger, onEnded fun
 	return db, nil
 }
 
-// warnOfRole tells the operator when the database's own wall between tenants does not stand.
+// warnOfRole tells the operator when row-level security does not apply to the database role.
 func warnOfRole(ctx context.Context, db *store.Store, logger *slog.Logger) error {
 	if db.Engine() != "postgres" {
 		return nil
 	}
-	passes, err := db.BypassesRowSecurity(ctx)
-	if passes && err == nil {
-		logger.WarnContext(ctx, "the database role passes row-level security, so one of two walls between tenants is missing: "+
+	bypasses, err := db.BypassesRowSecurity(ctx)
+	if bypasses && err == nil {
+		logger.WarnContext(ctx, "the database role passes row-level security, which would keep tenants apart even if a query forgot to: "+
 			"connect as a role that is no superuser and has no BYPASSRLS")
 	}
 	return err
-}
-
-// fillEmpty stores demo sessions where there are no sessions yet.
-func fillEmpty(ctx context.Context, db *store.Store, sessions int) error {
-	if sessions == 0 {
-		return nil
-	}
-	_, known, err := db.ListSessions(ctx, store.AllTenants(), store.Page{Limit: 1})
-	if err != nil || known > 0 {
-		return err
-	}
-	return demo.Fill(ctx, db, sessions, time.Now())
 }

@@ -26,11 +26,12 @@ func sessionsCommand(getenv environment) *cobra.Command {
 	o := &operation{getenv: getenv}
 	cmd := &cobra.Command{
 		Use:   "sessions",
-		Short: "List and end sessions on a server",
-		Long: "List and end sessions on a server, through its API.\n\n" +
-			"With --tenant the tenant's operations are used, with --me those of the token's user, otherwise the platform's.\n" +
-			"The token comes from --token-file, SESSIOND_TOKEN or the profile; it is never given on the command line.\n" +
+		Short: "List and revoke sessions through the API of a server",
+		Long: "Lists and revokes sessions through the API of a server.\n\n" +
+			"Uses the tenant API with --tenant, the API of the signed-in user with --me, and the platform API otherwise.\n" +
+			"The token is read from --token-file, SESSIOND_TOKEN or the profile; no flag has it, because command lines are public.\n" +
 			"Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 not allowed, 5 unavailable (try later), 130 interrupted.",
+		Args: arguments(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
 			return usageError{errors.New("sessions needs list, get, revoke, revoke-all or stats; see sessiond sessions --help")}
 		},
@@ -52,22 +53,22 @@ type operation struct {
 	tokenFile string
 	timeout   time.Duration
 	asJSON    bool
-	selection
+	sessionScope
 }
 
 func (o *operation) flags(flags *pflag.FlagSet) {
-	flags.StringVar(&o.config, "config", "", "file with profiles (default $XDG_CONFIG_HOME/sessiond/config.yaml)")
-	flags.StringVar(&o.profile, "profile", "", "profile of the file, other than its default one")
-	flags.StringVar(&o.server, "server", "", "URL of the server, instead of the profile's")
-	flags.StringVar(&o.tokenFile, "token-file", "", "file with the access token, instead of the profile's")
-	flags.DurationVar(&o.timeout, "timeout", 30*time.Second, "how long one request may take")
-	flags.BoolVar(&o.asJSON, "json", false, "print the API's own answers, one a line")
-	flags.StringVar(&o.tenant, "tenant", "", "sessions of this tenant, with the operations for its administrators")
-	flags.BoolVar(&o.me, "me", false, "sessions of the user whose token it is")
+	flags.StringVar(&o.config, "config", "", "`FILE` with profiles (default $XDG_CONFIG_HOME/sessiond/config.yaml)")
+	flags.StringVar(&o.profile, "profile", "", "profile of the configuration file; its default profile when empty")
+	flags.StringVar(&o.server, "server", "", "`URL` of the server, instead of the profile's")
+	flags.StringVar(&o.tokenFile, "token-file", "", "`FILE` with the access token, instead of the profile's")
+	flags.DurationVar(&o.timeout, "timeout", 30*time.Second, "timeout of one request")
+	flags.BoolVar(&o.asJSON, "json", false, "print the responses of the API, one per line")
+	flags.StringVar(&o.tenant, "tenant", "", "sessions of this tenant, through the tenant API")
+	flags.BoolVar(&o.me, "me", false, "sessions of the token's user")
 }
 
 // open returns the operations that fit the flags, on the server that they name.
-func (o *operation) open(cmd *cobra.Command) (family, error) {
+func (o *operation) open(cmd *cobra.Command) (apiGroup, error) {
 	if o.timeout <= 0 {
 		return nil, usageError{errors.New("--timeout must be positive")}
 	}
@@ -92,7 +93,7 @@ func (o *operation) open(cmd *cobra.Command) (family, error) {
 	if readable(o.server) {
 		fmt.Fprintf(cmd.ErrOrStderr(), "sessiond: warning: the token goes to %s unencrypted; use https\n", o.server)
 	}
-	return o.family(api, cmd.ErrOrStderr())
+	return o.apiGroup(api, cmd.ErrOrStderr())
 }
 
 // readable reports whether others on the network could read what is sent to a server.

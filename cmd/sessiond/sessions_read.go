@@ -33,16 +33,16 @@ func listCommand(o *operation) *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&o.user, "user", "", "sessions of this user")
-	flags.StringVar(&o.partner, "partner", "", "sessions of the tenants of this partner")
-	flags.BoolVar(&o.ended, "ended", false, "sessions that have ended too; needs --tenant")
-	flags.IntVar(&page, "page", 1, "which page, from 1 on")
-	flags.IntVar(&size, "per-page", 20, "sessions on a page, up to 100")
-	flags.BoolVar(&all, "all", false, "every page, one after the other")
+	flags.StringVar(&o.user, "user", "", "only sessions of this user")
+	flags.StringVar(&o.partner, "partner", "", "only sessions of tenants of this partner")
+	flags.BoolVar(&o.ended, "ended", false, "include ended sessions; needs --tenant")
+	flags.IntVar(&page, "page", 1, "page number, from 1")
+	flags.IntVar(&size, "per-page", 20, "sessions per page, at most 100")
+	flags.BoolVar(&all, "all", false, "all pages")
 	return cmd
 }
 
-func (o *operation) listPage(cmd *cobra.Command, api family, page, size int) error {
+func (o *operation) listPage(cmd *cobra.Command, api apiGroup, page, size int) error {
 	answer, err := api.list(cmd.Context(), page, size)
 	if err != nil {
 		return err
@@ -64,7 +64,7 @@ func (o *operation) listPage(cmd *cobra.Command, api family, page, size int) err
 }
 
 // listAll prints every page. As JSON each is printed when it comes; a table has to wait, for its columns to fit.
-func (o *operation) listAll(cmd *cobra.Command, api family) error {
+func (o *operation) listAll(cmd *cobra.Command, api apiGroup) error {
 	var sessions []gen.SessionListItem
 	err := eachPage(cmd, api, func(answer []byte, page []gen.SessionListItem) error {
 		if o.asJSON {
@@ -80,7 +80,7 @@ func (o *operation) listAll(cmd *cobra.Command, api family) error {
 }
 
 // eachPage asks for one page after the other.
-func eachPage(cmd *cobra.Command, api family, use func(answer []byte, page []gen.SessionListItem) error) error {
+func eachPage(cmd *cobra.Command, api apiGroup, use func(answer []byte, page []gen.SessionListItem) error) error {
 	progress := newProgress(cmd, 1, "pages")
 	defer func() { _ = progress.Clear() }() // only the look of the terminal, as below
 	for number := 1; ; number++ {
@@ -108,7 +108,7 @@ func eachPage(cmd *cobra.Command, api family, use func(answer []byte, page []gen
 func getCommand(o *operation) *cobra.Command {
 	return &cobra.Command{
 		Use:               "get SESSION",
-		Short:             "Show a session and the applications reached through it",
+		Short:             "Show a session and its applications",
 		Args:              arguments(cobra.ExactArgs(1)),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -146,7 +146,7 @@ func statsCommand(o *operation) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			tenant, ok := api.(tenantFamily)
+			tenant, ok := api.(tenantAPI)
 			if !ok {
 				return usageError{errors.New("statistics are a tenant's: stats needs --tenant")}
 			}
@@ -155,7 +155,7 @@ func statsCommand(o *operation) *cobra.Command {
 	}
 }
 
-func (o *operation) stats(ctx context.Context, cmd *cobra.Command, tenant tenantFamily) error {
+func (o *operation) stats(ctx context.Context, cmd *cobra.Command, tenant tenantAPI) error {
 	answer, err := body(tenant.GetTenantSessionStats(ctx, tenant.tenant))
 	if err != nil {
 		return err

@@ -21,16 +21,16 @@ type revocation struct {
 }
 
 func (r *revocation) flags(flags *pflag.FlagSet) {
-	flags.BoolVar(&r.yes, "yes", false, "do not ask before many sessions end")
-	flags.BoolVar(&r.dryRun, "dry-run", false, "show which sessions would end, and end none")
-	flags.StringVar(&r.reason, "reason", "", "why, for the audit trail")
+	flags.BoolVar(&r.yes, "yes", false, "do not ask for confirmation")
+	flags.BoolVar(&r.dryRun, "dry-run", false, "show the sessions that would be revoked, and revoke none")
+	flags.StringVar(&r.reason, "reason", "", "reason, for the audit log")
 }
 
 func revokeCommand(o *operation) *cobra.Command {
 	r := &revocation{operation: o}
 	cmd := &cobra.Command{
 		Use:               "revoke SESSION...",
-		Short:             "End sessions by their ids; - reads ids from standard input, one a line",
+		Short:             "Revoke sessions by id; - reads ids from standard input, one per line",
 		Args:              arguments(cobra.MinimumNArgs(1)),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -87,7 +87,7 @@ func idsOf(cmd *cobra.Command, args []string) ([]string, error) {
 }
 
 // revoke ends sessions one by one. One that is not there does not keep the others from ending.
-func (r *revocation) revoke(cmd *cobra.Command, api family, ids []string) error {
+func (r *revocation) revoke(cmd *cobra.Command, api apiGroup, ids []string) error {
 	if r.dryRun {
 		return r.preview(cmd, api, ids)
 	}
@@ -143,7 +143,7 @@ func (r *revocation) report(cmd *cobra.Command, ended []string) error {
 }
 
 // preview shows the sessions of the ids. The API shows ended ones too, which a revocation would pass over.
-func (r *revocation) preview(cmd *cobra.Command, api family, ids []string) error {
+func (r *revocation) preview(cmd *cobra.Command, api apiGroup, ids []string) error {
 	var sessions []gen.SessionListItem
 	_, missing, err := each(cmd, ids, func(id string) error {
 		answer, err := api.get(cmd.Context(), id)

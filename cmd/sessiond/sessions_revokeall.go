@@ -13,10 +13,10 @@ func revokeAllCommand(o *operation) *cobra.Command {
 	r := &revocation{operation: o}
 	cmd := &cobra.Command{
 		Use:   "revoke-all",
-		Short: "End all sessions of a tenant (--tenant), a user (--user), a user in a tenant (both), or your others (--me)",
-		Long: "End all sessions of a tenant (--tenant), of a user (--user), or of a user in a tenant (both); the session of\n" +
-			"the caller is not spared. With --me, end all sessions of the token's user but the current one.\n" +
-			"A login from before cannot be registered any more after it.",
+		Short: "Revoke all sessions of a tenant (--tenant), a user (--user) or both, or your other sessions (--me)",
+		Long: "Revokes all sessions of a tenant (--tenant), of a user (--user), or of a user in a tenant (both), the caller's own session\n" +
+			"included. With --me, revokes all sessions of the token's user but the current one.\n" +
+			"Sign-ins from before the revocation cannot be registered afterwards.",
 		Args:              arguments(cobra.NoArgs),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -33,18 +33,18 @@ func revokeAllCommand(o *operation) *cobra.Command {
 			return r.revokeAll(cmd, api)
 		},
 	}
-	cmd.Flags().StringVar(&o.user, "user", "", "sessions of this user")
+	cmd.Flags().StringVar(&o.user, "user", "", "only sessions of this user")
 	r.flags(cmd.Flags())
 	return cmd
 }
 
-func (r *revocation) revokeAll(cmd *cobra.Command, api family) error {
+func (r *revocation) revokeAll(cmd *cobra.Command, api apiGroup) error {
 	if !r.yes {
 		total, err := r.countAll(cmd, api)
 		if err != nil {
 			return fmt.Errorf("the sessions that would end cannot be counted: %w", err)
 		}
-		question := fmt.Sprintf("End %s %s on %s?", sessionCount(total), r.selection, r.server)
+		question := fmt.Sprintf("End %s %s on %s?", sessionCount(total), r.sessionScope, r.server)
 		if err := confirm(cmd.Context(), cmd, question); err != nil {
 			return err
 		}
@@ -64,7 +64,7 @@ func (r *revocation) revokeAll(cmd *cobra.Command, api family) error {
 }
 
 // countAll is how many sessions would end now.
-func (r *revocation) countAll(cmd *cobra.Command, api family) (int, error) {
+func (r *revocation) countAll(cmd *cobra.Command, api apiGroup) (int, error) {
 	answer, err := api.list(cmd.Context(), 1, 1)
 	if err != nil {
 		return 0, err
@@ -91,7 +91,7 @@ func (r *revocation) endable(sessions []gen.SessionListItem) []gen.SessionListIt
 }
 
 // previewAll shows the sessions that would end now.
-func (r *revocation) previewAll(cmd *cobra.Command, api family) error {
+func (r *revocation) previewAll(cmd *cobra.Command, api apiGroup) error {
 	var sessions []gen.SessionListItem
 	total := 0
 	err := eachPage(cmd, api, func(answer []byte, page []gen.SessionListItem) error {

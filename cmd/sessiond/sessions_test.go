@@ -184,10 +184,10 @@ func TestOwnSessionsOfWhichThereAreMore(t *testing.T) {
 		defer server.Close()
 		api, err := client.New(server.URL, client.Token("t"))
 		require.NoError(t, err)
-		var notes strings.Builder
-		_, err = myFamily{ClientWithResponses: api, notes: &notes}.list(t.Context(), 1, 1)
+		var stderr strings.Builder
+		_, err = userAPI{ClientWithResponses: api, stderr: &stderr}.list(t.Context(), 1, 1)
 		require.NoError(t, err)
-		assert.Equal(t, more, strings.Contains(notes.String(), "there are more"))
+		assert.Equal(t, more, strings.Contains(stderr.String(), "there are more"))
 	}
 }
 

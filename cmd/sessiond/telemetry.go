@@ -20,23 +20,23 @@ import (
 // tracesPath is what OpenTelemetry puts after the address of a collector.
 const tracesPath = "/v1/traces"
 
-// observing is what the process tells of itself, and where.
-type observing struct {
+// telemetryOptions are the flags of metrics and traces.
+type telemetryOptions struct {
 	metricsAddr string
 	collector   string
 }
 
-func (o *observing) flags(flags *pflag.FlagSet) {
+func (o *telemetryOptions) flags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.metricsAddr, "metrics-addr", "",
-		"address of its own to serve /metrics for Prometheus on, as in 127.0.0.1:9090, to anybody who reaches it; nowhere when empty")
+		"address, as `HOST:PORT`, on which /metrics is served for Prometheus without authentication; off when empty")
 	flags.StringVar(&o.collector, "otlp-endpoint", "",
-		"address of an OpenTelemetry collector to send traces to over HTTP, as in http://127.0.0.1:4318; "+
-			"OTEL_EXPORTER_OTLP_ENDPOINT when not given, and no traces without either")
+		"`URL` of an OpenTelemetry collector (OTLP over HTTP) that receives traces, such as http://127.0.0.1:4318; "+
+			"OTEL_EXPORTER_OTLP_ENDPOINT when empty")
 }
 
 // tracesURL is where traces go, or "". A flag wins; OpenTelemetry's own variables follow its specification of the OTLP
 // exporter: the one for traces is taken as it is.
-func (o *observing) tracesURL() string {
+func (o *telemetryOptions) tracesURL() string {
 	base := o.collector
 	if base == "" {
 		if url := os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"); url != "" {
@@ -50,8 +50,8 @@ func (o *observing) tracesURL() string {
 	return strings.TrimSuffix(base, "/") + tracesPath
 }
 
-// observed is what was opened; its members are nil where nothing is configured, and then cost nothing.
-type observed struct {
+// telemetryServices are what serves metrics and sends traces. Members are nil where nothing is configured, and then cost nothing.
+type telemetryServices struct {
 	metrics  *telemetry.Metrics
 	traces   *telemetry.Traces
 	listener net.Listener
@@ -59,8 +59,8 @@ type observed struct {
 	logger   *slog.Logger
 }
 
-func (o *observing) open(ctx context.Context, logger *slog.Logger) (*observed, error) {
-	opened := &observed{logger: logger}
+func (o *telemetryOptions) open(ctx context.Context, logger *slog.Logger) (*telemetryServices, error) {
+	opened := &telemetryServices{logger: logger}
 	var err error
 	if url := o.tracesURL(); url != "" {
 		if opened.traces, err = telemetry.OpenTraces(ctx, url, version(), logger); err != nil {
@@ -80,7 +80,7 @@ func (o *observing) open(ctx context.Context, logger *slog.Logger) (*observed, e
 }
 
 // tracer is nil where there are no traces.
-func (o *observed) tracer() trace.Tracer {
+func (o *telemetryServices) tracer() trace.Tracer {
 	if o.traces == nil {
 		return nil
 	}
@@ -88,15 +88,15 @@ func (o *observed) tracer() trace.Tracer {
 }
 
 // addr is where the metrics are served, or "".
-func (o *observed) addr() string {
+func (o *telemetryServices) addr() string {
 	if o.listener == nil {
 		return ""
 	}
 	return o.listener.Addr().String()
 }
 
-// onEnded is what the store tells endings to; nobody when nil.
-func (o *observed) onEnded() func(how string, n int) {
+// onEnded counts ended sessions; nil without metrics.
+func (o *telemetryServices) onEnded() func(how string, n int) {
 	if o.metrics == nil {
 		return nil
 	}
@@ -104,7 +104,7 @@ func (o *observed) onEnded() func(how string, n int) {
 }
 
 // serve answers scrapes until it is closed.
-func (o *observed) serve(ctx context.Context, db *store.Store) {
+func (o *telemetryServices) serve(ctx context.Context, db *store.Store) {
 	if o.metrics == nil {
 		return
 	}
@@ -121,7 +121,7 @@ func (o *observed) serve(ctx context.Context, db *store.Store) {
 }
 
 // close ends both. Traces that still wait are sent, for as long as a shutdown may take.
-func (o *observed) close(ctx context.Context) error {
+func (o *telemetryServices) close(ctx context.Context) error {
 	var err error
 	if o.server != nil {
 		// The listener is the server's once it serves.

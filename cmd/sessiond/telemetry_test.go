@@ -114,6 +114,6 @@ func TestWhereTracesGo(t *testing.T) {
 	} {
 		t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", c.general)
 		t.Setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", c.traces)
-		assert.Equal(t, want, (&observing{collector: c.flag}).tracesURL())
+		assert.Equal(t, want, (&telemetryOptions{collector: c.flag}).tracesURL())
 	}
 }

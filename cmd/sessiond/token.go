@@ -15,7 +15,7 @@ func tokenCommand() *cobra.Command {
 	var dataDir string
 	cmd := &cobra.Command{
 		Use:   "token",
-		Short: "Mint a token of the development issuer, for a server that runs with --dev",
+		Short: "Issue an access token for a server in development mode, or verify a token",
 		Args:  arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
@@ -37,13 +37,13 @@ func tokenCommand() *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&request.Subject, "sub", "", "user or client that the token speaks for (required)")
+	flags.StringVar(&request.Subject, "sub", "", "sub claim: the user or client (required)")
 	flags.StringVar(&request.TenantID, "tenant", "", "tenant_id claim")
 	flags.StringVar(&request.PartnerID, "partner", "", "partner_id claim")
-	flags.StringVar(&request.SessionID, "sid", "", "sid claim: the session that the token belongs to")
-	flags.StringVar(&request.ClientID, "client", "", "client_id claim; equal to --sub for a client's own token")
-	flags.StringVar(&request.Scope, "scope", "", `scopes, separated by spaces, as in "sessions:read sessions:write"`)
-	flags.DurationVar(&request.TTL, "ttl", time.Hour, "how long the token is valid")
+	flags.StringVar(&request.SessionID, "sid", "", "sid claim: the session of the token")
+	flags.StringVar(&request.ClientID, "client", "", "client_id claim; the same as --sub for a token of a client itself")
+	flags.StringVar(&request.Scope, "scope", "", `scope claim: scopes separated by spaces, such as "sessions:read sessions:write"`)
+	flags.DurationVar(&request.TTL, "ttl", time.Hour, "lifetime of the token")
 	dataDirFlag(flags, &dataDir)
 	cmd.AddCommand(verifyCommand())
 	return cmd

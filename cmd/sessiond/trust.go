@@ -16,7 +16,7 @@ type trust struct {
 }
 
 func (t *trust) flags(flags *pflag.FlagSet) {
-	flags.BoolVar(&t.dev, "dev", false, "development: trust tokens of \"sessiond token\", bring the schema up to date; loopback only")
+	flags.BoolVar(&t.dev, "dev", false, "development mode: accept tokens of \"sessiond token\", migrate the schema; listens on loopback addresses only")
 	dataDirFlag(flags, &t.dataDir)
 	t.issuer.flags(flags)
 }

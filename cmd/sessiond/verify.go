@@ -20,10 +20,10 @@ func verifyCommand() *cobra.Command {
 	var t trust
 	cmd := &cobra.Command{
 		Use:   "verify [FILE]",
-		Short: "Say who the caller of a token is, or which check it fails",
-		Long: "Verifies an access token as serve does with the same flags and variables: says who the caller is, or in one sentence\n" +
-			"which check fails, and exits with 1 then, or with 5 when the issuer's keys cannot be fetched. The token is read from the file, or from standard input, and never printed.\n" +
-			"Whether the token's session has ended is not looked at.",
+		Short: "Verify an access token, and explain why it is refused",
+		Long: "Verifies an access token as serve does with the same flags and variables, and prints the caller. The token is read from\n" +
+			"FILE or standard input and is never printed. Exits with 1 when the token is refused, and says which check failed; with 5\n" +
+			"when the issuer's keys cannot be fetched. It does not check whether the session of the token has ended.",
 		Args: arguments(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			token, err := givenToken(cmd, args)

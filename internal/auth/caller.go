@@ -53,8 +53,10 @@ type authState struct {
 	caller         Caller
 	grant          Grant
 	known, decided bool // whether there is a caller, and a grant
-	// checked: the caller's own session has not ended, or the token belongs to none.
+	// checked: it is known whether the caller's own session has ended, or the token belongs to none. refused is the error when it has, or
+	// when it could not be found out.
 	checked bool
+	refused error
 }
 
 func stateIn(ctx context.Context) *authState {

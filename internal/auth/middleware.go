@@ -53,10 +53,11 @@ func Authenticate(v *Verifier, sessions SessionChecker, public func(echo.Context
 				}
 			}
 			c.SetRequest(c.Request().WithContext(withState(ctx, state)))
-			if err := next(c); err != nil {
-				return cmp.Or(state.checkSession(ctx, sessions), err)
+			err = next(c)
+			if err == nil && c.Response().Committed {
+				return nil // Authorize has let it out
 			}
-			return nil
+			return cmp.Or(state.checkSession(ctx, sessions), err)
 		}
 	}
 }
@@ -77,17 +78,16 @@ func authenticate(request *http.Request, v *Verifier) (*authState, error) {
 // checkSession refuses a caller whose own session has ended. It asks once.
 func (s *authState) checkSession(ctx context.Context, sessions SessionChecker) error {
 	if s.checked {
-		return nil
-	}
-	ended, err := sessions.SessionEnded(ctx, s.caller.TenantID, s.caller.SessionID)
-	switch {
-	case err != nil:
-		return fmt.Errorf("checking the token's session: %w", err)
-	case ended:
-		return SessionEnded()
+		return s.refused
 	}
 	s.checked = true
-	return nil
+	switch ended, err := sessions.SessionEnded(ctx, s.caller.TenantID, s.caller.SessionID); {
+	case err != nil:
+		s.refused = fmt.Errorf("checking the token's session: %w", err)
+	case ended:
+		s.refused = SessionEnded()
+	}
+	return s.refused
 }
 
 // bearer returns the token of the one Authorization header. A token anywhere else, such as in the query, does not count:

@@ -163,43 +163,38 @@ func TestAuthenticateChecksTheSession(t *testing.T) {
 	require.NotContains(t, result.err.Error(), "s-1")
 }
 
-// TestNoAnswerLeavesBeforeTheOwnSessionIsKnown: a GET may begin before that, and then it is the operation that answers, or
-// else the store is asked once more.
-func TestNoAnswerLeavesBeforeTheOwnSessionIsKnown(t *testing.T) {
-	misfit := errors.New("does not fit the contract")
+// TestTheSessionOfAGet is checked before its operation, or by it; and when something else is wrong, 401 comes first.
+func TestTheSessionOfAGet(t *testing.T) {
+	const checks, other = "/api/v1/me/sessions", "/api/v1/tenants/t-1/sessions/stats"
+	invalid, ended := errors.New("does not fit the contract"), map[string]bool{"s-1": true}
 	for name, test := range map[string]struct {
+		path      string
 		ended     map[string]bool // by the store
 		away      error
-		operation func(*OwnSession) error
+		operation error
 		want      string // of the error; empty when the answer goes out
+		ran       bool
 		asked     int
 	}{
-		"the operation says it is good":              {operation: func(s *OwnSession) error { s.Answer(false); return nil }},
-		"the operation says it has ended":            {operation: func(s *OwnSession) error { s.Answer(true); return nil }, want: "The session has ended."},
-		"and fails as well":                          {operation: func(s *OwnSession) error { s.Answer(true); return misfit }, want: "The session has ended."},
-		"the operation does not say, and it is good": {asked: 1},
-		"the operation does not say, and it has ended": {
-			ended: map[string]bool{"s-1": true}, want: "The session has ended.", asked: 1,
-		},
-		"nor when it fails": {
-			ended: map[string]bool{"s-1": true}, operation: func(*OwnSession) error { return misfit }, want: "The session has ended.", asked: 1,
-		},
-		"a failure of a good session's request": {operation: func(*OwnSession) error { return misfit }, want: misfit.Error(), asked: 1},
-		"the store is away":                     {away: errors.New("away"), want: "checking the token's session: away", asked: 1},
+		"an operation that checks it, and it is good":   {path: checks, ran: true},
+		"an operation that checks it, and it has ended": {path: checks, ended: ended, operation: SessionEnded(), want: "The session has ended.", ran: true, asked: 1},
+		"the operation fails, and it has ended":         {path: checks, ended: ended, operation: invalid, want: "The session has ended.", ran: true, asked: 1},
+		"the operation fails, and it is good":           {path: checks, operation: invalid, want: invalid.Error(), ran: true, asked: 1},
+		"another operation, and it is good":             {path: other, ran: true, asked: 1},
+		"another operation fails":                       {path: other, operation: invalid, want: invalid.Error(), ran: true, asked: 1},
+		"another operation, and it has ended":           {path: other, ended: ended, want: "The session has ended.", asked: 1},
+		"the store is away":                             {path: other, away: errors.New("away"), want: "checking the token's session: away", asked: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			sessions := &tenantsStub{sessionsStub: sessionsStub{ended: test.ended, err: test.away}}
-			operation := func(next gen.StrictHandlerFunc, _ string) gen.StrictHandlerFunc {
-				return func(c echo.Context, _ any) (any, error) {
-					own, open := OwnSessionFromContext(c.Request().Context())
-					require.True(t, open)
-					require.Equal(t, "t-1/s-1", own.TenantID+"/"+own.ID)
-					if test.operation != nil {
-						if err := test.operation(own); err != nil {
-							return nil, err
-						}
+			ran := false
+			operation := func(gen.StrictHandlerFunc, string) gen.StrictHandlerFunc {
+				return func(_ echo.Context, request any) (any, error) {
+					ran = true
+					if _, stats := request.(gen.GetTenantSessionStatsRequestObject); stats {
+						return gen.GetTenantSessionStats200JSONResponse{}, test.operation
 					}
-					return gen.ListMySessions200JSONResponse{}, nil
+					return gen.ListMySessions200JSONResponse{}, test.operation
 				}
 			}
 			e, recorder := echo.New(), httptest.NewRecorder()
@@ -207,7 +202,9 @@ func TestNoAnswerLeavesBeforeTheOwnSessionIsKnown(t *testing.T) {
 			e.HTTPErrorHandler = func(err error, _ echo.Context) { got = err }
 			e.Use(Authenticate(testVerifier(t, nil), sessions, nil))
 			gen.RegisterHandlers(e, gen.NewStrictHandler(nobody{}, []gen.StrictMiddlewareFunc{operation, Authorize(sessions)}))
-			e.ServeHTTP(recorder, get(t, "Bearer "+goodToken(t, nil)))
+			request := get(t, "Bearer "+goodToken(t, map[string]any{"scope": "sessions:read"}))
+			request.URL.Path = test.path
+			e.ServeHTTP(recorder, request)
 			if test.want == "" {
 				require.NoError(t, got)
 				require.Contains(t, recorder.Body.String(), `{"data":`)
@@ -215,6 +212,7 @@ func TestNoAnswerLeavesBeforeTheOwnSessionIsKnown(t *testing.T) {
 				require.EqualError(t, got, test.want)
 				require.Empty(t, recorder.Body.String())
 			}
+			require.Equal(t, test.ran, ran)
 			require.Len(t, sessions.asked, test.asked)
 		})
 	}

@@ -57,7 +57,7 @@ func TestStoredTextIsSafeToShow(t *testing.T) {
 
 func TestErrorsAreOneSafeLine(t *testing.T) {
 	var out bytes.Buffer
-	tell(&out, errors.Join(errors.New(nasty), errors.New("the second")))
+	printError(&out, errors.Join(errors.New(nasty), errors.New("the second")))
 	requireSafe(t, out.String(), 1)
 	assert.True(t, strings.HasPrefix(out.String(), "sessiond: x"), out.String())
 	assert.Contains(t, out.String(), "; the second\n")
@@ -89,7 +89,7 @@ func TestTheTourIsSafeToPaste(t *testing.T) {
 	issuer, err := auth.OpenDevIssuer(dir)
 	require.NoError(t, err)
 	var out bytes.Buffer
-	require.NoError(t, welcome(t.Context(), &out, s, issuer, "http://127.0.0.1:8080"))
+	require.NoError(t, printTour(t.Context(), &out, s, issuer, "http://127.0.0.1:8080"))
 	assert.NotRegexp(t, `[\p{Cc}\p{Cf}]`, strings.ReplaceAll(out.String(), "\n", ""))
 
 	var script strings.Builder

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/sessiond/sessiond/internal/maintenance"
 	"github.com/sessiond/sessiond/store"
 	"github.com/sessiond/sessiond/store/storetest"
 )
@@ -49,7 +50,7 @@ func TestTenantLimits(t *testing.T) {
 	require.ErrorContains(t, err, "tenant limits cannot be read")
 }
 
-func TestUpkeep(t *testing.T) {
+func TestMaintenance(t *testing.T) {
 	for name, open := range map[string]storetest.Factory{"sqlite": storetest.SQLite, "postgres": storetest.Postgres} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t, store.Options{ActivityInterval: time.Hour})
@@ -65,8 +66,8 @@ func TestUpkeep(t *testing.T) {
 			before, err := s.GetSession(t.Context(), store.AllTenants(), "used")
 			require.NoError(t, err)
 
-			u := upkeep{interval: time.Hour, retention: time.Hour, trailRetention: time.Hour, purgeEvery: 10 * time.Millisecond}
-			stop := u.start(t.Context(), s, slog.New(slog.DiscardHandler))
+			o := maintenanceOptions{Config: maintenance.Config{Retention: time.Hour, AuditRetention: time.Hour, PurgeInterval: 10 * time.Millisecond}}
+			stop := o.start(t.Context(), s, slog.New(slog.DiscardHandler))
 			require.Eventually(t, func() bool {
 				_, err := s.GetSession(t.Context(), store.AllTenants(), "ended")
 				return err != nil
@@ -75,26 +76,6 @@ func TestUpkeep(t *testing.T) {
 			after, err := s.GetSession(t.Context(), store.AllTenants(), "used")
 			require.NoError(t, err)
 			assert.True(t, after.LastActivityAt.After(*before.LastActivityAt), "what waited is written in the end")
-		})
-	}
-}
-
-// TestUpkeepRests: nine tenths of the time are for others, and it never goes on without a pause.
-func TestUpkeepRests(t *testing.T) {
-	for name, c := range map[string]struct{ busy, rest time.Duration }{
-		"short batches": {0, 10 * time.Millisecond}, "long batches": {10 * time.Millisecond, 90 * time.Millisecond},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			left := 3 * purgeBatch
-			start := time.Now()
-			require.NoError(t, inBatches(t.Context(), func() (int, error) {
-				time.Sleep(c.busy)
-				taken := min(left, purgeBatch)
-				left -= taken
-				return taken, nil
-			}))
-			assert.GreaterOrEqual(t, time.Since(start), 3*c.rest)
 		})
 	}
 }
@@ -131,7 +112,8 @@ func TestAPurgeWaitsForNobody(t *testing.T) {
 	purge := func() (left int) {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
-		require.NoError(t, (&upkeep{retention: time.Hour, trailRetention: time.Hour}).purge(ctx, s))
+		config := maintenance.Config{Retention: time.Hour, AuditRetention: time.Hour}
+		require.NoError(t, maintenance.New(maintenanceStore{s}, config, time.Now, slog.New(slog.DiscardHandler)).Purge(ctx))
 		require.NoError(t, db.QueryRow(t.Context(), "SELECT count(*) FROM sessions").Scan(&left))
 		return left
 	}
@@ -201,8 +183,9 @@ func TestAuditAndErase(t *testing.T) {
 	}
 	for _, partnerID := range []string{".", "..", "a\nb", "\x1b[31m", "\xff", strings.Repeat("é", 129)} {
 		_, err = command(t, noEnvironment, "tenant", "set-partner", "--tenant", "acme", "--partner", partnerID)
-		require.ErrorContains(t, err, "is no partner's id")
+		require.ErrorContains(t, err, "is no partner's id: use up to 128 characters")
 	}
+	require.NoError(t, checkPartner(strings.Repeat("é", 128)))
 	_, err = command(t, noEnvironment, "erase", "--tenant", "acme")
 	require.ErrorContains(t, err, "--tenant and --user")
 }

@@ -15,24 +15,24 @@ import (
 	"github.com/sessiond/sessiond/store"
 )
 
-// welcomeTTL is how long the tokens of the tour are valid: a working day.
-const welcomeTTL = 12 * time.Hour
+// tourTTL is how long the tokens of the tour are valid: a working day.
+const tourTTL = 12 * time.Hour
 
-// tour is the lines that a newcomer pastes into another terminal. The ids in them were chosen by whoever signed in, so each is
+// tourText is the lines that a newcomer pastes into another terminal. The ids in them were chosen by whoever signed in, so each is
 // escaped for where it stands, and in single quotes for the shell.
-const tour = `
+const tourText = `
 sessiond serves {{.Base}} for development; the API explorer is {{.Base}}/docs/
 
 As the platform's administrator:
   ADMIN='{{.Admin}}'
   curl -s -H "Authorization: Bearer $ADMIN" '{{.Base}}/api/v1/admin/sessions/?per_page=2'
 
-As the administrator of the tenant {{plain .Tenant}}:
+As the administrator of the tenant {{sanitized .Tenant}}:
   TENANT='{{.TenantAdmin}}'
   curl -s -H "Authorization: Bearer $TENANT" '{{.Base}}/api/v1/tenants/{{path .Tenant}}/sessions?per_page=2'
   curl -s -H "Authorization: Bearer $TENANT" '{{.Base}}/api/v1/tenants/{{path .Tenant}}/sessions/stats'
 
-As the user {{plain .User}}, signed in with the session {{plain .Session}}:
+As the user {{sanitized .User}}, signed in with the session {{sanitized .Session}}:
   ME='{{.Me}}'
   curl -s -H "Authorization: Bearer $ME" {{.Base}}/api/v1/me/sessions
   curl -s -H "Authorization: Bearer $ME" -X DELETE '{{.Base}}/api/v1/me/sessions/{{path .Session}}'
@@ -44,10 +44,10 @@ As the identity provider that registers sessions:
 
 `
 
-// welcome prints the tour, with tokens for somebody of each kind.
-func welcome(ctx context.Context, out io.Writer, db *store.Store, issuer *auth.DevIssuer, base string) error {
+// printTour prints the tour, with tokens for somebody of each kind.
+func printTour(ctx context.Context, out io.Writer, db *store.Store, issuer *auth.DevIssuer, base string) error {
 	tenantID, userID, sessionID := "acme", "acme-u001", "my-first-session"
-	newest, _, err := db.ListSessions(ctx, store.AllTenants(), store.Page{ActiveOnly: true, Limit: 1})
+	newest, _, err := db.ListSessions(ctx, store.CallerSession{}, store.AllTenants(), store.Filter{ActiveOnly: true}, store.Page{Limit: 1})
 	if err != nil {
 		return err
 	}
@@ -64,13 +64,13 @@ func welcome(ctx context.Context, out io.Writer, db *store.Store, issuer *auth.D
 		"Me":          {Subject: userID, TenantID: tenantID, SessionID: sessionID},
 		"Provider":    {Subject: "idp", ClientID: "idp", Scope: "sessions:ingest"},
 	} {
-		request.TTL = welcomeTTL
+		request.TTL = tourTTL
 		if words[name], err = issuer.Mint(request, time.Now()); err != nil {
 			return fmt.Errorf("mint a token: %w", err)
 		}
 	}
-	escapes := template.FuncMap{"plain": sanitize.Text, "path": url.PathEscape, "json": jsonText}
-	return template.Must(template.New("tour").Funcs(escapes).Parse(tour)).Execute(out, words)
+	escapes := template.FuncMap{"sanitized": sanitize.Text, "path": url.PathEscape, "json": jsonText}
+	return template.Must(template.New("tour").Funcs(escapes).Parse(tourText)).Execute(out, words)
 }
 
 // jsonText is a text as JSON that may stand in single quotes in a shell.

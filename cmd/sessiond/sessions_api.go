@@ -11,18 +11,18 @@ import (
 	"github.com/sessiond/sessiond/internal/sanitize"
 )
 
-// selection is whose sessions a command is about.
-type selection struct {
+// sessionScope is whose sessions a command is about.
+type sessionScope struct {
 	tenant  string
 	user    string
 	partner string
 	me      bool
 	ended   bool   // list ended sessions too
-	reason  string // why sessions are ended, for the audit trail
+	reason  string // why sessions are ended, for the audit log
 }
 
 // String names the sessions in a question or a report.
-func (s selection) String() string {
+func (s sessionScope) String() string {
 	switch {
 	case s.me:
 		return "of your own but the current one"
@@ -35,8 +35,8 @@ func (s selection) String() string {
 	}
 }
 
-// family is one of the three groups of operations that the API has. The answers are the API's own JSON.
-type family interface {
+// apiGroup is one of the three groups of operations that the API has. The answers are the API's own JSON.
+type apiGroup interface {
 	// list returns a page, counted from 1, of so many sessions.
 	list(ctx context.Context, page, size int) ([]byte, error)
 	get(ctx context.Context, id string) ([]byte, error)
@@ -46,8 +46,8 @@ type family interface {
 	revokeAll(ctx context.Context) ([]byte, error)
 }
 
-// family is the narrowest one that the flags allow.
-func (o *operation) family(api *gen.ClientWithResponses, notes io.Writer) (family, error) {
+// apiGroup is the narrowest one that the flags allow.
+func (o *operation) apiGroup(api *gen.ClientWithResponses, stderr io.Writer) (apiGroup, error) {
 	switch {
 	case o.me && (o.tenant != "" || o.user != "" || o.partner != ""):
 		return nil, usageError{errors.New("--me is about the token's user: leave --tenant, --user and --partner away")}
@@ -63,11 +63,11 @@ func (o *operation) family(api *gen.ClientWithResponses, notes io.Writer) (famil
 	}
 	switch {
 	case o.me:
-		return myFamily{api, o.selection, notes}, nil
+		return userAPI{api, o.sessionScope, stderr}, nil
 	case o.tenant != "":
-		return tenantFamily{api, o.selection}, nil
+		return tenantAPI{api, o.sessionScope}, nil
 	default:
-		return platformFamily{api, o.selection}, nil
+		return platformAPI{api, o.sessionScope}, nil
 	}
 }
 
@@ -81,7 +81,7 @@ func checkID(id string) error {
 }
 
 // because sends the reason along.
-func (s selection) because(_ context.Context, request *http.Request) error {
+func (s sessionScope) because(_ context.Context, request *http.Request) error {
 	if s.reason != "" {
 		request.Header.Set("X-Revoke-Reason", s.reason)
 	}
@@ -97,46 +97,46 @@ func body(response *http.Response, err error) ([]byte, error) {
 	return io.ReadAll(response.Body)
 }
 
-// given is a parameter that is left out when it is empty.
-func given(value string) *string {
+// optional is a parameter that is left out when it is empty.
+func optional(value string) *string {
 	if value == "" {
 		return nil
 	}
 	return &value
 }
 
-// platformFamily is the operations for the platform's operators and for partners.
-type platformFamily struct {
+// platformAPI is the operations for the platform's operators and for partners.
+type platformAPI struct {
 	*gen.ClientWithResponses
-	selection
+	sessionScope
 }
 
-func (f platformFamily) list(ctx context.Context, page, size int) ([]byte, error) {
+func (f platformAPI) list(ctx context.Context, page, size int) ([]byte, error) {
 	return body(f.ListSessions(ctx, &gen.ListSessionsParams{
-		Page: &page, PerPage: &size, UserId: given(f.user), PartnerId: given(f.partner),
+		Page: &page, PerPage: &size, UserId: optional(f.user), PartnerId: optional(f.partner),
 	}))
 }
 
-func (f platformFamily) get(ctx context.Context, id string) ([]byte, error) {
+func (f platformAPI) get(ctx context.Context, id string) ([]byte, error) {
 	return body(f.GetSession(ctx, id, nil))
 }
 
-func (f platformFamily) revoke(ctx context.Context, id string) error {
+func (f platformAPI) revoke(ctx context.Context, id string) error {
 	_, err := body(f.RevokeSession(ctx, id, nil, f.because))
 	return err
 }
 
-func (f platformFamily) revokeAll(ctx context.Context) ([]byte, error) {
+func (f platformAPI) revokeAll(ctx context.Context) ([]byte, error) {
 	return body(f.RevokeAllSessions(ctx, nil, map[string]any{"user_id": f.user}, f.because))
 }
 
-// tenantFamily is the operations for a tenant's administrators.
-type tenantFamily struct {
+// tenantAPI is the operations for a tenant's administrators.
+type tenantAPI struct {
 	*gen.ClientWithResponses
-	selection
+	sessionScope
 }
 
-func (f tenantFamily) list(ctx context.Context, page, size int) ([]byte, error) {
+func (f tenantAPI) list(ctx context.Context, page, size int) ([]byte, error) {
 	active := !f.ended
 	if f.user != "" {
 		return body(f.ListUserSessions(ctx, f.tenant, f.user, &gen.ListUserSessionsParams{ActiveOnly: &active, Page: &page, PerPage: &size}))
@@ -144,16 +144,16 @@ func (f tenantFamily) list(ctx context.Context, page, size int) ([]byte, error) 
 	return body(f.ListTenantSessions(ctx, f.tenant, &gen.ListTenantSessionsParams{ActiveOnly: &active, Page: &page, PerPage: &size}))
 }
 
-func (f tenantFamily) get(ctx context.Context, id string) ([]byte, error) {
+func (f tenantAPI) get(ctx context.Context, id string) ([]byte, error) {
 	return body(f.GetTenantSession(ctx, f.tenant, id))
 }
 
-func (f tenantFamily) revoke(ctx context.Context, id string) error {
+func (f tenantAPI) revoke(ctx context.Context, id string) error {
 	_, err := body(f.RevokeTenantSession(ctx, f.tenant, id, f.because))
 	return err
 }
 
-func (f tenantFamily) revokeAll(ctx context.Context) ([]byte, error) {
+func (f tenantAPI) revokeAll(ctx context.Context) ([]byte, error) {
 	if f.user == "" {
 		return body(f.RevokeAllTenantSessions(ctx, f.tenant, f.because))
 	}
@@ -163,33 +163,33 @@ func (f tenantFamily) revokeAll(ctx context.Context) ([]byte, error) {
 	return body(f.RevokeUserSessions(ctx, f.tenant, f.user, request, f.because))
 }
 
-// myFamily is the operations for the signed-in user.
-type myFamily struct {
+// userAPI is the operations for the signed-in user.
+type userAPI struct {
 	*gen.ClientWithResponses
-	selection
-	// notes is where to say what the answer does not.
-	notes io.Writer
+	sessionScope
+	// stderr is where to say what the answer does not.
+	stderr io.Writer
 }
 
 // list returns the newest sessions, for the API does not page this list, and says when there are more.
-func (f myFamily) list(ctx context.Context, _, _ int) ([]byte, error) {
+func (f userAPI) list(ctx context.Context, _, _ int) ([]byte, error) {
 	response, err := f.ListMySessions(ctx, nil)
 	answer, err := body(response, err)
 	if err == nil && response.Header.Get("X-Has-More") == "true" {
-		fmt.Fprintln(f.notes, "these are the newest sessions, and there are more")
+		fmt.Fprintln(f.stderr, "these are the newest sessions, and there are more")
 	}
 	return answer, err
 }
 
-func (f myFamily) get(context.Context, string) ([]byte, error) {
+func (f userAPI) get(context.Context, string) ([]byte, error) {
 	return nil, usageError{errors.New("the API does not show a user a single session: use sessiond sessions list --me")}
 }
 
-func (f myFamily) revoke(ctx context.Context, id string) error {
+func (f userAPI) revoke(ctx context.Context, id string) error {
 	_, err := body(f.RevokeMySession(ctx, id, nil, f.because))
 	return err
 }
 
-func (f myFamily) revokeAll(ctx context.Context) ([]byte, error) {
+func (f userAPI) revokeAll(ctx context.Context) ([]byte, error) {
 	return body(f.RevokeMyOtherSessions(ctx, nil, f.because))
 }

@@ -1,0 +1,47 @@
+package store_test
+
+import (
+	"bytes"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sessiond/sessiond/store"
+	"github.com/sessiond/sessiond/store/storetest"
+)
+
+// TestImportHasEvents: the audit events of an import are there with its sessions, and a repeated import adds none.
+func TestImportHasEvents(t *testing.T) {
+	for name, open := range map[string]storetest.Factory{"sqlite": storetest.SQLite, "postgres": storetest.Postgres} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t, store.Options{Now: storetest.NewClock().Now})
+			then := storetest.Epoch.Add(-time.Hour)
+			rows := store.Import{
+				Tenants:  []store.Tenant{{TenantID: "acme", CreatedAt: then}},
+				Sessions: []store.Session{{TenantID: "acme", ID: "s1", UserID: "ada", CreatedAt: then, ExpiresAt: then.Add(time.Minute)}},
+				Events: []store.AuditEvent{
+					{TenantID: "acme", OperationID: "1", SessionID: "s1", Action: store.ActionRegistered, At: then, UserID: "ada", ActorSub: "idp"},
+					{TenantID: "acme", OperationID: "2", SessionID: "s1", Action: store.ActionExpired, At: then.Add(time.Minute), UserID: "ada"},
+				},
+			}
+			for range 2 {
+				require.NoError(t, s.ImportSessions(t.Context(), rows))
+			}
+			events, err := s.ListAuditEvents(t.Context(), store.AuditFilter{})
+			require.NoError(t, err)
+			assert.Equal(t, rows.Events, events)
+		})
+	}
+}
+
+// TestAFailedImportLogsNoStatement: one has the placeholders of hundreds of rows.
+func TestAFailedImportLogsNoStatement(t *testing.T) {
+	var log bytes.Buffer
+	s := storetest.SQLite(t, store.Options{Now: storetest.NewClock().Now, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	err := s.ImportSessions(t.Context(), store.Import{Sessions: []store.Session{{TenantID: "", ID: "s1", UserID: "ada"}}})
+	require.Error(t, err, "a session needs a tenant")
+	assert.Empty(t, log.String())
+}
