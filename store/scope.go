@@ -161,13 +161,13 @@ func WithScope(ctx context.Context, scope Scope) context.Context {
 var errNotAuthorized = errors.New("it has not been decided what this request may touch")
 
 // restriction is what the database lets a call see and write, whatever its statements say. A context without a scope, such as that of a
-// command or a job, restricts nothing; the zero Scope lets nothing through.
+// command or a job, restricts nothing; an empty Scope lets nothing through.
 func restriction(ctx context.Context) (rls.Restriction, error) {
 	scope, ok := ctx.Value(ScopeKey{}).(*Scope)
 	if !ok {
 		return rls.Restriction{}, nil
 	}
-	if !scope.all {
+	if scope.empty() {
 		return rls.Restriction{}, errNotAuthorized
 	}
 	return rls.Restriction{Tenant: text(scope.tenant), Partner: text(scope.partner)}, nil

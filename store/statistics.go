@@ -151,10 +151,16 @@ func (c *statistics) groups(condition string, args ...any) (devices, users, appl
 		err = sessions().Select("user_id AS name, count(*) AS sessions").Group("user_id").Scan(&users).Error
 	}
 	if err == nil {
-		err = sessions().Joins("JOIN session_apps a ON a.tenant_id = sessions.tenant_id AND a.session_id = sessions.id").Where("app_count > 0").
-			Select("a.application_id AS name, max(a.application_name) AS label, count(*) AS sessions").Group("a.application_id").Scan(&applications).Error
+		err = c.applicationsOf(condition, args...).Scan(&applications).Error
 	}
 	return devices, users, applications, err
+}
+
+// applicationsOf counts sessions that fulfil a condition by application.
+func (c *statistics) applicationsOf(condition string, args ...any) *gorm.DB {
+	return c.tx.Model(&Session{}).Where("sessions.tenant_id = ? AND app_count > 0", c.tenantID).Where(condition, args...).
+		Joins("JOIN session_apps a ON a.tenant_id = sessions.tenant_id AND a.session_id = sessions.id").
+		Select("a.application_id AS name, max(a.application_name) AS label, count(*) AS sessions").Group("a.application_id")
 }
 
 // withoutExpired takes off the sessions that have ended by themselves and are counted as open.

@@ -258,17 +258,17 @@ func TestMigrate(t *testing.T) {
 			if name == "postgres" { // a SQLite file that is not there has no state
 				status, err := command(t, noEnvironment, "migrate", "status", "--database-url", url)
 				require.NoError(t, err)
-				assert.Regexp(t, `00001_sessions.sql +pending`, status)
+				assert.Regexp(t, `00001_init.sql +pending`, status)
 			}
 			up, err := command(t, noEnvironment, "migrate", "up", "--database-url", url)
 			require.NoError(t, err)
-			assert.Contains(t, up, "applied 00001_sessions.sql")
+			assert.Contains(t, up, "applied 00001_init.sql")
 			up, err = command(t, noEnvironment, "migrate", "up", "--database-url", url)
 			require.NoError(t, err)
 			assert.Equal(t, "the schema is up to date\n", up)
 			status, err := command(t, noEnvironment, "migrate", "status", "--database-url", url)
 			require.NoError(t, err)
-			assert.Regexp(t, `00001_sessions.sql +applied 20\d\d-`, status)
+			assert.Regexp(t, `00001_init.sql +applied 20\d\d-`, status)
 		})
 	}
 }

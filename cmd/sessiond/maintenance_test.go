@@ -150,7 +150,7 @@ func TestAuditAndErase(t *testing.T) {
 			require.ErrorContains(t, err, "there is no terminal to ask")
 			out, err = erase("--user", "ada", "--dry-run")
 			require.NoError(t, err)
-			assert.Equal(t, "would end 1 sessions, delete 1, and remove the name from 1 audit events\n", out)
+			assert.Equal(t, "would end 1 sessions, delete 1, and remove the name from 2 audit events\n", out)
 			out, err = erase("--user", "ada", "--yes")
 			require.NoError(t, err)
 			assert.Regexp(t, `^ended 1 sessions, deleted 1, and removed the name from 2 audit events; receipt [0-9a-f-]{36}\n$`, out)

@@ -106,3 +106,9 @@ func (g group) read(found pgx.Rows) error {
 		return &g.queries[nr-1].result, nil
 	})
 }
+
+// Merged is the statement that queries become that are sent together and can be merged, for EXPLAIN.
+func Merged(queries ...*Query) (text string, args []any) {
+	first := groups(ordered(queries))[0]
+	return first.text(), first.args()
+}

@@ -1,0 +1,49 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+)
+
+// TestStatementsStayPrepared, in transactions too, and more of them than are kept do no harm.
+func TestStatementsStayPrepared(t *testing.T) {
+	e, err := Open(t.Context(), "sqlite://"+t.TempDir()+"/x.db", &gorm.Config{Logger: logger.Discard}, Options{})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, e.Close()) }()
+	pool, ok := e.DB.ConnPool.(*prepared)
+	require.True(t, ok)
+	write := func(ctx context.Context, do func(tx *gorm.DB) error) error {
+		return e.DB.WithContext(ctx).Transaction(do)
+	}
+	number := func(tx *gorm.DB, text string) int {
+		n := -1
+		require.NoError(t, Query(tx, e.Statement(text), func(row Rows) error { return row.Scan(&n) }))
+		return n
+	}
+	for range 2 {
+		require.NoError(t, write(t.Context(), func(tx *gorm.DB) error {
+			assert.Equal(t, 0, number(tx, "SELECT 0"))
+			return nil
+		}))
+	}
+	kept, _ := pool.known.Peek("SELECT 0")
+	require.NotNil(t, kept)
+	require.NoError(t, write(t.Context(), func(tx *gorm.DB) error {
+		for n := range mostPrepared + 100 {
+			assert.Equal(t, n, number(tx, fmt.Sprintf("SELECT %d", n)))
+		}
+		assert.Equal(t, 0, number(tx, "SELECT 0"))
+		return nil
+	}))
+	assert.Equal(t, mostPrepared, pool.known.Len())
+	again, _ := pool.known.Peek("SELECT 0")
+	assert.NotSame(t, kept, again, "it had to go meanwhile")
+	require.Error(t, write(t.Context(), func(tx *gorm.DB) error { return tx.Exec("SELEKT").Error }))
+	assert.False(t, pool.known.Contains("SELEKT"))
+}

@@ -1,0 +1,145 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gorm.io/gorm"
+
+	"github.com/sessiond/sessiond/store/internal/engine"
+	"github.com/sessiond/sessiond/store/internal/tuning"
+)
+
+func TestMigrationsHaveTheSameNumbersOnBothEngines(t *testing.T) {
+	names := func(of string) []string {
+		files, err := fs.Glob(migrations, "migrations/"+of+"/*.sql")
+		require.NoError(t, err)
+		require.NotEmpty(t, files)
+		for i := range files {
+			files[i] = files[i][len("migrations/"+of+"/"):]
+		}
+		return files
+	}
+	assert.Equal(t, names(engine.Postgres), names(engine.SQLite))
+}
+
+func TestTransactionsRunAgainWhenTheDatabaseAsksForIt(t *testing.T) {
+	s, err := Open(t.Context(), "sqlite://"+t.TempDir()+"/x.db", Options{})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, s.Close()) }()
+	deadlock, fault := errors.New("deadlock"), errors.New("fault")
+	s.engine.Retryable = func(err error) bool { return errors.Is(err, deadlock) }
+	for name, c := range map[string]struct {
+		outcomes []error
+		runs     int
+		want     error
+	}{
+		"success":                  {[]error{nil}, 1, nil},
+		"a deadlock, once":         {[]error{deadlock, nil}, 2, nil},
+		"deadlocks, always":        {[]error{deadlock, deadlock, deadlock, deadlock, nil}, 4, deadlock},
+		"a fault":                  {[]error{fault, nil}, 1, fault},
+		"a deadlock, then a fault": {[]error{deadlock, fault, nil}, 2, fault},
+	} {
+		t.Run(name, func(t *testing.T) {
+			runs := 0
+			err := s.write(t.Context(), "test", func(*gorm.DB) error {
+				runs++
+				return c.outcomes[runs-1]
+			})
+			require.ErrorIs(t, err, c.want)
+			assert.Equal(t, c.runs, runs)
+		})
+	}
+}
+
+// An attempt that is undone must leave nothing behind that the next one takes for its own.
+func TestMaintenanceThatRunsAgain(t *testing.T) {
+	now := time.Date(2026, 1, 15, 12, 0, 0, 0, time.UTC)
+	s, err := Open(t.Context(), "sqlite://"+t.TempDir()+"/x.db", Options{Now: func() time.Time { return now }})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, s.Close()) }()
+	_, err = s.Migrate(t.Context())
+	require.NoError(t, err)
+	register := func(id string, expires time.Time) {
+		_, _, err := s.RegisterSession(t.Context(), AllTenants(), Session{TenantID: "acme", UserID: "u1", ID: id, ExpiresAt: expires}, Actor{})
+		require.NoError(t, err)
+	}
+	register("early", now.Add(time.Minute))
+	register("late", now.Add(2*time.Minute))
+
+	deadlock, failures := errors.New("deadlock"), 0
+	s.engine.Retryable = func(err error) bool { return errors.Is(err, deadlock) }
+	require.NoError(t, s.engine.DB.Callback().Create().Before("gorm:create").Register("fail", func(tx *gorm.DB) {
+		if failures > 0 {
+			failures--
+			if failures == 0 {
+				now = now.Add(time.Minute) // the next attempt finds more to do
+			}
+			_ = tx.AddError(deadlock)
+		}
+	}))
+	now, failures = now.Add(time.Minute), 1
+	swept, err := s.RecordExpired(t.Context(), 10)
+	require.NoError(t, err)
+	assert.Equal(t, 2, swept)
+	failures = 2
+	purged, err := s.PurgeEnded(t.Context(), now.Add(-30*time.Second), 1)
+	require.NoError(t, err)
+	assert.Equal(t, 1, purged)
+	events, err := s.ListAuditEvents(t.Context(), AuditFilter{})
+	require.NoError(t, err)
+	assert.Len(t, events, 5, "two registrations, two endings, one purge")
+}
+
+func TestADriftIsFoundNamedAndRepaired(t *testing.T) {
+	s, err := Open(tuning.WithBucketSize(t.Context(), 2), "sqlite://"+t.TempDir()+"/x.db", Options{})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, s.Close()) }()
+	_, err = s.Migrate(t.Context())
+	require.NoError(t, err)
+	for i := range 9 {
+		session := Session{TenantID: "acme", UserID: "u1", ID: fmt.Sprint(i), ExpiresAt: time.Now().Add(time.Hour)}
+		_, _, err := s.RegisterSession(t.Context(), AllTenants(), session, Actor{})
+		require.NoError(t, err)
+	}
+	require.NoError(t, s.RecordApp(t.Context(), AllTenants(), App{SessionID: "1", ApplicationID: "mail", ApplicationName: "Mail"}, Actor{}))
+	_, err = s.RollUp(t.Context(), 1000)
+	require.NoError(t, err)
+	check := func(repair bool) []Drift {
+		var found []Drift
+		n, err := s.VerifyCounters(t.Context(), repair, func(d Drift) { found = append(found, d) })
+		require.NoError(t, err)
+		assert.Equal(t, 9, n)
+		return found
+	}
+	require.Empty(t, check(false))
+	require.NoError(t, s.engine.DB.Exec("DELETE FROM counters WHERE tenant_id = 'acme'").Error)
+	require.NoError(t, s.engine.DB.Exec("UPDATE counters SET open = 8 WHERE tenant_id = ''").Error)
+	require.NoError(t, s.engine.DB.Exec("UPDATE page_index SET total = 1 WHERE tenant_id = 'acme'").Error)
+
+	found := check(true)
+	assert.Contains(t, found, Drift{TenantID: "acme", Kind: "sessions", Counted: [3]int64{9, 9, 0}})
+	assert.Contains(t, found, Drift{TenantID: "acme", Kind: "application", Key: "mail", Counted: [3]int64{1, 0, 0}})
+	assert.Contains(t, found, Drift{Kind: "sessions", Kept: [3]int64{8, 9, 0}, Counted: [3]int64{9, 9, 0}})
+	assert.True(t, slices.ContainsFunc(found, func(d Drift) bool { return d.Kind == "page index" }), "%+v", found)
+	assert.Empty(t, check(false))
+	sessions, total, err := s.ListSessions(t.Context(), CallerSession{}, InTenant("acme"), Filter{}, Page{Offset: 8, Limit: 5})
+	require.NoError(t, err)
+	assert.Len(t, sessions, 1)
+	assert.Equal(t, 9, total)
+}
+
+func TestRedact(t *testing.T) {
+	for url, want := range map[string]string{
+		"postgres://me:hidden@host/db": "postgres://…@host/db", "postgres://host/db": "postgres://host/db",
+		"sqlite://data/x.db": "sqlite://data/x.db", "nonsense": "nonsense",
+	} {
+		assert.Equal(t, want, Redact(url))
+	}
+}

@@ -1,0 +1,239 @@
+package store_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sessiond/sessiond/store"
+)
+
+// TestOneStatementForManyRows: revocations that travel together, of all kinds of callers. Each ends what its caller may end,
+// and knows whether it did.
+func TestOneStatementForManyRows(t *testing.T) {
+	s, _ := filled(t)
+	behind := func(tenantID string) store.Scope { return store.InTenant(tenantID) }
+	var calls []func()
+	revoke := func(authorized, sel store.Scope, id string, want bool, reason string) {
+		calls = append(calls, func() {
+			ended, err := s.RevokeSession(store.WithScope(t.Context(), authorized), sel, id, store.Actor{Subject: "boss of " + id, Reason: reason})
+			if !want {
+				assert.ErrorIs(t, err, store.ErrNotFound, "%+v %s", authorized, id)
+				return
+			}
+			if assert.NoError(t, err, "%+v %s", authorized, id) {
+				assert.True(t, ended, "%+v %s", authorized, id)
+			}
+		})
+	}
+	want := map[string]string{}
+	revoke(behind("t0"), store.InTenant("t3").OfUser("u9"), "t3-s9", false, "") // the restriction to several tenants is the one before
+	for i := range tenants {
+		tenantID := fmt.Sprintf("t%d", i)
+		id := func(k int) string { return fmt.Sprintf("%s-s%d", tenantID, k) }
+		other := fmt.Sprintf("t%d", (i+1)%tenants)
+		for k, authorized := range []store.Scope{behind(tenantID), behind(tenantID), store.AllTenants(), store.AllTenants()} {
+			want[id(k)] = fmt.Sprint("because ", i, k)
+			require.NoError(t, s.RecordApp(t.Context(), store.AllTenants(), store.App{SessionID: id(k), ApplicationID: "mail"}, store.Actor{}))
+			revoke(authorized, store.InTenant(tenantID), id(k), true, want[id(k)])
+		}
+		want[id(4)] = "mine"
+		revoke(behind(tenantID), store.InTenant(tenantID).OfUser("u4"), id(4), true, "mine")
+		revoke(behind(tenantID), store.InTenant(tenantID).OfUser("u4"), id(5), false, "")
+		// A mistake in the scope, in the company of those who may: the restriction of one is not the next one's.
+		revoke(behind(other), store.InTenant(tenantID), id(6), false, "")
+		if i < 2 { // no more than travel in one exchange
+			revoke(behind(tenantID), store.InTenant(tenantID), fmt.Sprintf("%s-s%d", other, 7), false, "")
+			revoke(store.AllTenants().OfPartner("nobody"), store.InTenant(tenantID), id(8), false, "")
+		}
+	}
+	together(t, s, store.Writes, calls...)
+	events, err := s.ListAuditEvents(t.Context(), store.AuditFilter{Action: store.ActionRevoked})
+	require.NoError(t, err)
+	got := map[string]string{}
+	for _, event := range events {
+		got[event.SessionID] = event.Reason
+		assert.Equal(t, "boss of "+event.SessionID, event.ActorSub)
+		assert.Equal(t, event.SessionID[:2], event.TenantID)
+	}
+	assert.Equal(t, want, got)
+	for id := range want {
+		session, err := s.GetSession(t.Context(), store.AllTenants(), id)
+		require.NoError(t, err)
+		assert.Equal(t, want[id], *session.EndReason)
+	}
+	_, err = s.VerifyCounters(t.Context(), false, func(d store.Drift) { assert.Fail(t, "drift", "%+v", d) })
+	require.NoError(t, err, "their applications have ended with them")
+}
+
+// TestOneStatementForManyReads: reads that travel together, of all kinds of callers. Each is told what it would be told alone.
+func TestOneStatementForManyReads(t *testing.T) {
+	s, _ := filled(t)
+	for i := range tenants {
+		for k := range 3 {
+			app := store.App{SessionID: fmt.Sprintf("t%d-s%d", i, k), ApplicationID: fmt.Sprintf("app%d", k)}
+			require.NoError(t, s.RecordApp(t.Context(), store.AllTenants(), app, store.Actor{}))
+		}
+		_, err := s.RevokeSession(t.Context(), store.InTenant(fmt.Sprintf("t%d", i)), fmt.Sprintf("t%d-s%d", i, 2+i), store.Actor{Reason: "lost"})
+		require.NoError(t, err)
+	}
+	_, err := s.RevokeAllSessions(t.Context(), store.InTenant("t2"), "", store.Actor{})
+	require.NoError(t, err)
+
+	type answer struct {
+		Found any
+		Total int
+		Err   error
+	}
+	type asking = func(context.Context, store.CallerSession, store.Scope) (any, int, error)
+	var reads []func() answer
+	read := func(authorized, scope store.Scope, do asking) {
+		reads = append(reads, func() (got answer) {
+			caller := store.CallerSession{TenantID: authorized.TenantID(), ID: authorized.TenantID() + "-s2"}
+			got.Found, got.Total, got.Err = do(store.WithScope(t.Context(), authorized), caller, scope)
+			return got
+		})
+	}
+	list := func(filter store.Filter, page store.Page) asking {
+		return func(ctx context.Context, caller store.CallerSession, sel store.Scope) (any, int, error) {
+			list, total, err := s.ListSessions(ctx, caller, sel, filter, page)
+			return list, total, err
+		}
+	}
+	get := func(id string) asking {
+		return func(ctx context.Context, caller store.CallerSession, sel store.Scope) (any, int, error) {
+			session, apps, err := s.GetSessionWithApps(ctx, caller, sel, id)
+			return [2]any{session, apps}, 0, err
+		}
+	}
+	ended := func(tenantID string) asking {
+		return func(ctx context.Context, _ store.CallerSession, _ store.Scope) (any, int, error) {
+			ended, err := s.SessionEnded(ctx, tenantID, tenantID+"-s3")
+			return ended, 0, err
+		}
+	}
+	repeated := func(tenantID string) asking {
+		return func(ctx context.Context, _ store.CallerSession, _ store.Scope) (any, int, error) {
+			text, err := s.Ask(ctx, "SELECT CASE WHEN ? = '' THEN '' ELSE current_query() END", tenantID)
+			return strings.Contains(text, "unnest"), -1, err
+		}
+	}
+	type reading func(i int, tenantID, other string) (store.Scope, asking)
+	in := store.InTenant
+	for _, kind := range []reading{
+		func(_ int, id, _ string) (store.Scope, asking) { return in(id), get(id + "-s1") },
+		func(i int, id, _ string) (store.Scope, asking) {
+			return in(id), get(fmt.Sprintf("%s-s%d", id, 2+i))
+		},
+		func(_ int, id, other string) (store.Scope, asking) { return in(id), get(other + "-s1") },
+		func(_ int, id, _ string) (store.Scope, asking) { return store.AllTenants(), get(id + "-s1") },
+		func(_ int, id, _ string) (store.Scope, asking) { return in(id).OfUser("u1"), get(id + "-s1") },
+		func(i int, id, _ string) (store.Scope, asking) {
+			return in(id), list(store.Filter{ActiveOnly: true}, store.Page{Limit: 5 + i, Offset: i})
+		},
+		func(_ int, id, _ string) (store.Scope, asking) {
+			return in(id), list(store.Filter{}, store.Page{Limit: 7, Offset: 7})
+		},
+		func(_ int, id, _ string) (store.Scope, asking) {
+			return in(id).OfUser("u3"), list(store.Filter{ActiveOnly: true}, store.Page{})
+		},
+		func(int, string, string) (store.Scope, asking) {
+			return store.AllTenants(), list(store.Filter{ActiveOnly: true}, store.Page{Limit: 5})
+		},
+		func(_ int, id, _ string) (store.Scope, asking) { return in(id), ended(id) },
+		func(_ int, id, _ string) (store.Scope, asking) { return in(id), repeated(id) },
+	} {
+		for i := range tenants {
+			tenantID, other := fmt.Sprintf("t%d", i), fmt.Sprintf("t%d", (i+1)%tenants)
+			for _, authorized := range []store.Scope{store.InTenant(tenantID), store.AllTenants(), store.InTenant(other), store.AllTenants().OfPartner("nobody")} {
+				sel, do := kind(i, tenantID, other)
+				read(authorized, sel, do)
+			}
+		}
+	}
+	alone, all := make([]answer, len(reads)), make([]answer, len(reads))
+	var calls []func()
+	for i, read := range reads {
+		alone[i] = read()
+		calls = append(calls, func() { all[i] = read() })
+	}
+	together(t, s, store.Reads, calls...)
+	several := 0
+	for i, got := range all {
+		if got.Total == -1 && got.Found == true {
+			got.Found = false // it was asked otherwise
+			several++
+		}
+		assert.Equal(t, alone[i], got, i)
+	}
+	assert.Greater(t, several, tenants, "statements that became one")
+}
+
+// TestOneStatementForTheSameRow: whoever comes second is told so.
+func TestOneStatementForTheSameRow(t *testing.T) {
+	s, _ := filled(t)
+	var mu sync.Mutex
+	ended, made := 0, 0
+	var calls []func()
+	for range 3 {
+		calls = append(calls, func() {
+			by, err := s.RevokeSession(store.WithScope(t.Context(), store.InTenant("t0")), store.InTenant("t0"), "t0-s1", store.Actor{})
+			mu.Lock()
+			defer mu.Unlock()
+			if assert.NoError(t, err) && by {
+				ended++
+			}
+		}, func() {
+			session := store.Session{TenantID: "t0", ID: "new", UserID: "ada", ExpiresAt: time.Now().Add(time.Hour)}
+			_, fresh, err := s.RegisterSession(t.Context(), store.AllTenants(), session, store.Actor{})
+			mu.Lock()
+			defer mu.Unlock()
+			if assert.NoError(t, err) && fresh {
+				made++
+			}
+		})
+	}
+	// The same id is taken in another tenant.
+	taken := 0
+	for i := range tenants {
+		calls = append(calls, func() {
+			session := store.Session{TenantID: fmt.Sprintf("t%d", i), ID: "wanted", UserID: "ada", ExpiresAt: time.Now().Add(time.Hour)}
+			_, fresh, err := s.RegisterSession(t.Context(), store.AllTenants(), session, store.Actor{})
+			mu.Lock()
+			defer mu.Unlock()
+			if fresh {
+				assert.NoError(t, err)
+			} else if assert.ErrorIs(t, err, store.ErrTaken) {
+				taken++
+			}
+		})
+	}
+	together(t, s, store.Writes, calls...)
+	assert.Equal(t, 1, ended)
+	assert.Equal(t, 1, made)
+	assert.Equal(t, tenants-1, taken)
+}
+
+// TestEveryTableOfATenantHasAPolicy: every table that has a tenant's or a partner's data in it, by its columns, is protected by row-level
+// security, from its owner too, and each policy knows of merged statements: what a statement does in one table has to be visible in the
+// others.
+func TestEveryTableOfATenantHasAPolicy(t *testing.T) {
+	s, _ := filled(t)
+	tables := func(query string) []string {
+		found, err := s.Texts(t.Context(), query+" ORDER BY 1")
+		require.NoError(t, err)
+		return found
+	}
+	want := tables(`SELECT DISTINCT table_name::text FROM information_schema.columns
+		WHERE table_schema = 'public' AND column_name IN ('tenant_id', 'partner_id')`)
+	assert.Contains(t, want, "sessions")
+	assert.Equal(t, want, tables("SELECT relname::text FROM pg_class WHERE relrowsecurity AND relforcerowsecurity"))
+	assert.Equal(t, want, tables(`SELECT tablename::text FROM pg_policies WHERE cmd = 'ALL' AND qual LIKE '%sessiond.tenant''%'
+		AND qual LIKE '%sessiond.tenants%' AND qual LIKE '%sessiond.partner%'`))
+}

@@ -1,0 +1,258 @@
+package store_test
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sessiond/sessiond/store"
+	"github.com/sessiond/sessiond/store/storetest"
+)
+
+// TestForeignAndAbsentAreTheSameWork: a tenant's administrator who asks for another tenant's session and for one that never
+// was gets the same bytes, and nothing may be read for the one that is not read for the other: the time would tell.
+func TestForeignAndAbsentAreTheSameWork(t *testing.T) {
+	for name, open := range map[string]storetest.Factory{"sqlite": storetest.SQLite, "postgres": storetest.Postgres} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t, store.Options{})
+			now := time.Now()
+			var rows store.Import
+			for i := range 4000 {
+				rows.Sessions = append(rows.Sessions, store.Session{
+					TenantID: fmt.Sprintf("t%d", i%20), ID: fmt.Sprintf("s%05d", i), UserID: "u1",
+					CreatedAt: now, ExpiresAt: now.Add(time.Hour), EndsAt: now.Add(time.Hour),
+				})
+			}
+			require.NoError(t, s.ImportSessions(t.Context(), rows))
+			ctx := store.WithScope(t.Context(), store.InTenant("t0"))
+			explain := func(id string, others ...string) string {
+				how, err := s.ExplainGet(ctx, store.InTenant("t0"), append([]string{id}, others...)...)
+				require.NoError(t, err)
+				how, _, _ = strings.Cut(how, "Planning:")
+				return strings.ReplaceAll(how, id, "ID")
+			}
+			blocks := regexp.MustCompile(`(?m)^\s*(Buffers: |Rows Removed).*$`)
+			own, foreign, absent := explain("s00020"), explain("s00021"), explain("s00021x")
+			assert.Equal(t, absent, foreign)
+			assert.NotContains(t, own, "sessions_id", "the key of the tenant finds it")
+			if name == "postgres" {
+				assert.NotEqual(t, blocks.FindAllString(own, -1), blocks.FindAllString(absent, -1), "what is read does show")
+				foreign, absent := explain("s00021", "s00040", "s00060"), explain("s00021x", "s00040", "s00060")
+				assert.Equal(t, absent, foreign, "together with others")
+				assert.Contains(t, foreign, "Nested Loop (actual rows=2 loops=1)")
+				assert.Contains(t, foreign, "Index Scan using sessions_pkey on sessions (actual rows=1 loops=3)")
+			}
+		})
+	}
+}
+
+// TestFarPagesReadTheIndexFromTheirChunkOn, of a tenant behind its wall and of all: nothing before the page is read one by one.
+func TestFarPagesReadTheIndexFromTheirChunkOn(t *testing.T) {
+	s := storetest.Postgres(t, store.Options{}, 200)
+	now := time.Now()
+	var rows store.Import
+	for i := range 8000 {
+		rows.Sessions = append(rows.Sessions, store.Session{
+			TenantID: fmt.Sprintf("t%d", i%2), ID: fmt.Sprintf("s%05d", i), UserID: fmt.Sprintf("u%d", i),
+			CreatedAt: now.Add(-time.Duration(i) * time.Second), ExpiresAt: now.Add(time.Hour), EndsAt: now.Add(time.Hour),
+		})
+	}
+	require.NoError(t, s.ImportSessions(t.Context(), rows))
+	_, err := s.RollUp(t.Context(), 10_000)
+	require.NoError(t, err)
+	_, err = s.Analyze(t.Context())
+	require.NoError(t, err)
+	few := func(ctx context.Context, sel store.Scope, offset, most int) string {
+		how, err := s.ExplainList(ctx, store.Filter{ActiveOnly: true}, store.Page{Offset: offset, Limit: 20}, sel)
+		require.NoError(t, err)
+		assert.NotContains(t, how, "Seq Scan on sessions")
+		for _, passed := range regexp.MustCompile(`(?:Rows Removed by Filter: |Index .*rows=)(\d+)`).FindAllStringSubmatch(how, -1) {
+			n, err := strconv.Atoi(passed[1])
+			require.NoError(t, err)
+			assert.LessOrEqual(t, n, most, how)
+		}
+		return how
+	}
+	behind := func(tenant string) context.Context { return store.WithScope(t.Context(), store.InTenant(tenant)) }
+	few(behind("t0"), store.InTenant("t0"), 3000, 2*200+20)
+	assert.Contains(t, few(t.Context(), store.AllTenants(), 3000, 2*200+20), "sessions_id", "a page's sessions by their ids")
+
+	// The sessions of a tenant that has just ended as a whole are passed over by others, and counted by nobody else.
+	_, err = s.RevokeAllSessions(t.Context(), store.InTenant("t1"), "", store.Actor{})
+	require.NoError(t, err)
+	few(behind("t1"), store.InTenant("t1"), 0, 1)
+	few(behind("t0"), store.InTenant("t0"), 3000, 2*200+20)
+}
+
+// TestListsTogetherAreFoundAsAlone: by the same indexes, in their order, and no further than the page, whatever PostgreSQL knows
+// of the tables.
+func TestListsTogetherAreFoundAsAlone(t *testing.T) {
+	s := storetest.Postgres(t, store.Options{})
+	indexes := regexp.MustCompile(`Index.* using \S+ on \S+`)
+	compare := func(what string) {
+		for filter, page := range map[store.Filter]store.Page{{ActiveOnly: true}: {Limit: 20}, {}: {Limit: 20, Offset: 40}} {
+			explain := func(selections ...store.Scope) string {
+				how, err := s.ExplainList(t.Context(), filter, page, selections...)
+				require.NoError(t, err)
+				return how
+			}
+			alone, together := explain(store.InTenant("t0")), explain(store.InTenant("t0"), store.InTenant("t1"), store.InTenant("t2"))
+			assert.Equal(t, indexes.FindAllString(alone, -1), indexes.FindAllString(together, -1), what)
+			assert.Contains(t, together, "Function Scan on input (actual rows=3 loops=1)", what)
+			assert.NotContains(t, together, "Sort", what)
+		}
+	}
+	compare("empty")
+	now := time.Now()
+	var rows store.Import
+	for i := range 4000 {
+		rows.Sessions = append(rows.Sessions, store.Session{
+			TenantID: fmt.Sprintf("t%d", i%40), ID: fmt.Sprintf("s%05d", i), UserID: fmt.Sprintf("u%d", i%400),
+			CreatedAt: now.Add(-time.Duration(i) * time.Second), ExpiresAt: now.Add(time.Hour), EndsAt: now.Add(time.Hour),
+		})
+	}
+	require.NoError(t, s.ImportSessions(t.Context(), rows))
+	_, err := s.RollUp(t.Context(), 10_000)
+	require.NoError(t, err)
+	compare("grown")
+	_, err = s.Analyze(t.Context())
+	require.NoError(t, err)
+	compare("analyzed")
+}
+
+// TestGrownTablesAreAnalyzed: what was planned for an empty table must not stay.
+func TestGrownTablesAreAnalyzed(t *testing.T) {
+	s := storetest.Postgres(t, store.Options{})
+	now := time.Now()
+	grow := func(from, to int) {
+		var rows store.Import
+		for i := from; i < to; i++ {
+			rows.Sessions = append(rows.Sessions, store.Session{
+				TenantID: fmt.Sprintf("t%d", i%2), ID: fmt.Sprintf("s%05d", i), UserID: fmt.Sprintf("u%d", i%100),
+				CreatedAt: now, ExpiresAt: now.Add(time.Hour), EndsAt: now.Add(time.Hour),
+			})
+		}
+		require.NoError(t, s.ImportSessions(t.Context(), rows))
+		_, err := s.RollUp(t.Context(), 10_000)
+		require.NoError(t, err)
+	}
+	analyzed := func() bool {
+		did, err := s.Analyze(t.Context())
+		require.NoError(t, err)
+		return did
+	}
+	require.False(t, analyzed(), "nothing is there")
+	grow(0, 400)
+	require.False(t, analyzed(), "so few are found anyhow")
+	grow(400, 2000)
+	require.True(t, analyzed())
+	require.False(t, analyzed(), "once is enough")
+	how, err := s.ExplainGet(t.Context(), store.InTenant("t0"), "s00020")
+	require.NoError(t, err)
+	require.Contains(t, how, "sessions_pkey")
+	how, err = s.ExplainGet(t.Context(), store.AllTenants(), "s00020")
+	require.NoError(t, err)
+	require.Contains(t, how, "sessions_id")
+	grow(2000, 4400)
+	require.False(t, analyzed(), "not twice as many yet")
+	grow(4400, 4600)
+	require.True(t, analyzed())
+}
+
+// TestActiveSessionsOfAUserAreFoundAlone: where one user has most of the sessions of few tenants, as PostgreSQL knows then, and
+// most sessions of the one who asks have ended. Nothing is read but what is active.
+func TestActiveSessionsOfAUserAreFoundAlone(t *testing.T) {
+	for name, open := range map[string]storetest.Factory{"sqlite": storetest.SQLite, "postgres": storetest.Postgres} {
+		for _, users := range []int{1, 40} {
+			t.Run(fmt.Sprintf("%s, %d other users", name, users), func(t *testing.T) {
+				s := open(t, store.Options{})
+				importDominated(t, s, users)
+				ada, page, active := store.AllTenants().OfUser("ada"), store.Page{Limit: 20}, store.Filter{ActiveOnly: true}
+				explain := map[string]func(ctx context.Context, sel ...store.Scope) (string, error){
+					"own": func(ctx context.Context, sel ...store.Scope) (string, error) {
+						return s.ExplainNewest(ctx, false, sel...)
+					},
+					"own, long": func(ctx context.Context, sel ...store.Scope) (string, error) {
+						return s.ExplainNewest(ctx, true, sel...)
+					},
+					"page": func(ctx context.Context, sel ...store.Scope) (string, error) {
+						return s.ExplainList(ctx, active, page, sel...)
+					},
+					"far page": func(ctx context.Context, sel ...store.Scope) (string, error) {
+						far := page
+						far.Offset = 400
+						return s.ExplainList(ctx, active, far, sel...)
+					},
+				}
+				for what, explain := range explain {
+					for _, ctx := range []context.Context{t.Context(), store.WithScope(t.Context(), store.InTenant("t0"))} {
+						for _, sel := range [][]store.Scope{{ada}, {ada.InTenant("t0")}, {ada.InTenant("t0"), ada.InTenant("t1"), ada.InTenant("t2")}} {
+							how, err := explain(ctx, sel...)
+							require.NoError(t, err)
+							how, _, _ = strings.Cut(how, "Planning:")
+							assert.Regexp(t, `sessions_(tenant_)?user_active`, how, what)
+							assert.NotRegexp(t, `SCAN sessions|sessions_(tenant_user_all|tenant|active|tenant_active|due|tenant_due)\b`, how, what)
+							for _, passed := range regexp.MustCompile(`(?:Rows Removed by Filter: |Index .*rows=)(\d+)`).FindAllStringSubmatch(how, -1) {
+								n, err := strconv.Atoi(passed[1])
+								require.NoError(t, err)
+								assert.LessOrEqual(t, n, 5, "%s: %s", what, how)
+							}
+						}
+					}
+				}
+				how, err := s.ExplainList(t.Context(), store.Filter{}, store.Page{Limit: 20}, ada.InTenant("t0"))
+				require.NoError(t, err)
+				assert.Contains(t, how, "sessions_tenant_user_all", "the ended ones too")
+			})
+		}
+	}
+}
+
+// importDominated makes three tenants, one user of which has six in ten sessions, and ada with 5 active and 2,000 ended ones.
+func importDominated(t *testing.T, s *store.Store, users int) {
+	t.Helper()
+	now := time.Now()
+	var rows store.Import
+	add := func(tenantID, userID, id string, created time.Time, ended *time.Time) {
+		session := store.Session{
+			TenantID: tenantID, ID: id, UserID: userID, CreatedAt: created, ExpiresAt: now.Add(time.Hour), EndsAt: now.Add(time.Hour),
+		}
+		if ended != nil {
+			session.EndCause, session.RevokedAt = new(store.Revoked), ended
+		}
+		rows.Sessions = append(rows.Sessions, session)
+	}
+	for i := range 20_000 {
+		user := "svc"
+		if i%5 > 2 {
+			user = fmt.Sprintf("u%d", i%users)
+		}
+		add(fmt.Sprintf("t%d", i%3), user, fmt.Sprintf("s%05d", i), now.Add(-time.Duration(i)*time.Second), nil)
+	}
+	for i := range 5 {
+		add("t0", "ada", fmt.Sprintf("ada%05d", i), now.Add(-time.Duration(i)*time.Hour), nil)
+	}
+	for i := range 2000 {
+		add("t0", "ada", fmt.Sprintf("ended%05d", i), now.Add(-time.Duration(i)*time.Second), &now)
+	}
+	require.NoError(t, s.ImportSessions(t.Context(), rows))
+	_, err := s.RollUp(t.Context(), 100_000)
+	require.NoError(t, err)
+	_, err = s.Analyze(t.Context())
+	require.NoError(t, err)
+}
+
+// TestStatisticsReadNoApplicationsButOfThoseThatAreGone: a tenant may have very many.
+func TestStatisticsReadNoApplicationsButOfThoseThatAreGone(t *testing.T) {
+	s := storetest.SQLite(t, store.Options{})
+	how, err := s.ExplainExpiredApplications(t.Context(), "t0")
+	require.NoError(t, err)
+	assert.Regexp(t, `SEARCH a USING INDEX \S+ \(tenant_id=\? AND session_id=\?\)`, how)
+}

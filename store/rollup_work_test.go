@@ -1,0 +1,92 @@
+package store_test
+
+import (
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sessiond/sessiond/store"
+	"github.com/sessiond/sessiond/store/internal/tuning"
+	"github.com/sessiond/sessiond/store/storetest"
+)
+
+// TestRollUpReadsInProportion: twice as many changes take about twice as much reading, and what is rolled up later takes no more
+// for all that was there before. PostgreSQL counts what is read; SQLite is sent the same statements.
+func TestRollUpReadsInProportion(t *testing.T) {
+	const changes, later = 2000, 20
+	for shape, session := range imports() {
+		t.Run(shape, func(t *testing.T) {
+			first, after := rowsRead(t, session, changes, later)
+			twice, afterTwice := rowsRead(t, session, 2*changes, later)
+			t.Logf("%d changes: %d rows, %d later; %d changes: %d rows, %d later", changes, first, after, 2*changes, twice, afterTwice)
+			assert.Less(t, twice, 5*first/2)
+			assert.Less(t, afterTwice, 3*after/2)
+		})
+	}
+}
+
+// rowsRead is how many rows of tables and entries of indexes are read to fold so many changes that wait, and then single ones.
+func rowsRead(t *testing.T, session func(i int) store.Session, changes, later int) (first, after int) {
+	t.Helper()
+	url := storetest.PostgresURL(t)
+	s, err := store.Open(tuning.WithBucketSize(t.Context(), 50), url, store.Options{})
+	require.NoError(t, err)
+	_, err = s.Migrate(t.Context())
+	require.NoError(t, err)
+	importSessions(t, s, session, 0, changes)
+	require.NoError(t, s.Close())
+	before := counted(t, url)
+	fold := func(do func(fold func())) int {
+		s, err := store.Open(tuning.WithBucketSize(t.Context(), 50), url, store.Options{})
+		require.NoError(t, err)
+		do(func() {
+			for n := 50; n == 50; {
+				n, err = s.RollUp(t.Context(), 50)
+				require.NoError(t, err)
+			}
+		})
+		require.NoError(t, s.Close())
+		now := counted(t, url)
+		defer func() { before = now }()
+		return now - before
+	}
+	first = fold(func(fold func()) { fold() })
+	after = fold(func(fold func()) {
+		s, err := store.Open(tuning.WithBucketSize(t.Context(), 50), url, store.Options{})
+		require.NoError(t, err)
+		for i := range later {
+			importSessions(t, s, session, changes+i, changes+i+1)
+			fold()
+		}
+		require.NoError(t, s.Close())
+	})
+	s, err = store.Open(tuning.WithBucketSize(t.Context(), 50), url, store.Options{})
+	require.NoError(t, err)
+	_, err = s.VerifyCounters(t.Context(), false, func(d store.Drift) { assert.Fail(t, "drift", "%+v", d) })
+	require.NoError(t, err)
+	require.NoError(t, s.Close())
+	return first, after
+}
+
+// counted is what PostgreSQL says is read, which a connection tells it in the end.
+func counted(t *testing.T, url string) int {
+	t.Helper()
+	s, err := store.Open(t.Context(), url, store.Options{MaxConns: 1})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, s.Close()) }()
+	number := func(text string) int {
+		found, err := s.Texts(t.Context(), text)
+		require.NoError(t, err)
+		n, err := strconv.Atoi(found[0])
+		require.NoError(t, err)
+		return n
+	}
+	require.Eventually(t, func() bool {
+		return number(`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+			AND backend_type = 'client backend'`) == 0
+	}, time.Minute, time.Millisecond)
+	return number(`SELECT (SELECT sum(seq_tup_read) FROM pg_stat_user_tables) + (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes)`)
+}

@@ -1,0 +1,327 @@
+package store_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sessiond/sessiond/store"
+	"github.com/sessiond/sessiond/store/storetest"
+)
+
+// TestTheNumberOfStatementsIsBounded: every connection to PostgreSQL keeps each statement prepared, so no parameter of a request
+// and no number of rows may make another text. A second sweep over all of them meets none that the first has not met.
+func TestTheNumberOfStatementsIsBounded(t *testing.T) {
+	clock := storetest.NewClock()
+	s := storetest.Postgres(t, store.Options{Now: clock.Now, MaxConns: 4}, 300)
+	w := sweep{t: t, s: s, clock: clock}
+	w.fill()
+	w.run(1)
+	first, err := s.PreparedStatements(t.Context())
+	require.NoError(t, err)
+	w.run(2)
+	second, err := s.PreparedStatements(t.Context())
+	require.NoError(t, err)
+	var more []string
+	for text := range second {
+		if !first[text] {
+			more = append(more, text)
+		}
+	}
+	slices.Sort(more)
+	assert.Empty(t, more)
+	t.Logf("%d statements", len(second))
+	assert.LessOrEqual(t, len(second), store.MaxStatements*9/10)
+}
+
+// sweep calls everything with everything.
+type sweep struct {
+	t      *testing.T
+	s      *store.Store
+	clock  *storetest.Clock
+	random *rand.Rand
+	made   int
+}
+
+// fill makes tenants t0 to t7, of partners p0 to p3, with 5 sessions of each of the users u0 to u9 and 210 of svc; in half of them 1000 more.
+func (w *sweep) fill() {
+	for tenant := range 8 {
+		w.register(fmt.Sprintf("t%d", tenant), "u0", time.Hour)
+	}
+	var rows store.Import
+	add := func(tenant int, user string, n int) {
+		for i := range n {
+			rows.Sessions = append(rows.Sessions, store.Session{
+				TenantID: fmt.Sprintf("t%d", tenant), ID: fmt.Sprintf("t%d-%s-%d", tenant, user, i), UserID: user,
+				PartnerID: new(fmt.Sprintf("p%d", tenant%4)), CreatedAt: storetest.Epoch.Add(-time.Duration(len(rows.Sessions)) * time.Second),
+				ExpiresAt: storetest.Epoch.Add(1000 * time.Hour), EndsAt: storetest.Epoch.Add(1000 * time.Hour),
+			})
+		}
+	}
+	for tenant := range 8 {
+		for user := range 10 {
+			add(tenant, fmt.Sprintf("u%d", user), 5)
+		}
+		add(tenant, "svc", 210+tenant%2*1000)
+	}
+	require.NoError(w.t, w.s.ImportSessions(w.t.Context(), rows))
+	w.upkeep()
+}
+
+func (w *sweep) register(tenantID, userID string, lives time.Duration) string {
+	w.made++
+	w.clock.Advance(time.Millisecond) // after the last revocation of everything
+	session := store.Session{
+		TenantID: tenantID, ID: fmt.Sprintf("made%d", w.made), UserID: userID, PartnerID: new("p" + string(tenantID[len(tenantID)-1]%4+'0')),
+		ExpiresAt: w.clock.Now().Add(lives),
+	}
+	_, _, err := w.s.RegisterSession(w.t.Context(), store.AllTenants(), session, store.Actor{Subject: "tester"})
+	require.NoError(w.t, err)
+	return session.ID
+}
+
+func (w *sweep) upkeep() {
+	ctx := w.t.Context()
+	for more := true; more; {
+		var err error
+		more, err = w.s.ApplyBulkRevocations(ctx, 25)
+		require.NoError(w.t, err)
+	}
+	for n := 1000; n == 1000; {
+		var err error
+		n, err = w.s.RollUp(ctx, 1000)
+		require.NoError(w.t, err)
+	}
+	_, err := w.s.RecordExpired(ctx, 500)
+	require.NoError(w.t, err)
+	_, err = w.s.PurgeEnded(ctx, w.clock.Now().Add(-time.Minute), 500)
+	require.NoError(w.t, err)
+	require.NoError(w.t, w.s.FlushActivity(ctx, true))
+	_, err = w.s.Analyze(ctx)
+	require.NoError(w.t, err)
+}
+
+// run makes every kind of call, alone and with others of its kind.
+func (w *sweep) run(seed uint64) {
+	w.random = rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // spread, not secret
+	short, long := w.reads()
+	for range 4 {
+		for _, call := range slices.Concat(short, long) {
+			call()()
+		}
+		w.clock.Advance(4 * time.Minute) // to the other half of a slot of the statistics
+	}
+	several := func(of store.Queue, call func() func()) {
+		calls := make([]func(), 17+w.random.IntN(16))
+		for i := range calls {
+			calls[i] = call()
+		}
+		together(w.t, w.s, of, calls...)
+	}
+	for _, call := range short {
+		several(store.Reads, call)
+	}
+	for _, call := range w.changes() {
+		call()()
+		several(store.Writes, call)
+	}
+	for range 6 {
+		w.ends()
+	}
+}
+
+func (w *sweep) tenant() string { return fmt.Sprintf("t%d", w.random.IntN(8)) }
+
+// selections are all that requests make, and the walls that they are behind.
+func (w *sweep) selections() []func() (context.Context, store.Scope) {
+	behind := func(tenantID, partnerID string) context.Context {
+		return store.WithScope(w.t.Context(), store.InTenant(tenantID).OfPartner(partnerID))
+	}
+	user := func() string { return pickOne(w.random, "u1", "svc") }
+	return []func() (context.Context, store.Scope){
+		func() (context.Context, store.Scope) { return behind("", ""), store.AllTenants() },
+		func() (context.Context, store.Scope) { return behind("", ""), store.AllTenants().OfUser(user()) },
+		func() (context.Context, store.Scope) {
+			p := fmt.Sprintf("p%d", w.random.IntN(4))
+			return behind("", p), store.AllTenants().OfPartner(p)
+		},
+		func() (context.Context, store.Scope) {
+			p := fmt.Sprintf("p%d", w.random.IntN(4))
+			return behind("", p), store.AllTenants().OfPartner(p).OfUser(user())
+		},
+		func() (context.Context, store.Scope) { of := w.tenant(); return behind(of, ""), store.InTenant(of) },
+		func() (context.Context, store.Scope) {
+			of := w.tenant()
+			return behind(of, ""), store.InTenant(of).OfUser(user())
+		},
+		func() (context.Context, store.Scope) {
+			n := w.random.IntN(8)
+			of := fmt.Sprintf("t%d", n)
+			return behind(of, ""), store.InTenant(of).OfPartner(fmt.Sprintf("p%d", n%4))
+		},
+	}
+}
+
+// reads are calls with random parameters, each of one shape: those whose statements are sent with others, and those that are not.
+func (w *sweep) reads() (short, long []func() func()) {
+	add := func(to *[]func() func(), call func() func() error) {
+		*to = append(*to, func() func() {
+			do := call()
+			return func() { assert.NoError(w.t, do()) }
+		})
+	}
+	for _, selection := range w.selections() {
+		for _, hasSession := range []bool{false, true} {
+			given := func() (context.Context, store.CallerSession, store.Scope) {
+				ctx, scope := selection()
+				var caller store.CallerSession
+				if hasSession {
+					caller.TenantID = ctx.Value(store.ScopeKey{}).(*store.Scope).TenantID()
+					if caller.TenantID == "" {
+						caller.TenantID = w.tenant()
+					}
+					caller.TenantID = strings.Clone(caller.TenantID)
+					caller.ID = fmt.Sprintf("caller%d", w.random.IntN(100))
+				}
+				return ctx, caller, scope
+			}
+			for _, activeOnly := range []bool{true, false} {
+				for _, offsets := range [][2]int{{0, 0}, {1, 199}, {200, 299}, {300, 2000}, {2001, 1 << 20}, {1 << 40, 1 << 40}} {
+					to := &short
+					if offsets[1] >= 200 {
+						to = &long
+					}
+					add(to, func() func() error {
+						ctx, caller, sel := given()
+						page := store.Page{Limit: 1 + w.random.IntN(100), Offset: offsets[0] + w.random.IntN(offsets[1]-offsets[0]+1)}
+						return func() error {
+							_, _, err := w.s.ListSessions(ctx, caller, sel, store.Filter{ActiveOnly: activeOnly}, page)
+							return err
+						}
+					})
+				}
+			}
+			add(&short, func() func() error {
+				ctx, caller, sel := given()
+				return func() error { _, _, err := w.s.NewestActive(ctx, caller, sel); return err }
+			})
+			add(&short, func() func() error {
+				ctx, caller, sel := given()
+				id := fmt.Sprintf("t%d-u1-%d", w.random.IntN(8), w.random.IntN(9))
+				return func() error { return absent(w.s.GetSessionWithApps(ctx, caller, sel, id)) }
+			})
+		}
+	}
+	add(&short, func() func() error {
+		of := w.tenant()
+		return func() error { _, err := w.s.SessionEnded(w.t.Context(), of, fmt.Sprint(of, "-u1-1")); return err }
+	})
+	add(&short, func() func() error { // also one that nobody has registered, which is looked for everywhere
+		id := fmt.Sprint("unknown", w.random.IntN(1000))
+		return func() error { _, err := w.s.SessionEnded(w.t.Context(), w.tenant(), id); return err }
+	})
+	add(&short, func() func() error {
+		of := w.tenant()
+		return func() error {
+			_, err := w.s.SessionActive(store.WithScope(w.t.Context(), store.InTenant(of)), store.InTenant(of).OfUser("u1"), fmt.Sprint(of, "-u1-1"))
+			return err
+		}
+	})
+	add(&long, func() func() error {
+		of := w.tenant()
+		return func() error {
+			_, err := w.s.TenantStats(store.WithScope(w.t.Context(), store.InTenant(of)), store.InTenant(of))
+			return err
+		}
+	})
+	add(&long, func() func() error {
+		of := w.tenant()
+		return func() error { _, err := w.s.TenantPartner(w.t.Context(), of); return err }
+	})
+	return short, long
+}
+
+// absent is the error of a get but ErrNotFound.
+func absent(_ store.Session, _ []store.App, err error) error {
+	if err != nil && err.Error() == fmt.Sprintf("get session: %v", store.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// changes are those that are sent together.
+func (w *sweep) changes() []func() func() {
+	by := store.Actor{Subject: "tester", Reason: "sweep"}
+	revoke := func(more func(store.Scope) store.Scope) func() func() {
+		return func() func() {
+			of := w.tenant()
+			id := w.register(of, "u1", time.Hour)
+			return func() {
+				_, err := w.s.RevokeSession(store.WithScope(w.t.Context(), store.InTenant(of)), more(store.InTenant(of)), id, by)
+				assert.NoError(w.t, err)
+			}
+		}
+	}
+	return []func() func(){
+		revoke(func(sel store.Scope) store.Scope { return sel }),
+		revoke(func(sel store.Scope) store.Scope { return sel.OfUser("u1") }),
+		func() func() {
+			of := w.tenant()
+			w.made++
+			w.clock.Advance(time.Millisecond)
+			session := store.Session{TenantID: of, ID: fmt.Sprintf("made%d", w.made), UserID: "u3", ExpiresAt: w.clock.Now().Add(time.Hour)}
+			return func() {
+				_, _, err := w.s.RegisterSession(w.t.Context(), store.AllTenants(), session, by)
+				assert.NoError(w.t, err)
+			}
+		},
+		func() func() {
+			id := w.register(w.tenant(), "u4", time.Hour)
+			return func() {
+				assert.NoError(w.t, w.s.RecordActivity(w.t.Context(), store.AllTenants(), id, store.Activity{}, by))
+			}
+		},
+	}
+}
+
+// ends ends random numbers of sessions in every way, and lets others end.
+func (w *sweep) ends() {
+	by := store.Actor{Subject: "tester"}
+	ctx := w.t.Context()
+	var ids []string
+	for range 1 + w.random.IntN(20) {
+		ids = append(ids, w.register("t5", "u5", time.Hour))
+	}
+	_, err := w.s.RevokeSessions(ctx, store.InTenant("t5").OfUser("u5"), ids, by)
+	require.NoError(w.t, err)
+	for range w.random.IntN(20) {
+		w.register("t6", "u6", time.Hour)
+	}
+	for _, sel := range []store.Scope{store.InTenant("t6").OfUser("u6"), store.AllTenants().OfUser("u6"), store.InTenant("t6")} {
+		_, err = w.s.RevokeAllSessions(ctx, sel, "", by)
+		require.NoError(w.t, err)
+	}
+	_, err = w.s.RevokeAllSessions(ctx, store.InTenant("t7").OfUser("u1"), "t7-u1-1", by)
+	require.NoError(w.t, err)
+	for range 2 { // the second time it is the same call
+		by.IdempotencyKey = fmt.Sprint("key", w.made)
+		_, err = w.s.RevokeAllSessions(ctx, store.InTenant("t4").OfUser("u2"), "", by)
+		require.NoError(w.t, err)
+	}
+	for range 1 + w.random.IntN(50) {
+		w.register(w.tenant(), "u8", time.Second)
+	}
+	w.clock.Advance(2 * time.Minute)
+	w.upkeep()
+	w.clock.Advance(2 * time.Minute)
+	w.upkeep()
+}
+
+func pickOne[T any](random *rand.Rand, from ...T) T { return from[random.IntN(len(from))] }
