@@ -8,6 +8,10 @@ CYCLONEDX_GOMOD_VERSION := v1.10.0
 BIN := $(CURDIR)/.bin
 LINT := $(BIN)/golangci-lint-$(GOLANGCI_LINT_VERSION)
 
+# The end-to-end test is a module of its own: what only it needs is not in go.mod. Go's cache of test results does not see
+# that sessiond has changed, hence -count=1.
+E2E := internal/qa/e2e
+
 .PHONY: help
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +27,7 @@ build: go ## Build ./sessiond
 .PHONY: test
 test: go gcc postgres pgbouncer node strace ## Run every test on both engines, with the race detector
 	go test -race -shuffle=on -timeout 20m ./...
+	go test -C $(E2E) -count=1 -race -shuffle=on -timeout 20m ./...
 
 .PHONY: bench
 bench: go postgres ## Measure sessiond against a floor, on 1,000,000 sessions; ARGS="--help" lists what can be set
@@ -35,6 +40,7 @@ microbench: go ## Run the Go benchmarks
 .PHONY: cover
 cover: go gcc postgres pgbouncer node strace ## Run the tests and show what they reach
 	go test -coverpkg=./... -coverprofile=coverage.out ./...
+	go test -C $(E2E) -count=1 ./...
 	go tool cover -func=coverage.out | tail -1
 
 .PHONY: check
@@ -52,8 +58,14 @@ generate-check: generate ## Fail when gen/ is not what openapi.yaml gives
 		|| { echo "gen/ is not current: run 'make generate' and commit the result"; exit 1; }
 
 .PHONY: tidy-check
-tidy-check: go ## Fail when go.mod or go.sum is not tidy
+tidy-check: go ## Fail when a go.mod or go.sum is not tidy
 	go mod tidy -diff
+	go mod -C $(E2E) tidy -diff
+
+.PHONY: tidy
+tidy: go ## Make each go.mod and go.sum tidy, after a change of a dependency
+	go mod tidy
+	go mod -C $(E2E) tidy
 
 .PHONY: fmt
 fmt: $(LINT) ## Format the code
@@ -62,6 +74,7 @@ fmt: $(LINT) ## Format the code
 .PHONY: lint
 lint: $(LINT) ## Run the linters
 	$(LINT) run
+	cd $(E2E) && $(LINT) run
 
 $(LINT): | go gcc
 	GOBIN=$(BIN) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)

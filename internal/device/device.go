@@ -1,14 +1,10 @@
-// Package device tells what kind of device a user agent runs on.
+// Package device tells what kind of device a user agent runs on, and which browser and operating system it names.
 //
-// A parser knows the agents; the words in words.go say what it does not: more bots, tablets that do not call themselves
-// so, and screens that are none of the kinds. testdata/README.md says how often the answer is right.
+// The words of words.go decide the kind: it is that of the first list with a word that the agent has. Names are a library's.
+// testdata/README.md says how often the answers are right.
 package device
 
-import (
-	"strings"
-
-	"github.com/mileusna/useragent"
-)
+import "strings"
 
 // The kinds of device, as the API names them.
 const (
@@ -37,24 +33,24 @@ func NewParser() *Parser { return &Parser{words: newWords()} }
 // that names a phone or tablet is an application on it and counts as that. A television, console, watch or headset is
 // Other, and so is an agent that nothing is known about.
 func (p *Parser) Type(userAgent string) string {
-	if len(userAgent) > longest {
-		userAgent = userAgent[:longest]
-	}
-	agent, lower := useragent.Parse(userAgent), strings.ToLower(userAgent)
+	lower := strings.ToLower(shortened(userAgent))
 	switch {
-	case agent.Bot || p.words.isBot(lower):
+	case p.words.isBot(lower):
 		return Bot
 	case contains(lower, p.words.screens):
 		return Other
-	case agent.Tablet || p.words.isTablet(lower):
+	case p.words.isTablet(lower):
 		return Tablet
-	case agent.Mobile || contains(lower, p.words.phones):
+	case contains(lower, p.words.phones):
 		return Mobile
 	case p.words.isProgram(lower):
 		return Bot
-	case agent.Desktop || contains(lower, p.words.desktops):
+	case contains(lower, p.words.desktops):
 		return Desktop
 	default:
 		return Other
 	}
 }
+
+// shortened is what is read of an agent.
+func shortened(userAgent string) string { return userAgent[:min(len(userAgent), longest)] }

@@ -14,7 +14,7 @@ func newWords() words {
 		bots: []string{
 			"bot", "crawl", "spider", "phantomjs", "selenium", "playwright", "lighthouse", "monitor",
 			"checker", "preview", "fetch", "scrap", "archive", "scanner", "validator", "externalhit", "externalagent",
-			"google-",
+			"google-", "://", "headless",
 		},
 		// HTTP libraries, commands and services. Their names are short, so they count only where no browser is named.
 		programs: []string{
@@ -26,14 +26,14 @@ func newWords() words {
 		screens: []string{
 			"smart-tv", "smarttv", "smart tv", "googletv", "google tv", "android tv", "androidtv", "appletv", "apple tv",
 			"hbbtv", "web0s", "bravia", "netcast", "viera", "aquos", "; aft", "roku", "crkey", "tv bro", "tv safari",
-			"playstation", "xbox", "nintendo", "oculus", "watch",
+			"dtv", "playstation", "xbox", "nintendo", "oculus", "watch",
 		},
 		tablets: []string{"ipad", "silk/", "playbook"},
 		phones: []string{
-			"iphone", "android", "windows phone", "windows ce", "symbian", "midp",
-			"up.browser", "blackberry", "nokia", "kaios", "bada", "wap",
+			"iphone", "android", "mobile", "windows phone", "windows ce", "symbian", "midp",
+			"up.browser", "blackberry", "nokia", "kaios", "bada", "wap", "brew", "tizen",
 		},
-		desktops: []string{"windows", "mac os", "macos", "macbook", "x11", "bsd"},
+		desktops: []string{"windows", "mac os", "macos", "macbook", "macintosh", "x11", "bsd", "linux x86"},
 	}
 }
 

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"net/url"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sessiond/sessiond/internal/qa/pgtest"
 	"github.com/sessiond/sessiond/store"
 )
 
@@ -68,7 +70,7 @@ func startPgBouncer(serverURL *url.URL) (dir string, stop func() error, err erro
 	if err != nil {
 		return "", nil, err
 	}
-	attributes, err := unprivileged(dir)
+	credential, err := pgtest.Credential(dir)
 	if err != nil {
 		return "", nil, err
 	}
@@ -86,15 +88,16 @@ pool_mode = transaction
 default_pool_size = %d
 `, host, port, dir, users, PoolSize)
 	err = errors.Join(
-		os.WriteFile(config, settings, 0o644),                                        //nolint:gosec // another user has to read it
-		os.WriteFile(users, fmt.Appendf(nil, "\"%[1]s\" \"%[1]s\"\n", owner), 0o644), //nolint:gosec // as above
+		os.WriteFile(config, settings, 0o644),                                               //nolint:gosec // another user has to read it
+		os.WriteFile(users, fmt.Appendf(nil, "\"%[1]s\" \"%[1]s\"\n", pgtest.Owner), 0o644), //nolint:gosec // as above
 	)
 	if err != nil {
 		return "", nil, err
 	}
 	var log strings.Builder
 	process := exec.Command(bin, config) //nolint:gosec,noctx // the machine's own binary, for the life of the process
-	process.SysProcAttr, process.Dir, process.Stderr = attributes, dir, &log
+	process.Dir, process.Stderr = dir, &log
+	process.SysProcAttr = &syscall.SysProcAttr{Credential: credential, Pdeathsig: syscall.SIGTERM}
 	if err := process.Start(); err != nil {
 		return "", nil, fmt.Errorf("start pgbouncer: %w", err)
 	}
@@ -104,7 +107,7 @@ default_pool_size = %d
 		_ = process.Wait()
 		return errors.Join(err, os.RemoveAll(dir))
 	}
-	if err := waitFor((&url.URL{
+	if err := pgtest.WaitFor(context.Background(), (&url.URL{
 		Scheme: "postgres", User: server.owner, Path: "/postgres", RawQuery: url.Values{"host": {dir}}.Encode(),
 	}).String()); err != nil {
 		return "", nil, errors.Join(err, stop(), errors.New(log.String()))

@@ -2,26 +2,19 @@ package storetest
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"net/url"
 	"os"
-	"os/exec"
-	"os/user"
-	"path/filepath"
-	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
-	_ "github.com/jackc/pgx/v5/stdlib" // the pgx driver, to make databases
 	"github.com/stretchr/testify/require"
 
+	"github.com/sessiond/sessiond/internal/qa/pgtest"
 	"github.com/sessiond/sessiond/store"
 )
 
@@ -86,7 +79,7 @@ func migratedURL(tb testing.TB) string {
 // makeMigrated makes the database of which others are copies.
 func makeMigrated() (string, error) {
 	ctx, name := context.Background(), fmt.Sprintf("test_%d_migrated", os.Getpid())
-	if err := administer(ctx, "CREATE DATABASE "+name+" OWNER "+owner); err != nil {
+	if err := administer(ctx, "CREATE DATABASE "+name+" OWNER "+pgtest.Owner); err != nil {
 		return "", err
 	}
 	s, err := store.Open(ctx, ownersURL(name), store.Options{})
@@ -102,13 +95,13 @@ func databaseURL(tb testing.TB, template string) string {
 	tb.Helper()
 	PostgresServer(tb)
 	name := fmt.Sprintf("test_%d_%d", os.Getpid(), server.count.Add(1))
-	err := administer(tb.Context(), "CREATE DATABASE "+name+" OWNER "+owner+" TEMPLATE "+template)
+	err := administer(tb.Context(), "CREATE DATABASE "+name+" OWNER "+pgtest.Owner+" TEMPLATE "+template)
 	for range 100 {
 		if pg, refused := errors.AsType[*pgconn.PgError](err); !refused || pg.Code != objectInUse {
 			break
 		}
 		time.Sleep(50 * time.Millisecond) // PostgreSQL's own autovacuum is at the template
-		err = administer(tb.Context(), "CREATE DATABASE "+name+" OWNER "+owner+" TEMPLATE "+template)
+		err = administer(tb.Context(), "CREATE DATABASE "+name+" OWNER "+pgtest.Owner+" TEMPLATE "+template)
 	}
 	require.NoError(tb, err)
 	tb.Cleanup(func() {
@@ -126,133 +119,30 @@ func ownersURL(database string) string {
 // PostgresServer is the server of PostgresURL, for its superuser.
 func PostgresServer(tb testing.TB) *url.URL {
 	tb.Helper()
-	server.once.Do(func() {
-		if given := os.Getenv("TEST_POSTGRES_URL"); given != "" {
-			server.url, server.err = url.Parse(given)
-		} else {
-			server.url, server.stop, server.err = StartPostgres()
-		}
-		if server.err == nil {
-			server.owner, server.err = MakeOwner(server.url)
-		}
-	})
+	server.once.Do(func() { server.err = openServer(context.Background()) })
 	require.NoError(tb, server.err)
 	return server.url
 }
 
-// owner is the role that databases belong to: one that row-level security holds, as it would not hold a superuser.
-const owner = "sessiond_owner"
-
-// MakeOwner makes a role that may own the databases of a server, and that row-level security holds.
-func MakeOwner(serverURL *url.URL) (*url.Userinfo, error) {
-	db, err := sql.Open("pgx", serverURL.String())
-	if err != nil {
-		return nil, err
+// openServer takes the server that is given, or starts one.
+func openServer(ctx context.Context) error {
+	var err error
+	if given := os.Getenv("TEST_POSTGRES_URL"); given != "" {
+		if server.url, err = url.Parse(given); err != nil {
+			return err
+		}
+	} else {
+		started, err := pgtest.Temporary(ctx)
+		if err != nil {
+			return err
+		}
+		server.url, server.stop = started.URL("postgres"), started.Remove
 	}
-	// Other processes may be at it: then it is there.
-	_, err = db.ExecContext(context.Background(), "DO $$ BEGIN CREATE ROLE "+owner+" LOGIN PASSWORD '"+owner+"'; "+
-		"EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$")
-	return url.UserPassword(owner, owner), errors.Join(err, db.Close())
+	server.owner, err = pgtest.MakeOwner(ctx, server.url)
+	return err
 }
 
 // administer runs a statement as the server's superuser.
 func administer(ctx context.Context, statement string) error {
-	db, err := sql.Open("pgx", server.url.String())
-	if err != nil {
-		return err
-	}
-	_, err = db.ExecContext(ctx, statement)
-	return errors.Join(err, db.Close())
-}
-
-// StartPostgres makes and starts a throw-away server that listens on a socket in a directory of its own. It takes
-// nothing to disk on purpose: its data does not outlive it. Settings are added to its command line as -c options.
-func StartPostgres(settings ...string) (serverURL *url.URL, stop func() error, err error) {
-	bin, err := postgresBinaries()
-	if err != nil {
-		return nil, nil, err
-	}
-	dir, err := os.MkdirTemp("", "sessiond-pg-")
-	if err != nil {
-		return nil, nil, err
-	}
-	attributes, err := unprivileged(dir)
-	if err != nil {
-		return nil, nil, err
-	}
-	data := filepath.Join(dir, "data")
-	initdb := exec.Command(filepath.Join(bin, "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", //nolint:gosec,noctx // the machine's own binaries, for the life of the process
-		"--locale=C.UTF-8", "--no-sync")
-	initdb.SysProcAttr, initdb.Dir = attributes, dir
-	if out, err := initdb.CombinedOutput(); err != nil {
-		return nil, nil, fmt.Errorf("initdb: %w: %s", err, out)
-	}
-	args := []string{"-D", data, "-k", dir, "-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=200"}
-	for _, setting := range settings {
-		args = append(args, "-c", setting)
-	}
-	postgres := exec.Command(filepath.Join(bin, "postgres"), args...) //nolint:gosec,noctx // as above
-	postgres.SysProcAttr, postgres.Dir = attributes, dir
-	if err := postgres.Start(); err != nil {
-		return nil, nil, fmt.Errorf("start postgres: %w", err)
-	}
-	stop = func() error {
-		// SIGINT is the fast shutdown: it ends the connections that are left.
-		err := errors.Join(postgres.Process.Signal(os.Interrupt), postgres.Wait())
-		return errors.Join(err, os.RemoveAll(dir))
-	}
-	serverURL = &url.URL{Scheme: "postgres", User: url.User("postgres"), Path: "/postgres", RawQuery: "host=" + url.QueryEscape(dir)}
-	if err := waitFor(serverURL.String()); err != nil {
-		return nil, nil, errors.Join(err, stop())
-	}
-	return serverURL, stop, nil
-}
-
-func waitFor(serverURL string) error {
-	db, err := sql.Open("pgx", serverURL)
-	if err != nil {
-		return err
-	}
-	for range 300 {
-		if err = db.PingContext(context.Background()); err == nil {
-			break
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	return errors.Join(err, db.Close())
-}
-
-// postgresBinaries finds the directory of initdb and postgres, of the newest version.
-func postgresBinaries() (string, error) {
-	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
-	if err != nil {
-		return "", err
-	}
-	if path, err := exec.LookPath("initdb"); err == nil {
-		found = append(found, path)
-	}
-	if len(found) == 0 {
-		return "", errors.New("PostgreSQL's binaries are missing: run `make test`, or `apt-get install postgresql`, " +
-			"or set TEST_POSTGRES_URL to a server on which databases may be made")
-	}
-	return filepath.Dir(slices.Max(found)), nil
-}
-
-// unprivileged: postgres refuses to run as root, so root runs it as the user of Debian's package.
-func unprivileged(dir string) (*syscall.SysProcAttr, error) {
-	attributes := &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
-	if os.Geteuid() != 0 {
-		return attributes, nil
-	}
-	account, err := user.Lookup("postgres")
-	if err != nil {
-		return nil, fmt.Errorf("as root the tests need the user postgres to run PostgreSQL: %w", err)
-	}
-	uid, uidErr := strconv.ParseUint(account.Uid, 10, 32)
-	gid, gidErr := strconv.ParseUint(account.Gid, 10, 32)
-	if err := errors.Join(uidErr, gidErr, os.Chown(dir, int(uid), int(gid))); err != nil {
-		return nil, err
-	}
-	attributes.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
-	return attributes, nil
+	return pgtest.Do(ctx, server.url.String(), statement)
 }

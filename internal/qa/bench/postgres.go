@@ -9,7 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/sessiond/sessiond/store/storetest" //nolint:depguard // the benchmark needs a throw-away database too
+	"github.com/sessiond/sessiond/internal/qa/pgtest"
 )
 
 // databases is a PostgreSQL server and the two databases of a benchmark on it.
@@ -29,19 +29,11 @@ type databases struct {
 
 // openPostgres starts a server that takes everything to disk, unless a URL names one.
 func openPostgres(ctx context.Context, given string) (*databases, error) {
-	d := &databases{}
-	var err error
-	if given != "" {
-		d.server, err = url.Parse(given)
-	} else {
-		d.server, d.stop, err = storetest.StartPostgres( //nolint:contextcheck // it waits half a minute at the most
-			"fsync=on", "shared_buffers=1GB", "max_wal_size=4GB", "checkpoint_timeout=15min", "effective_cache_size=4GB",
-			"random_page_cost=1.1")
-	}
+	d, err := connect(ctx, given)
 	if err != nil {
 		return nil, err
 	}
-	if d.owner, err = storetest.MakeOwner(d.server); err != nil { //nolint:contextcheck // one statement
+	if d.owner, err = pgtest.MakeOwner(ctx, d.server); err != nil {
 		return nil, errors.Join(err, d.close(ctx))
 	}
 	d.sessiond, d.floor = fmt.Sprintf("bench_sessiond_%d", os.Getpid()), fmt.Sprintf("bench_floor_%d", os.Getpid())
@@ -56,6 +48,21 @@ func openPostgres(ctx context.Context, given string) (*databases, error) {
 		return nil, errors.Join(err, d.close(ctx))
 	}
 	return d, nil
+}
+
+// connect starts a server, unless a URL names one.
+func connect(ctx context.Context, given string) (*databases, error) {
+	if given != "" {
+		server, err := url.Parse(given)
+		return &databases{server: server}, err
+	}
+	server, err := pgtest.Temporary(ctx,
+		"fsync=on", "shared_buffers=1GB", "max_wal_size=4GB", "checkpoint_timeout=15min", "effective_cache_size=4GB",
+		"random_page_cost=1.1")
+	if err != nil {
+		return nil, err
+	}
+	return &databases{server: server.URL("postgres"), stop: server.Remove}, nil
 }
 
 // describe asks the server what a report says of it.

@@ -123,7 +123,7 @@ func (c *crash) stop() error {
 	if c.server != nil && c.server.cmd != nil {
 		errs = c.server.Stop()
 	}
-	if c.postgres != nil && c.postgres.cmd != nil {
+	if c.postgres != nil {
 		errs = errors.Join(errs, c.postgres.Stop())
 	}
 	return errs

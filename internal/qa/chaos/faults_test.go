@@ -14,6 +14,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/sessiond/sessiond/internal/qa/pgtest"
 )
 
 // answerWithin is what a test waits for an answer, many times sessiond's deadline.
@@ -61,10 +63,11 @@ func deadline(t *testing.T) []string {
 
 func startPostgres(t *testing.T, env ...string) *Postgres {
 	t.Helper()
-	p, err := preparePostgres(filepath.Join(directory(t), "postgres"), nil)
+	server, err := pgtest.New(filepath.Join(directory(t), "postgres"))
 	require.NoError(t, err)
-	p.env = env
-	require.NoError(t, p.initialize(t.Context()))
+	server.Env = env
+	require.NoError(t, server.Init(t.Context()))
+	p := &Postgres{server}
 	require.NoError(t, p.Start(t.Context()))
 	t.Cleanup(func() { require.NoError(t, p.Stop()) })
 	require.NoError(t, p.MakeDatabase(t.Context()))
@@ -336,7 +339,7 @@ func TestFailover(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, standby.Stop()) })
 	require.NoError(t, primary.Do(t.Context(), "postgres", "ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()"))
-	f := newFaulty(t, primary, urlOf("sessions", primary.dir, standby.dir))
+	f := newFaulty(t, primary, urlOf("sessions", primary.Dir, standby.Dir))
 	require.NoError(t, primary.Kill(t.Context()))
 	f.away()
 	require.NoError(t, standby.Do(t.Context(), "postgres", "ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()"))

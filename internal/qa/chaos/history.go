@@ -104,7 +104,7 @@ func (h *history) stop() error {
 	if h.cache != nil {
 		h.cache.close()
 	}
-	if h.postgres != nil && h.postgres.cmd != nil {
+	if h.postgres != nil {
 		errs = errors.Join(errs, h.postgres.Stop())
 	}
 	return errs

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+
+	"github.com/sessiond/sessiond/internal/qa/pgtest"
 )
 
 // cut is where a connection breaks off.
@@ -35,11 +37,11 @@ type Proxy struct {
 
 // NewProxy listens in a directory of its own for a server.
 func NewProxy(dir string, server *Postgres) (*Proxy, error) {
-	listener, err := net.Listen("unix", filepath.Join(dir, socketName)) //nolint:noctx // it is closed by Close
+	listener, err := net.Listen("unix", filepath.Join(dir, pgtest.SocketName)) //nolint:noctx // it is closed by Close
 	if err != nil {
 		return nil, err
 	}
-	p := &Proxy{listener: listener, target: filepath.Join(server.dir, socketName), open: map[net.Conn]bool{}}
+	p := &Proxy{listener: listener, target: filepath.Join(server.Dir, pgtest.SocketName), open: map[net.Conn]bool{}}
 	p.relays.Go(func() {
 		for {
 			client, err := listener.Accept()
