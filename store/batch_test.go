@@ -321,23 +321,20 @@ func TestExchangesEnd(t *testing.T) {
 	idle(t, s, store.Reads)
 }
 
-// TestOnSeveralNodesEachGoesAlone: to its own node.
-func TestOnSeveralNodesEachGoesAlone(t *testing.T) {
-	s := storetest.Postgres(t, store.Options{Distributed: true})
-	for _, of := range []store.Queue{store.Reads, store.Writes} {
-		s.Hold(of)
+// TestWhereFastPathsApply: on one PostgreSQL server, unless they are switched off.
+func TestWhereFastPathsApply(t *testing.T) {
+	for name, c := range map[string]struct {
+		s    *store.Store
+		fast bool
+	}{
+		"sqlite":                   {storetest.SQLite(t, store.Options{}), false},
+		"postgres":                 {storetest.Postgres(t, store.Options{}), true},
+		"postgres, switched off":   {storetest.Plain(t, store.Options{}), false},
+		"postgres, distributed":    {storetest.Postgres(t, store.Options{Distributed: true}), false},
+		"postgres behind a pooler": {storetest.Pooled(t, store.Options{}), true},
+	} {
+		assert.Equal(t, c.fast, c.s.HasFastPaths(), name)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	session := store.Session{TenantID: "t0", ID: "s1", UserID: "ada", ExpiresAt: time.Now().Add(time.Hour)}
-	_, _, err := s.RegisterSession(ctx, store.AllTenants(), session, store.Actor{})
-	require.NoError(t, err)
-	ended, err := s.RevokeSession(ctx, store.InTenant("t0"), "s1", store.Actor{})
-	require.NoError(t, err)
-	assert.True(t, ended)
-	stats, err := s.TenantStats(ctx, store.InTenant("t0"))
-	require.NoError(t, err)
-	assert.Equal(t, 1, stats.Total)
 }
 
 // TestLongReadsWaitForEachOther, go alone, and keep nobody else waiting.

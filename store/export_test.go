@@ -24,6 +24,12 @@ func (s *Store) fast() fast {
 	return f
 }
 
+// HasFastPaths reports whether fast paths were chosen.
+func (s *Store) HasFastPaths() bool {
+	_, chosen := s.operations.(fast)
+	return chosen
+}
+
 // ExplainGet runs the statement of GetSession and tells how the database did it, with the plan that it makes for whatever values come.
 // Several ids are looked up together.
 func (s *Store) ExplainGet(ctx context.Context, scope Scope, ids ...string) (string, error) {

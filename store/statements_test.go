@@ -72,7 +72,7 @@ func (w *sweep) fill() {
 		add(tenant, "svc", 210+tenant%2*1000)
 	}
 	require.NoError(w.t, w.s.ImportSessions(w.t.Context(), rows))
-	w.upkeep()
+	w.maintain()
 }
 
 func (w *sweep) register(tenantID, userID string, lives time.Duration) string {
@@ -87,7 +87,7 @@ func (w *sweep) register(tenantID, userID string, lives time.Duration) string {
 	return session.ID
 }
 
-func (w *sweep) upkeep() {
+func (w *sweep) maintain() {
 	ctx := w.t.Context()
 	for more := true; more; {
 		var err error
@@ -139,34 +139,27 @@ func (w *sweep) run(seed uint64) {
 
 func (w *sweep) tenant() string { return fmt.Sprintf("t%d", w.random.IntN(8)) }
 
-// selections are all that requests make, and the walls that they are behind.
-func (w *sweep) selections() []func() (context.Context, store.Scope) {
-	behind := func(tenantID, partnerID string) context.Context {
-		return store.WithScope(w.t.Context(), store.InTenant(tenantID).OfPartner(partnerID))
-	}
+// scopes are all that requests have, with contexts that are authorized for them.
+func (w *sweep) scopes() []func() (context.Context, store.Scope) {
 	user := func() string { return pickOne(w.random, "u1", "svc") }
-	return []func() (context.Context, store.Scope){
-		func() (context.Context, store.Scope) { return behind("", ""), store.AllTenants() },
-		func() (context.Context, store.Scope) { return behind("", ""), store.AllTenants().OfUser(user()) },
-		func() (context.Context, store.Scope) {
-			p := fmt.Sprintf("p%d", w.random.IntN(4))
-			return behind("", p), store.AllTenants().OfPartner(p)
-		},
-		func() (context.Context, store.Scope) {
-			p := fmt.Sprintf("p%d", w.random.IntN(4))
-			return behind("", p), store.AllTenants().OfPartner(p).OfUser(user())
-		},
-		func() (context.Context, store.Scope) { of := w.tenant(); return behind(of, ""), store.InTenant(of) },
-		func() (context.Context, store.Scope) {
-			of := w.tenant()
-			return behind(of, ""), store.InTenant(of).OfUser(user())
-		},
-		func() (context.Context, store.Scope) {
-			n := w.random.IntN(8)
-			of := fmt.Sprintf("t%d", n)
-			return behind(of, ""), store.InTenant(of).OfPartner(fmt.Sprintf("p%d", n%4))
-		},
+	partner := func() store.Scope { return store.AllTenants().OfPartner(fmt.Sprintf("p%d", w.random.IntN(4))) }
+	tenant := func() store.Scope { return store.InTenant(w.tenant()) }
+	var all []func() (context.Context, store.Scope)
+	for _, authorized := range []func() store.Scope{store.AllTenants, partner, tenant} {
+		for _, narrow := range []func(store.Scope) store.Scope{
+			func(scope store.Scope) store.Scope { return scope }, func(scope store.Scope) store.Scope { return scope.OfUser(user()) },
+		} {
+			all = append(all, func() (context.Context, store.Scope) {
+				scope := authorized()
+				return store.WithScope(w.t.Context(), scope), narrow(scope)
+			})
+		}
 	}
+	return append(all, func() (context.Context, store.Scope) {
+		n := w.random.IntN(8)
+		scope := store.InTenant(fmt.Sprintf("t%d", n))
+		return store.WithScope(w.t.Context(), scope), scope.OfPartner(fmt.Sprintf("p%d", n%4))
+	})
 }
 
 // reads are calls with random parameters, each of one shape: those whose statements are sent with others, and those that are not.
@@ -177,10 +170,10 @@ func (w *sweep) reads() (short, long []func() func()) {
 			return func() { assert.NoError(w.t, do()) }
 		})
 	}
-	for _, selection := range w.selections() {
+	for _, scoped := range w.scopes() {
 		for _, hasSession := range []bool{false, true} {
 			given := func() (context.Context, store.CallerSession, store.Scope) {
-				ctx, scope := selection()
+				ctx, scope := scoped()
 				var caller store.CallerSession
 				if hasSession {
 					caller.TenantID = ctx.Value(store.ScopeKey{}).(*store.Scope).TenantID()
@@ -319,9 +312,9 @@ func (w *sweep) ends() {
 		w.register(w.tenant(), "u8", time.Second)
 	}
 	w.clock.Advance(2 * time.Minute)
-	w.upkeep()
+	w.maintain()
 	w.clock.Advance(2 * time.Minute)
-	w.upkeep()
+	w.maintain()
 }
 
 func pickOne[T any](random *rand.Rand, from ...T) T { return from[random.IntN(len(from))] }

@@ -71,13 +71,13 @@ func Append(tx *gorm.DB, deltas []Delta) error {
 }
 
 // maxRowsPerInsert bounds the parameters of one statement.
-const maxRowsPerInsert = 512
+const maxRowsPerInsert = 256
 
-// Create inserts rows in batches whose numbers are powers of two: every connection keeps each statement prepared, so that there must be
+// Create inserts rows in batches whose numbers are powers of four: every connection keeps each statement prepared, so that there must be
 // few texts.
 func Create[T any](tx *gorm.DB, rows []T) error {
 	for len(rows) > 0 {
-		n := min(1<<(bits.Len(uint(len(rows)))-1), maxRowsPerInsert)
+		n := min(1<<((bits.Len(uint(len(rows)))-1)&^1), maxRowsPerInsert)
 		batch := rows[:n]
 		if err := tx.Create(&batch).Error; err != nil {
 			return err

@@ -26,7 +26,7 @@ const (
 	defaultMaxConns = 16
 	// MaxStatements bounds the statements that each connection keeps prepared, each of which takes some 100 KB of the server's
 	// memory with its plan. All that there are fit.
-	MaxStatements = 256
+	MaxStatements = 300
 )
 
 // openPostgres prepares a pool. It connects once, to find out whether there is a connection pooler in between.
