@@ -46,7 +46,6 @@ func newSessionsAPI(ctx context.Context) (*sessionsAPI, error) {
 	}
 	handler, err := handlers.NewHandler(handlers.Config{ //nolint:contextcheck // requests bring their own
 		Store: db, Verifier: verifier, Now: time.Now, OpenAPI: sessiond.OpenAPI, Logger: slog.New(slog.DiscardHandler),
-		Locate: func(string) string { return "" },
 	})
 	if err != nil {
 		return nil, err

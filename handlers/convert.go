@@ -124,8 +124,9 @@ func (s *Server) FromAPIRegistration(body gen.SessionRegistration) store.Session
 	session := store.Session{
 		UserID: body.UserId, TenantID: body.TenantId, PartnerID: body.PartnerId, UserEmail: body.UserEmail,
 		UserDisplayName: body.UserDisplayName, IPAddress: body.IpAddress, UserAgent: body.UserAgent,
-		DeviceType: s.deviceType(body.UserAgent), Location: s.location(body.IpAddress), ExpiresAt: body.ExpiresAt,
+		DeviceType: s.deviceType(body.UserAgent), ExpiresAt: body.ExpiresAt,
 	}
+	session.Location, session.Country = s.place(body.IpAddress)
 	if body.Id != nil {
 		session.ID = *body.Id
 	}
@@ -137,10 +138,12 @@ func (s *Server) FromAPIRegistration(body gen.SessionRegistration) store.Session
 
 // FromAPIActivity converts a use of a session.
 func (s *Server) FromAPIActivity(body gen.SessionActivity) store.Activity {
-	return store.Activity{
+	activity := store.Activity{
 		IPAddress: body.IpAddress, UserAgent: body.UserAgent, DeviceType: s.deviceType(body.UserAgent),
-		Location: s.location(body.IpAddress), ExpiresAt: body.ExpiresAt,
+		ExpiresAt: body.ExpiresAt,
 	}
+	activity.Location, activity.Country = s.place(body.IpAddress)
+	return activity
 }
 
 func (s *Server) deviceType(userAgent *string) *string {
@@ -151,12 +154,17 @@ func (s *Server) deviceType(userAgent *string) *string {
 	return &kind
 }
 
-func (s *Server) location(address *string) *string {
+// place is the location and the country of an address, nil where they are not known.
+func (s *Server) place(address *string) (location, country *string) {
 	if address == nil {
-		return nil
+		return nil, nil
 	}
-	if place := s.locate(*address); place != "" {
-		return &place
+	found := s.locate(*address)
+	if found.Name != "" {
+		location = &found.Name
 	}
-	return nil
+	if found.Country != "" {
+		country = &found.Country
+	}
+	return location, country
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/sessiond/sessiond"
 	"github.com/sessiond/sessiond/handlers"
 	"github.com/sessiond/sessiond/internal/auth"
+	"github.com/sessiond/sessiond/internal/geo"
 	"github.com/sessiond/sessiond/store"
 	"github.com/sessiond/sessiond/store/storetest"
 )
@@ -103,8 +104,8 @@ func (f *fixture) serve(s handlers.Store, differ ...func(*handlers.Config)) {
 	config := handlers.Config{
 		Store: s, Verifier: verifier, Now: f.clock.Now, OpenAPI: sessiond.OpenAPI,
 		Logger: slog.New(slog.NewTextHandler(f.logs, nil)),
-		Locate: func(address string) string {
-			return map[string]string{"203.0.113.1": "Bern, Switzerland", "203.0.113.7": "London, United Kingdom"}[address]
+		Locate: func(address string) geo.Place {
+			return map[string]geo.Place{"203.0.113.1": {Name: "Bern, Switzerland", Country: "CH"}, "203.0.113.7": {Name: "London, United Kingdom", Country: "GB"}}[address]
 		},
 	}
 	for _, change := range differ {

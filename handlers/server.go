@@ -17,6 +17,7 @@ import (
 	"github.com/sessiond/sessiond/gen"
 	"github.com/sessiond/sessiond/internal/auth"
 	"github.com/sessiond/sessiond/internal/device"
+	"github.com/sessiond/sessiond/internal/geo"
 	"github.com/sessiond/sessiond/internal/httpserver"
 	"github.com/sessiond/sessiond/internal/telemetry"
 	"github.com/sessiond/sessiond/store"
@@ -49,8 +50,8 @@ type Config struct {
 	Logger   *slog.Logger
 	// OpenAPI is the contract as YAML.
 	OpenAPI []byte
-	// Locate names the place of an address, "" when it is not known; no place is known when nil.
-	Locate func(address string) string
+	// Locate tells the place of an address, an empty one when it is not known; no place is known when nil.
+	Locate func(address string) geo.Place
 	// Metrics counts the requests; nobody does when nil.
 	Metrics *telemetry.Metrics
 	// Tracer makes a span of each request and of each call of the store; there are none when nil.
@@ -64,7 +65,7 @@ type Server struct {
 	store    Store
 	verifier *auth.Verifier
 	devices  *device.Parser
-	locate   func(address string) string
+	locate   func(address string) geo.Place
 	now      func() time.Time
 	// reserved are the ids that no session can have; see reservedSegments.
 	reserved []string
@@ -75,7 +76,7 @@ var _ gen.StrictServerInterface = (*Server)(nil)
 // newServer makes the operations' server; see NewHandler.
 func newServer(config Config, contract *openapi3.T) *Server {
 	if config.Locate == nil {
-		config.Locate = func(string) string { return "" }
+		config.Locate = func(string) geo.Place { return geo.Place{} }
 	}
 	return &Server{
 		store: config.Store, verifier: config.Verifier, devices: device.NewParser(), locate: config.Locate, now: config.Now,

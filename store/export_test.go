@@ -90,7 +90,7 @@ func (s *Store) explainPlain(ctx context.Context, build func(tx *gorm.DB) *gorm.
 			return err
 		}
 		defer rows.Close()
-		return engine.Each(rows, scan)
+		return errors.Join(engine.Each(rows, scan), rows.Err())
 	})
 }
 

@@ -78,12 +78,19 @@ func fromEnvironment(flags *pflag.FlagSet, getenv func(string) (string, bool)) e
 type database struct {
 	url      string
 	maxConns int
+	fast     string
 	mayMake  bool // a SQLite file that is not there is made, else it is a mistake in its name
 }
 
 func (d *database) flags(flags *pflag.FlagSet) {
 	flags.StringVar(&d.url, "database-url", "sqlite://data/sessiond.db", "`URL` of the database: sqlite://FILE or postgres://USER:PASSWORD@HOST:PORT/NAME")
 	flags.IntVar(&d.maxConns, "database-max-conns", 16, "maximum number of connections to PostgreSQL")
+}
+
+// fastPathsFlag is for a command that serves.
+func (d *database) fastPathsFlag(flags *pflag.FlagSet) {
+	flags.StringVar(&d.fast, "store-fast-paths", "on",
+		"`MODE`, on or off: send frequent operations to PostgreSQL as hand-written statements that requests share, or as the plain ones that SQLite and Citus get")
 }
 
 // open connects, and says in one sentence what to do when it cannot.
@@ -94,8 +101,12 @@ func (d *database) open(ctx context.Context, options store.Options) (*store.Stor
 	if scheme, rest, _ := strings.Cut(d.url, "://"); rest == "" || !slices.Contains([]string{"sqlite", "postgres", "postgresql"}, scheme) {
 		return nil, usageError{fmt.Errorf("--database-url %q: use sqlite://FILE or postgres://USER:PASSWORD@HOST:PORT/NAME", store.Redact(d.url))}
 	}
+	if !slices.Contains([]string{"", "on", "off"}, d.fast) {
+		return nil, usageError{fmt.Errorf("--store-fast-paths is %q: it must be on or off", d.fast)}
+	}
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
+	options.NoFastPaths = d.fast == "off"
 	options.Now, options.MaxConns, options.MustExist = time.Now, d.maxConns, !d.mayMake
 	s, err := store.Open(ctx, d.url, options)
 	if errors.Is(err, fs.ErrNotExist) && options.MustExist {

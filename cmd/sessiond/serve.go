@@ -55,6 +55,7 @@ func (s *serveOptions) flags(flags *pflag.FlagSet) {
 	flags.IntVar(&s.demoSessions, "demo-sessions", 0, "number of demo sessions to store, unless the database has other sessions")
 	flags.TextVar(&s.logLevel, "log-level", slog.LevelInfo, "log lines of this `LEVEL` and above: debug, info, warn or error")
 	s.db.flags(flags)
+	s.db.fastPathsFlag(flags)
 	flags.StringVar(&s.geoip, "geoip-database", "", "`FILE` in MaxMind format (.mmdb) with the locations of IP addresses; no locations when empty")
 	s.limits.flags(flags)
 	s.maintenance.flags(flags)

@@ -42,32 +42,40 @@ func hasPlaces(kind string) bool {
 	return false
 }
 
-// Locate names the place of an IP address in English: "City, Country", only the country where no more is known, and
-// nothing where that is not known either or the text is no address that could be anywhere.
-func (d *Database) Locate(address string) string {
+// Place is where an address is. Members that are not known are empty.
+type Place struct {
+	// Name is in English: "City, Country", or only the country.
+	Name string
+	// Country is the ISO 3166-1 alpha-2 code.
+	Country string
+}
+
+// Locate tells the place of an IP address, an empty one where nothing is known or the text is no address that could be anywhere.
+func (d *Database) Locate(address string) Place {
 	if d == nil {
-		return ""
+		return Place{}
 	}
 	ip, err := netip.ParseAddr(address)
 	if err != nil || ip.Zone() != "" { // A zone is a network interface, which is nowhere.
-		return ""
+		return Place{}
 	}
 	ip = ip.Unmap()
 	if !ip.IsGlobalUnicast() || ip.IsPrivate() {
-		return ""
+		return Place{}
 	}
 	var found struct {
 		City    place `maxminddb:"city"`
 		Country place `maxminddb:"country"`
 	}
 	if err := d.reader.Lookup(ip).Decode(&found); err != nil {
-		return "" // A session without a place is worth more than no session.
+		return Place{} // A session without a place is worth more than no session.
 	}
 	city, country := found.City.Names[language], found.Country.Names[language]
-	if city == "" || country == "" {
-		return country
+	at := Place{Name: country, Country: found.Country.Code}
+	if city != "" && country != "" {
+		at.Name = city + ", " + country
 	}
-	return city + ", " + country
+	return at
 }
 
 // Close gives the file back. No address can be located from then on, nor while it closes.
@@ -81,4 +89,5 @@ func (d *Database) Close() error {
 // place is a city or a country of a record, named in several languages.
 type place struct {
 	Names map[string]string `maxminddb:"names"`
+	Code  string            `maxminddb:"iso_code"`
 }

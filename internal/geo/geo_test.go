@@ -46,7 +46,7 @@ func TestLocate(t *testing.T) {
 		"control characters":         {"81.2.69.142\x00", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			assert.Equal(t, c.want, database.Locate(c.address))
+			assert.Equal(t, c.want, database.Locate(c.address).Name)
 		})
 	}
 }
@@ -55,7 +55,7 @@ func TestLocateCountries(t *testing.T) {
 	database := open(t, write(t, build(t, "GeoLite2-Country", map[string]mmdbtype.Map{
 		"81.2.69.0/24": {"country": named("United Kingdom")},
 	})))
-	assert.Equal(t, "United Kingdom", database.Locate("81.2.69.142"))
+	assert.Equal(t, "United Kingdom", database.Locate("81.2.69.142").Name)
 }
 
 func TestLocateIPv6InAnIPv4Database(t *testing.T) {
@@ -63,7 +63,7 @@ func TestLocateIPv6InAnIPv4Database(t *testing.T) {
 	require.NoError(t, err)
 	insert(t, tree, "81.2.69.0/24", mmdbtype.Map{"city": named("London"), "country": named("United Kingdom")})
 	database := open(t, write(t, encode(t, tree)))
-	assert.Equal(t, "London, United Kingdom", database.Locate("::ffff:81.2.69.142"))
+	assert.Equal(t, "London, United Kingdom", database.Locate("::ffff:81.2.69.142").Name)
 	assert.Empty(t, database.Locate("2a02:cf40::1"))
 }
 
@@ -73,7 +73,7 @@ func TestLocateConcurrently(t *testing.T) {
 	for range 8 {
 		group.Go(func() {
 			for range 100 {
-				assert.Equal(t, "London, United Kingdom", database.Locate("81.2.69.142"))
+				assert.Equal(t, "London, United Kingdom", database.Locate("81.2.69.142").Name)
 			}
 		})
 	}
@@ -82,6 +82,18 @@ func TestLocateConcurrently(t *testing.T) {
 
 // TestLocateInADamagedFile breaks each byte in turn: whatever the file has become, no lookup panics, and either Open or the
 // lookup tells.
+// TestLocateCountryCode: a place has its country's code, whatever else is known of it.
+func TestLocateCountryCode(t *testing.T) {
+	country := named("United Kingdom")
+	country["iso_code"] = mmdbtype.String("GB")
+	database := open(t, write(t, build(t, "GeoLite2-City", map[string]mmdbtype.Map{
+		"81.2.69.0/24": {"city": named("London"), "country": country}, "89.160.20.0/24": {"country": mmdbtype.Map{"iso_code": mmdbtype.String("SE")}},
+	})))
+	assert.Equal(t, geo.Place{Name: "London, United Kingdom", Country: "GB"}, database.Locate("81.2.69.142"))
+	assert.Equal(t, geo.Place{Country: "SE"}, database.Locate("89.160.20.1"))
+	assert.Equal(t, geo.Place{}, database.Locate("8.8.8.8"))
+}
+
 func TestLocateInADamagedFile(t *testing.T) {
 	good := build(t, "GeoLite2-City", map[string]mmdbtype.Map{
 		"81.2.69.0/24": {"city": named("London"), "country": named("United Kingdom")},
@@ -97,7 +109,7 @@ func TestLocateInADamagedFile(t *testing.T) {
 			refused++
 			continue
 		}
-		if database.Locate("81.2.69.142") == "" {
+		if database.Locate("81.2.69.142").Name == "" {
 			elsewhere++
 		}
 		require.NoError(t, database.Close())

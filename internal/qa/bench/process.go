@@ -58,7 +58,7 @@ func start(ctx context.Context, logFile, binary string, args ...string) (*proces
 		return nil, err
 	}
 	p := &process{cmd: cmd}
-	announced := regexp.MustCompile(`"addr":"([^"]+)"`)
+	announced := regexp.MustCompile(`"msg":"serving","addr":"([^"]+)"`)
 	for deadline := clock().Add(startTimeout); clock().Before(deadline) && ctx.Err() == nil; time.Sleep(20 * time.Millisecond) {
 		written, err := os.ReadFile(logFile) //nolint:gosec // as above
 		if err != nil {

@@ -193,7 +193,7 @@ func TestPoolIsExhausted(t *testing.T) {
 	f := newFaulty(t, postgres, postgres.URL("sessions"), "--database-max-conns", "2")
 	db, err := pgx.Connect(t.Context(), postgres.URL("sessions"))
 	require.NoError(t, err)
-	for _, statement := range []string{"BEGIN", "LOCK TABLE sessions, tenants, watermarks IN ACCESS EXCLUSIVE MODE"} {
+	for _, statement := range []string{"BEGIN", "LOCK TABLE sessions, tenants, not_before_cutoffs IN ACCESS EXCLUSIVE MODE"} {
 		_, err = db.Exec(t.Context(), statement)
 		require.NoError(t, err)
 	}

@@ -49,7 +49,7 @@ type Options struct {
 	MustExist bool
 }
 
-// ErrConnect: the database could not be opened at first, whatever the reason.
+// ErrConnect says that the database could not be opened at first, whatever the reason.
 var ErrConnect = errors.New("cannot connect")
 
 // Open opens the database that the URL names: sqlite://path for a file (created when missing, for its owner alone), postgres://... for a

@@ -7,7 +7,7 @@ import (
 	"fmt"
 )
 
-// ErrUnavailable: the database cannot be reached or did not answer in time.
+// ErrUnavailable says that the database cannot be reached or did not answer in time.
 var ErrUnavailable = errors.New("database is unavailable")
 
 // LockNotAvailable is the SQLSTATE for a lock that could not be taken in time.

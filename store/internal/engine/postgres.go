@@ -132,9 +132,9 @@ func retryable(err error) bool {
 	return errors.As(err, &pg) && (pg.Code == "40001" || pg.Code == "40P01")
 }
 
-// PostgresUnavailable: SQLSTATE classes 08 (connection), 53 (resources), 57 (operator intervention, a statement that was cancelled
-// too), 58 (the system), what could not be locked in time, a transaction that was idle for too long, a server that is read-only
-// (a standby), and what ran again in vain.
+// PostgresUnavailable reports whether PostgreSQL was not there, or could not do at the time what it was asked: SQLSTATE classes 08
+// (connection), 53 (resources), 57 (operator intervention, a cancelled statement too), 58 (system), a lock that was not available in time, a
+// transaction that was idle for too long, a read-only server (a standby), and what ran again in vain.
 func PostgresUnavailable(err error) bool {
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return retryable(err) || slices.Contains([]string{"08", "53", "57", "58"}, pg.Code[:min(2, len(pg.Code))]) ||
