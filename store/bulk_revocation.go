@@ -157,7 +157,7 @@ func (s *Store) nextBulkRevocation(tx *gorm.DB) (bulkRevocation, error) {
 // would pass over again and again, and then the newest, which lists show first.
 func (s *Store) applyBulkRevocation(tx *gorm.DB, b bulkRevocation, limit int) (int, error) {
 	r := &revocation{transaction: transaction{Store: s, tx: tx, audit: b.auditContext()}, scope: InTenant(b.TenantID)}
-	err := r.apply(b, func(tx *gorm.DB) *gorm.DB { return tx.Where("ends_at <= ?", s.now()).Order("ends_at").Limit(limit) })
+	err := r.apply(b, func(tx *gorm.DB) *gorm.DB { return tx.Where("ends_at <= ?", s.now()).Order("ends_at, id").Limit(limit) })
 	if err != nil || len(r.ids) > 0 {
 		return len(r.ids), err
 	}

@@ -31,7 +31,7 @@ func (s *Store) recordExpired(tx, query *gorm.DB, limit int) ([]Session, error) 
 		return nil, err
 	}
 	var sessions []Session
-	if err := unlocked(selectCounted(query)).Order("ends_at").Limit(limit).Find(&sessions).Error; err != nil {
+	if err := unlocked(selectCounted(query)).Order("ends_at, tenant_id, id").Limit(limit).Find(&sessions).Error; err != nil {
 		return nil, err
 	}
 	expired, changes := make([]Session, len(sessions)), make([]change, len(sessions))

@@ -43,7 +43,7 @@ func (f fast) sums(ctx context.Context, tenantID string, st *sqlbuild.Statement)
 // statsStatement asks for all that the statistics are made of: kind, key, name, open, total, revoked.
 func statsStatement(e *engine.Engine, tenantID string, now time.Time) *sqlbuild.Statement {
 	st := e.Statement(`WITH waiting AS (
-		SELECT user_id, device_type, created_at, revoked_at, open, total, revoked, application_id, application_name, applications
+		SELECT seq, user_id, device_type, created_at, revoked_at, open, total, revoked, application_id, application_name, applications
 		FROM counter_deltas WHERE tenant_id = ?), `, tenantID)
 	// What has ended by itself and is not recorded counts as if it were.
 	addDue(st.Add(`expired AS (SELECT id, user_id, coalesce(device_type, '') AS device_type, app_count FROM `), "id, user_id, device_type, app_count",
@@ -59,10 +59,12 @@ func statsStatement(e *engine.Engine, tenantID string, now time.Time) *sqlbuild.
 		WHERE s.tenant_id = ? AND s.user_id = users.user_id AND s.end_cause IS NULL), sum(open), sum(expired)
 		FROM (SELECT user_id, open, expired FROM more UNION ALL SELECT user_id, open, 0 FROM user_counter_deltas WHERE tenant_id = ?) AS users
 		GROUP BY user_id`, tenantID, tenantID)
-	st.Add(` UNION ALL SELECT '` + counters.KindApplication + `', application_id, max(application_name), sum(applications), 0, 0
+	// The last name given to an application stays.
+	st.Add(` UNION ALL SELECT '` + counters.KindApplication + `', application_id,
+		coalesce((array_agg(application_name ORDER BY seq DESC) FILTER (WHERE application_name <> ''))[1], ''), sum(applications), 0, 0
 		FROM waiting WHERE application_id <> '' GROUP BY application_id`)
 	// Those of the expired sessions, and not all applications of the tenant.
-	st.Add(` UNION ALL SELECT '`+counters.KindApplication+`', application_id, max(application_name), -count(*), 0, 0
+	st.Add(` UNION ALL SELECT '`+counters.KindApplication+`', application_id, '', -count(*), 0, 0
 		FROM expired CROSS JOIN session_apps WHERE app_count > 0 AND tenant_id = ? AND session_id = expired.id GROUP BY application_id`, tenantID)
 	st.Add(` UNION ALL SELECT '`+rowBulk+`', '', '', count(*), 0, 0 FROM bulk_revocations WHERE tenant_id = ? HAVING count(*) > 0`, tenantID)
 	return addLastDay(st, tenantID, now)

@@ -55,7 +55,7 @@ func endedBefore(tx *gorm.DB, before time.Time, limit int) ([]Session, error) {
 	for _, tenantID := range tenantIDs {
 		var ended []Session
 		err = unlocked(selectCounted(tx)).Where("tenant_id = ? AND end_cause IS NOT NULL AND "+endedAt+" < ?", tenantID, before).
-			Order(endedAt).Limit(limit - len(purged)).Find(&ended).Error
+			Order(endedAt + ", id").Limit(limit - len(purged)).Find(&ended).Error
 		if purged = append(purged, ended...); err != nil || len(purged) == limit {
 			break
 		}

@@ -26,6 +26,56 @@ func testRevoke(t *testing.T, newStore Factory) {
 		assert.False(t, revoked, "it had already ended")
 		assert.Equal(t, new(Epoch.Add(time.Minute)), f.get("s1").RevokedAt, "the first ending stays")
 	})
+	t.Run("every member of a revoked session", func(t *testing.T) {
+		for how, end := range map[string]func(f fixture, by store.Actor) error{
+			"one": func(f fixture, by store.Actor) error {
+				_, err := f.RevokeSession(f.ctx, store.AllTenants(), "s1", by)
+				return err
+			},
+			"named": func(f fixture, by store.Actor) error {
+				_, err := f.RevokeSessions(f.ctx, store.InTenant("acme"), []string{"s1"}, by)
+				return err
+			},
+			"user's": func(f fixture, by store.Actor) error {
+				_, err := f.RevokeAllSessions(f.ctx, store.AllTenants().OfUser("u1"), "", by)
+				return err
+			},
+			"tenant's": func(f fixture, by store.Actor) error {
+				_, err := f.RevokeAllSessions(f.ctx, store.InTenant("acme"), "", by)
+				return err
+			},
+			"tenant's, in bulk": func(f fixture, by store.Actor) error {
+				for i := range 9 {
+					f.register(session("acme", "u2", fmt.Sprint("more", i)))
+				}
+				if _, err := f.RevokeAllSessions(f.ctx, store.InTenant("acme"), "", by); err != nil {
+					return err
+				}
+				f.finishAll()
+				return nil
+			},
+		} {
+			t.Run(how, func(t *testing.T) {
+				f := newFixture(t, newStore)
+				f.register(norths(session("acme", "u0", "s0")))
+				want := f.register(fullSession())
+				f.app("s1", "mail", "Mail")
+				f.clock.Advance(time.Minute)
+				require.NoError(t, end(f, store.Actor{Subject: "boss", ClientID: "console", RequestID: "r-9", Reason: "lost"}))
+				at := Epoch.Add(time.Minute)
+				want.LastActivityAt, want.AppCount = new(Epoch), 1
+				want.EndCause, want.RevokedAt = new(store.Revoked), &at
+				want.EndedBySub, want.EndedByClient, want.EndReason = new("boss"), new("console"), new("lost")
+				assert.Equal(t, want, f.get("s1"))
+				events := f.events()
+				assert.Equal(t, store.AuditEvent{
+					TenantID: "acme", SessionID: "s1", Action: store.ActionRevoked, At: at, UserID: "u1", ActorSub: "boss", ActorClient: "console",
+					Reason: "lost", RequestID: "r-9",
+				}, events[len(events)-1])
+				f.exact()
+			})
+		}
+	})
 	t.Run("an expired one is not revoked", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		f.register(session("acme", "u1", "s1"))
@@ -156,6 +206,33 @@ func testActivity(t *testing.T, newStore Factory) {
 		got = f.get("s1")
 		assert.Equal(t, []*string{new("192.0.2.2"), new("new"), new("mobile"), new("x")}, []*string{got.IPAddress, got.UserAgent, got.DeviceType, got.Location})
 		assert.Equal(t, Epoch.Add(3*time.Hour), got.ExpiresAt)
+	})
+	t.Run("every member of a session that is used", func(t *testing.T) {
+		for _, limits := range []store.Limits{{}, {Idle: 30 * time.Minute}} {
+			f := newLimitedFixture(t, newStore, limits, 0)
+			f.register(norths(session("acme", "u0", "s0")))
+			want := f.register(fullSession())
+			f.clock.Advance(time.Minute)
+			require.NoError(t, f.RecordActivity(f.ctx, store.AllTenants(), "s1", store.Activity{}, tester()))
+			want.LastActivityAt = new(Epoch.Add(time.Minute))
+			if limits.Idle > 0 {
+				want.EndsAt = Epoch.Add(31 * time.Minute)
+			}
+			assert.Equal(t, want, f.get("s1"))
+			assert.Len(t, f.events(), 1, "a mere activity is no event")
+			f.clock.Advance(time.Minute)
+			require.NoError(t, f.RecordActivity(f.ctx, store.AllTenants(), "s1", store.Activity{
+				IPAddress: new("192.0.2.2"), UserAgent: new("new"), DeviceType: new("mobile"), Location: new("Oslo"), Country: new("NO"),
+			}, tester()))
+			want.LastActivityAt, want.IPAddress, want.UserAgent, want.DeviceType = new(Epoch.Add(2*time.Minute)), new("192.0.2.2"), new("new"), new("mobile")
+			want.Location, want.Country = new("Oslo"), new("NO")
+			if limits.Idle > 0 {
+				want.EndsAt = Epoch.Add(32 * time.Minute)
+			}
+			assert.Equal(t, want, f.get("s1"))
+			assert.Len(t, f.events(), 2)
+			f.exact()
+		}
 	})
 	t.Run("the place goes with the address", func(t *testing.T) {
 		f := newFixture(t, newStore)

@@ -14,22 +14,63 @@ import (
 
 func testRegister(t *testing.T, newStore Factory) {
 	t.Helper()
-	t.Run("every member comes back, times as UTC microseconds", func(t *testing.T) {
-		f := newFixture(t, newStore)
-		zone := time.FixedZone("east", 5*3600)
-		in := store.Session{
-			TenantID: "acme", ID: "s1", UserID: "u1", PartnerID: new("north"), UserEmail: new("ä@example.com"),
-			UserDisplayName: new("Ada 🚀"), IPAddress: new("2001:db8::1"), UserAgent: new(""), DeviceType: new("desktop"),
-			Location: new("Bern, Switzerland"), CreatedAt: time.Date(2026, 1, 15, 16, 0, 0, 999999999, zone),
-			ExpiresAt: time.Date(2026, 1, 16, 16, 0, 0, 1999, zone),
+	t.Run("every member comes back, on every way", func(t *testing.T) {
+		for name, c := range map[string]struct {
+			limits store.Limits
+			before []store.Session
+		}{
+			"the first of a tenant":  {},
+			"one more of the tenant": {before: []store.Session{norths(session("acme", "u0", "s0"))}},
+			"of a user with a limit": {limits: store.Limits{MaxSessions: 5}, before: []store.Session{norths(session("acme", "u1", "s0"))}},
+			"of a new partner":       {before: []store.Session{session("acme", "u0", "s0")}},
+		} {
+			t.Run(name, func(t *testing.T) {
+				f := newLimitedFixture(t, newStore, c.limits, 0)
+				for _, s := range c.before {
+					f.register(s)
+				}
+				in := fullSession()
+				registered := f.register(in)
+				want := in
+				want.CreatedAt = time.Date(2026, 1, 15, 11, 0, 0, 999999000, time.UTC)
+				want.ExpiresAt = time.Date(2026, 1, 16, 11, 0, 0, 1000, time.UTC)
+				want.EndsAt = want.ExpiresAt
+				assert.Equal(t, want, registered)
+				assert.Equal(t, want, f.get("s1"))
+				items, _ := f.list(store.InTenant("acme").OfUser("u1"), page{ActiveOnly: true})
+				assert.Contains(t, items, listItem(want))
+				assert.Equal(t, []store.AuditEvent{{
+					TenantID: "acme", SessionID: "s1", Action: store.ActionRegistered, At: Epoch, UserID: "u1", ActorSub: "tester", ActorClient: "suite", RequestID: "r1",
+				}}, f.events())
+				stats, err := f.TenantStats(f.ctx, store.InTenant("acme"))
+				require.NoError(t, err)
+				assert.Equal(t, 1, stats.ByDeviceType["desktop"])
+				f.exact()
+			})
 		}
-		registered := f.register(in)
-		want := in
-		want.CreatedAt = time.Date(2026, 1, 15, 11, 0, 0, 999999000, time.UTC)
-		want.ExpiresAt = time.Date(2026, 1, 16, 11, 0, 0, 1000, time.UTC)
-		want.EndsAt = want.ExpiresAt
-		assert.Equal(t, want, registered)
-		assert.Equal(t, want, f.get("s1"))
+	})
+	t.Run("the country of a session chooses it for a list", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		for i, country := range []*string{new("CH"), new("GB"), new("CH"), nil} {
+			s := session("acme", "u1", fmt.Sprint("s", i))
+			s.Country = country
+			f.register(s)
+		}
+		f.revoke("s2")
+		for filter, want := range map[store.Filter]string{
+			{Country: "CH"}: "s2 s0", {Country: "CH", ActiveOnly: true}: "s0", {Country: "GB"}: "s1", {Country: "ch"}: "", {}: "s3 s2 s1 s0",
+		} {
+			for _, scope := range []store.Scope{store.InTenant("acme"), store.InTenant("acme").OfUser("u1"), store.AllTenants()} {
+				items, total, err := f.ListSessions(f.ctx, store.CallerSession{}, scope, filter, store.Page{})
+				require.NoError(t, err)
+				var ids []string
+				for _, item := range items {
+					ids = append(ids, item.ID)
+				}
+				assert.Equal(t, want, strings.Join(ids, " "), "%+v", filter)
+				assert.Len(t, items, total)
+			}
+		}
 	})
 	t.Run("absent members stay nil", func(t *testing.T) {
 		f := newFixture(t, newStore)
@@ -124,6 +165,43 @@ func testRegister(t *testing.T, newStore Factory) {
 		require.NoError(t, err)
 		assert.False(t, created)
 	})
+}
+
+// fullSession has every member that a registration may have.
+func fullSession() store.Session {
+	zone := time.FixedZone("east", 5*3600)
+	return store.Session{
+		TenantID: "acme", ID: "s1", UserID: "u1", PartnerID: new("north"), UserEmail: new("ä@example.com"),
+		UserDisplayName: new("Ada 🚀"), IPAddress: new("2001:db8::1"), UserAgent: new(""), DeviceType: new("desktop"),
+		Location: new("Bern, Switzerland"), Country: new("CH"), CreatedAt: time.Date(2026, 1, 15, 16, 0, 0, 999999999, zone),
+		ExpiresAt: time.Date(2026, 1, 16, 16, 0, 0, 1999, zone),
+	}
+}
+
+// norths is a session of a tenant of the partner "north".
+func norths(s store.Session) store.Session {
+	s.PartnerID = new("north")
+	return s
+}
+
+// listItem is what lists show of a session.
+func listItem(s store.Session) store.ListItem {
+	return store.ListItem{
+		TenantID: s.TenantID, ID: s.ID, UserID: s.UserID, UserEmail: s.UserEmail, IPAddress: s.IPAddress, UserAgent: s.UserAgent,
+		DeviceType: s.DeviceType, CreatedAt: s.CreatedAt, ExpiresAt: s.ExpiresAt, LastActivityAt: s.LastActivityAt, AppCount: s.AppCount,
+	}
+}
+
+// events are those of the session s1, without what is random.
+func (f fixture) events() []store.AuditEvent {
+	f.t.Helper()
+	events, err := f.ListAuditEvents(f.ctx, store.AuditFilter{SessionID: "s1"})
+	require.NoError(f.t, err)
+	for i := range events {
+		require.NotEmpty(f.t, events[i].OperationID)
+		events[i].OperationID = ""
+	}
+	return events
 }
 
 func testPartners(t *testing.T, newStore Factory) {
