@@ -31,8 +31,10 @@ var (
 	ErrUnavailable = engine.ErrUnavailable
 	// ErrConnect: the database could not be opened at first, whatever the reason.
 	ErrConnect = engine.ErrConnect
-	// ErrSchema: the database's schema is not that of this program.
+	// ErrSchema: the database's schema is older than this program.
 	ErrSchema = errors.New("database schema is not up to date")
+	// ErrIncompatibleSchema: the database was made by a build from before the first release, and cannot be migrated.
+	ErrIncompatibleSchema = errors.New("the database was made by a build from before the first release, and cannot be migrated: use an empty one")
 )
 
 // mapError gives a failure the operation's name and, where it is one of the store's own answers, its sentinel.

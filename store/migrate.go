@@ -31,6 +31,9 @@ type Migration struct {
 
 // Migrate brings the schema up to date and returns the steps it took. Several instances may call it at once.
 func (s *Store) Migrate(ctx context.Context) ([]Migration, error) {
+	if err := s.refuseUnreleased(ctx); err != nil {
+		return nil, err
+	}
 	provider, err := s.provider()
 	if err != nil {
 		return nil, err
@@ -44,6 +47,15 @@ func (s *Store) Migrate(ctx context.Context) ([]Migration, error) {
 		steps[i] = Migration{Version: result.Source.Version, Name: path.Base(result.Source.Path), AppliedAt: s.now()}
 	}
 	return steps, s.loosenIDs(ctx)
+}
+
+// refuseUnreleased answers ErrIncompatibleSchema for a database whose migrations had the same numbers as today's, so that it would be taken for
+// one that is up to date.
+func (s *Store) refuseUnreleased(ctx context.Context) error {
+	if s.engine.DB.WithContext(ctx).Migrator().HasTable("session_changes") {
+		return ErrIncompatibleSchema
+	}
+	return nil
 }
 
 // loosenIDs replaces the unique index on session ids where tables are distributed by tenant and it cannot exist.
@@ -79,6 +91,9 @@ func (s *Store) MigrationStatus(ctx context.Context) ([]Migration, error) {
 // CheckSchema answers ErrSchema when a step is pending. A schema newer than the program is no error: migrations only
 // add, so that the previous version keeps working beside the new one.
 func (s *Store) CheckSchema(ctx context.Context) error {
+	if err := s.refuseUnreleased(ctx); err != nil {
+		return err
+	}
 	steps, err := s.MigrationStatus(ctx)
 	if err != nil {
 		return err

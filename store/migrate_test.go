@@ -1,0 +1,39 @@
+package store_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sessiond/sessiond/store"
+	"github.com/sessiond/sessiond/store/storetest"
+)
+
+// TestADatabaseFromBeforeTheFirstRelease has migrations of the same numbers, and tables of other names.
+func TestADatabaseFromBeforeTheFirstRelease(t *testing.T) {
+	for name, open := range map[string]storetest.Factory{"sqlite": storetest.SQLite, "postgres": storetest.Postgres} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t, store.Options{})
+			require.NoError(t, s.CheckSchema(t.Context()))
+			require.NoError(t, s.Exec(t.Context(), "CREATE TABLE session_changes (seq integer)"))
+			require.ErrorIs(t, s.CheckSchema(t.Context()), store.ErrIncompatibleSchema)
+			_, err := s.Migrate(t.Context())
+			require.ErrorIs(t, err, store.ErrIncompatibleSchema)
+		})
+	}
+}
+
+// TestTheSchemaGoesDownAndUpAgain.
+func TestTheSchemaGoesDownAndUpAgain(t *testing.T) {
+	for name, open := range map[string]storetest.Factory{"sqlite": storetest.SQLite, "postgres": storetest.Postgres} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t, store.Options{})
+			require.NoError(t, s.MigrateTo(t.Context(), 0))
+			require.ErrorIs(t, s.CheckSchema(t.Context()), store.ErrSchema)
+			steps, err := s.Migrate(t.Context())
+			require.NoError(t, err)
+			require.NotEmpty(t, steps)
+			require.NoError(t, s.CheckSchema(t.Context()))
+		})
+	}
+}
