@@ -13,10 +13,12 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// A survivor is a known one. It is found again by its file, its function and the lines that change, not by line numbers.
+// A survivor is a known one. It is found again by its file, its function and the lines that change, not by line numbers. Where
+// a function has the same lines twice, the line before them tells which ones are meant.
 type survivor struct {
 	File       string `yaml:"file"`
 	Function   string `yaml:"function"`
+	Follows    string `yaml:"follows"`
 	Before     string `yaml:"before"`
 	After      string `yaml:"after"`
 	Equivalent bool   `yaml:"equivalent"` // no test can notice it
@@ -60,38 +62,42 @@ func (r register) find(m Mutant) (survivor, bool) {
 }
 
 func (s survivor) is(m Mutant) bool {
-	return s.File == m.File && s.Function == m.Function && s.Before == m.Before && s.After == m.After
+	return s.File == m.File && s.Function == m.Function && s.Before == m.Before && s.After == m.After &&
+		(s.Follows == "" || s.Follows == m.Follows)
 }
 
-// stale returns the entries that are no mutant any more.
-func (r register) stale(ctx context.Context, dir string) ([]survivor, error) {
+// stale returns the entries that are not one mutant, each with what is wrong.
+func (r register) stale(ctx context.Context, dir string) ([]string, error) {
 	made := map[string][]Mutant{} // by the directory of their package
-	var stale []survivor
+	var stale []string
 	for _, s := range r {
 		pkg := path.Dir(s.File)
-		if _, err := os.Stat(filepath.Join(dir, s.File)); errors.Is(err, os.ErrNotExist) {
-			stale = append(stale, s)
-			continue
-		}
-		if made[pkg] == nil {
+		if _, loaded := made[pkg]; !loaded && s.exists(dir) {
 			mutants, err := load(ctx, dir, []string{"./" + pkg})
 			if err != nil {
 				return nil, err
 			}
 			made[pkg] = mutants
 		}
-		if !s.isAmong(made[pkg]) {
-			stale = append(stale, s)
+		if n := s.among(made[pkg]); n != 1 {
+			stale = append(stale, fmt.Sprintf("listed, but %d mutants: %s, %s\n- %s\n+ %s", n, s.File, s.Function, s.Before, s.After))
 		}
 	}
 	return stale, nil
 }
 
-func (s survivor) isAmong(mutants []Mutant) bool {
+func (s survivor) exists(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, s.File))
+	return err == nil
+}
+
+// among counts the mutants that are meant.
+func (s survivor) among(mutants []Mutant) int {
+	n := 0
 	for _, m := range mutants {
 		if s.is(m) {
-			return true
+			n++
 		}
 	}
-	return false
+	return n
 }

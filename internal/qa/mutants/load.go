@@ -118,6 +118,7 @@ func (s source) mutant(operator string, edits []edit, stack []ast.Node) Mutant {
 	position := s.file.Position(s.file.Pos(at))
 	m.Line, m.Column = position.Line, position.Column
 	m.Before, m.After = changedLines(s.text, edits)
+	m.Follows = lineBefore(s.text, at)
 	for _, n := range stack {
 		if function, ok := n.(*ast.FuncDecl); ok {
 			m.Function = s.nameOf(function)

@@ -25,6 +25,7 @@ type Mutant struct {
 	Column   int
 	Before   string // the changed lines
 	After    string
+	Follows  string // the line before them
 
 	path     string // of the file on this machine
 	edits    []edit
@@ -67,6 +68,15 @@ func changedLines(source []byte, edits []edit) (before, after string) {
 	old := strings.Split(string(source[start:end]), "\n")
 	changed := strings.Split(string(apply(source[start:end], moved)), "\n")
 	return trimmed(old, changed), trimmed(changed, old)
+}
+
+// lineBefore returns the line before the one that a place is in, without indentation.
+func lineBefore(source []byte, at int) string {
+	lines := strings.Split(string(source[:at]), "\n")
+	if len(lines) < 2 {
+		return ""
+	}
+	return strings.TrimSpace(lines[len(lines)-2])
 }
 
 // trimmed joins the lines of one text that differ from the other's, if both have as many; otherwise all lines.

@@ -135,10 +135,11 @@ func boolean(s source, n ast.Node, _ []ast.Node) [][]edit {
 	return nil
 }
 
-// constant makes an integer one more and one less, except the capacity of a made slice or map, which changes nothing.
+// constant makes an integer one more and one less, except the length of an array and the capacity of a made slice or map: one
+// less does not run and one more is not noticed.
 func constant(s source, n ast.Node, stack []ast.Node) [][]edit {
 	literal, ok := n.(*ast.BasicLit)
-	if !ok || literal.Kind != token.INT || isCapacity(literal, parent(stack)) {
+	if !ok || literal.Kind != token.INT || isCapacity(literal, parent(stack)) || isLength(literal, parent(stack)) {
 		return nil
 	}
 	value, err := strconv.ParseInt(literal.Value, 0, 64)
@@ -158,6 +159,11 @@ func isCapacity(literal ast.Expr, parent ast.Node) bool {
 	}
 	_, slice := call.Args[0].(*ast.ArrayType)
 	return slices.Index(call.Args, literal) == 2 || !slice
+}
+
+func isLength(literal ast.Expr, parent ast.Node) bool {
+	array, ok := parent.(*ast.ArrayType)
+	return ok && array.Len == literal
 }
 
 // remove leaves out a statement that is run for its effect: a call, an assignment to something declared before, an increment.

@@ -77,6 +77,7 @@ func TestOperators(t *testing.T) {
 		{"constant", "n = 7", []string{"n = 8", "n = 6"}},
 		{"constant", "_ = make([]int, 3, 9)", []string{"_ = make([]int, 4, 9)", "_ = make([]int, 2, 9)"}},
 		{"constant", "_ = make(map[int]int, 9)", nil},
+		{"constant", "_ = [2]int{}", nil},
 		{"remove", "call(a, b, 1)", []string{"if false { call(a, b, 1) }"}},
 		{"remove", "n = 2", []string{"if false { n = 2 }"}},
 		{"remove", "n++", []string{"if false { n++ }"}},

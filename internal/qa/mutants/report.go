@@ -1,8 +1,11 @@
 package mutants
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -13,25 +16,23 @@ type tally struct {
 	all    int
 }
 
-// tallies counts trials by a name, in the order of their first.
+// tallies counts trials by a name, in the order of the names.
 func tallies(tried []trial, name func(trial) string) []tally {
-	at := map[string]int{}
-	var counted []tally
+	counted := map[string]tally{}
 	for _, t := range tried {
-		i, ok := at[name(t)]
+		c, ok := counted[name(t)]
 		if !ok {
-			i = len(counted)
-			at[name(t)] = i
-			counted = append(counted, tally{name: name(t), counts: map[outcome]int{}})
+			c = tally{name: name(t), counts: map[outcome]int{}}
 		}
-		counted[i].counts[t.outcome]++
-		counted[i].all++
+		c.counts[t.outcome]++
+		c.all++
+		counted[name(t)] = c
 	}
-	return counted
+	return slices.SortedFunc(maps.Values(counted), func(a, b tally) int { return cmp.Compare(a.name, b.name) })
 }
 
 // report prints the tables, each survivor as a diff with its position, and the entries that are not true any more.
-func report(out io.Writer, tried []trial, stale []survivor) {
+func report(out io.Writer, tried []trial, stale []string) {
 	short := func(t trial) string { return t.File[:max(0, strings.LastIndexByte(t.File, '/'))] }
 	table(out, "package", append(tallies(tried, short), tallies(tried, func(trial) string { return "all" })...))
 	table(out, "operator", tallies(tried, func(t trial) string { return t.Operator }))
@@ -42,7 +43,7 @@ func report(out io.Writer, tried []trial, stale []survivor) {
 		}
 	}
 	for _, s := range stale {
-		fmt.Fprintf(out, "\nlisted, but no mutant any more: %s, %s\n- %s\n+ %s\n", s.File, s.Function, s.Before, s.After)
+		fmt.Fprintf(out, "\n%s\n", s)
 	}
 }
 

@@ -184,14 +184,37 @@ func TestKnownSurvivors(t *testing.T) {
 `)
 	report, err = run(t, o)
 	require.ErrorIs(t, err, ErrSurvivors)
-	assert.Contains(t, report, "listed, but no mutant any more: bank/bank.go, Fee\n- if sum > 50 {\n+ if sum >= 50 {\n")
-	assert.Contains(t, report, "listed, but no mutant any more: bank/gone.go, Fee\n")
+	assert.Contains(t, report, "listed, but 0 mutants: bank/bank.go, Fee\n- if sum > 50 {\n+ if sum >= 50 {\n")
+	assert.Contains(t, report, "listed, but 0 mutants: bank/gone.go, Fee\n")
 
 	o.Known, o.Listed, o.Tests = knownIn(t, theKnown), true, []string{"./user"}
 	report, err = run(t, o)
 	require.ErrorIs(t, err, ErrSurvivors)
 	assert.Contains(t, report, "killed although listed: bank/bank.go:18:39: boundary in Forgotten\n")
 	assert.Contains(t, report, "| bank | 4 | 2 | 0 | 0 | 1 | 1 | 0 |\n")
+}
+
+func TestKnownSurvivorsOfLinesThatAreThereTwice(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "go.mod", "module example.com/m\n\ngo 1.26\n")
+	write(t, dir, "p/p.go", "package p\n\nfunc F(a, b bool) bool {\n\tif a {\n\t\treturn true\n\t}\n\tif b {\n\t\treturn true\n\t}\n\treturn false\n}\n")
+	entry := survivor{File: "p/p.go", Function: "F", Before: "return true", After: "return false", Reason: "one"}
+	stale, err := register{entry}.stale(t.Context(), dir)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"listed, but 2 mutants: p/p.go, F\n- return true\n+ return false"}, stale)
+	entry.Follows = "if b {"
+	stale, err = register{entry}.stale(t.Context(), dir)
+	require.NoError(t, err)
+	assert.Empty(t, stale)
+	all, err := load(t.Context(), dir, []string{"./p"})
+	require.NoError(t, err)
+	var lines []int
+	for _, m := range all {
+		if _, known := (register{entry}).find(m); known {
+			lines = append(lines, m.Line)
+		}
+	}
+	assert.Equal(t, []int{8}, lines)
 }
 
 func TestKnownSurvivorsNeedAReason(t *testing.T) {
