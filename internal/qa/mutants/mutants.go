@@ -27,6 +27,7 @@ type Options struct {
 	Packages  []string      // the packages to change, as patterns of the go command
 	Tests     []string      // further packages whose tests are run, after the changed package's own
 	Run       string        // run only tests that match this pattern, as in go test -run
+	Skip      string        // leave out tests that match this one, as in go test -skip
 	Operators []string      // how to change: names of operators, or their beginnings; none means all
 	Number    int           // how many mutants to choose; 0 means all
 	Seed      uint64        // which ones

@@ -65,6 +65,8 @@ func TestFee(t *testing.T) {
 }
 
 func TestWait(t *testing.T) { Wait(3) }
+
+func BenchmarkLong(b *testing.B) { Wait(3) }
 `,
 		"user/user_test.go": `package user
 

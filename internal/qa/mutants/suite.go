@@ -2,6 +2,7 @@ package mutants
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -14,15 +15,18 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/tools/cover"
 )
 
-// divideAbove is the time of a test from which its subtests are looked at one by one.
-const divideAbove = time.Second
+// A test that takes longer than a second is divided into its subtests, unless it has so many that running each by itself would
+// take longer than it saves.
+const (
+	divideAbove  = time.Second
+	mostSubtests = 50
+)
 
 // A suite is the tests of one package and what they reach.
 type suite struct {
@@ -41,7 +45,7 @@ type block struct {
 
 // A unit is a test or subtest that can be run by itself.
 type unit struct {
-	Name    string
+	Pattern string // as for go test -run
 	Time    time.Duration
 	Reaches []int // indexes of blocks
 }
@@ -66,7 +70,7 @@ func newSuite(ctx context.Context, o Options, pkg, dir string, changed []string)
 		return s, nil
 	}
 	s := &suite{Package: pkg, Dir: dir}
-	p := prober{suite: s, binary: binary, work: work}
+	p := prober{suite: s, binary: binary, work: work, skip: o.Skip}
 	if err := p.probe(ctx, o.Run); err != nil {
 		return nil, fmt.Errorf("%s: %w", pkg, err)
 	}
@@ -83,7 +87,7 @@ func (o Options) cached(binary string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	sum := sha256.Sum256(append(text, o.Run...))
+	sum := sha256.Sum256(fmt.Appendf(text, "%q %q", o.Run, o.Skip))
 	return filepath.Join(o.Cache, hex.EncodeToString(sum[:16])+".json"), os.MkdirAll(o.Cache, 0o750)
 }
 
@@ -113,36 +117,52 @@ func (s *suite) write(name string) error {
 
 // prober fills a suite.
 type prober struct {
-	suite        *suite
-	binary, work string
+	suite              *suite
+	binary, work, skip string
 }
 
-// probe runs every test of a pattern by itself. A long test is divided into its subtests, when these pass by themselves.
+// probe runs every test by itself whose name matches, and notes what it reaches. Behind a slash the pattern chooses subtests.
 func (p prober) probe(ctx context.Context, pattern string) error {
-	out, err := p.run(ctx, pattern, "-test.v")
+	top, below, divided := strings.Cut(pattern, "/")
+	out, err := p.run(ctx, "-test.list="+cmp.Or(top, "."))
 	if err != nil {
-		return fmt.Errorf("the tests fail without a mutation: %w\n%s", err, tail(out))
+		return fmt.Errorf("list the tests: %w\n%s", err, tail(out))
 	}
-	for _, t := range passed(out) {
-		if t.time > divideAbove && len(t.subtests) > 1 {
-			if units, ok := p.subtests(ctx, t.subtests); ok {
-				p.suite.Units = append(p.suite.Units, units...)
-				continue
-			}
+	for name := range strings.Lines(string(out)) {
+		test := exactly(strings.TrimSpace(name))
+		if divided {
+			test += "/" + below
 		}
-		u, err := p.unit(ctx, t.name)
-		if err != nil {
+		if err := p.probeTest(ctx, test); err != nil {
 			return err
 		}
-		p.suite.Units = append(p.suite.Units, u)
 	}
+	return nil
+}
+
+// probeTest runs a test, and if it takes long each of its subtests, when these pass by themselves.
+func (p prober) probeTest(ctx context.Context, pattern string) error {
+	whole, subtests, err := p.unit(ctx, pattern)
+	switch {
+	case errors.Is(err, errNoTests):
+		return nil
+	case err != nil:
+		return fmt.Errorf("the tests fail without a mutation: %w", err)
+	}
+	units := []unit{whole}
+	if whole.Time > divideAbove && len(subtests) > 1 && len(subtests) <= mostSubtests {
+		if parts, ok := p.subtests(ctx, subtests); ok {
+			units = parts
+		}
+	}
+	p.suite.Units = append(p.suite.Units, units...)
 	return nil
 }
 
 func (p prober) subtests(ctx context.Context, names []string) ([]unit, bool) {
 	var units []unit
 	for _, name := range names {
-		u, err := p.unit(ctx, name)
+		u, _, err := p.unit(ctx, exactly(name))
 		if err != nil {
 			return nil, false // it needs the others
 		}
@@ -151,17 +171,24 @@ func (p prober) subtests(ctx context.Context, names []string) ([]unit, bool) {
 	return units, true
 }
 
-// unit runs one test and notes its time and what it reaches.
-func (p prober) unit(ctx context.Context, name string) (unit, error) {
+// errNoTests says that a name is that of a benchmark, or of a test that is left out.
+var errNoTests = errors.New("no tests to run")
+
+// unit runs the tests of a pattern and notes their time, what they reach, and the names of subtests.
+func (p prober) unit(ctx context.Context, pattern string) (unit, []string, error) {
 	profile := filepath.Join(p.work, "profile")
 	start := time.Now()
-	if out, err := p.run(ctx, only([]unit{{Name: name}}), "-test.coverprofile="+profile); err != nil {
-		return unit{}, fmt.Errorf("%s fails by itself: %w\n%s", name, err, tail(out))
+	out, err := p.run(ctx, "-test.v", "-test.run="+pattern, "-test.skip="+p.skip, "-test.coverprofile="+profile)
+	if err != nil {
+		return unit{}, nil, fmt.Errorf("%s: %w\n%s", pattern, err, tail(out))
 	}
-	u := unit{Name: name, Time: time.Since(start)}
+	if bytes.Contains(out, []byte("testing: warning: no tests to run")) {
+		return unit{}, nil, errNoTests
+	}
+	u := unit{Pattern: pattern, Time: time.Since(start)}
 	files, err := cover.ParseProfiles(profile)
 	if err != nil {
-		return unit{}, err
+		return unit{}, nil, err
 	}
 	first := len(p.suite.Blocks) == 0
 	i := 0
@@ -176,52 +203,39 @@ func (p prober) unit(ctx context.Context, name string) (unit, error) {
 			i++
 		}
 	}
-	return u, nil
+	return u, passedSubtests(out), nil
 }
 
-func (p prober) run(ctx context.Context, pattern string, args ...string) ([]byte, error) {
-	command := exec.CommandContext(ctx, p.binary, append(args, "-test.run="+pattern)...) //nolint:gosec // made here
+func (p prober) run(ctx context.Context, args ...string) ([]byte, error) {
+	command := exec.CommandContext(ctx, p.binary, args...) //nolint:gosec // made here
 	command.Dir = p.suite.Dir
 	command.Env = append(os.Environ(), "TMPDIR="+p.work)
 	return command.CombinedOutput()
 }
 
-// ranTest is a test that has passed, with its subtests.
-type ranTest struct {
-	name     string
-	time     time.Duration
-	subtests []string
+// passedSubtests reads the names of subtests, without those below them, from the output of go test -v.
+func passedSubtests(out []byte) []string {
+	var names []string
+	for _, line := range regexp.MustCompile(`(?m)^ {4}--- PASS: (.+) \([0-9.]+s\)$`).FindAllSubmatch(out, -1) {
+		names = append(names, string(line[1]))
+	}
+	return names
 }
 
-// passed reads the output of go test -v.
-func passed(out []byte) []ranTest {
-	lines := regexp.MustCompile(`(?m)^( *)--- PASS: (.+) \(([0-9.]+)s\)$`).FindAllSubmatch(out, -1)
-	var tests []ranTest
-	for _, line := range lines {
-		name := string(line[2])
-		switch depth := len(line[1]) / 4; {
-		case depth == 0:
-			seconds, err := strconv.ParseFloat(string(line[3]), 64)
-			if err == nil {
-				tests = append(tests, ranTest{name: name, time: time.Duration(seconds * float64(time.Second))})
-			}
-		case depth == 1 && len(tests) > 0:
-			last := &tests[len(tests)-1]
-			last.subtests = append(last.subtests, name)
-		}
+// exactly is the pattern of the one test or subtest with this name.
+func exactly(name string) string {
+	parts := strings.Split(name, "/")
+	for i, part := range parts {
+		parts[i] = "^" + regexp.QuoteMeta(part) + "$"
 	}
-	return tests
+	return strings.Join(parts, "/")
 }
 
 // only is the pattern that runs these units and no others.
 func only(units []unit) string {
 	patterns := make([]string, len(units))
 	for i, u := range units {
-		parts := strings.Split(u.Name, "/")
-		for j, part := range parts {
-			parts[j] = "^" + regexp.QuoteMeta(part) + "$"
-		}
-		patterns[i] = strings.Join(parts, "/")
+		patterns[i] = u.Pattern
 	}
 	return strings.Join(patterns, "|")
 }

@@ -8,24 +8,21 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestPassed(t *testing.T) {
-	out := []byte(`=== RUN   TestA
---- PASS: TestA (0.25s)
+func TestPassedSubtests(t *testing.T) {
+	out := []byte(`=== RUN   TestB
 --- PASS: TestB (1.50s)
     --- PASS: TestB/first_one (1.00s)
         --- PASS: TestB/first_one/deeper (1.00s)
     --- SKIP: TestB/left_out (0.00s)
     --- PASS: TestB/a/b (0.50s)
---- SKIP: TestC (0.00s)
+PASS
 `)
-	assert.Equal(t, []ranTest{
-		{name: "TestA", time: 250 * time.Millisecond},
-		{"TestB", 1500 * time.Millisecond, []string{"TestB/first_one", "TestB/a/b"}},
-	}, passed(out))
+	assert.Equal(t, []string{"TestB/first_one", "TestB/a/b"}, passedSubtests(out))
 }
 
-func TestOnly(t *testing.T) {
-	assert.Equal(t, `^TestA$|^TestB$/^of_1\+1$`, only([]unit{{Name: "TestA"}, {Name: "TestB/of_1+1"}}))
+func TestPatterns(t *testing.T) {
+	assert.Equal(t, `^TestB$/^of_1\+1$`, exactly("TestB/of_1+1"))
+	assert.Equal(t, `^TestA$|^TestB$/^one$`, only([]unit{{Pattern: "^TestA$"}, {Pattern: "^TestB$/^one$"}}))
 }
 
 func TestBatch(t *testing.T) {
@@ -48,13 +45,13 @@ func TestReaching(t *testing.T) {
 			{"m/p/a.go", 5, 10, 7, 3}, // a branch of it
 			{"m/p/b.go", 5, 10, 7, 3},
 		},
-		Units: []unit{{Name: "A", Reaches: []int{0}}, {Name: "B", Reaches: []int{0, 1}}, {Name: "C", Reaches: []int{2}}},
+		Units: []unit{{Pattern: "A", Reaches: []int{0}}, {Pattern: "B", Reaches: []int{0, 1}}, {Pattern: "C", Reaches: []int{2}}},
 	}
 	names := func(m Mutant) []string {
 		m.Package, m.File = "m/p", "p/a.go"
 		var names []string
 		for _, u := range s.reaching(m) {
-			names = append(names, u.Name)
+			names = append(names, u.Pattern)
 		}
 		return names
 	}
@@ -94,11 +91,17 @@ func TestLongAndOneByOne(t *testing.T) {
 	})
 }
 `)
-	s, err := newSuite(t.Context(), Options{Dir: dir, Run: "Long"}, "example.com/m/bank", dir, []string{"./bank"})
-	require.NoError(t, err)
-	var names []string
-	for _, u := range s.Units {
-		names = append(names, u.Name)
+	patterns := func(o Options) []string {
+		o.Dir = dir
+		s, err := newSuite(t.Context(), o, "example.com/m/bank", dir, []string{"./bank"})
+		require.NoError(t, err)
+		var all []string
+		for _, u := range s.Units {
+			all = append(all, u.Pattern)
+		}
+		return all
 	}
-	assert.ElementsMatch(t, []string{"TestLong/one", "TestLong/two", "TestLongAndOneByOne"}, names)
+	assert.ElementsMatch(t, []string{"^TestLong$/^one$", "^TestLong$/^two$", "^TestLongAndOneByOne$"}, patterns(Options{Run: "Long"}))
+	assert.Equal(t, []string{"^TestLong$/one"}, patterns(Options{Run: "Long$/one"}))
+	assert.Equal(t, []string{"^TestLong$"}, patterns(Options{Run: "Long", Skip: "/two|One"}), "the rest of it is quick")
 }

@@ -217,7 +217,7 @@ func (r *runner) test(ctx context.Context, s *suite, binary, work string, units 
 	}
 	limited, stop := context.WithTimeout(ctx, r.Patience+4*usual)
 	defer stop()
-	command := exec.CommandContext(limited, binary, "-test.failfast", "-test.run="+only(units)) //nolint:gosec // made here
+	command := exec.CommandContext(limited, binary, "-test.failfast", "-test.run="+only(units), "-test.skip="+r.Skip) //nolint:gosec // made here
 	command.Dir = s.Dir
 	command.Env = append(os.Environ(), "TMPDIR="+work)
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
