@@ -4,6 +4,7 @@ import (
 	"go/ast"
 	"go/token"
 	"go/types"
+	"math"
 	"slices"
 	"strconv"
 )
@@ -146,10 +147,32 @@ func constant(s source, n ast.Node, stack []ast.Node) [][]edit {
 	if err != nil {
 		return nil
 	}
-	return [][]edit{
-		{s.replace(literal, strconv.FormatInt(value+1, 10))},
-		{s.replace(literal, strconv.FormatInt(value-1, 10))},
+	var all [][]edit
+	for _, other := range []int64{value + 1, value - 1} {
+		if s.representable(other, literal, parent(stack)) {
+			all = append(all, one(s.replace(literal, strconv.FormatInt(other, 10)))...)
+		}
 	}
+	return all
+}
+
+// representable tells whether a constant may stand in the place of another: it must be in the range of its type, and no index
+// is below zero.
+func (s source) representable(value int64, literal ast.Expr, parent ast.Node) bool {
+	switch parent := parent.(type) {
+	case *ast.IndexExpr:
+		return value >= 0 || parent.Index != literal
+	case *ast.SliceExpr:
+		return value >= 0
+	}
+	basic, ok := s.info.TypeOf(literal).Underlying().(*types.Basic)
+	switch {
+	case !ok:
+		return true
+	case basic.Kind() == types.Uint8:
+		return value >= 0 && value <= math.MaxUint8
+	}
+	return value >= 0 || basic.Info()&types.IsUnsigned == 0
 }
 
 func isCapacity(literal ast.Expr, parent ast.Node) bool {
