@@ -23,18 +23,19 @@ var ErrSurvivors = errors.New("the tests do not notice every mutant")
 
 // Options says what a run does.
 type Options struct {
-	Dir       string        // the module's directory
-	Packages  []string      // the packages to change, as patterns of the go command
-	Tests     []string      // further packages whose tests are run, after the changed package's own
-	Run       string        // run only tests that match this pattern, as in go test -run
-	Skip      string        // leave out tests that match this one, as in go test -skip
-	Operators []string      // how to change: names of operators, or their beginnings; none means all
-	Number    int           // how many mutants to choose; 0 means all
-	Seed      uint64        // which ones
-	Known     string        // the file that lists known survivors; may be empty
-	Listed    bool          // run the listed ones too, and fail when one is killed
-	List      bool          // only list the chosen mutants
-	Cache     string        // a directory that keeps which test reaches what; may be empty
+	Dir       string   // the module's directory
+	Packages  []string // the packages to change, as patterns of the go command
+	Tests     []string // further packages whose tests are run, after the changed package's own
+	Run       string   // run only tests that match this pattern, as in go test -run
+	Skip      string   // leave out tests that match this one, as in go test -skip
+	Operators []string // how to change: names of operators, or their beginnings; none means all
+	Number    int      // how many mutants to choose; 0 means all
+	Seed      uint64   // which ones
+	Known     string   // the file that lists known survivors; may be empty
+	Listed    bool     // run the listed ones too, and fail when one is killed
+	List      bool     // only list the chosen mutants
+	Cache     string   // a directory that keeps which test reaches what; may be empty
+	Now       func() time.Time
 	Patience  time.Duration // what a run of tests may take beyond four times what it took without a mutation
 	Out, Log  io.Writer     // the result; one line for each mutant
 }

@@ -124,7 +124,7 @@ func TestMutantsCanBeParsed(t *testing.T) {
 	for _, m := range all {
 		text := m.text(readFile(t, m.path))
 		_, err := parser.ParseFile(token.NewFileSet(), m.File, text, parser.SkipObjectResolution)
-		assert.NoErrorf(t, err, "%s", m.diff())
+		require.NoErrorf(t, err, "%s", m.diff())
 		assert.NotEqual(t, m.Before, m.After)
 		assert.Equal(t, "internal/qa/mutants", m.File[:len("internal/qa/mutants")])
 	}

@@ -37,8 +37,7 @@ func report(out io.Writer, tried []trial, stale []string) {
 	table(out, "package", append(tallies(tried, short), tallies(tried, func(trial) string { return "all" })...))
 	table(out, "operator", tallies(tried, func(t trial) string { return t.Operator }))
 	for _, t := range tried {
-		switch t.outcome {
-		case survived, notReached, unlisted:
+		if t.outcome.fails() {
 			fmt.Fprintf(out, "\n%s: %s\n", t.outcome, t.diff())
 		}
 	}
@@ -61,7 +60,7 @@ func table(out io.Writer, heading string, rows []tally) {
 func survivors(tried []trial) int {
 	n := 0
 	for _, t := range tried {
-		if t.outcome == survived || t.outcome == notReached || t.outcome == unlisted {
+		if t.outcome.fails() {
 			n++
 		}
 	}

@@ -13,7 +13,7 @@ import (
 
 func readFile(t *testing.T, name string) []byte {
 	t.Helper()
-	text, err := os.ReadFile(name)
+	text, err := os.ReadFile(name) //nolint:gosec // a source file of the module
 	require.NoError(t, err)
 	return text
 }
@@ -99,7 +99,7 @@ func write(t *testing.T, dir, name, text string) {
 func run(t *testing.T, o Options) (string, error) {
 	t.Helper()
 	var out, log bytes.Buffer
-	o.Out, o.Log, o.Packages = &out, &log, []string{"./bank"}
+	o.Out, o.Log, o.Packages, o.Now = &out, &log, []string{"./bank"}, time.Now
 	if o.Patience == 0 {
 		o.Patience = time.Second
 	}
@@ -221,9 +221,9 @@ func TestKnownSurvivorsOfLinesThatAreThereTwice(t *testing.T) {
 
 func TestKnownSurvivorsNeedAReason(t *testing.T) {
 	_, err := readKnown(knownIn(t, "- {file: a.go, function: F, before: a, after: b}"))
-	assert.ErrorContains(t, err, "has no reason")
+	require.ErrorContains(t, err, "has no reason")
 	_, err = readKnown(knownIn(t, "- {file: a.go, line: 3, reason: c}"))
-	assert.ErrorContains(t, err, "line")
+	require.ErrorContains(t, err, "line")
 	known, err := readKnown(knownIn(t, "# none\n"))
 	require.NoError(t, err)
 	assert.Empty(t, known)

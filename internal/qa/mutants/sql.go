@@ -56,7 +56,7 @@ func (t sqlText) replace(s span, with string) edit {
 func inSQL(find func(sqlText) [][]edit) func(source, ast.Node, []ast.Node) [][]edit {
 	return func(s source, n ast.Node, stack []ast.Node) [][]edit {
 		literal, ok := n.(*ast.BasicLit)
-		if !ok || literal.Kind != token.STRING || !(isSQL(literal.Value) || s.isCondition(literal, parent(stack))) {
+		if !ok || literal.Kind != token.STRING || !isSQL(literal.Value) && !s.isCondition(literal, parent(stack)) {
 			return nil
 		}
 		all := find(parseSQL(literal.Value[1 : len(literal.Value)-1]))
@@ -74,7 +74,7 @@ func inSQL(find func(sqlText) [][]edit) func(source, ast.Node, []ast.Node) [][]e
 func isSQL(literal string) bool {
 	words := `\b(SELECT|INSERT INTO|UPDATE \w+ SET|DELETE FROM|FROM|WHERE|AND|OR|SET|VALUES|RETURNING|ORDER BY|IS (NOT )?NULL|ASC|DESC|JOIN)\b`
 	return regexp.MustCompile(words+`|\w (=|<>|!=|<=?|>=?) [?$@]`).MatchString(literal) ||
-		regexp.MustCompile("^.\\s*[a-z]+_[a-z_]+(, [a-z_]+)+\\s*.$").MatchString(literal)
+		regexp.MustCompile(`^.\s*[a-z]+_[a-z_]+(, [a-z_]+)+\s*.$`).MatchString(literal)
 }
 
 // isCondition tells whether a literal is given to a method that builds a query.
@@ -176,7 +176,10 @@ func (t sqlText) swappedColumns() [][]edit {
 		}
 		for i := 1; i < len(l.items); i++ {
 			a, b := t.exchangeable(l.items[i-1], l.items[i], l.clause)
-			if a.last > a.first && b.last > b.first && t.of(a) != t.of(b) && !(l.named && t.isColumn(a) && t.isColumn(b)) {
+			if l.named && t.isColumn(a) && t.isColumn(b) {
+				continue
+			}
+			if a.last > a.first && b.last > b.first && t.of(a) != t.of(b) {
 				all = append(all, []edit{t.replace(a, t.of(b)), t.replace(b, t.of(a))})
 			}
 		}

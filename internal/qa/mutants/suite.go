@@ -70,7 +70,7 @@ func newSuite(ctx context.Context, o Options, pkg, dir string, changed []string)
 		return s, nil
 	}
 	s := &suite{Package: pkg, Dir: dir}
-	p := prober{suite: s, binary: binary, work: work, skip: o.Skip}
+	p := prober{suite: s, now: o.Now, binary: binary, work: work, skip: o.Skip}
 	if err := p.probe(ctx, o.Run); err != nil {
 		return nil, fmt.Errorf("%s: %w", pkg, err)
 	}
@@ -118,6 +118,7 @@ func (s *suite) write(name string) error {
 // prober fills a suite.
 type prober struct {
 	suite              *suite
+	now                func() time.Time
 	binary, work, skip string
 }
 
@@ -177,7 +178,7 @@ var errNoTests = errors.New("no tests to run")
 // unit runs the tests of a pattern and notes their time, what they reach, and the names of subtests.
 func (p prober) unit(ctx context.Context, pattern string) (unit, []string, error) {
 	profile := filepath.Join(p.work, "profile")
-	start := time.Now()
+	start := p.now()
 	out, err := p.run(ctx, "-test.v", "-test.run="+pattern, "-test.skip="+p.skip, "-test.coverprofile="+profile)
 	if err != nil {
 		return unit{}, nil, fmt.Errorf("%s: %w\n%s", pattern, err, tail(out))
@@ -185,7 +186,7 @@ func (p prober) unit(ctx context.Context, pattern string) (unit, []string, error
 	if bytes.Contains(out, []byte("testing: warning: no tests to run")) {
 		return unit{}, nil, errNoTests
 	}
-	u := unit{Pattern: pattern, Time: time.Since(start)}
+	u := unit{Pattern: pattern, Time: p.now().Sub(start)}
 	files, err := cover.ParseProfiles(profile)
 	if err != nil {
 		return unit{}, nil, err

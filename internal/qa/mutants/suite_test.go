@@ -92,7 +92,7 @@ func TestLongAndOneByOne(t *testing.T) {
 }
 `)
 	patterns := func(o Options) []string {
-		o.Dir = dir
+		o.Dir, o.Now = dir, time.Now
 		s, err := newSuite(t.Context(), o, "example.com/m/bank", dir, []string{"./bank"})
 		require.NoError(t, err)
 		var all []string

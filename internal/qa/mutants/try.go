@@ -29,6 +29,9 @@ const (
 	unlisted    outcome = "killed although listed"
 )
 
+// fails tells whether a run with this outcome fails.
+func (o outcome) fails() bool { return o == survived || o == notReached || o == unlisted }
+
 // trial is a mutant and what became of it.
 type trial struct {
 	Mutant
@@ -55,13 +58,13 @@ func try(ctx context.Context, o Options, known register, chosen []Mutant) ([]tri
 	}
 	var tried []trial
 	for i, m := range chosen {
-		start := time.Now()
+		start := r.Now()
 		t, err := r.try(ctx, m)
 		if err = errors.Join(err, ctx.Err()); err != nil {
 			return tried, err
 		}
 		tried = append(tried, t)
-		fmt.Fprintf(o.Log, "%d/%d %5.1fs %s:%d:%d %s: %s %s\n", i+1, len(chosen), time.Since(start).Seconds(), m.File, m.Line, m.Column,
+		fmt.Fprintf(r.Log, "%d/%d %5.1fs %s:%d:%d %s: %s %s\n", i+1, len(chosen), r.Now().Sub(start).Seconds(), m.File, m.Line, m.Column,
 			m.Operator, t.outcome, t.by)
 	}
 	return tried, nil
@@ -105,10 +108,10 @@ func (r *runner) suiteOf(ctx context.Context, pkg string, changed []string) (*su
 	if err != nil {
 		return nil, err
 	}
-	start := time.Now()
+	start := r.Now()
 	s, err := newSuite(ctx, r.Options, pkg, dirs[pkg], changed)
 	if err == nil {
-		fmt.Fprintf(r.Log, "%s: looked at %d tests in %.1fs\n", pkg, len(s.Units), time.Since(start).Seconds())
+		fmt.Fprintf(r.Log, "%s: looked at %d tests in %.1fs\n", pkg, len(s.Units), r.Now().Sub(start).Seconds())
 	}
 	return s, err
 }
@@ -195,7 +198,7 @@ func (m Mutant) overlay(work string) (string, error) {
 		return "", err
 	}
 	changed := filepath.Join(work, filepath.Base(m.path))
-	if err := os.WriteFile(changed, m.text(source), 0o600); err != nil {
+	if err := os.WriteFile(changed, m.text(source), 0o600); err != nil { //nolint:gosec // in a directory made here
 		return "", err
 	}
 	text, err := json.Marshal(map[string]any{"Replace": map[string]string{m.path: changed}})

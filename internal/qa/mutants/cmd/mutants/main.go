@@ -26,7 +26,7 @@ func start() int {
 }
 
 func command() *cobra.Command {
-	o := mutants.Options{Dir: "."}
+	o := mutants.Options{Dir: ".", Now: time.Now}
 	cmd := &cobra.Command{
 		Use: "mutants", Short: "Change the code in small ways and see whether the tests notice", Args: cobra.NoArgs, SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
