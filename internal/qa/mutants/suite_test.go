@@ -20,6 +20,11 @@ PASS
 	assert.Equal(t, []string{"TestB/first_one", "TestB/a/b"}, passedSubtests(out))
 }
 
+func TestFailed(t *testing.T) {
+	assert.Equal(t, "by TestA/x y", failed([]byte("ok\n--- FAIL: TestA (0.10s)\n    --- FAIL: TestA/x y (0.10s)\n        a_test.go:1: no\nFAIL\n")))
+	assert.Equal(t, "fatal error: deadlock", failed([]byte("# a\nfatal error: deadlock\n\ngoroutine 1\n")))
+}
+
 func TestPatterns(t *testing.T) {
 	assert.Equal(t, `^TestB$/^of_1\+1$`, exactly("TestB/of_1+1"))
 	assert.Equal(t, `^TestA$|^TestB$/^one$`, only([]unit{{Pattern: "^TestA$"}, {Pattern: "^TestB$/^one$"}}))

@@ -238,13 +238,18 @@ func (r *runner) test(ctx context.Context, s *suite, binary, work string, units 
 	return survived, "", nil
 }
 
-// failed is the test that failed, if it can be told.
+// failed is the test that failed, if it can be told: the innermost one, which has the longest name.
 func failed(out []byte) string {
-	found := regexp.MustCompile(`(?m)^--- FAIL: (\S+)`).FindSubmatch(out)
-	if found == nil {
+	name := ""
+	for _, found := range regexp.MustCompile(`(?m)^ *--- FAIL: (.+) \(`).FindAllSubmatch(out, -1) {
+		if len(found[1]) > len(name) {
+			name = string(found[1])
+		}
+	}
+	if name == "" {
 		return firstLine(out)
 	}
-	return "by " + string(found[1])
+	return "by " + name
 }
 
 // firstLine is the first line that is not a heading of the go command.
