@@ -73,3 +73,22 @@ func TestOnlyBranch(t *testing.T) {
 		assert.Equal(t, c.nullable, nullable, name)
 	}
 }
+
+// TestPlace: a schema that was not read from a document comes first, wherever the others are.
+func TestPlace(t *testing.T) {
+	at := func(line, column int) *openapi3.Origin {
+		return &openapi3.Origin{Key: &openapi3.Location{Line: line, Column: column}}
+	}
+	for name, c := range map[string]struct {
+		ref  openapi3.SchemaRef
+		want [2]int
+	}{
+		"no place":                    {openapi3.SchemaRef{Value: &openapi3.Schema{}}, [2]int{}},
+		"no key":                      {openapi3.SchemaRef{Value: &openapi3.Schema{}, Origin: &openapi3.Origin{}}, [2]int{}},
+		"a schema in place":           {openapi3.SchemaRef{Value: &openapi3.Schema{Origin: at(3, 5)}}, [2]int{3, 5}},
+		"a reference, and its target": {openapi3.SchemaRef{Value: &openapi3.Schema{Origin: at(3, 5)}, Origin: at(7, 9)}, [2]int{7, 9}},
+	} {
+		line, column := place(&c.ref)
+		assert.Equal(t, c.want, [2]int{line, column}, name)
+	}
+}

@@ -102,6 +102,8 @@ func TestOperators(t *testing.T) {
 		{"swap-fields", `_ = map[string]int{a: n, b: x}`, []string{`_ = map[string]int{a: x, b: n}`}},
 		{"drop-condition", `_ = db.Where("a = ?", a).Where("b", b).Find()`, []string{`_ = db.Where("a = ?", a).Find()`, `_ = db.Where("b", b).Find()`}},
 		{"sql-comparison", `_ = db.Where("a = ?", a)`, []string{`_ = db.Where("a <> ?", a)`}},
+		{"sql-comparison", `_ = db.Where("t.a = u.b")`, []string{`_ = db.Where("t.a <> u.b")`}}, // SQL by its place
+		{"sql-comparison", `call("t.a = u.b", a, n)`, nil},
 		{"sql-columns", "_ = \"no, list_of, columns here\"", nil},
 		{"sql-order", "_ = `SELECT a\n\t\tORDER BY a DESC`", []string{"ORDER BY a ASC`"}},
 	} {

@@ -221,9 +221,11 @@ func TestKnownSurvivorsOfLinesThatAreThereTwice(t *testing.T) {
 
 func TestKnownSurvivorsNeedAReason(t *testing.T) {
 	_, err := readKnown(knownIn(t, "- {file: a.go, function: F, before: a, after: b}"))
-	require.ErrorContains(t, err, "has no reason")
+	require.ErrorContains(t, err, "b in a.go has no reason")
 	_, err = readKnown(knownIn(t, "- {file: a.go, line: 3, reason: c}"))
 	require.ErrorContains(t, err, "line")
+	_, err = readKnown(filepath.Join(t.TempDir(), "none.yaml"))
+	require.ErrorIs(t, err, os.ErrNotExist)
 	known, err := readKnown(knownIn(t, "# none\n"))
 	require.NoError(t, err)
 	assert.Empty(t, known)
@@ -293,4 +295,6 @@ func TestChangedLines(t *testing.T) {
 	before, after = changedLines([]byte(text), []edit{{start, end, ""}})
 	assert.Equal(t, "f(a,\nb,\nc)", before)
 	assert.Empty(t, after)
+	assert.Equal(t, "one", lineBefore([]byte(text), start))
+	assert.Empty(t, lineBefore([]byte(text), 1))
 }
