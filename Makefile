@@ -134,7 +134,7 @@ assurance: go gcc postgres strace ## Everything that is known about failures at 
 	@$(MAKE) --no-print-directory sbom
 	@scripts/vulnerabilities $(GOVULNCHECK_VERSION) || [ $$? = 2 ]
 
-# Mutants: small changes of the code that a test has to notice. 400 of them take from 20 minutes to an hour; the short run has
+# Mutants: small changes of the code that a test has to notice. 400 of them take a quarter of an hour or more; the short run has
 # 20, always the same until their code changes, and takes a minute or two on two cores, half of it to learn which test reaches
 # what. Tests that run on both engines are run on SQLite; ARGS="--skip ''" runs them on PostgreSQL too.
 MUTANTS := go run ./internal/qa/mutants/cmd/mutants --skip /postgres
