@@ -269,16 +269,24 @@ func errorType() *types.Interface {
 // swapArguments exchanges two neighboring arguments of one type, unless the order of the arguments does not matter.
 func swapArguments(s source, n ast.Node, _ []ast.Node) [][]edit {
 	call, ok := n.(*ast.CallExpr)
-	if !ok || slices.Contains([]string{"make", "min", "max", "Equal", "EqualFold", "ConstantTimeCompare"}, called(call)) {
+	if !ok || slices.Contains([]string{"make", "min", "max", "Equal", "EqualFold", "ContainsAny", "ConstantTimeCompare"}, called(call)) {
 		return nil
 	}
 	var all [][]edit
 	for i := 1; i < len(call.Args); i++ {
-		if s.exchangeable(call.Args[i-1], call.Args[i]) && (i < len(call.Args)-1 || !call.Ellipsis.IsValid()) {
+		if s.exchangeable(call.Args[i-1], call.Args[i]) && !s.isListed(call, i) && (i < len(call.Args)-1 || !call.Ellipsis.IsValid()) {
 			all = append(all, s.swap(call.Args[i-1], call.Args[i]))
 		}
 	}
 	return all
+}
+
+// isListed tells whether an argument and the one before it are constants of a variadic parameter: mostly names of which one is to
+// be found, in any order.
+func (s source) isListed(call *ast.CallExpr, i int) bool {
+	signature, ok := s.info.TypeOf(call.Fun).(*types.Signature)
+	return ok && signature.Variadic() && i >= signature.Params().Len() &&
+		s.info.Types[call.Args[i-1]].Value != nil && s.info.Types[call.Args[i]].Value != nil
 }
 
 // swapFields exchanges the values of two neighboring fields of one type in the literal of a struct or map.

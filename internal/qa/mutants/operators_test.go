@@ -51,6 +51,7 @@ func (d *DB) Find() error              { return nil }
 type person struct{ Email, Name string; Age int }
 
 func call(string, string, int) {}
+func oneOf(string, ...string)   {}
 func f() error                 { return nil }
 func fresh() bool              { return <-make(chan bool) }
 
@@ -95,6 +96,7 @@ func TestOperators(t *testing.T) {
 		{"swap-arguments", "call(a, b, n)", []string{"call(b, a, n)"}},
 		{"swap-arguments", `call(a, "b", 2)`, []string{`call("b", a, 2)`}},
 		{"swap-arguments", "call(a, a, n)", nil},
+		{"swap-arguments", `oneOf(a, "x", "y", b)`, []string{`oneOf("x", a, "y", b)`, `oneOf(a, "x", b, "y")`}},
 		{"swap-arguments", "_ = max(n, x)", nil},
 		{"swap-fields", "_ = person{Email: a, Name: b, Age: n}", []string{"_ = person{Email: b, Name: a, Age: n}"}},
 		{"swap-fields", "_ = person{a, b, n}", []string{"_ = person{b, a, n}"}},

@@ -45,7 +45,18 @@ func Forgotten(a int) bool { return a < 5 }
 `,
 		"bank/bank_test.go": `package bank
 
-import "testing"
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+// What a property test leaves behind would be in the tree.
+func TestPlaces(t *testing.T) {
+	if os.Getenv("RAPID_NOFAILFILE") != "true" || !strings.Contains(os.TempDir(), "mutants-") {
+		t.Fatal()
+	}
+}
 
 func TestEnough(t *testing.T) {
 	if !Enough(2, 1) || !Enough(1, 1) || Enough(1, 2) {

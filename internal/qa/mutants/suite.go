@@ -210,8 +210,13 @@ func (p prober) unit(ctx context.Context, pattern string) (unit, []string, error
 func (p prober) run(ctx context.Context, args ...string) ([]byte, error) {
 	command := exec.CommandContext(ctx, p.binary, args...) //nolint:gosec // made here
 	command.Dir = p.suite.Dir
-	command.Env = append(os.Environ(), "TMPDIR="+p.work)
+	command.Env = environment(p.work)
 	return command.CombinedOutput()
+}
+
+// environment lets tests leave nothing in the tree, and lets those with random input have the same one in every run.
+func environment(work string) []string {
+	return append(os.Environ(), "TMPDIR="+work, "RAPID_NOFAILFILE=true", "RAPID_SEED=1", "RAPID_SHRINKTIME=1s")
 }
 
 // passedSubtests reads the names of subtests, without those below them, from the output of go test -v.

@@ -222,7 +222,7 @@ func (r *runner) test(ctx context.Context, s *suite, binary, work string, units 
 	defer stop()
 	command := exec.CommandContext(limited, binary, "-test.failfast", "-test.run="+only(units), "-test.skip="+r.Skip) //nolint:gosec // made here
 	command.Dir = s.Dir
-	command.Env = append(os.Environ(), "TMPDIR="+work)
+	command.Env = environment(work)
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) }
 	command.WaitDelay = time.Second
