@@ -118,6 +118,7 @@ func TestEncodings(t *testing.T) {
 		"UTF-32 with a byte order mark":  "\xff\xfe\x00\x00{\x00\x00\x00}\x00\x00\x00",
 		"UTF-8 with a byte order mark":   "\xef\xbb\xbf{}",
 		"a surrogate encoded on its own": "{\"\xed\xa0\x80\":1}",
+		"the last one":                   "{\"\xed\xbf\xbf\":1}",
 		"half a pair in UTF-16":          "{\x00\"\x00\x00\xd8\"\x00:\x001\x00}\x00",
 	} {
 		t.Run(name, func(t *testing.T) {
