@@ -149,6 +149,19 @@ assurance: go gcc postgres strace ## Everything that is known about failures at 
 	@$(MAKE) --no-print-directory sbom
 	@scripts/vulnerabilities $(GOVULNCHECK_VERSION) || [ $$? = 2 ]
 
+# Mutants: small changes of the code that a test has to notice. 400 of them take a quarter of an hour or more; the short run has
+# 20, always the same until their code changes, and takes a minute or two on two cores, half of it to learn which test reaches
+# what. Tests that run on both engines are run on SQLite; ARGS="--skip ''" runs them on PostgreSQL too.
+MUTANTS := go run ./internal/qa/mutants/cmd/mutants --skip /postgres
+
+.PHONY: mutants
+mutants: go ## Change the code in 400 small ways and see whether the tests notice; ARGS="--help" lists what can be set
+	$(MUTANTS) $(ARGS)
+
+.PHONY: mutants-short
+mutants-short: go ## The same with 20 of them
+	$(MUTANTS) --n 20
+
 .PHONY: upgrade-check
 upgrade-check: go postgres ## Bring the schema up to date under the previous version; needs the repository's history
 	scripts/upgrade-check

@@ -199,7 +199,7 @@ func TestFailures(t *testing.T) {
 			if c.err != nil {
 				assert.Contains(t, f.logs.String(), c.err.Error())
 			} else {
-				assert.Contains(t, f.logs.String(), "the list panics")
+				assert.Regexp(t, `msg=panic cause="the list panics" stack="goroutine .*" request_id=failure-1`, f.logs.String())
 			}
 		})
 	}

@@ -94,6 +94,8 @@ func TestDevIssuerRefusesUselessRequests(t *testing.T) {
 		require.Error(t, err)
 		require.Empty(t, token)
 	}
+	_, err := issuer.Mint(TokenRequest{Subject: "u", TenantID: "\xff"}, testTime)
+	require.EqualError(t, err, "a token's tenant id must be plain UTF-8 text")
 }
 
 func TestDevIssuerKeepsItsKey(t *testing.T) {

@@ -53,6 +53,32 @@ func TestVerifyLogoutKnowsItsAudiences(t *testing.T) {
 	require.Error(t, err)
 }
 
+func TestVerifyLogoutTimes(t *testing.T) {
+	at := func(d time.Duration) int64 { return testTime.Add(d).Unix() }
+	for name, c := range map[string]struct {
+		changes map[string]any
+		reason  string
+	}{
+		"without exp, as in the drafts":  {map[string]any{"exp": nil}, ""},
+		"exp at the end of the leeway":   {map[string]any{"exp": at(-time.Minute)}, "the exp claim is in the past or is not a time"},
+		"exp just before it":             {map[string]any{"exp": at(-time.Minute + time.Second)}, ""},
+		"exp that is no time":            {map[string]any{"exp": "soon"}, "the exp claim is in the past or is not a time"},
+		"without iat":                    {map[string]any{"iat": nil}, "the iat claim is missing or is not a time"},
+		"iat that is no time":            {map[string]any{"iat": "now"}, "the iat claim is missing or is not a time"},
+		"iat as far ahead as the leeway": {map[string]any{"iat": at(time.Minute)}, ""},
+		"iat further ahead":              {map[string]any{"iat": at(time.Minute + time.Second)}, "the iat claim is in the future"},
+		"iat just before it is too old":  {map[string]any{"iat": at(-3*time.Minute + time.Second)}, ""},
+		"iat that is too old":            {map[string]any{"iat": at(-3 * time.Minute)}, "the iat claim is too long ago"},
+	} {
+		_, err := testVerifier(t, nil).VerifyLogout(t.Context(), logoutToken(t, c.changes))
+		if c.reason == "" {
+			require.NoError(t, err, name)
+		} else {
+			require.ErrorContains(t, err, c.reason, name)
+		}
+	}
+}
+
 func TestVerifyLogoutReadsTheTenantUnderItsConfiguredName(t *testing.T) {
 	verifier := testVerifier(t, func(c *Config) { c.Claims.Tenant, c.Claims.Session = "org", "session" })
 	logout, err := verifier.VerifyLogout(t.Context(), logoutToken(t, map[string]any{"org": "o-1", "session": "x"}))

@@ -79,6 +79,11 @@ func TestUndecodable(t *testing.T) {
 	server := newServer(t)
 	for name, body := range map[string]string{
 		"a byte that is not UTF-8":        "{\"a\":\"\xff\"}",
+		"what no surrogate begins with":   "{\"\xedA\x80\":1}",
+		"what no surrogate goes on with":  "{\"\xed\xc0\x80\":1}",
+		"what no surrogate ends with":     "{\"\xed\xa0A\":1}",
+		"the same beyond the last byte":   "{\"\xed\xa0\xc0\":1}",
+		"a surrogate that is cut":         "{\"a\":\"\xed\xa0",
 		"a cut UTF-8 sequence":            "{\"a\":\"\xc3",
 		"half a UTF-16 unit":              "\xff\xfe{\x00}",
 		"a UTF-32 unit that is cut":       "\xff\xfe\x00\x00{\x00\x00",
@@ -109,9 +114,11 @@ func TestEncodings(t *testing.T) {
 		"UTF-16 big endian with mark":    "\xfe\xff\x00{\x00}",
 		"UTF-32 little endian":           "{\x00\x00\x00}\x00\x00\x00",
 		"UTF-32 big endian":              "\x00\x00\x00{\x00\x00\x00}",
+		"UTF-32 big endian with mark":    "\x00\x00\xfe\xff\x00\x00\x00{\x00\x00\x00}",
 		"UTF-32 with a byte order mark":  "\xff\xfe\x00\x00{\x00\x00\x00}\x00\x00\x00",
 		"UTF-8 with a byte order mark":   "\xef\xbb\xbf{}",
 		"a surrogate encoded on its own": "{\"\xed\xa0\x80\":1}",
+		"the last one":                   "{\"\xed\xbf\xbf\":1}",
 		"half a pair in UTF-16":          "{\x00\"\x00\x00\xd8\"\x00:\x001\x00}\x00",
 	} {
 		t.Run(name, func(t *testing.T) {
