@@ -123,6 +123,7 @@ func TestDialectAccepts(t *testing.T) {
 		{"a number beyond 32 bits", `"ratio":1,"double":-1e300`, `"ratio":1,"double":-1e300`},
 		{"what is not declared is left out", `"ZETA":1,"other":NaN`, ``},
 		{"what is free is kept", `"free":{"a":NaN,"b":[1e999]},"any":[-Infinity,"x"]`, `"free":{"a":null,"b":[null]},"any":[null,"x"]`},
+		{"null where no type is named", `"any":null`, `"any":null`},
 		{"half a surrogate pair", `"any":"\ud800"`, `"any":"\ufffd"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -256,6 +256,10 @@ func rewrite(s *openapi3.Schema) {
 		s.Enum, s.Const = []any{s.Const}, nil
 	}
 	types := s.Type.Slice()
+	if len(types)+len(s.Enum)+len(s.AnyOf)+len(s.OneOf)+len(s.AllOf) == 0 && s.Not == nil {
+		s.Nullable = true // a schema that names no type accepts null as well
+		return
+	}
 	if len(types) < 2 || !slices.Contains(types, openapi3.TypeNull) {
 		return
 	}
