@@ -134,7 +134,7 @@ func TestUndecidedRequest(t *testing.T) {
 		f.register("acme", "ada", "a1")
 		f.serve(early{f.store})
 		f.do(http.MethodPost, "/api/v1/me/sessions/revoke-all", f.user("acme", "ada", "a1"), nil).want(http.StatusInternalServerError)
-		assert.Contains(f.t, f.logs.String(), "it has not been decided")
+		assert.Contains(f.t, f.logs.String(), "no scope has been authorized")
 		assert.Equal(f.t, []string{"a1"}, f.activeIDs("acme"))
 	})
 }

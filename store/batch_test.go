@@ -119,12 +119,12 @@ func TestBatchedQueryFailsAlone(t *testing.T) {
 				assert.Equal(t, fmt.Sprintf("t%d-s1", i), found.ID)
 			}
 		}, func() {
-			given, err := s.Ask(t.Context(), "SELECT n::text FROM generate_series(1, 3) AS n")
+			given, err := s.Query(t.Context(), "SELECT n::text FROM generate_series(1, 3) AS n")
 			if assert.NoError(t, err) {
 				assert.Equal(t, "1\n2\n3", given, "without the rows of the batch that was rolled back")
 			}
 		}, func() {
-			_, err := s.Ask(t.Context(), "SELECT (1 / length(?))::text", "")
+			_, err := s.Query(t.Context(), "SELECT (1 / length(?))::text", "")
 			assert.ErrorContains(t, err, "division by zero")
 		})
 	}
@@ -155,7 +155,7 @@ func TestBatchedQueryCannotBeEncoded(t *testing.T) {
 							assert.Nil(t, reason)
 						}
 					}()
-					_, err := s.Ask(t.Context(), "SELECT ?::text", arg)
+					_, err := s.Query(t.Context(), "SELECT ?::text", arg)
 					assert.ErrorContains(t, err, "cannot be encoded")
 				}
 				var calls []func()
@@ -343,7 +343,7 @@ func TestLongReadsWaitForEachOther(t *testing.T) {
 	var group sync.WaitGroup
 	for i := range 5 {
 		group.Go(func() {
-			text, err := s.AskLong(t.Context(), "SELECT CASE WHEN ? = '' THEN '' ELSE current_query() END", "t1")
+			text, err := s.QueryLong(t.Context(), "SELECT CASE WHEN ? = '' THEN '' ELSE current_query() END", "t1")
 			if assert.NoError(t, err) {
 				assert.NotContains(t, text, "unnest")
 			}
@@ -394,6 +394,6 @@ func TestAnswersAreReadAsByPgx(t *testing.T) {
 	}
 	var text string
 	require.Error(t, s.ScanBoth(t.Context(), "SELECT NULL::text", []any{&text}, []any{&text}), "no text for NULL")
-	_, err := s.Ask(t.Context(), "SELECT 'a', 'b'")
+	_, err := s.Query(t.Context(), "SELECT 'a', 'b'")
 	assert.ErrorContains(t, err, "2 came")
 }

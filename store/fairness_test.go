@@ -102,7 +102,7 @@ func TestOneTenantLeavesOthersLongReads(t *testing.T) {
 	var group sync.WaitGroup
 	for range 40 {
 		group.Go(func() {
-			_, err := s.AskLong(store.WithScope(t.Context(), store.InTenant("t0")), "SELECT pg_advisory_xact_lock_shared(4711)::text")
+			_, err := s.QueryLong(store.WithScope(t.Context(), store.InTenant("t0")), "SELECT pg_advisory_xact_lock_shared(4711)::text")
 			assert.NoError(t, err)
 		})
 	}

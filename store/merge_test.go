@@ -120,7 +120,7 @@ func TestMergedReads(t *testing.T) {
 	}
 	repeated := func(tenantID string) readFunc {
 		return func(ctx context.Context, _ store.CallerSession, _ store.Scope) (any, int, error) {
-			text, err := s.Ask(ctx, "SELECT CASE WHEN ? = '' THEN '' ELSE current_query() END", tenantID)
+			text, err := s.Query(ctx, "SELECT CASE WHEN ? = '' THEN '' ELSE current_query() END", tenantID)
 			return strings.Contains(text, "unnest"), -1, err
 		}
 	}

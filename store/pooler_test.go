@@ -100,7 +100,7 @@ func TestAPoolerIsNoticed(t *testing.T) {
 			settings, err := s.Texts(t.Context(), query)
 			require.NoError(t, err)
 			assert.Equal(t, []string{c.outside}, settings)
-			sent, err := s.Ask(t.Context(), query)
+			sent, err := s.Query(t.Context(), query)
 			require.NoError(t, err)
 			assert.Equal(t, "force_generic_plan off UTC", sent)
 			require.NoError(t, useStore(t, s, "acme", name))

@@ -36,11 +36,11 @@ func TestADeadlineIsNoFault(t *testing.T) {
 			s := open(t, store.Options{})
 			for what, do := range map[string]func(ctx context.Context) error{
 				"a read": func(ctx context.Context) error {
-					_, err := s.Ask(ctx, endless)
+					_, err := s.Query(ctx, endless)
 					return store.Failure(err)
 				},
 				"a long read": func(ctx context.Context) error {
-					_, err := s.AskLong(ctx, endless)
+					_, err := s.QueryLong(ctx, endless)
 					return store.Failure(err)
 				},
 				"a transaction": func(ctx context.Context) error { return s.Write(ctx, endless) },
