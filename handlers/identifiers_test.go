@@ -259,9 +259,9 @@ func (w *wire) idOf(got answer) string {
 	return body.Data.ID
 }
 
-func (w *wire) listed(sel store.Scope) []store.ListItem {
+func (w *wire) listed(scope store.Scope) []store.ListItem {
 	w.t.Helper()
-	sessions, _, err := w.store.ListSessions(w.t.Context(), store.CallerSession{}, sel, store.Filter{ActiveOnly: true}, store.Page{})
+	sessions, _, err := w.store.ListSessions(w.t.Context(), store.CallerSession{}, scope, store.Filter{ActiveOnly: true}, store.Page{})
 	require.NoError(w.t, err)
 	return sessions
 }
