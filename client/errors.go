@@ -22,7 +22,7 @@ type Error struct {
 	Status int
 	// Detail is the server's sentence about it. Something else that answered, a proxy perhaps, is described instead.
 	Detail string
-	// RequestID names the request in the server's log and audit trail; empty when the answer names none.
+	// RequestID names the request in the server's log and audit log; empty when the answer names none.
 	RequestID string
 	// RetryAfter is how long to wait before the next try; 0 when the server does not say.
 	RetryAfter time.Duration

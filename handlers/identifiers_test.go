@@ -155,7 +155,7 @@ func TestASessionIsNamedByItsWholeID(t *testing.T) {
 			lifecycle := "/api/v1/lifecycle/sessions/" + segment
 			w.send(http.MethodPost, lifecycle+"/activity", w.service, `{"ip_address": "192.0.2.9"}`).want(http.StatusNoContent)
 			w.send(http.MethodPut, lifecycle+"/apps/wiki", w.service, `{"application_name": "Wiki"}`).want(http.StatusNoContent)
-			for _, session := range w.listed(store.InTenant(tenant)) {
+			for _, session := range w.list(store.InTenant(tenant)) {
 				assert.Equal(t, session.ID == id, session.AppCount == 1, "an application of %q", session.ID)
 				assert.Equal(t, session.ID == id, session.IPAddress != nil, "a use of %q", session.ID)
 			}
@@ -190,7 +190,7 @@ func TestAUserIsNamedByTheWholeID(t *testing.T) {
 		assert.Len(t, named, map[bool]int{len(near) == 0: 1}[true], "a session of a neighbour")
 		w.send(http.MethodPost, path+"/revoke", w.operator, `{"revoke_all": true}`).want(http.StatusOK)
 		var left []string
-		for _, session := range w.listed(store.InTenant(tenant)) {
+		for _, session := range w.list(store.InTenant(tenant)) {
 			left = append(left, session.UserID)
 		}
 		assert.ElementsMatch(t, near, left)
@@ -228,7 +228,7 @@ func TestATenantIsNamedByTheWholeID(t *testing.T) {
 		assert.Equal(t, []string{own(2)}, w.send(http.MethodPost, path+"/users/a%2Fda/revoke", boss, `{"session_ids": ["`+own(2)+`", "t`+fmt.Sprint(*w.number)+`-0-2x"]}`).revoked())
 		assert.Equal(t, []string{own(3)}, w.send(http.MethodPost, path+"/revoke-all", boss, "").revoked())
 		for _, tenant := range near {
-			assert.Len(t, w.listed(store.InTenant(tenant)), 3, tenant)
+			assert.Len(t, w.list(store.InTenant(tenant)), 3, tenant)
 			if strings.Contains(tenant, "\ufffd") {
 				continue
 			}
@@ -259,7 +259,7 @@ func (w *wire) idOf(got answer) string {
 	return body.Data.ID
 }
 
-func (w *wire) listed(scope store.Scope) []store.ListItem {
+func (w *wire) list(scope store.Scope) []store.ListItem {
 	w.t.Helper()
 	sessions, _, err := w.store.ListSessions(w.t.Context(), store.CallerSession{}, scope, store.Filter{ActiveOnly: true}, store.Page{})
 	require.NoError(w.t, err)
@@ -379,7 +379,7 @@ func TestPathsThatNameNothing(t *testing.T) {
 			require.Equal(f.t, before, f.activeIDs("t1"), "%s %s", c.method, c.path)
 			require.Equal(f.t, []string{"other"}, f.activeIDs("t/1"), "%s %s", c.method, c.path)
 		}
-		for _, session := range w.listed(store.InTenant("t1")) {
+		for _, session := range w.list(store.InTenant("t1")) {
 			assert.Nil(f.t, session.IPAddress)
 			assert.Zero(f.t, session.AppCount)
 		}
