@@ -85,10 +85,10 @@ func parse(t *testing.T, data []byte) *yaml.Node {
 	return document.Content[0]
 }
 
-// comparison walks two documents and notes where ours is not the reference with allowed additions.
+// comparison walks two documents and collects where ours is not the reference with allowed additions.
 type comparison struct {
 	differences []string
-	used    map[string]bool
+	used        map[string]bool
 }
 
 func (c *comparison) differs(path, format string, args ...any) {

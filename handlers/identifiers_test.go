@@ -157,7 +157,7 @@ func TestASessionIsNamedByItsWholeID(t *testing.T) {
 			w.send(http.MethodPut, lifecycle+"/apps/wiki", w.service, `{"application_name": "Wiki"}`).want(http.StatusNoContent)
 			for _, session := range w.list(store.InTenant(tenant)) {
 				assert.Equal(t, session.ID == id, session.AppCount == 1, "an application of %q", session.ID)
-				assert.Equal(t, session.ID == id, session.IPAddress != nil, "a use of %q", session.ID)
+				assert.Equal(t, session.ID == id, session.IPAddress != nil, "an activity of %q", session.ID)
 			}
 			ends := []struct {
 				path, token string
@@ -237,7 +237,7 @@ func TestATenantIsNamedByTheWholeID(t *testing.T) {
 	})
 }
 
-// TestAnApplicationIsNamedByTheWholeID notes single sign-on into applications with odd ids.
+// TestAnApplicationIsNamedByTheWholeID records single sign-on into applications with odd ids.
 func TestAnApplicationIsNamedByTheWholeID(t *testing.T) {
 	onTheWire(t, func(w *wire, pattern string) {
 		id, _ := w.next(pattern)
@@ -303,7 +303,7 @@ func TestIDsThatNoPathCanName(t *testing.T) {
 	})
 }
 
-// TestPathsThatNameNothing: a path that names nothing is answered as the contract says, and touches nothing else.
+// TestPathsThatNameNothing: a path that names nothing is answered as the contract says, and changes nothing.
 func TestPathsThatNameNothing(t *testing.T) {
 	onBothEngines(t, func(f *fixture) {
 		w := &wire{fixture: f, operator: f.admin(), service: f.service()}

@@ -21,7 +21,7 @@ import (
 	"github.com/sessiond/sessiond/store/storetest"
 )
 
-// operation is how the contract has one asked for.
+// operation is an operation of the contract and the request for it.
 type operation struct {
 	name, method, path  string
 	inTenant, ofSession bool // what the path names
@@ -51,7 +51,7 @@ func operations(t *testing.T) []operation {
 	return all
 }
 
-// targets are the pairs of a tenant and a session that an operation can be asked about.
+// targets are the pairs of a tenant and a session with which an operation can be called.
 func (op operation) targets() [][2]place {
 	var all [][2]place
 	for _, tenant := range places {
@@ -166,7 +166,7 @@ func (w *world) ask(a caller, op operation, tenant, session place) answer {
 	return w.do(op.method, target, w.tokens[a.name], body, headers...)
 }
 
-// check asks, and holds the answer and what it left behind against what is wanted.
+// check sends a request, and compares the response and the stored sessions with the expectation.
 func (w *world) check(a caller, op operation, tenant, session place, want want) answer {
 	t := w.t
 	what := fmt.Sprintf("%s by %s on %s, %s", op.name, a.name, tenant, session)

@@ -86,7 +86,7 @@ type want struct {
 	done   []place // whose session a success is about; none is a success about nothing
 }
 
-// reaches tells whether a table's row lets the caller touch what is in a place.
+// reaches reports whether a rule of the policy authorizes the caller for the tenant of a place.
 func (a caller) reaches(rule auth.Rule, p place) bool {
 	if rule.Audience == auth.Me {
 		return a.token.TenantID == "" || a.token.TenantID == string(p)
@@ -147,7 +147,7 @@ func expected(a caller, op operation, rule auth.Rule, tenant, session place) wan
 	})}
 }
 
-// registers is what a service hears that registers a session in a tenant.
+// registers is the response to a service that registers a session in a tenant.
 func (a caller) registers(rule auth.Rule, tenant place) want {
 	switch {
 	case a.reaches(rule, tenant), tenant == absent && a.token.TenantID == "": // a new tenant becomes its partner's

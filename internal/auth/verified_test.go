@@ -36,7 +36,7 @@ func remembered(v *Verifier) (count int) {
 	return count
 }
 
-// shiftingKeys is a source that tests change and that notes what it is asked.
+// shiftingKeys is a source whose keys tests change, and that records the key ids that were looked up.
 type shiftingKeys struct {
 	keys  StaticKeys
 	err   error

@@ -24,7 +24,7 @@ type Crash struct {
 	// Kills come after about Writes acknowledged writes each, from Writers at once.
 	Kills, Writes, Writers int
 	Seed                   uint64
-	// Progress is told of every kill; nobody is when it is nil.
+	// Progress is called for every kill. It may be nil.
 	Progress func(kills, acknowledged int)
 }
 

@@ -64,7 +64,7 @@ func (j *journal) outcome(what string, n int, got answer, err error, inDoubt boo
 	}
 }
 
-// addEnded remembers a revocation that was acknowledged just now.
+// addEnded adds a revocation that was acknowledged just now.
 func (j *journal) addEnded(n int) {
 	j.recent[j.ended%len(j.recent)] = n
 	j.ended++
