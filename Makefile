@@ -30,7 +30,7 @@ test: go gcc postgres pgbouncer node strace ## Run every test on both engines, w
 	go test -C $(E2E) -count=1 -race -shuffle=on -timeout 20m ./...
 
 .PHONY: bench
-bench: go postgres ## Measure sessiond against a floor, on 1,000,000 sessions; ARGS="--help" lists what can be set
+bench: go postgres ## Measure sessiond against a hand-written baseline, on 1,000,000 sessions; ARGS="--help" lists what can be set
 	go run ./internal/qa/bench/cmd/bench $(ARGS)
 
 .PHONY: microbench

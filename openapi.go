@@ -1,7 +1,7 @@
 // Package sessiond holds the contract of the session management service.
 //
-// The server, its request checks and its documentation all read the same text, embedded here unchanged: the generated
-// package has a copy too, but one whose members have lost their order, and the order decides how a 422 is told.
+// The server, its request checks and its documentation all read the same text, embedded here unchanged. The generated
+// package embeds a copy whose members have lost their order, which is that of the entries of a 422.
 package sessiond
 
 import _ "embed"

@@ -50,7 +50,7 @@ func TestContractKeepsTheReference(t *testing.T) {
 	ours, reference := parse(t, sessiond.OpenAPI), parse(t, data)
 	c := &comparison{used: map[string]bool{}}
 	c.compare("", reference, ours)
-	assert.Empty(t, c.misfits)
+	assert.Empty(t, c.differences)
 	for pattern := range additions() {
 		assert.True(t, c.used[pattern], "nothing is added at %s any more: take it off the list", pattern)
 	}
@@ -73,7 +73,7 @@ func TestComparisonFindsChanges(t *testing.T) {
 			require.NotEqual(t, reference, changed)
 			c := &comparison{used: map[string]bool{}}
 			c.compare("", parse(t, []byte(reference)), parse(t, []byte(changed)))
-			assert.NotEmpty(t, c.misfits)
+			assert.NotEmpty(t, c.differences)
 		})
 	}
 }
@@ -85,14 +85,14 @@ func parse(t *testing.T, data []byte) *yaml.Node {
 	return document.Content[0]
 }
 
-// comparison walks two documents and notes where ours is not the reference with allowed additions.
+// comparison walks two documents and collects where ours is not the reference with allowed additions.
 type comparison struct {
-	misfits []string
-	used    map[string]bool
+	differences []string
+	used        map[string]bool
 }
 
-func (c *comparison) misfit(path, format string, args ...any) {
-	c.misfits = append(c.misfits, path+": "+fmt.Sprintf(format, args...))
+func (c *comparison) differs(path, format string, args ...any) {
+	c.differences = append(c.differences, path+": "+fmt.Sprintf(format, args...))
 }
 
 func (c *comparison) compare(path string, reference, ours *yaml.Node) {
@@ -101,22 +101,22 @@ func (c *comparison) compare(path string, reference, ours *yaml.Node) {
 		// The reference's are made from paths; ours are the names of SDK methods.
 	case strings.HasSuffix(path, "/description") && strings.HasPrefix(path, "/paths/") && reference.Kind == yaml.ScalarNode:
 		if text := strings.TrimSpace(ours.Value); text != reference.Value && !strings.HasPrefix(text, reference.Value+"\n\n") {
-			c.misfit(path, "does not begin with %q", reference.Value)
+			c.differs(path, "does not begin with %q", reference.Value)
 		}
 	case reference.Kind != ours.Kind:
-		c.misfit(path, "is of another kind")
+		c.differs(path, "is of another kind")
 	case reference.Kind == yaml.MappingNode:
 		c.compareMappings(path, reference, ours)
 	case reference.Kind == yaml.SequenceNode:
 		if len(reference.Content) != len(ours.Content) {
-			c.misfit(path, "has %d elements, not %d", len(ours.Content), len(reference.Content))
+			c.differs(path, "has %d elements, not %d", len(ours.Content), len(reference.Content))
 			return
 		}
 		for i := range reference.Content {
 			c.compare(fmt.Sprintf("%s/%d", path, i), reference.Content[i], ours.Content[i])
 		}
 	case reference.Value != ours.Value || reference.ShortTag() != ours.ShortTag():
-		c.misfit(path, "is %q, not %q", ours.Value, reference.Value)
+		c.differs(path, "is %q, not %q", ours.Value, reference.Value)
 	}
 }
 
@@ -124,13 +124,13 @@ func (c *comparison) compareMappings(path string, reference, ours *yaml.Node) {
 	keys := keysOf(reference)
 	common := slices.DeleteFunc(keysOf(ours), func(key string) bool { return !slices.Contains(keys, key) })
 	if strings.HasSuffix(path, "/properties") && !slices.Equal(keys, common) {
-		c.misfit(path, "is in another order: %v", common)
+		c.differs(path, "is in another order: %v", common)
 	}
 	for _, key := range keys {
 		if value := member(ours, key); value != nil {
 			c.compare(path+"/"+key, member(reference, key), value)
 		} else {
-			c.misfit(path, "lacks %s", key)
+			c.differs(path, "lacks %s", key)
 		}
 	}
 	for _, key := range keysOf(ours) {
@@ -147,7 +147,7 @@ func (c *comparison) added(path string) {
 			return
 		}
 	}
-	c.misfit(path, "is an addition that nobody has allowed")
+	c.differs(path, "is an addition that nobody has allowed")
 }
 
 func keysOf(mapping *yaml.Node) []string {

@@ -255,12 +255,12 @@ func TestValidationError(t *testing.T) {
 		{"loc": ["body", "session_ids", 2, "x"], "msg": "Input should be a valid string", "type": "string_type"},
 		{"loc": ["body", "a\u001b"], "msg": "Field required", "type": "missing"}]}`, "X-Request-ID", "r-1"))
 	_, err := api.RevokeUserSessionsWithResponse(t.Context(), "acme", "ada", gen.SessionRevokeRequest{})
-	var misfit *client.ValidationError
-	require.ErrorAs(t, err, &misfit)
+	var invalid *client.ValidationError
+	require.ErrorAs(t, err, &invalid)
 	assert.Equal(t, []client.Entry{
 		{Loc: []any{"body", "session_ids", 2, "x"}, Msg: "Input should be a valid string", Type: "string_type"},
 		{Loc: []any{"body", "a\x1b"}, Msg: "Field required", Type: "missing"},
-	}, misfit.Entries)
+	}, invalid.Entries)
 	assert.Equal(t, "the request does not fit: body.session_ids[2].x: Input should be a valid string; "+
 		`body.a\x1b: Field required (request r-1)`, err.Error())
 	var refused *client.Error

@@ -22,7 +22,7 @@ type Error struct {
 	Status int
 	// Detail is the server's sentence about it. Something else that answered, a proxy perhaps, is described instead.
 	Detail string
-	// RequestID names the request in the server's log and audit trail; empty when the answer names none.
+	// RequestID names the request in the server's log and audit log; empty when the answer names none.
 	RequestID string
 	// RetryAfter is how long to wait before the next try; 0 when the server does not say.
 	RetryAfter time.Duration
@@ -44,17 +44,17 @@ func (e *Error) request() string {
 type ValidationError struct {
 	// Answer is the answer as for every other error.
 	Answer Error
-	// Entries are all misfits, in the server's order.
+	// Entries are all violations, in the server's order.
 	Entries []Entry
 }
 
-// Entry is one misfit.
+// Entry is one violation of the contract.
 type Entry struct {
 	// Loc leads to the value: "path", "query", "header" or "body", then names (string) and list positions (int).
 	Loc []any
 	// Msg is a sentence for people.
 	Msg string
-	// Type is the name of the misfit for programs, such as "missing" or "less_than_equal".
+	// Type is the name of the violation for programs, such as "missing" or "less_than_equal".
 	Type string
 }
 
@@ -76,11 +76,11 @@ func (e Entry) Field() string {
 
 // Error is one line with every field and what is wrong with it.
 func (e *ValidationError) Error() string {
-	misfits := make([]string, len(e.Entries))
+	violations := make([]string, len(e.Entries))
 	for i, entry := range e.Entries {
-		misfits[i] = sanitize.Text(entry.Field() + ": " + entry.Msg)
+		violations[i] = sanitize.Text(entry.Field() + ": " + entry.Msg)
 	}
-	return "the request does not fit: " + strings.Join(misfits, "; ") + e.Answer.request()
+	return "the request does not fit: " + strings.Join(violations, "; ") + e.Answer.request()
 }
 
 // Unwrap returns the general error, for callers that need only its status.
@@ -125,7 +125,7 @@ func stranger(response *http.Response, kind string) string {
 	return "the answer is " + kind + " and not the API's, check the server's address"
 }
 
-// entriesOf reads the detail of a 422; nil when it is no list of misfits.
+// entriesOf reads the detail of a 422; nil when it is no list of violations.
 func entriesOf(detail json.RawMessage) []Entry {
 	var entries []Entry
 	if json.Unmarshal(detail, &entries) != nil {

@@ -500,7 +500,7 @@ type ClientInterface interface {
 	// combine with AND; an empty string is a value that matches nothing. `total_items` is exact, and a page past the end is
 	// an empty list.
 	//
-	// Needs `admin:sessions:read`; with `partner:sessions:read` it is confined to the tenants of the token's partner.
+	// Needs `admin:sessions:read`; with `partner:sessions:read` it is restricted to the tenants of the token's partner.
 	//
 	// Corresponds with GET /api/v1/admin/sessions/ (the `ListSessions` operationId).
 	ListSessions(ctx context.Context, params *ListSessionsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -510,10 +510,10 @@ type ClientInterface interface {
 	// Revoke all sessions for a user or all users in tenant.
 	//
 	// `user_id` and `tenant_id` in the body choose the sessions; both together mean that user in that tenant, and at least
-	// one is required. `reason` goes to the audit trail, other members are ignored. The caller's own session is not spared. The answer is an
+	// one is required. `reason` goes to the audit log, other members are ignored. The caller's own session ends too. The answer is an
 	// `ApiResponse_SessionRevokeResponse_` that lists every session this call ended, all or nothing.
 	//
-	// Needs `admin:sessions:write`; with `partner:sessions:write` it is confined to the tenants of the token's partner.
+	// Needs `admin:sessions:write`; with `partner:sessions:write` it is restricted to the tenants of the token's partner.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -525,10 +525,10 @@ type ClientInterface interface {
 	// Revoke all sessions for a user or all users in tenant.
 	//
 	// `user_id` and `tenant_id` in the body choose the sessions; both together mean that user in that tenant, and at least
-	// one is required. `reason` goes to the audit trail, other members are ignored. The caller's own session is not spared. The answer is an
+	// one is required. `reason` goes to the audit log, other members are ignored. The caller's own session ends too. The answer is an
 	// `ApiResponse_SessionRevokeResponse_` that lists every session this call ended, all or nothing.
 	//
-	// Needs `admin:sessions:write`; with `partner:sessions:write` it is confined to the tenants of the token's partner.
+	// Needs `admin:sessions:write`; with `partner:sessions:write` it is restricted to the tenants of the token's partner.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -541,7 +541,7 @@ type ClientInterface interface {
 	//
 	// Answers 204 also when the session had already ended, so a retry is safe.
 	//
-	// Needs `admin:sessions:write`; with `partner:sessions:write` it is confined to the tenants of the token's partner.
+	// Needs `admin:sessions:write`; with `partner:sessions:write` it is restricted to the tenants of the token's partner.
 	//
 	// Corresponds with DELETE /api/v1/admin/sessions/{session_id} (the `RevokeSession` operationId).
 	RevokeSession(ctx context.Context, sessionId string, params *RevokeSessionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -552,7 +552,7 @@ type ClientInterface interface {
 	//
 	// The answer is an `ApiResponse_SessionResponse_`; ended sessions are found until they are purged.
 	//
-	// Needs `admin:sessions:read`; with `partner:sessions:read` it is confined to the tenants of the token's partner.
+	// Needs `admin:sessions:read`; with `partner:sessions:read` it is restricted to the tenants of the token's partner.
 	//
 	// Corresponds with GET /api/v1/admin/sessions/{session_id} (the `GetSession` operationId).
 	GetSession(ctx context.Context, sessionId string, params *GetSessionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -565,10 +565,10 @@ type ClientInterface interface {
 	// ended, or with another partner than the tenant's, it answers 409; so does a login from before a revocation of all
 	// sessions of its user, tenant or partner, and one beyond the sessions that the tenant allows a user.
 	//
-	// Needs `sessions:ingest`; a token with `tenant_id` is confined to that tenant, one with `partner_id` to the tenants of that
+	// Needs `sessions:ingest`; a token with `tenant_id` is restricted to that tenant, one with `partner_id` to the tenants of that
 	// partner. The first registration for a tenant that nobody has named before makes the tenant, with the partner that it
-	// names or that its token is confined to. A tenant that is known gets a partner only by a service that is not confined; a
-	// confined one that names another partner, or a tenant of another or of none, gets 403.
+	// names or that its token is restricted to. A tenant that is known gets a partner only by a service that is not restricted; a
+	// restricted one that names another partner, or a tenant of another or of none, gets 403.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -583,10 +583,10 @@ type ClientInterface interface {
 	// ended, or with another partner than the tenant's, it answers 409; so does a login from before a revocation of all
 	// sessions of its user, tenant or partner, and one beyond the sessions that the tenant allows a user.
 	//
-	// Needs `sessions:ingest`; a token with `tenant_id` is confined to that tenant, one with `partner_id` to the tenants of that
+	// Needs `sessions:ingest`; a token with `tenant_id` is restricted to that tenant, one with `partner_id` to the tenants of that
 	// partner. The first registration for a tenant that nobody has named before makes the tenant, with the partner that it
-	// names or that its token is confined to. A tenant that is known gets a partner only by a service that is not confined; a
-	// confined one that names another partner, or a tenant of another or of none, gets 403.
+	// names or that its token is restricted to. A tenant that is known gets a partner only by a service that is not restricted; a
+	// restricted one that names another partner, or a tenant of another or of none, gets 403.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -600,7 +600,7 @@ type ClientInterface interface {
 	// Address and agent may have changed, and `expires_at` may move. A session that has ended does not come back to life:
 	// 409. The body may be left out.
 	//
-	// Needs `sessions:ingest`; a token with `tenant_id` is confined to that tenant.
+	// Needs `sessions:ingest`; a token with `tenant_id` is restricted to that tenant.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -614,7 +614,7 @@ type ClientInterface interface {
 	// Address and agent may have changed, and `expires_at` may move. A session that has ended does not come back to life:
 	// 409. The body may be left out.
 	//
-	// Needs `sessions:ingest`; a token with `tenant_id` is confined to that tenant.
+	// Needs `sessions:ingest`; a token with `tenant_id` is restricted to that tenant.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -627,7 +627,7 @@ type ClientInterface interface {
 	//
 	// Again for the same application: the name and time are brought up to date. On a session that has ended: 409.
 	//
-	// Needs `sessions:ingest`; a token with `tenant_id` is confined to that tenant.
+	// Needs `sessions:ingest`; a token with `tenant_id` is restricted to that tenant.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -640,7 +640,7 @@ type ClientInterface interface {
 	//
 	// Again for the same application: the name and time are brought up to date. On a session that has ended: 409.
 	//
-	// Needs `sessions:ingest`; a token with `tenant_id` is confined to that tenant.
+	// Needs `sessions:ingest`; a token with `tenant_id` is restricted to that tenant.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -846,7 +846,7 @@ type ClientInterface interface {
 // combine with AND; an empty string is a value that matches nothing. `total_items` is exact, and a page past the end is
 // an empty list.
 //
-// Needs `admin:sessions:read`; with `partner:sessions:read` it is confined to the tenants of the token's partner.
+// Needs `admin:sessions:read`; with `partner:sessions:read` it is restricted to the tenants of the token's partner.
 //
 // Corresponds with GET /api/v1/admin/sessions/ (the `ListSessions` operationId).
 func (c *Client) ListSessions(ctx context.Context, params *ListSessionsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -866,10 +866,10 @@ func (c *Client) ListSessions(ctx context.Context, params *ListSessionsParams, r
 // Revoke all sessions for a user or all users in tenant.
 //
 // `user_id` and `tenant_id` in the body choose the sessions; both together mean that user in that tenant, and at least
-// one is required. `reason` goes to the audit trail, other members are ignored. The caller's own session is not spared. The answer is an
+// one is required. `reason` goes to the audit log, other members are ignored. The caller's own session ends too. The answer is an
 // `ApiResponse_SessionRevokeResponse_` that lists every session this call ended, all or nothing.
 //
-// Needs `admin:sessions:write`; with `partner:sessions:write` it is confined to the tenants of the token's partner.
+// Needs `admin:sessions:write`; with `partner:sessions:write` it is restricted to the tenants of the token's partner.
 //
 // Takes any type of body and a specified content type.
 //
@@ -891,10 +891,10 @@ func (c *Client) RevokeAllSessionsWithBody(ctx context.Context, params *RevokeAl
 // Revoke all sessions for a user or all users in tenant.
 //
 // `user_id` and `tenant_id` in the body choose the sessions; both together mean that user in that tenant, and at least
-// one is required. `reason` goes to the audit trail, other members are ignored. The caller's own session is not spared. The answer is an
+// one is required. `reason` goes to the audit log, other members are ignored. The caller's own session ends too. The answer is an
 // `ApiResponse_SessionRevokeResponse_` that lists every session this call ended, all or nothing.
 //
-// Needs `admin:sessions:write`; with `partner:sessions:write` it is confined to the tenants of the token's partner.
+// Needs `admin:sessions:write`; with `partner:sessions:write` it is restricted to the tenants of the token's partner.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -917,7 +917,7 @@ func (c *Client) RevokeAllSessions(ctx context.Context, params *RevokeAllSession
 //
 // Answers 204 also when the session had already ended, so a retry is safe.
 //
-// Needs `admin:sessions:write`; with `partner:sessions:write` it is confined to the tenants of the token's partner.
+// Needs `admin:sessions:write`; with `partner:sessions:write` it is restricted to the tenants of the token's partner.
 //
 // Corresponds with DELETE /api/v1/admin/sessions/{session_id} (the `RevokeSession` operationId).
 func (c *Client) RevokeSession(ctx context.Context, sessionId string, params *RevokeSessionParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -938,7 +938,7 @@ func (c *Client) RevokeSession(ctx context.Context, sessionId string, params *Re
 //
 // The answer is an `ApiResponse_SessionResponse_`; ended sessions are found until they are purged.
 //
-// Needs `admin:sessions:read`; with `partner:sessions:read` it is confined to the tenants of the token's partner.
+// Needs `admin:sessions:read`; with `partner:sessions:read` it is restricted to the tenants of the token's partner.
 //
 // Corresponds with GET /api/v1/admin/sessions/{session_id} (the `GetSession` operationId).
 func (c *Client) GetSession(ctx context.Context, sessionId string, params *GetSessionParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -961,10 +961,10 @@ func (c *Client) GetSession(ctx context.Context, sessionId string, params *GetSe
 // ended, or with another partner than the tenant's, it answers 409; so does a login from before a revocation of all
 // sessions of its user, tenant or partner, and one beyond the sessions that the tenant allows a user.
 //
-// Needs `sessions:ingest`; a token with `tenant_id` is confined to that tenant, one with `partner_id` to the tenants of that
+// Needs `sessions:ingest`; a token with `tenant_id` is restricted to that tenant, one with `partner_id` to the tenants of that
 // partner. The first registration for a tenant that nobody has named before makes the tenant, with the partner that it
-// names or that its token is confined to. A tenant that is known gets a partner only by a service that is not confined; a
-// confined one that names another partner, or a tenant of another or of none, gets 403.
+// names or that its token is restricted to. A tenant that is known gets a partner only by a service that is not restricted; a
+// restricted one that names another partner, or a tenant of another or of none, gets 403.
 //
 // Takes any type of body and a specified content type.
 //
@@ -989,10 +989,10 @@ func (c *Client) RegisterSessionWithBody(ctx context.Context, contentType string
 // ended, or with another partner than the tenant's, it answers 409; so does a login from before a revocation of all
 // sessions of its user, tenant or partner, and one beyond the sessions that the tenant allows a user.
 //
-// Needs `sessions:ingest`; a token with `tenant_id` is confined to that tenant, one with `partner_id` to the tenants of that
+// Needs `sessions:ingest`; a token with `tenant_id` is restricted to that tenant, one with `partner_id` to the tenants of that
 // partner. The first registration for a tenant that nobody has named before makes the tenant, with the partner that it
-// names or that its token is confined to. A tenant that is known gets a partner only by a service that is not confined; a
-// confined one that names another partner, or a tenant of another or of none, gets 403.
+// names or that its token is restricted to. A tenant that is known gets a partner only by a service that is not restricted; a
+// restricted one that names another partner, or a tenant of another or of none, gets 403.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1016,7 +1016,7 @@ func (c *Client) RegisterSession(ctx context.Context, body RegisterSessionJSONRe
 // Address and agent may have changed, and `expires_at` may move. A session that has ended does not come back to life:
 // 409. The body may be left out.
 //
-// Needs `sessions:ingest`; a token with `tenant_id` is confined to that tenant.
+// Needs `sessions:ingest`; a token with `tenant_id` is restricted to that tenant.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1040,7 +1040,7 @@ func (c *Client) RecordSessionActivityWithBody(ctx context.Context, sessionId st
 // Address and agent may have changed, and `expires_at` may move. A session that has ended does not come back to life:
 // 409. The body may be left out.
 //
-// Needs `sessions:ingest`; a token with `tenant_id` is confined to that tenant.
+// Needs `sessions:ingest`; a token with `tenant_id` is restricted to that tenant.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1063,7 +1063,7 @@ func (c *Client) RecordSessionActivity(ctx context.Context, sessionId string, bo
 //
 // Again for the same application: the name and time are brought up to date. On a session that has ended: 409.
 //
-// Needs `sessions:ingest`; a token with `tenant_id` is confined to that tenant.
+// Needs `sessions:ingest`; a token with `tenant_id` is restricted to that tenant.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1086,7 +1086,7 @@ func (c *Client) RecordSessionAppWithBody(ctx context.Context, sessionId string,
 //
 // Again for the same application: the name and time are brought up to date. On a session that has ended: 409.
 //
-// Needs `sessions:ingest`; a token with `tenant_id` is confined to that tenant.
+// Needs `sessions:ingest`; a token with `tenant_id` is restricted to that tenant.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2512,7 +2512,7 @@ type ClientWithResponsesInterface interface {
 	// combine with AND; an empty string is a value that matches nothing. `total_items` is exact, and a page past the end is
 	// an empty list.
 	//
-	// Needs `admin:sessions:read`; with `partner:sessions:read` it is confined to the tenants of the token's partner.
+	// Needs `admin:sessions:read`; with `partner:sessions:read` it is restricted to the tenants of the token's partner.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -2524,10 +2524,10 @@ type ClientWithResponsesInterface interface {
 	// Revoke all sessions for a user or all users in tenant.
 	//
 	// `user_id` and `tenant_id` in the body choose the sessions; both together mean that user in that tenant, and at least
-	// one is required. `reason` goes to the audit trail, other members are ignored. The caller's own session is not spared. The answer is an
+	// one is required. `reason` goes to the audit log, other members are ignored. The caller's own session ends too. The answer is an
 	// `ApiResponse_SessionRevokeResponse_` that lists every session this call ended, all or nothing.
 	//
-	// Needs `admin:sessions:write`; with `partner:sessions:write` it is confined to the tenants of the token's partner.
+	// Needs `admin:sessions:write`; with `partner:sessions:write` it is restricted to the tenants of the token's partner.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -2539,10 +2539,10 @@ type ClientWithResponsesInterface interface {
 	// Revoke all sessions for a user or all users in tenant.
 	//
 	// `user_id` and `tenant_id` in the body choose the sessions; both together mean that user in that tenant, and at least
-	// one is required. `reason` goes to the audit trail, other members are ignored. The caller's own session is not spared. The answer is an
+	// one is required. `reason` goes to the audit log, other members are ignored. The caller's own session ends too. The answer is an
 	// `ApiResponse_SessionRevokeResponse_` that lists every session this call ended, all or nothing.
 	//
-	// Needs `admin:sessions:write`; with `partner:sessions:write` it is confined to the tenants of the token's partner.
+	// Needs `admin:sessions:write`; with `partner:sessions:write` it is restricted to the tenants of the token's partner.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -2555,7 +2555,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// Answers 204 also when the session had already ended, so a retry is safe.
 	//
-	// Needs `admin:sessions:write`; with `partner:sessions:write` it is confined to the tenants of the token's partner.
+	// Needs `admin:sessions:write`; with `partner:sessions:write` it is restricted to the tenants of the token's partner.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -2568,7 +2568,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// The answer is an `ApiResponse_SessionResponse_`; ended sessions are found until they are purged.
 	//
-	// Needs `admin:sessions:read`; with `partner:sessions:read` it is confined to the tenants of the token's partner.
+	// Needs `admin:sessions:read`; with `partner:sessions:read` it is restricted to the tenants of the token's partner.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -2583,10 +2583,10 @@ type ClientWithResponsesInterface interface {
 	// ended, or with another partner than the tenant's, it answers 409; so does a login from before a revocation of all
 	// sessions of its user, tenant or partner, and one beyond the sessions that the tenant allows a user.
 	//
-	// Needs `sessions:ingest`; a token with `tenant_id` is confined to that tenant, one with `partner_id` to the tenants of that
+	// Needs `sessions:ingest`; a token with `tenant_id` is restricted to that tenant, one with `partner_id` to the tenants of that
 	// partner. The first registration for a tenant that nobody has named before makes the tenant, with the partner that it
-	// names or that its token is confined to. A tenant that is known gets a partner only by a service that is not confined; a
-	// confined one that names another partner, or a tenant of another or of none, gets 403.
+	// names or that its token is restricted to. A tenant that is known gets a partner only by a service that is not restricted; a
+	// restricted one that names another partner, or a tenant of another or of none, gets 403.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -2601,10 +2601,10 @@ type ClientWithResponsesInterface interface {
 	// ended, or with another partner than the tenant's, it answers 409; so does a login from before a revocation of all
 	// sessions of its user, tenant or partner, and one beyond the sessions that the tenant allows a user.
 	//
-	// Needs `sessions:ingest`; a token with `tenant_id` is confined to that tenant, one with `partner_id` to the tenants of that
+	// Needs `sessions:ingest`; a token with `tenant_id` is restricted to that tenant, one with `partner_id` to the tenants of that
 	// partner. The first registration for a tenant that nobody has named before makes the tenant, with the partner that it
-	// names or that its token is confined to. A tenant that is known gets a partner only by a service that is not confined; a
-	// confined one that names another partner, or a tenant of another or of none, gets 403.
+	// names or that its token is restricted to. A tenant that is known gets a partner only by a service that is not restricted; a
+	// restricted one that names another partner, or a tenant of another or of none, gets 403.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -2618,7 +2618,7 @@ type ClientWithResponsesInterface interface {
 	// Address and agent may have changed, and `expires_at` may move. A session that has ended does not come back to life:
 	// 409. The body may be left out.
 	//
-	// Needs `sessions:ingest`; a token with `tenant_id` is confined to that tenant.
+	// Needs `sessions:ingest`; a token with `tenant_id` is restricted to that tenant.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -2632,7 +2632,7 @@ type ClientWithResponsesInterface interface {
 	// Address and agent may have changed, and `expires_at` may move. A session that has ended does not come back to life:
 	// 409. The body may be left out.
 	//
-	// Needs `sessions:ingest`; a token with `tenant_id` is confined to that tenant.
+	// Needs `sessions:ingest`; a token with `tenant_id` is restricted to that tenant.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -2645,7 +2645,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// Again for the same application: the name and time are brought up to date. On a session that has ended: 409.
 	//
-	// Needs `sessions:ingest`; a token with `tenant_id` is confined to that tenant.
+	// Needs `sessions:ingest`; a token with `tenant_id` is restricted to that tenant.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -2658,7 +2658,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// Again for the same application: the name and time are brought up to date. On a session that has ended: 409.
 	//
-	// Needs `sessions:ingest`; a token with `tenant_id` is confined to that tenant.
+	// Needs `sessions:ingest`; a token with `tenant_id` is restricted to that tenant.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5822,7 +5822,7 @@ func (r IntrospectTokenResponse) ContentType() string {
 // combine with AND; an empty string is a value that matches nothing. `total_items` is exact, and a page past the end is
 // an empty list.
 //
-// Needs `admin:sessions:read`; with `partner:sessions:read` it is confined to the tenants of the token's partner.
+// Needs `admin:sessions:read`; with `partner:sessions:read` it is restricted to the tenants of the token's partner.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -5840,10 +5840,10 @@ func (c *ClientWithResponses) ListSessionsWithResponse(ctx context.Context, para
 // Revoke all sessions for a user or all users in tenant.
 //
 // `user_id` and `tenant_id` in the body choose the sessions; both together mean that user in that tenant, and at least
-// one is required. `reason` goes to the audit trail, other members are ignored. The caller's own session is not spared. The answer is an
+// one is required. `reason` goes to the audit log, other members are ignored. The caller's own session ends too. The answer is an
 // `ApiResponse_SessionRevokeResponse_` that lists every session this call ended, all or nothing.
 //
-// Needs `admin:sessions:write`; with `partner:sessions:write` it is confined to the tenants of the token's partner.
+// Needs `admin:sessions:write`; with `partner:sessions:write` it is restricted to the tenants of the token's partner.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -5861,10 +5861,10 @@ func (c *ClientWithResponses) RevokeAllSessionsWithBodyWithResponse(ctx context.
 // Revoke all sessions for a user or all users in tenant.
 //
 // `user_id` and `tenant_id` in the body choose the sessions; both together mean that user in that tenant, and at least
-// one is required. `reason` goes to the audit trail, other members are ignored. The caller's own session is not spared. The answer is an
+// one is required. `reason` goes to the audit log, other members are ignored. The caller's own session ends too. The answer is an
 // `ApiResponse_SessionRevokeResponse_` that lists every session this call ended, all or nothing.
 //
-// Needs `admin:sessions:write`; with `partner:sessions:write` it is confined to the tenants of the token's partner.
+// Needs `admin:sessions:write`; with `partner:sessions:write` it is restricted to the tenants of the token's partner.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -5883,7 +5883,7 @@ func (c *ClientWithResponses) RevokeAllSessionsWithResponse(ctx context.Context,
 //
 // Answers 204 also when the session had already ended, so a retry is safe.
 //
-// Needs `admin:sessions:write`; with `partner:sessions:write` it is confined to the tenants of the token's partner.
+// Needs `admin:sessions:write`; with `partner:sessions:write` it is restricted to the tenants of the token's partner.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -5902,7 +5902,7 @@ func (c *ClientWithResponses) RevokeSessionWithResponse(ctx context.Context, ses
 //
 // The answer is an `ApiResponse_SessionResponse_`; ended sessions are found until they are purged.
 //
-// Needs `admin:sessions:read`; with `partner:sessions:read` it is confined to the tenants of the token's partner.
+// Needs `admin:sessions:read`; with `partner:sessions:read` it is restricted to the tenants of the token's partner.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -5923,10 +5923,10 @@ func (c *ClientWithResponses) GetSessionWithResponse(ctx context.Context, sessio
 // ended, or with another partner than the tenant's, it answers 409; so does a login from before a revocation of all
 // sessions of its user, tenant or partner, and one beyond the sessions that the tenant allows a user.
 //
-// Needs `sessions:ingest`; a token with `tenant_id` is confined to that tenant, one with `partner_id` to the tenants of that
+// Needs `sessions:ingest`; a token with `tenant_id` is restricted to that tenant, one with `partner_id` to the tenants of that
 // partner. The first registration for a tenant that nobody has named before makes the tenant, with the partner that it
-// names or that its token is confined to. A tenant that is known gets a partner only by a service that is not confined; a
-// confined one that names another partner, or a tenant of another or of none, gets 403.
+// names or that its token is restricted to. A tenant that is known gets a partner only by a service that is not restricted; a
+// restricted one that names another partner, or a tenant of another or of none, gets 403.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -5947,10 +5947,10 @@ func (c *ClientWithResponses) RegisterSessionWithBodyWithResponse(ctx context.Co
 // ended, or with another partner than the tenant's, it answers 409; so does a login from before a revocation of all
 // sessions of its user, tenant or partner, and one beyond the sessions that the tenant allows a user.
 //
-// Needs `sessions:ingest`; a token with `tenant_id` is confined to that tenant, one with `partner_id` to the tenants of that
+// Needs `sessions:ingest`; a token with `tenant_id` is restricted to that tenant, one with `partner_id` to the tenants of that
 // partner. The first registration for a tenant that nobody has named before makes the tenant, with the partner that it
-// names or that its token is confined to. A tenant that is known gets a partner only by a service that is not confined; a
-// confined one that names another partner, or a tenant of another or of none, gets 403.
+// names or that its token is restricted to. A tenant that is known gets a partner only by a service that is not restricted; a
+// restricted one that names another partner, or a tenant of another or of none, gets 403.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -5970,7 +5970,7 @@ func (c *ClientWithResponses) RegisterSessionWithResponse(ctx context.Context, b
 // Address and agent may have changed, and `expires_at` may move. A session that has ended does not come back to life:
 // 409. The body may be left out.
 //
-// Needs `sessions:ingest`; a token with `tenant_id` is confined to that tenant.
+// Needs `sessions:ingest`; a token with `tenant_id` is restricted to that tenant.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -5990,7 +5990,7 @@ func (c *ClientWithResponses) RecordSessionActivityWithBodyWithResponse(ctx cont
 // Address and agent may have changed, and `expires_at` may move. A session that has ended does not come back to life:
 // 409. The body may be left out.
 //
-// Needs `sessions:ingest`; a token with `tenant_id` is confined to that tenant.
+// Needs `sessions:ingest`; a token with `tenant_id` is restricted to that tenant.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6009,7 +6009,7 @@ func (c *ClientWithResponses) RecordSessionActivityWithResponse(ctx context.Cont
 //
 // Again for the same application: the name and time are brought up to date. On a session that has ended: 409.
 //
-// Needs `sessions:ingest`; a token with `tenant_id` is confined to that tenant.
+// Needs `sessions:ingest`; a token with `tenant_id` is restricted to that tenant.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6028,7 +6028,7 @@ func (c *ClientWithResponses) RecordSessionAppWithBodyWithResponse(ctx context.C
 //
 // Again for the same application: the name and time are brought up to date. On a session that has ended: 409.
 //
-// Needs `sessions:ingest`; a token with `tenant_id` is confined to that tenant.
+// Needs `sessions:ingest`; a token with `tenant_id` is restricted to that tenant.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -14912,88 +14912,88 @@ var swaggerSpec = []string{
 	"ljoY6Dm5Zugp+RDpWcpKX57mx330xiz2ZeEUS73Mch/1OJbJaNwTXMNgBqp8LrzTT7WX/m4Tzopn7i9f",
 	"2mCxly/hdswj8h2kQbQDROH4e+hDP5cpfdPSuQ2HiU5i7AkbiWte3HI9di8jPuHWaWX+cQvf4WGElKq5",
 	"e5rXjHCNX76k0N2XL5tg7MKXTmy8zNP3h8DyBGkLFCnQxSJrleWxEzohMOgnc1I1e6In3qdp88q2QBFm",
-	"sgs0u0bqnaksHRmBJSHXoGPGo3TRzm9AtTPI6/Y7NenDTufwsGCd7tIqeuLD+4+Xeca+AjaRttDDxI0p",
-	"oH8R4mQqNYpg1vhPnPV90FLCDhMz0HinTykChVFYh1mvmZ1BPnDK0eNS7HYp5wHYiHFhvYvkOmQT7Ilr",
-	"nGUuTGNb2yTQbI30LIODw2DnAMYyMTa2HuOMQJUGcFOaqEE5E+oWYzvabepCG/JYaRrCBmL7PcEiJa3T",
-	"lHJOXSumIJJKE2YoiyPLigSl2cz93c0Czm/HUqHDLOGUqmfY73OaztytY6bxBrNCBlzbRrlblYcuj7gn",
-	"KJHYnidgaGFIDonIYIoSSkpMJx0uYAIifoO0BOsHpmP6KdNjM5cpxgEK3UBBZTe60N+j3dP/984bw2z+",
-	"Pf112Cc/I1dphQ6QIrAwNvYEiynTR5Mj2vybep0J8qwnCvmRqSeakmuoxkAKcbMyglliEz1pml04aB1Q",
-	"fup+6zgtAIN2BXSG4IieRqB1/krZOqmrAQIWxxyrpWSa8M5FRrkt675mMaY9krBJuYM1lV4oyIVsE8jO",
-	"I4j2RKmHT5fnPhg2v7+/f2KB0P9v6wRi0a0hHcXvYGj2IblH+MiMsdPvtDpHjVa70T68bL3qtlrdVqvZ",
-	"ov/+u79rkVjkLsEYg2uXW05VN8yMc/qxhD7hasgzZmQh3bXw2zloHez6MEE9lqH5dbjrW1ZidpHF2c5+",
-	"63jX7wlLXzsHrfaubz1dLNCwc9Dp7PqGjibcktzOQWt/188okIYon0EQ0eOdIWabIpExyNyrDUpO0FBI",
-	"T2CkEEaoc05g19CEg07H7TOboJWuVEDfOpz6p+4N8XGXwOVSQOwXPa8LPa+XtFr7QZqSRb+w5907P7hK",
-	"JhMWz0g5Q7PJTRfV8zTrcberMbIqGIM1jyw6kJjRLAML0/kGMlxuJGUpIeRjyuzOPlx4vneDsbKyu9Vs",
-	"N1tG/5NTFGzKva63T4/IaTgm1WWPTfneTXuPhRMu9lK+uWdejbDGXnrLlQYraMtcFoY80mi0L6K9y4x+",
-	"aM9Cf3X0b983IsGQqyXGnfIBnzbbuU+KjZkSipCL0W4T3tC4qicCORnw9DTq7LfXp8RSjQkMVi20M7lh",
-	"UeJoaMJ0MLaVc4wsaEK/EIVJ7AzvWOCytA0nHBlmoix5GTRxZdQFN0jEHf//DTFU0CeQdlMgdWNkYf/U",
-	"bXCnU1XeOs2B1EBDMVoWznFUyrBTtcD1YQkvE8kXodf1zFRSsiBsx2yCmjLIjRVoEPnPBGOjmFtPRxqQ",
-	"mue5Z2ZomxzOfJJM6O/lYbv3xkKo7T+PdK0Zo9MiC9QNYszP2iEXBvwuHDZ3TeSjPtq5chEuHqjoJ3/a",
-	"UPmREw1W3n6W2I3kTE/7doxuklIIF+nzXc9fgOfsmPKxE33CjGqOCXOIWlU0n2paGyO1KJ8G1rNSb/fm",
-	"VakOWqfVemChCEpN+FKKfmuXg9C8JTK64hPrGrBeazktu7zyLjqdui642e2t9snJ4DjoNA7bw1bjmO0P",
-	"Gq+GR9joDE7Co4OgxdrHWHbOmW73m61mu73fPPbKznjrypp3iZcWc9LtnHQP2s3OYTqTomvWeyf/xaOI",
-	"7R02W7Dzj3b7FN5ykdzB3aujq6ODU4hvuu2DVrO1C3/D4FrudVrtVqvdasMbHuNQ3u3RW6/sFvVYyP6f",
-	"Q0AzkJOC57HrJY2D43abMJ4mchTTdRyM8KBxFLTDxnFwiI0TdnjcaIUHbD9oD19hp+2VUm4q690vQX4u",
-	"acMmJ7SLmQqGqZVSD9qVPIL2famySPFUYE5azuW2zBcZ+ZiQS2GYRFBwBm2mxtJBq72oRbaL9krlbKjR",
-	"/upGeYE506LTWWMTrleMpS7XuwZq+SeQ+nw2BLLOyerVVwss3fveoWVEy9vVlYujtmtAvKZeFhFiprqS",
-	"jldQHzQbGcXB+xAxPZTxJFP8vK+m4QIVMo/iof0h673v5NM2AiNTJoeUlk1OJEmlmuhva7uRUCEdq++2",
-	"vgsMyn1hqUVmi0WOpTGzC2auOoWB1GPQcmRTsSfIRJYBEdvWxvhP41GM5qchQqZ0Txjro1hcCfqxc5eM",
-	"JKpUXyu4WXxnTqSpNWQyjoSkxnkJq2ocl/VaKbKV7XcFXdqsfnUVmr5dh9EEU5snCzhMK9M5nwYBWcaZ",
-	"GrxYh72NucbFSqx9vTEt1lLQWRStUGX/BMWBtusvMpw9TGcoBEF5LKCTwXkRVprwY6vd3Jfd3qbF/WY0",
-	"nrnTlHblYOTLegrJ1/s/SFQvFLKFTVR/lPKHC9k1OH+hXu8fKJfba7SoFqfcyvNnIs/zk+OnS/Vv+Va/",
-	"t/I8wtq61HbMHft+t5DuZd3LRpop6LQOIPen61IF5RBYFCMLZ6mUUpKcrzqmeqKKDfGZSSoH3AVSasr0",
-	"OJdRORi9Kp8uVe+eO0iejz16Ngb0QU1Q31/AJrHrWt4iK0q8ZXrPi+nle3IZv/Prnd1/Q104uB7M4OJ1",
-	"nXNbQH9ZOc3+aflgz1oBVHsaEqF5ZA8lzcNpEo8wfCZO5BHqn52jPVJB/ll9gHnEqvdWilAKHz4JrjGE",
-	"/+RiFJLLLo8+/VLJ9K5Cqt1tdwrLrKZpe7f8mtclQ3e9S2QT+GxeG5x+R89kOVzUOwsZvJU3GLEAH+O8",
-	"fI4G0Z9lCm1l+1a2L5LtRi6vJ9gLhkzEhxjMgggzY2aZXzLNxy2ewtvM3FQBoPCCPg/75QAlkLfCNKTQ",
-	"JZbZOS0b/0I1dLIDZyfImbBOQmrpOwdo7qyzwUQ94cwgGZdbFdL+REHSv1C+0QTSGRy0Tk6NBUU3xTC7",
-	"FBuN4K4lYoUAWopziaKeyDQWF9lik5vy8uRubD8LzRjgTGaJnmksWiUf0Vbfdz7eoq6T6THcAEn3T/No",
-	"KdJ3ik7eqoJTcNlmGanFoMhaNYjpnkgVIPKy2sCDuJDK5LDhpl4NRzJ8P0whOGHXqAqD+DlhlFIzue4J",
-	"G4oi40qwX2VdTTgrjZxVYxqhVhSQYLulyqyDGVGNTeot1jNNOzwF1hNZ71kgTRp9VqImIrNs2YYcUhql",
-	"KCchBfp2Fget/XqL2O6gfJs+2mm6ShXaoA5UTOL1hIxJv13ktP1BVIr1hFFdFt/39CFvVeStivyjqMjL",
-	"9s3SezQWXebmRLstJpZF6loxsjH1rmNV6J9wa7rEqfm9KZIoevAW3G6PP2l78OLu+BkO2Vpr2GPZJZXb",
-	"U7kf3kHtbMx5SzYvuedM1lWWbOlYbo8Vir/W27e/Se20f1aSRoly3meXtG/DX6jAyIQZk+cGnQ0bWpuv",
-	"lEplPpnIGywmZulyLkx2UWkgJwgDFlzTvRd8iN2eOGidWDOM7KtKnZqNG4r1Vksg43C+oOkf6/1+SoTJ",
-	"QhH5UEsgW/39/J3BtUd9rviJszp/Eo79UPfhlsX/XCzesJOUwUOxQvKGOP10qva+lc0+CsuYJou4vlpd",
-	"aJkEAPkvS0mVhU+69hZzm2AVUgYsnV8OKHdXQzI1zDZkGpvwXtR4M9N0SMPy/3jGPp3+GSeac5dqPqQG",
-	"VM305soCL57i2oW61it8/DQRtdwb8VAxldWmXstbdbD0Iq6t6NqKrq3oqhVdxDLXlFqT8hHbkjzSKJrL",
-	"JU1FjvPm5IdE5aAbSstlmvW8LlTvLvGh2Wx+9aFHzhDzRfHelvtKnmkT+rnzyBgx8bUqHmD1RH6AVSrI",
-	"YEsxgBVd9jTrhTvHWSK3FKIqSis6vEkXGFsxSqVXR6i6NuGcEhOoIypWYK9Q91ut1hzw9BhdVrm292aY",
-	"VdKneaa3JdWe6P+j8XemGu9kjF0w3LIPis3y4zo3FzPkohTTd7PnF5m/TenbpvRtwKm5TuJFVoaqlDAF",
-	"Z1MO/9WGd5g/+hvqFfcRF1jYI2Nt0s08z2v7dnfflop8GyXc1j6Z4yEujsAxW8ogOnUVovMqN83S9kWR",
-	"TOgqzzixBZWq6u82+XCreDwp+fDdbEFcT0HbeHTOoa3sV9I7pHCVcAqCXCbayX5bWCr72HVkcxSiyAXZ",
-	"ToyV+9j0vXrFYnHywbvZe7M1/4oC+cfOOHuQJKlJ1amTJ4XPPki1SrY8vzy3LT/fJp+tz9UfmHPGQE0x",
-	"4EMelHLO1kzaqCRRW/utxH/60KbwuJYrG1co/zOXx9YTc4lsD2fs2yyMrdBYQ2jkvpo5eQE5ngFe2+2z",
-	"lRnbhIC/fLLfQvni4sD3vmWuufs1nZaVQiWFmiTnTMAAXSE8KnIJzptBVQrH8rbaOBNUhVD4R1fAg0cX",
-	"wKPbfB5bAQ8WFsCr5CWW0yRqyxdXUxkzcTp3lVFdEiNJ5dqMyUUOTFtrbYXNVBawxUJvq+Xr4vuDlhZ3",
-	"Iw/NxesFNdyeWtRu9ai1Ze/Kzd6LaAYx6iQWVRfSgmnbr66kiGb1VQAtEB8yTH4LLL15b7uuFMdfXJPw",
-	"B695uPV3b/3dz6uE3TLtZnUB2J9Zp/xky1h/MLJmq1Y+c1+0k+oP1ywf6qCuOxwvqZyXY26LohuNUMeJ",
-	"/T5TdKyWd8ujCCI5ouses4J61P4ivSPBxtzS1QdUnk6BFHhqPeJ1JeqonLqWskmenfricdVqOw9SANM2",
-	"T9cAbU9LC8z9qXrg1uHxmCSSkp9uKzm2kuO5er3d1t+oGKE7kRe6Kf6GWadgvuRK86BGePQN47Bnmc7s",
-	"TwcwHNmZa8VHVqsPS89SplN8Zu+evrK3NcOOK1fgpFlWVWDXz0XE1WB2Vbqsdsd+7LvSpeYhTGNUKLRp",
-	"p+X0qnh/UB925LAqLn0Xh9xu7fo9kflSyC7oHIyLs8+e2awWpq7ksP/j+DJGWHZlfCT6+EHFWIXwvO5+",
-	"u+V7hJIVIiU3XVN8et2To9QaDQtdHht7u4p8r9vu5E/zjzv7rUyUVimVLvySxpz3M/O3235lrHk54GZh",
-	"7Vbb9yhsxvxtdv8gMru2fXxvjKkyHafW+MPTuPMZ0k3TdMJS2tNmdQct3ytuTgoHf9byPuSBvlI6vro6",
-	"E7OrraDfCvpnW4oIUq77dPlOm3Pvm/MN3T/oQGL+TOF9HNoLs0RIHny6OqtYKegH9Nx/Uitjnb6j376m",
-	"/9wpv7r3RTftbt3sWzf71s2+dbNv3exbHepnc7OTTNyok6SiRDnf+0q/e81FNFl0R3pFfCW+UNna0H56",
-	"Yc1cMlvWST+/6z1NuiJPeh40nkYFVl3/XJRKC6opo4iOkoO+ELtu70DuiX750noK6TDjNjMl74qHys2C",
-	"Yj2iGWi6nJaKG/rVoHjQUp4CD12iGIsxvYLVdzU+ZNwT6ZWcgJHCF7bi9ZQpZV7f2Gt2FI9QBNiEX92o",
-	"pvO0OvWtBC7cgYZZ/SRRRoeEEb9B8Rc4c/iLqq9fn1TmsUio6ej5fslSuh9Y0NAeFLj86u2tOH+J05cf",
-	"Oqu+qoNs8+R//IOezWsvm0l6+A4X7fwgErZ0HvIsROzGS4RtL9/ZxuP/YPH48/xwydU79tr9Ob92kb/9",
-	"+uiLdX6sA92fgIFtC4lvC4lvKyWvXSl5K9y3wv053b5Tb+lIQyOdvQELroMxEwKjRiRH0lanrHfDXo4R",
-	"eIhCcz2DaSxveIgxaIwiZcth2Q5g5/0UxcVrOJdCYKDhFxZcN87tIPDWftNutnYLQl/ItNIfCWdbxdJ1",
-	"l92/Qve1xFIOm/CZkr+p4Ac5O4vBz76V/32VDPquWUzOUXsbCx/SPS9c5XeLv1DpxX3UhkVSVMqQuEtp",
-	"bCIW1Q4pVg5z5S4VIKerWCpVL/Oiy65imbv+xd4YI+NCFWYKGFeWgdAdM9namflDigBtxp+ZLhfkjp1w",
-	"kWjMbgLqc6ZrNZcCqi0S1r765a5xe3vbGMp40kjiCEUgQ6NerLuhf6kO/HCn38Ja9MqWvibobdqN9QCV",
-	"h/RhN7Mq2RpU3xhmZakab8zQEESMT/Kq24rN0huHTBspsLl+xc2FPHLpdHxwZyD2Qn4mzJsBQogWvxuD",
-	"5taN9uPJFAySmArVf/lalDA1rHyN6pNO1nChY2mMxSUy5sKwZcMFC9LghSoETfMogpGU4f+Fnd/fnMPx",
-	"0VFnl87vvvVcgE3P6wJdNHKfFesdczGiA6801Jo2Q8qLJywyvA1DH1w8qq32S5ewmQ3ClUqcnXhLB3C5",
-	"iy69/S2tHTJXKJmMy8LDFAT9B1SiTEuRqLQk5Rxvz/u9NB/+UZz9IhuWlOLvd5RjMZuaZCwJDbk5qIbe",
-	"V98LIo7pVWC3OLC2o9dtHx+9Ojjeb7VavseZdg+OTg7oAdl/Y62nqru3x8Nm2TJRgbRVOKYobE73Q2xM",
-	"lQxym6b2qjJCaWrz/oIsxnh9ll+B/OLSHyQrNdNYul/4Zzjx2YqdH9iUyekbUo62VMqUZdY3b0D76SzR",
-	"YyPC7o0Qo2laj0udOmnepsZEfINODoUySCaGDnwviY2Gt2dLJNm5zNWJcBrV1F14+kK5jE8ZK6u3Vy7/",
-	"5nF27+Uwv7VTNXPX3vzdqTXlKdLLAPhIYNjgwoa15J0Ui63UN2e5qCFPqL1rUJamUjUkl0zEotcJMTMt",
-	"m9kKdPNq6MJYbJiKujb2GtlNrHjDVC7qC1OYx/391/v/HwAA//8=",
+	"sgs0u0bqnaksHRmBJSEnB3O6ZOc1oMoZ5HP7nRr0YadzeFiwTXdpDT3x4f3HyzxfXwGbSFvmYeJGFNC/",
+	"CHEylRpFMGv8J876PmgpYYeJGWi806cUf8IoqMOs1szNoB44ZehxKXa7lPEAbMS4sL5FchyyCfbENc4y",
+	"B6axrG0KaLZCepZBweGvcwBjmRgLW49xRoBKw7cpSdQgnAl1i7Ed7TZ1oA15rDQNYcOw/Z5gkZLWZUoZ",
+	"p64VUxBJpQkvlMOR5USC0mzm/u5m4ea3Y6nQ4ZUwSrUz7Pc5RWfO1jHTeINZGQOubaPcqcpDl0XcE5RG",
+	"bE8TMLQwJHdEZDBF6SQllpMOFzABEb9BWoL1AtMh/ZTpsZnLFOMAhW6goKIbXejv0d7p/3vnjWE1/57+",
+	"OuyTl5GrtD4HSBFYGBtrgsWU56PJDW3+TX3OBHnWE4XsyNQPTak1VGEghbhZGcEssWmeNM0uHLQOKDt1",
+	"v3Wcln9BuwI6QXBETyPQOn+lXJ3U0QABi2OO1UIyTXjn4qLchnVfsxjTHknUpLzBGkovFOQitglk5RFE",
+	"e6LUw6fLcx8Mk9/f3z+xQOj/t3UBsejWkI7idzA0+5CcI3xkxtjpd1qdo0ar3WgfXrZedVutbqvVbNF/",
+	"/93ftUgs8pZgjMG1yyynmhtmxjn9WEK/4TKyIQqOG1lgdy0Idw5aB7s+TFCPZWh+He76oGPGI7ORLNp2",
+	"9lvHu35PWBLbOWi1d33r6mKBhp2DTmfXN6Q04Zbqdg5a+7t+RoQ0RPkQguge7ww92xyJjEPmbm1QcoKG",
+	"SHoCI4UwQp0zA7uGJhx0Om6r2QytwmIF9K3TqX/qXhIvd0lcLg3EftHzutDzekmrtR+kaVn0C3vevfOF",
+	"q2QyYfGMFDQ0W910UT1Ts153uyAjr4IxWBPJIgWJJc0yyDCdbyPD60ZSlpJCPqYs7+zDhed7NxgrK79b",
+	"zXazZXRAOUXBptzrevv0iByHY1Jf9tiU792091g44WIv5Z575tUIa2ymt1xpsMK2zGthyCONRgMjCrzM",
+	"SIh2LvRXRwD3fSMYDNFaktwpH/Jps6n7pNyYKaEIuRjtNuENjat6IpCTAU9PpM5+e31KjNWYwWBVQzuT",
+	"GxYljowmTAdjWz3HSIQm9AuRmMTU8I4FLlPb8MORYSnKUphBE1dGZXCDRNxJgd8QQwV9Amk3BVI3Rhb2",
+	"T902d3pV5a3THmI086VSK1oWTnNUyrhT5cD1YkkvE80Xodf1zGRSwiB8x2yCmvLIjS1oUPnPBGOjnlt/",
+	"RxqWmme7Z8Zom9zOfJJM6O/lwbv3xk6o7T+Pd60Zo9MiO9QNYozQ2iEXhv0uHDZ3UOSjPtrFchEuHqjo",
+	"LX/aUPnBEw1W3oCW3I0ETc/8doyOklIIF+nzXc9fgOfssPKxE33CjGoOC3OIWpU0n2paISO1K58G1rNS",
+	"b/fmVakaWqfVemC5CEpQ+FKKgWuXQ9G8JbK64hnrGrBeazktO77yLjqdui642e2t9snJ4DjoNA7bw1bj",
+	"mO0PGq+GR9joDE7Co4OgxdrHWHbRmW73m61mu73fPPbKLnnr0Jp3jJcWc9LtnHQP2s3OYTqTooPWeyf/",
+	"xaOI7R02W7Dzj3b7FN5ykdzB3aujq6ODU4hvuu2DVrO1C3/D4FrudVrtVqvdasMbHuNQ3u3RW6/sHPVY",
+	"yP6fQ0AzkJOC/7HrJY2D43abMJ6mcxSTdhyM8KBxFLTDxnFwiI0TdnjcaIUHbD9oD19hp+2VEm8q690v",
+	"QX4udcOmKLSL+QqGqZUSENqVbIL2fam+SPFsYE5ezmW4zJca+ZiQY2GYRFBwCW2m0tJBq72oRbaL9kpF",
+	"bajR/upGeZk506LTWWMTrleSpS7juwZq+SeQen42BLLOyerVV8ss3fveoWVEy9vVFY2jtmtAvKZqFhFi",
+	"prySlldQHzQbGcXB+xAxPZTxJFP9vK+m4QIlMo/lof0h633w5Nk2AiNTJ4eUnE2uJEkFm+hva8ORUCEt",
+	"q++2vgsPyj1iqWVmS0aOpTG3C+auOoWB1GPQcmQTsifIRJYHEdvWTOdRKUb30xAhU7onjAlSLLEE/di5",
+	"TUYSVaqvZc4W35kTaXoNGY4jIalpXsaqEsuFtnSotJ8U1Giz7NVFaPp2AUYFTC2eLN4wLUznnBoEXRln",
+	"GvBi9fU25hoX66/29QYVWEs8Z1G0Qov9E3QG2qm/yHD2MHWhEAXlsYCOBuelV2nCjy13c1/2e5sW95tR",
+	"duaOU9qVk5Ev6+kiX+//ICm9UL4WtlH9WcofLl/XYPqFgr1/oEhur9GiWp1yK8qfiSjPj46fLtC/5Vv9",
+	"3oryCGsLU9sxd+z73UK+l/UwG3mmoNM6gNylrksllENgUYwsnKVySknyv+qYCooqNsRnJ6sceBfIqSnT",
+	"41xK5YD0qpy6VMB77ix5Pvzo2VjPBzVxfX8Bg8Sua3mLrC7xlu09L7aX78llHM+v93X/DXXh7Howg4vX",
+	"db5tAf1lFTX7p+XTPWsEUPlpSITmkT2ZNA+nSTzC8Nn4kEeof3ae9kgl+Wd1AeZhq95bKUIpfPgkuCHC",
+	"/+RiFJLHLg9B/VJJ965Cqt1tdwrLrOZqe7f8mtdlRHe9S2QT+GxeG5x+R8dkOWbUOwsZvJU3GLEAH+O7",
+	"fI5G0Z9lDm2l+1a6L5LuRjKvJ9oLxkzEhxjMgggzg2aZWzJNyi0ew9v03FQFoBCDPg/75TglkLfCNKQI",
+	"JpbZOi0bBkOFdLITZyfKmbBeQmrpO/9n7rKzMUU94UwhGZdbFXL/REHSv1C+0QXSGRy0Tk6NFUXXxTC7",
+	"FBuO4O4mYoUoWgp3iaKeyHQWF+BiM5zyGuVubD8LzxjgTGbZnmlAWiUp0Zbgdy7eoraTaTLcAEn3T/Og",
+	"KdJ4ij7eeRWn4LPNElOLsZG1ihDTPZGqQORttbEHcSGjyeHDTb4al2Q4f5jCcMKuURUG8XPSKGVoct0T",
+	"NiBFxpWYv7mVNeGsNHZWlmmEWlFUgu2YSrQOZkQ5Nru3WNg07/LUxSGlI2RBNWkwWomqiNyyxRuySGmV",
+	"gp6EFOjbmRy09uttY7uT8u36aAfqKpVog7pQMaPXEzImPXeRA/cHUS3WE0p1KX3f05+8VZW3qvKPoiov",
+	"2zdLL9VYdLObE/G2slgWuGuFycbUvI5VpX/CremyqOb3pkii6MFbcLs9/qTtwYu742c4cGutYZdlN1Zu",
+	"T+h+eFe1szXnLdq8/p4zXVdZtKUjuj1WqARbb+f+JrXT/llJGiXK+aFdBr+NgqFqIxNmDJ8bdLZsaG2/",
+	"Ul6V+WQib7CYpaXLqTHZraWBnCAMWHBNl2DwIXZ74qB1Yo0xsrIqRWu+g8FYb7cEMg7n65v+sX7wp8Sb",
+	"LBSSD7UFstXfz18hXHvs52qhONvzJ+HZD3Ukbpn8z8XkDTtJWTwUCyZviNdPp2rvW9nwoyCNabKI76vV",
+	"dZdJBJAns5RlWfikay81t+lWISXE0lnmgFJ5NSRTw2xDprEJ70WNXzPNjzRM/89g7dPpn3G6OXfL5kOK",
+	"QtVMb65O8OIprl25a71KyE8TUss9Eg8VVFmx6rU8VgdLb+baCq+t8NoKr1rhRSxzTbk1KR+3LUkqjaK5",
+	"xNJU6DiPTn5gVA7BoRxdplnP60L1MhMfms3mVx965BAxXxQvcrmvJJ02oZ87kIwhE1+r4mFWT+SHWaUK",
+	"DbY2A1jhZU+2XrgTnSWSSyGqorSiQ5x0gbEVpFSLdYSqa3PQKUeBOqL6BfZOdb/Vas0BT4/RJZpre5GG",
+	"WSV9mid/W1Ltif4/Gn9nqvFOxtgFwy37oNgsP7pzczFDLso2fTd7fpH62+y+bXbfBhyb6yRiZHWpSrlT",
+	"cDbl8F9teIf5o7+hXnFBcYGFPTLuJt3M87y2b3f3banqt1HDbTmUOR7iYgocs6WcolNXMjove9MsbV8U",
+	"yYTu9owTW2Gpqv5u8xC3iseT8hDfzRbE+BS0jUenH9pSfyW9QwpXHKcgyGWiney3laayj11HNmchilzA",
+	"7cTYuY9N6KtXLBanIrybvTdb868okH/sDLQHSZKa1J06eVL47INUq2TL88t72/LzbTLa+lz9gTloDNQU",
+	"Az7kQSkHbc0UjkpatbXfSvynD20KkWu5SnKFWkBzeW09MZfY9nDGvs3I2AqNNYRG7quZkxeQ4xngtd0+",
+	"W5mxTQ74y6f+LZQvLiJ871vmmrtf02lZqVlSKE9yzgQM0FXFo7qX4LwZVLVwLG+rjTNBVQiLf3Q5PHh0",
+	"NTy63uex5fBgYTW8SpZiOWWitp5xNbExE6dzdxvVJTSSVK7Nn1zkwLRl11bYTGUBW6z5tlq+Lr5QaGmd",
+	"N/LQXLxeUM7tqfXtVo9aWwGv3Oy9iGYQo05iUXUhLZi2/epKimhWXxDQAvEhw+TXwtKb97brSrX8xeUJ",
+	"f/Dyh1t/99bf/byq2S3TblZXg/2ZdcpPtrL1ByNrtmrlM/dFO6n+cM3yoQ7qusPxksp5Oea2TrrRCHWc",
+	"2O8zRcdqebc8iugaAJnovLYetb9IL02wcbd0FwLVqlMgBZ5aj/jyenVnC8vJVavvPEgBTNs8XQO0PS0t",
+	"OPen6oFbh8djEklKfrqt5NhKjufq9XZbf6NihC5JXuim+BtmnYL5kivNgxrh0TeMw55lOrM/HcBwZGeu",
+	"FR9ZrT4sPUuZTvGZvYz6yl7fDDuudIGTZlmFgV0/FxFXg9lV6fbaHfux74qZmocwjVGh0KadltOr4oVC",
+	"fdiRw6q49F0kcru16/dE5kshu6BzMC7OPntmM1uYupLD/o/jyxhh2ZXxkejjBxVjFcLzuvvtlu8RSlaI",
+	"lNx0TfHpdU+OUms0LHR5bOztKvK9bruTP80/7uy3MlFapVS6AUwac97PzN9u+5Wx5uWAm4W1W23fo7AZ",
+	"87fZ/YPI7Nr28b0xpsp0nFrjD0/lzmdIV0/TCUtpT5vVHbR8r7g5KRz8Wcv7kAf6Sun46upMzK62gn4r",
+	"6J9tWSJIue7T5Tttzr1vzjd0/6ADifkzhfdxaO/QEiF58Ok2rWLVoB/Qc/9JrYx1+o5++5r+c6f86t4X",
+	"Xb27dbNv3exbN/vWzb51s291qJ/NzU4ycaNOkooS5XzvK/3uNXfSZNEd6Z3xlfhCZStF++ndNXPJbFkn",
+	"/fzy9zTpijzpedB4GhVYdf1zUSoyqKaMIjpKDvpC7Lq9FLkn+uVb7Cmkw4zbzJS8Kx4qNwuK9YhmoOm+",
+	"Wipz6FeD4kFLeQo8dIliLMb0Vlbf1fmQcU+kV3QCRgpf2PrXU6aUeX1jb9xRPEIRYBN+daOaztNK1bcS",
+	"uHAHGmb1k0QZHRJG/AbFX+DM4S+qvn59UqnHIqGmo+f7JUvpfmBRQ3tQ4PKrt7fk/CVOX37orPqqDrLN",
+	"k//xD3o2r71sJunhO1y884NI2NJ5yLMQsRsvEra9imcbj/+DxePP88MlF/HYO/jn/NpF/vbro6/Z+bEO",
+	"dH8CBrYtJr4tJr6tlrx2teStcN8K9+d0E0+9pSMNjXT2Biy4DsZMCIwakRxJW5+y3g17OUbgIQrN9Qym",
+	"sbzhIcagMYqULYdlO4Cd91MUF6/hXAqBgYZfWHDdOLeDwFv7TbvZ2i0IfSHTSn8knG0dS9dddhML3dwS",
+	"SzlswmdK/qaCH+TsLAY/+1b+91Uy6LtmMTlH7a0sfEg3vnCVXzP+QqXX+FEbFklRKUPirqexiVhUO6RY",
+	"OSyQYsgFKkBO17FUql7mhZddxTJ3DYy9OUbGhUrMFDCuLAOhu2aytTPzhxQB2ow/M10uyB074SLRmN0K",
+	"1OdM12ouBVRbJKx9/ctd4/b2tjGU8aSRxBGKQIZGvVh3Q/9SHfjhTr+F9eiVLX9N0Nu0G+sBKg/pw25m",
+	"VbI1qL4xzMpSNd6YoSGIGJ/klbcVm6V3D5k2UmBz/YqbC3nk0un44M5A7N38TJg3A4QQLX43Bs2tG+3H",
+	"kykYJDEVq//ytShhalj5GtUnnazhQsfSGItLZMyFYcuGCxakwQtVCJrmUQQjKcP/Czu/vzmH46Ojzi6d",
+	"333ruQCbntcFumzkPivWO+ZiRAdeaag1bYaUF09YZHgbhj64eFRb7ZcuZDMbhCuVODvxlg7gchddehNc",
+	"WjtkrlQyGZeFhykI+g+oRJmWIlFpSco53p73e2k+/KM4+0U2LCnF3+8ox2I2NclYEhpyc1ANva++F0Qc",
+	"0+vAbnFgbUev2z4+enVwvN9qtXyPM+0eHJ0c0AOy/8ZaT1V3b4+HzbJlogJpq3BMUdic7ofYmCoZ5DZN",
+	"7XVlhNLU5v0FWYzx+iy/AvnFpT9IVmqmsXTX8M9w4rMVOz+wKZPTN6QcbamUKcusb96A9tNZosdGhN0b",
+	"IUbTtB6XOnXSvE2NifgGnRwKZZBMDB34XhIbDW/Plkiyc5mrE+E0qqm7/PSFchmfMlZWb5+7CpzH2R2Y",
+	"w/wOT9XMnXvzN6nWFKhILwTgI4Fhgwsb2JJ3Uiy3Ut+c5cKGfKH2xkFZmkrVlFwyEYtgJ8bMtGxuK9A9",
+	"rKELZLGBKuraWGxkObHiPVO5sC9MYR7791/v/38AAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

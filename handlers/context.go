@@ -7,11 +7,11 @@ import (
 	"github.com/sessiond/sessiond/store"
 )
 
-// requestContext is the context of a request that knows what it is authorized to touch as well: store.WithScope without an allocation.
+// requestContext is the context of a request with its authorized scope: store.WithScope without an allocation.
 type requestContext struct {
 	httpserver.RequestContext
 
-	// scope lets nothing through until the policy has decided; see rowSecurity.
+	// scope is empty, which permits nothing, until the policy has decided; see rowSecurity.
 	scope store.Scope
 }
 

@@ -40,7 +40,7 @@ func offset(page, perPage int) int {
 	return (page - 1) * perPage
 }
 
-// session gets one session within reach, as the answer's envelope.
+// session gets one session of the authorized scope, as the response's envelope.
 func (s *Server) session(ctx context.Context, scope store.Scope, id string) (gen.ApiResponseSessionResponse, error) {
 	session, apps, err := s.store.GetSessionWithApps(ctx, callerSession(ctx), scope, id)
 	if err != nil {
@@ -136,7 +136,7 @@ func (s *Server) FromAPIRegistration(body gen.SessionRegistration) store.Session
 	return session
 }
 
-// FromAPIActivity converts a use of a session.
+// FromAPIActivity converts an activity of a session.
 func (s *Server) FromAPIActivity(body gen.SessionActivity) store.Activity {
 	activity := store.Activity{
 		IPAddress: body.IpAddress, UserAgent: body.UserAgent, DeviceType: s.deviceType(body.UserAgent),

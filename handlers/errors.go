@@ -106,15 +106,15 @@ func (h errorHandler) status(err error, c echo.Context) (int, string) {
 	}
 }
 
-// unavailable reports whether a request failed because something else was not there, or not in time. Whatever a request comes to
-// grief on after its time is up, its time is the reason; only a panic is our fault all the same.
+// unavailable reports whether a request failed because the database or the issuer was not available in time. Any failure after the
+// request's deadline counts as that, except a panic.
 func unavailable(err error, c echo.Context) bool {
 	return errors.Is(err, store.ErrUnavailable) || errors.Is(err, auth.ErrKeysUnavailable) ||
 		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) ||
 		c.Request().Context().Err() != nil && !errors.Is(err, httpserver.ErrPanic) && !errors.As(err, new(*echo.HTTPError))
 }
 
-// log tells the operator what the client is not told.
+// log writes the details of a failure, which the response leaves out, to the log.
 func (h errorHandler) log(err error, c echo.Context, level slog.Level, message string) {
 	ctx := c.Request().Context()
 	h.logger.Log(ctx, level, message, "error", err, "request_id", requestID(ctx), "route", c.Path())

@@ -12,7 +12,7 @@ import (
 	"github.com/sessiond/sessiond/store"
 )
 
-// forgetful is a store whose callers have all forgotten whose sessions they may touch.
+// forgetful is a store that replaces the scope of every call by AllTenants or another tenant, as a handler with a defect would.
 type forgetful struct{ handlers.Store }
 
 func (s forgetful) SessionActive(ctx context.Context, _ store.Scope, id string) (bool, error) {
@@ -123,18 +123,18 @@ func TestForgottenTenant(t *testing.T) {
 		if walled {
 			assert.Equal(f.t, []string{"g1"}, left, "nothing of another's was ended")
 		} else {
-			assert.Empty(f.t, left, "without the wall it is")
+			assert.Empty(f.t, left, "without row-level security it is")
 		}
 	})
 }
 
-// TestUndecidedRequest has the store asked for sessions before the policy has decided what the request may touch.
+// TestUndecidedRequest calls the store before the policy has decided the scope of the request.
 func TestUndecidedRequest(t *testing.T) {
 	onBothEngines(t, func(f *fixture) {
 		f.register("acme", "ada", "a1")
 		f.serve(early{f.store})
 		f.do(http.MethodPost, "/api/v1/me/sessions/revoke-all", f.user("acme", "ada", "a1"), nil).want(http.StatusInternalServerError)
-		assert.Contains(f.t, f.logs.String(), "it has not been decided")
+		assert.Contains(f.t, f.logs.String(), "no scope has been authorized")
 		assert.Equal(f.t, []string{"a1"}, f.activeIDs("acme"))
 	})
 }

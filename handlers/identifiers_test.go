@@ -155,9 +155,9 @@ func TestASessionIsNamedByItsWholeID(t *testing.T) {
 			lifecycle := "/api/v1/lifecycle/sessions/" + segment
 			w.send(http.MethodPost, lifecycle+"/activity", w.service, `{"ip_address": "192.0.2.9"}`).want(http.StatusNoContent)
 			w.send(http.MethodPut, lifecycle+"/apps/wiki", w.service, `{"application_name": "Wiki"}`).want(http.StatusNoContent)
-			for _, session := range w.listed(store.InTenant(tenant)) {
+			for _, session := range w.list(store.InTenant(tenant)) {
 				assert.Equal(t, session.ID == id, session.AppCount == 1, "an application of %q", session.ID)
-				assert.Equal(t, session.ID == id, session.IPAddress != nil, "a use of %q", session.ID)
+				assert.Equal(t, session.ID == id, session.IPAddress != nil, "an activity of %q", session.ID)
 			}
 			ends := []struct {
 				path, token string
@@ -190,7 +190,7 @@ func TestAUserIsNamedByTheWholeID(t *testing.T) {
 		assert.Len(t, named, map[bool]int{len(near) == 0: 1}[true], "a session of a neighbour")
 		w.send(http.MethodPost, path+"/revoke", w.operator, `{"revoke_all": true}`).want(http.StatusOK)
 		var left []string
-		for _, session := range w.listed(store.InTenant(tenant)) {
+		for _, session := range w.list(store.InTenant(tenant)) {
 			left = append(left, session.UserID)
 		}
 		assert.ElementsMatch(t, near, left)
@@ -228,7 +228,7 @@ func TestATenantIsNamedByTheWholeID(t *testing.T) {
 		assert.Equal(t, []string{own(2)}, w.send(http.MethodPost, path+"/users/a%2Fda/revoke", boss, `{"session_ids": ["`+own(2)+`", "t`+fmt.Sprint(*w.number)+`-0-2x"]}`).revoked())
 		assert.Equal(t, []string{own(3)}, w.send(http.MethodPost, path+"/revoke-all", boss, "").revoked())
 		for _, tenant := range near {
-			assert.Len(t, w.listed(store.InTenant(tenant)), 3, tenant)
+			assert.Len(t, w.list(store.InTenant(tenant)), 3, tenant)
 			if strings.Contains(tenant, "\ufffd") {
 				continue
 			}
@@ -237,7 +237,7 @@ func TestATenantIsNamedByTheWholeID(t *testing.T) {
 	})
 }
 
-// TestAnApplicationIsNamedByTheWholeID notes single sign-on into applications with odd ids.
+// TestAnApplicationIsNamedByTheWholeID records single sign-on into applications with odd ids.
 func TestAnApplicationIsNamedByTheWholeID(t *testing.T) {
 	onTheWire(t, func(w *wire, pattern string) {
 		id, _ := w.next(pattern)
@@ -259,9 +259,9 @@ func (w *wire) idOf(got answer) string {
 	return body.Data.ID
 }
 
-func (w *wire) listed(sel store.Scope) []store.ListItem {
+func (w *wire) list(scope store.Scope) []store.ListItem {
 	w.t.Helper()
-	sessions, _, err := w.store.ListSessions(w.t.Context(), store.CallerSession{}, sel, store.Filter{ActiveOnly: true}, store.Page{})
+	sessions, _, err := w.store.ListSessions(w.t.Context(), store.CallerSession{}, scope, store.Filter{ActiveOnly: true}, store.Page{})
 	require.NoError(w.t, err)
 	return sessions
 }
@@ -303,7 +303,7 @@ func TestIDsThatNoPathCanName(t *testing.T) {
 	})
 }
 
-// TestPathsThatNameNothing: a path that names nothing is answered as the contract says, and touches nothing else.
+// TestPathsThatNameNothing: a path that names nothing is answered as the contract says, and changes nothing.
 func TestPathsThatNameNothing(t *testing.T) {
 	onBothEngines(t, func(f *fixture) {
 		w := &wire{fixture: f, operator: f.admin(), service: f.service()}
@@ -379,7 +379,7 @@ func TestPathsThatNameNothing(t *testing.T) {
 			require.Equal(f.t, before, f.activeIDs("t1"), "%s %s", c.method, c.path)
 			require.Equal(f.t, []string{"other"}, f.activeIDs("t/1"), "%s %s", c.method, c.path)
 		}
-		for _, session := range w.listed(store.InTenant("t1")) {
+		for _, session := range w.list(store.InTenant("t1")) {
 			assert.Nil(f.t, session.IPAddress)
 			assert.Zero(f.t, session.AppCount)
 		}

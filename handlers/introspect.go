@@ -33,7 +33,7 @@ func (s *Server) IntrospectToken(ctx context.Context, request gen.IntrospectToke
 }
 
 // good reports whether a verified token may be used: its session is known, the same user's, and has not ended. The
-// caller learns this of the tokens within its reach only.
+// caller learns this only of tokens within its authorized scope.
 func (s *Server) good(ctx context.Context, subject auth.Caller) (bool, error) {
 	granted, ok := auth.GrantFromContext(ctx)
 	if !ok || granted.TenantID != "" && granted.TenantID != subject.TenantID ||

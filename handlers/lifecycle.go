@@ -40,8 +40,8 @@ func (s *Server) RegisterSession(ctx context.Context, request gen.RegisterSessio
 	return gen.RegisterSession200JSONResponse{Body: body}, nil
 }
 
-// registrar is what a service may register for: what the policy lets it reach and, where that is a tenant, as the service of the
-// partner that its token names.
+// registrar returns the scope that a service may register for: the authorized scope and, where that is a tenant, the partner that
+// the token names.
 func registrar(ctx context.Context) store.Scope {
 	scope := authorizedScope(ctx)
 	if partnerID := caller(ctx).PartnerID; partnerID != "" {

@@ -49,7 +49,7 @@ func TestRegisterSession(t *testing.T) {
 func TestRegisterSessionOfOneTenant(t *testing.T) {
 	onBothEngines(t, func(f *fixture) {
 		t := f.t
-		confined := func(request auth.TokenRequest) string {
+		restricted := func(request auth.TokenRequest) string {
 			request.Subject, request.Scope = "idp", "sessions:ingest"
 			return f.token(request)
 		}
@@ -65,23 +65,23 @@ func TestRegisterSessionOfOneTenant(t *testing.T) {
 			require.NoError(t, err)
 			return partnerID
 		}
-		post("acme", "", confined(auth.TokenRequest{TenantID: "other"})).want(http.StatusForbidden)
-		post("acme", "", confined(auth.TokenRequest{TenantID: "acme"})).want(http.StatusCreated)
-		refused := post("acme", "", confined(auth.TokenRequest{PartnerID: "north"})).want(http.StatusForbidden)
+		post("acme", "", restricted(auth.TokenRequest{TenantID: "other"})).want(http.StatusForbidden)
+		post("acme", "", restricted(auth.TokenRequest{TenantID: "acme"})).want(http.StatusCreated)
+		refused := post("acme", "", restricted(auth.TokenRequest{PartnerID: "north"})).want(http.StatusForbidden)
 		assert.Equal(t, "The token does not reach this tenant.", refused.detail())
 		assert.Empty(t, owner("acme"), "a tenant that has sessions and no partner is not to be had")
-		post("acme", "north", confined(auth.TokenRequest{TenantID: "acme"})).want(http.StatusForbidden)
-		post("fresh", "", confined(auth.TokenRequest{PartnerID: "north"})).want(http.StatusCreated)
+		post("acme", "north", restricted(auth.TokenRequest{TenantID: "acme"})).want(http.StatusForbidden)
+		post("fresh", "", restricted(auth.TokenRequest{PartnerID: "north"})).want(http.StatusCreated)
 		assert.Equal(t, "north", owner("fresh"), "a partner's service makes tenants of its partner")
-		post("fresh", "north", confined(auth.TokenRequest{PartnerID: "south"})).want(http.StatusForbidden)
-		post("fresh", "north", confined(auth.TokenRequest{TenantID: "fresh", PartnerID: "south"})).want(http.StatusForbidden)
-		post("unborn", "north", confined(auth.TokenRequest{TenantID: "unborn", PartnerID: "south"})).want(http.StatusForbidden)
+		post("fresh", "north", restricted(auth.TokenRequest{PartnerID: "south"})).want(http.StatusForbidden)
+		post("fresh", "north", restricted(auth.TokenRequest{TenantID: "fresh", PartnerID: "south"})).want(http.StatusForbidden)
+		post("unborn", "north", restricted(auth.TokenRequest{TenantID: "unborn", PartnerID: "south"})).want(http.StatusForbidden)
 		post("acme", "", f.tenant("acme")).want(http.StatusForbidden)
 		post("acme", "north", f.service()).want(http.StatusCreated)
 		assert.Equal(t, "north", owner("acme"), "the platform's service may say so")
 
 		f.register("acme", "u1", "s1")
-		foreign := confined(auth.TokenRequest{TenantID: "other"})
+		foreign := restricted(auth.TokenRequest{TenantID: "other"})
 		f.do(http.MethodPost, "/api/v1/lifecycle/sessions/s1/activity", foreign, nil).want(http.StatusNotFound)
 		f.do(http.MethodPut, "/api/v1/lifecycle/sessions/s1/apps/wiki", foreign, `{"application_name": "x"}`).want(http.StatusNotFound)
 	})

@@ -55,7 +55,7 @@ func TestAClockThatJumps(t *testing.T) {
 		for _, jump := range []time.Duration{-time.Hour, time.Hour} {
 			name := func(what string) string { return what + jump.String() }
 			f.register(name("acme"), "ada", name("one"))
-			f.register(name("acme"), "ada", name("spared"))
+			f.register(name("acme"), "ada", name("kept"))
 			f.register(name("globex"), "ada", name("all"))
 			f.do(http.MethodDelete, "/api/v1/admin/sessions/"+name("one"), f.admin(), nil).want(http.StatusNoContent)
 			f.do(http.MethodPost, "/api/v1/tenants/"+name("globex")+"/sessions/revoke-all", f.tenant(name("globex")), nil).want(http.StatusOK)
@@ -70,9 +70,9 @@ func TestAClockThatJumps(t *testing.T) {
 					"id": id, "tenant_id": tenantID, "user_id": "ada", "expires_at": storetest.Epoch.Add(24 * time.Hour),
 				}).want(http.StatusConflict)
 			}
-			assert.Equal(t, []string{name("spared")}, f.activeIDs(name("acme")))
+			assert.Equal(t, []string{name("kept")}, f.activeIDs(name("acme")))
 			assert.Empty(t, f.activeIDs(name("globex")))
-			f.do(http.MethodGet, "/api/v1/me/sessions", f.user(name("acme"), "ada", name("spared")), nil).want(http.StatusOK)
+			f.do(http.MethodGet, "/api/v1/me/sessions", f.user(name("acme"), "ada", name("kept")), nil).want(http.StatusOK)
 		}
 	})
 }

@@ -344,9 +344,9 @@ type outage struct {
 	on bool
 }
 
-func (o *outage) RevokeAllSessions(ctx context.Context, sel store.Scope, except string, by store.Actor) ([]string, error) {
+func (o *outage) RevokeAllSessions(ctx context.Context, scope store.Scope, except string, by store.Actor) ([]string, error) {
 	if o.on {
 		return nil, store.ErrUnavailable
 	}
-	return o.Store.RevokeAllSessions(ctx, sel, except, by)
+	return o.Store.RevokeAllSessions(ctx, scope, except, by)
 }

@@ -21,7 +21,7 @@ import (
 	"github.com/sessiond/sessiond/store/storetest"
 )
 
-// operation is how the contract has one asked for.
+// operation is an operation of the contract and the request for it.
 type operation struct {
 	name, method, path  string
 	inTenant, ofSession bool // what the path names
@@ -51,7 +51,7 @@ func operations(t *testing.T) []operation {
 	return all
 }
 
-// targets are the pairs of a tenant and a session that an operation can be asked about.
+// targets are the pairs of a tenant and a session with which an operation can be called.
 func (op operation) targets() [][2]place {
 	var all [][2]place
 	for _, tenant := range places {
@@ -78,7 +78,7 @@ func newWorld(f *fixture) *world {
 	f.register(string(own), "eve", "gone")
 	_, err := f.store.RevokeSession(f.t.Context(), store.InTenant(string(own)), "gone", store.Actor{Subject: "test"})
 	require.NoError(f.t, err)
-	for _, a := range askers() {
+	for _, a := range callers() {
 		switch a.bad {
 		case "none":
 		case "malformed":
@@ -129,7 +129,7 @@ func (w *world) active() map[place][]string {
 }
 
 // ask sends the operation about a target.
-func (w *world) ask(a asker, op operation, tenant, session place) answer {
+func (w *world) ask(a caller, op operation, tenant, session place) answer {
 	w.t.Helper()
 	target := strings.NewReplacer("{tenant_id}", string(tenant), "{session_id}", w.sessions[session], "{user_id}", "ada",
 		"{application_id}", "wiki").Replace(op.path)
@@ -166,8 +166,8 @@ func (w *world) ask(a asker, op operation, tenant, session place) answer {
 	return w.do(op.method, target, w.tokens[a.name], body, headers...)
 }
 
-// check asks, and holds the answer and what it left behind against what is wanted.
-func (w *world) check(a asker, op operation, tenant, session place, want want) answer {
+// check sends a request, and compares the response and the stored sessions with the expectation.
+func (w *world) check(a caller, op operation, tenant, session place, want want) answer {
 	t := w.t
 	what := fmt.Sprintf("%s by %s on %s, %s", op.name, a.name, tenant, session)
 	before := w.active()
@@ -257,7 +257,7 @@ func TestEveryoneAsksForEverything(t *testing.T) {
 		for _, op := range operations(f.t) {
 			rule, ok := rules[op.name]
 			require.True(f.t, ok, op.name)
-			for _, a := range askers() {
+			for _, a := range callers() {
 				alike := map[string][2]string{}
 				for _, target := range op.targets() {
 					tenant, session := target[0], target[1]
@@ -280,7 +280,7 @@ func TestEveryoneAsksForEverything(t *testing.T) {
 			total += count
 		}
 		f.t.Logf("%d requests: %v", total, statuses)
-		require.Equal(f.t, len(askers())*(17*len(places)+2*len(places)*len(places)), total, "two operations name a tenant and a session")
+		require.Equal(f.t, len(callers())*(17*len(places)+2*len(places)*len(places)), total, "two operations name a tenant and a session")
 	})
 }
 

@@ -145,7 +145,7 @@ func TestMySessions(t *testing.T) {
 		assert.Equal(t, []string{"s3"}, f.do(http.MethodPost, "/api/v1/me/sessions/revoke-all", me, nil).revoked())
 		assert.ElementsMatch(t, []string{"s2", "other"}, f.activeIDs("acme"))
 		assert.Equal(t, []string{"elsewhere", "s2"}, f.do(http.MethodPost, "/api/v1/me/sessions/revoke-all", f.user("", "u1", ""), nil).revoked(),
-			"without a sid none is spared, without a tenant all are seen")
+			"without a sid none is excepted, without a tenant all are seen")
 		assert.Equal(t, []string{"other"}, f.activeIDs("acme"))
 		f.do(http.MethodGet, "/api/v1/me/sessions", me, nil).want(http.StatusUnauthorized)
 		f.do(http.MethodGet, "/api/v1/me/sessions", f.service(), nil).want(http.StatusForbidden)
@@ -202,7 +202,7 @@ func TestRevokeUserSessions(t *testing.T) {
 		}
 		assert.Equal(t, []string{"s2"}, post(`{"session_ids": ["s2", "s2", "other", "unknown", "", "\u0000"]}`).revoked())
 		assert.Equal(t, []string{"s3"}, post(`{"session_ids": ["s3"], "revoke_all": false, "except_current": true}`).revoked())
-		assert.Equal(t, []string{"s4", "s5"}, post(`{"revoke_all": true, "session_ids": []}`).revoked(), "the current one is spared")
+		assert.Equal(t, []string{"s4", "s5"}, post(`{"revoke_all": true, "session_ids": []}`).revoked(), "the current one is excepted")
 		assert.Equal(t, []string{"s1"}, post(`{"revoke_all": true, "except_current": false}`).revoked())
 		post(`{"revoke_all": true}`).want(http.StatusUnauthorized)
 		assert.Equal(t, []string{"other"}, f.activeIDs("acme"))

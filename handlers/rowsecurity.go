@@ -8,8 +8,8 @@ import (
 	"github.com/sessiond/sessiond/store"
 )
 
-// rowSecurity tells the database what the policy lets this request touch, whatever the handler asks for then. It comes after
-// auth.Authorize; for a request that the policy does not know the database lets nothing through.
+// rowSecurity puts the authorized scope into the request's context, from which the store sets PostgreSQL's row-level security. It
+// comes after auth.Authorize; for a request without a policy decision the scope is empty and permits nothing.
 func rowSecurity(next gen.StrictHandlerFunc, _ string) gen.StrictHandlerFunc {
 	return func(c echo.Context, request any) (any, error) {
 		ctx := c.Request().Context()

@@ -26,8 +26,8 @@ func (p place) partner() string {
 	return map[place]string{own: "north", sibling: "north", stranger: "south"}[p]
 }
 
-// asker is a kind of caller.
-type asker struct {
+// caller is a kind of caller.
+type caller struct {
 	name  string
 	bad   string // why the token is not good: none, malformed, expired, revoked
 	token auth.TokenRequest
@@ -36,8 +36,8 @@ type asker struct {
 const everything = "sessions:read sessions:write partner:sessions:read partner:sessions:write " +
 	"admin:sessions:read admin:sessions:write sessions:ingest sessions:introspect"
 
-func askers() []asker {
-	all := []asker{
+func callers() []caller {
+	all := []caller{
 		{name: "nobody", bad: "none"},
 		{name: "malformed", bad: "malformed"},
 		{name: "expired", bad: "expired", token: auth.TokenRequest{Subject: "ada", Scope: everything}},
@@ -63,7 +63,7 @@ func askers() []asker {
 		prefix := token.Scope
 		for may, actions := range map[string][]string{"administrator": {"read", "write"}, "reader": {"read"}, "writer": {"write"}} {
 			token.Scope = prefix + strings.Join(actions, " "+prefix)
-			all = append(all, asker{name: role + ", " + may, token: token})
+			all = append(all, caller{name: role + ", " + may, token: token})
 		}
 	}
 	for name, token := range map[string]auth.TokenRequest{
@@ -73,9 +73,9 @@ func askers() []asker {
 		"introspecting":        {Scope: "sessions:introspect"},
 	} {
 		token.Subject, token.ClientID = "idp", "idp"
-		all = append(all, asker{name: name, token: token})
+		all = append(all, caller{name: name, token: token})
 	}
-	slices.SortFunc(all, func(a, b asker) int { return strings.Compare(a.name, b.name) })
+	slices.SortFunc(all, func(a, b caller) int { return strings.Compare(a.name, b.name) })
 	return all
 }
 
@@ -86,8 +86,8 @@ type want struct {
 	done   []place // whose session a success is about; none is a success about nothing
 }
 
-// reaches tells whether a table's row lets the asker touch what is in a place.
-func (a asker) reaches(rule auth.Rule, p place) bool {
+// reaches reports whether a rule of the policy authorizes the caller for the tenant of a place.
+func (a caller) reaches(rule auth.Rule, p place) bool {
 	if rule.Audience == auth.Me {
 		return a.token.TenantID == "" || a.token.TenantID == string(p)
 	}
@@ -100,7 +100,7 @@ func (a asker) reaches(rule auth.Rule, p place) bool {
 			return a.token.PartnerID != "" && a.token.PartnerID == p.partner()
 		case rule.Audience == auth.Tenant:
 			return a.token.TenantID == string(p)
-		case a.token.TenantID != "": // from here a service, confined to what its token names
+		case a.token.TenantID != "": // from here a service, restricted to what its token names
 			return a.token.TenantID == string(p)
 		default:
 			return a.token.PartnerID == "" || a.token.PartnerID == p.partner()
@@ -108,15 +108,15 @@ func (a asker) reaches(rule auth.Rule, p place) bool {
 	})
 }
 
-// held are the scopes of a table's row that the asker has.
-func (a asker) held(rule auth.Rule) []string {
+// held are the scopes of a table's row that the caller has.
+func (a caller) held(rule auth.Rule) []string {
 	has := strings.Fields(a.token.Scope)
 	return slices.DeleteFunc(slices.Clone(rule.Scopes), func(scope string) bool { return !slices.Contains(has, scope) })
 }
 
 // expected is the answer, by the order of the checks: who asks, may they ask this at all, may they ask about this tenant,
 // is it there for them.
-func expected(a asker, op operation, rule auth.Rule, tenant, session place) want {
+func expected(a caller, op operation, rule auth.Rule, tenant, session place) want {
 	held := a.held(rule)
 	switch {
 	case rule.Audience == auth.Issuer:
@@ -138,17 +138,17 @@ func expected(a asker, op operation, rule auth.Rule, tenant, session place) want
 	case op.ofSession:
 		return want{status: op.success, done: []place{session}}
 	}
-	asked := []place{tenant}
+	wanted := []place{tenant}
 	if rule.Audience == auth.Me {
-		asked = places
+		wanted = places
 	}
-	return want{status: op.success, done: slices.DeleteFunc(slices.Clone(asked), func(p place) bool {
+	return want{status: op.success, done: slices.DeleteFunc(slices.Clone(wanted), func(p place) bool {
 		return p == absent || !a.reaches(rule, p)
 	})}
 }
 
-// registers is what a service hears that registers a session in a tenant.
-func (a asker) registers(rule auth.Rule, tenant place) want {
+// registers is the response to a service that registers a session in a tenant.
+func (a caller) registers(rule auth.Rule, tenant place) want {
 	switch {
 	case a.reaches(rule, tenant), tenant == absent && a.token.TenantID == "": // a new tenant becomes its partner's
 		return want{status: http.StatusCreated, done: []place{tenant}}
@@ -157,8 +157,8 @@ func (a asker) registers(rule auth.Rule, tenant place) want {
 	}
 }
 
-// missing is the scope that a refusal names: the narrowest that would help this asker.
-func (a asker) missing(rule auth.Rule) string {
+// missing is the scope that a refusal names: the narrowest that would help this caller.
+func (a caller) missing(rule auth.Rule) string {
 	if rule.Audience == auth.Platform && a.token.PartnerID == "" {
 		return rule.Scopes[1]
 	}

@@ -1,8 +1,7 @@
 // Package handlers serves the contract over HTTP: one method per operation, named after its operationId, and the chain
 // of middleware around them.
 //
-// A handler takes the caller and what the policy lets it reach from the context, calls the store once and converts what
-// comes back. It answers an expected result as a typed response and everything else as an error: errors.go alone knows
+// A handler takes the caller and the authorized scope from the context, calls the store once and converts the result. It answers an expected result as a typed response and everything else as an error: errors.go alone knows
 // statuses, and is the only file that writes an error.
 package handlers
 
@@ -50,11 +49,11 @@ type Config struct {
 	Logger   *slog.Logger
 	// OpenAPI is the contract as YAML.
 	OpenAPI []byte
-	// Locate tells the place of an address, an empty one when it is not known; no place is known when nil.
+	// Locate returns the place of an address, an empty one when it is not known. It may be nil.
 	Locate func(address string) geo.Place
-	// Metrics counts the requests; nobody does when nil.
+	// Metrics counts the requests. It may be nil.
 	Metrics *telemetry.Metrics
-	// Tracer makes a span of each request and of each call of the store; there are none when nil.
+	// Tracer makes a span of each request and of each call of the store. It may be nil.
 	Tracer trace.Tracer
 	// HTTP is what an operator may set: timeout, rate limits, trusted proxies, other origins.
 	HTTP httpserver.Options
@@ -84,7 +83,7 @@ func newServer(config Config, contract *openapi3.T) *Server {
 	}
 }
 
-// authorizedScope is what the policy lets this request touch: nothing where nothing was decided.
+// authorizedScope returns the scope that the policy has authorized; it is empty where nothing was decided.
 func authorizedScope(ctx context.Context) store.Scope {
 	granted, ok := auth.GrantFromContext(ctx)
 	if !ok {
@@ -111,7 +110,7 @@ func callerSession(ctx context.Context) store.CallerSession {
 	return store.CallerSession{TenantID: who.TenantID, ID: who.SessionID}
 }
 
-// caller is who asks; nobody where nobody was authenticated, and nobody reaches nothing.
+// caller returns the authenticated caller. It is the zero Caller where nobody was authenticated, for whom no scope is authorized.
 func caller(ctx context.Context) auth.Caller {
 	who, _ := auth.FromContext(ctx)
 	return who

@@ -63,11 +63,11 @@ func (s *Server) RevokeUserSessions(ctx context.Context, request gen.RevokeUserS
 	if named != nil {
 		revoked, err = s.store.RevokeSessions(ctx, scope, named, actor(ctx))
 	} else {
-		spared := ""
+		except := ""
 		if *request.Body.ExceptCurrent {
-			spared = caller(ctx).SessionID
+			except = caller(ctx).SessionID
 		}
-		revoked, err = s.store.RevokeAllSessions(ctx, scope, spared, actor(ctx))
+		revoked, err = s.store.RevokeAllSessions(ctx, scope, except, actor(ctx))
 	}
 	if err != nil {
 		return nil, err

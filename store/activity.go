@@ -15,34 +15,35 @@ import (
 	"github.com/sessiond/sessiond/store/internal/batch"
 )
 
-// maxPending bounds the activities that wait in memory; beyond it each is written at once.
+// maxPending bounds the heartbeats that wait in memory; beyond it each is written at once.
 const maxPending = 100_000
 
-// Activity is a use of a session. Nil members leave what is known unchanged, but that Location and Country belong to IPAddress: with
-// another address they are replaced, by nothing when they are nil.
+// Activity is what a request says about the session that it uses. A nil member leaves the session's value unchanged; only Location and
+// Country are replaced together with IPAddress, also by nil. An activity that changes nothing but the time of the last activity is a
+// heartbeat.
 type Activity struct {
 	IPAddress, UserAgent, DeviceType, Location, Country *string
 	// ExpiresAt is the session's new end; the tenant's absolute limit bounds it.
 	ExpiresAt *time.Time
 }
 
-// changes reports whether the activity changes more of a session than when it was used.
+// changes reports whether the activity is more than a heartbeat of a session.
 func (a Activity) changes(session Session) bool {
 	return differs(a.IPAddress, session.IPAddress) || differs(a.UserAgent, session.UserAgent) ||
 		a.ExpiresAt != nil && !a.ExpiresAt.Equal(session.ExpiresAt)
 }
 
-func differs(given, known *string) bool {
-	return given != nil && (known == nil || *given != *known)
+func differs(sent, known *string) bool {
+	return sent != nil && (known == nil || *sent != *known)
 }
 
-// apply is what an activity at a time makes of a session. Instances' clocks differ a little; the latest use stays.
-func (a Activity) apply(session Session, used time.Time, limits Limits) Session {
-	if session.LastActivityAt == nil || session.LastActivityAt.Before(used) {
-		session.LastActivityAt = &used
+// apply returns the session after an activity at a time. The latest activity stays, because the clocks of instances differ a little.
+func (a Activity) apply(session Session, at time.Time, limits Limits) Session {
+	if session.LastActivityAt == nil || session.LastActivityAt.Before(at) {
+		session.LastActivityAt = &at
 	}
 	if differs(a.IPAddress, session.IPAddress) {
-		// The old place is not that of the new address, even if none is known.
+		// The place of the old address is dropped, even when that of the new one is unknown.
 		session.IPAddress, session.Location, session.Country = a.IPAddress, a.Location, a.Country
 	}
 	if a.UserAgent != nil {
@@ -51,10 +52,10 @@ func (a Activity) apply(session Session, used time.Time, limits Limits) Session 
 	if a.DeviceType != nil {
 		session.DeviceType = a.DeviceType
 	}
-	switch idle := limits.end(used, session.ExpiresAt); {
+	switch idle := limits.end(at, session.ExpiresAt); {
 	case a.ExpiresAt != nil:
 		session.ExpiresAt = timestamp(limits.cap(session.CreatedAt, *a.ExpiresAt))
-		session.EndsAt = timestamp(limits.end(used, session.ExpiresAt))
+		session.EndsAt = timestamp(limits.end(at, session.ExpiresAt))
 	case limits.Idle == 0 || idle.After(session.EndsAt):
 		session.EndsAt = timestamp(idle)
 	}
@@ -64,8 +65,8 @@ func (a Activity) apply(session Session, used time.Time, limits Limits) Session 
 // RecordActivity records that a session was used now. It must answer ErrNotFound for an id outside the scope, and ErrEnded for a session
 // that has ended, however it races with a revocation.
 //
-// A mere activity soon after a recorded one is not written at once: the latest one of the interval is, by FlushActivity. So a burst costs a
-// write per interval, and the idle limit counts from the last use all the same.
+// A heartbeat soon after a recorded activity is not written at once: FlushActivity writes the latest one of the interval. So a burst costs
+// one write per interval, and the idle limit counts from the last activity all the same.
 func (s *Store) RecordActivity(ctx context.Context, scope Scope, id string, activity Activity, by Actor) error {
 	session, err := s.GetSession(ctx, scope, id)
 	if err != nil {
@@ -80,20 +81,20 @@ func (s *Store) RecordActivity(ctx context.Context, scope Scope, id string, acti
 			return t.recordActivity(key, now, activity)
 		})
 	}
-	due := session.lastUse().Add(s.limits(session.TenantID).interval(s.activityInterval))
+	due := session.lastActivity().Add(s.limits(session.TenantID).interval(s.activityInterval))
 	if session.LastActivityAt != nil && due.After(now) && s.pending.add(key, now, due) {
 		return nil
 	}
-	return s.operations.recordUse(ctx, key, now)
+	return s.operations.recordHeartbeat(ctx, key, now)
 }
 
-// recordActivity writes an activity that changes more of an active session than when it was used.
-func (t *transaction) recordActivity(key sessionKey, used time.Time, activity Activity) error {
+// recordActivity writes an activity that is more than a heartbeat, if the session is active, with its event and counter deltas.
+func (t *transaction) recordActivity(key sessionKey, at time.Time, activity Activity) error {
 	before, err := t.lockActive(key)
 	if err != nil {
 		return err
 	}
-	after := activity.apply(before, used, t.limits(before.TenantID))
+	after := activity.apply(before, at, t.limits(before.TenantID))
 	if err := t.update(after); err != nil {
 		return err
 	}
@@ -109,7 +110,7 @@ func (t *transaction) lockActive(key sessionKey) (session Session, err error) {
 	return session, err
 }
 
-// update writes what activities change of a session whose row is locked.
+// update writes the columns that activities change, of a session whose row is locked.
 func (t *transaction) update(session Session) error {
 	return t.tx.Model(&Session{}).Where("tenant_id = ? AND id = ?", session.TenantID, session.ID).Updates(map[string]any{
 		"last_activity_at": session.LastActivityAt, "ip_address": session.IPAddress, "user_agent": session.UserAgent,
@@ -118,19 +119,19 @@ func (t *transaction) update(session Session) error {
 	}).Error
 }
 
-func (p plain) recordUse(ctx context.Context, key sessionKey, used time.Time) error {
+func (p plain) recordHeartbeat(ctx context.Context, key sessionKey, at time.Time) error {
 	return p.write(ownedBy(ctx, key.tenantID), "record activity", func(tx *gorm.DB) error {
-		return (&transaction{Store: p.Store, tx: tx}).recordUse(key, used)
+		return (&transaction{Store: p.Store, tx: tx}).recordHeartbeat(key, at)
 	})
 }
 
-// recordUse writes a mere activity of an active session; it answers ErrEnded when there is none.
-func (t *transaction) recordUse(key sessionKey, used time.Time) error {
+// recordHeartbeat writes a heartbeat of an active session; it answers ErrEnded when there is none.
+func (t *transaction) recordHeartbeat(key sessionKey, at time.Time) error {
 	session, err := t.lockActive(key)
 	if err != nil {
 		return err
 	}
-	return t.update(Activity{}.apply(session, used, t.limits(key.tenantID)))
+	return t.update(Activity{}.apply(session, at, t.limits(key.tenantID)))
 }
 
 // sessionKey is the key of a session.
@@ -143,77 +144,77 @@ func (k sessionKey) active(now time.Time) func(*gorm.DB) *gorm.DB {
 	}
 }
 
-// pendingActivity is the mere activities that wait to be written.
+// pendingActivity is the heartbeats that wait to be written.
 type pendingActivity struct {
-	mu   sync.Mutex
-	uses map[sessionKey]pendingUse
+	mu         sync.Mutex
+	heartbeats map[sessionKey]heartbeat
 }
 
-type pendingUse struct{ used, due time.Time }
+type heartbeat struct{ at, due time.Time }
 
-// add keeps an activity until it is due, and reports whether it could.
-func (p *pendingActivity) add(key sessionKey, used, due time.Time) bool {
+// add keeps a heartbeat until it is due, and reports false when there is no room.
+func (p *pendingActivity) add(key sessionKey, at, due time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if _, known := p.uses[key]; !known && len(p.uses) >= maxPending {
+	if _, known := p.heartbeats[key]; !known && len(p.heartbeats) >= maxPending {
 		return false
 	}
-	p.uses[key] = pendingUse{used: used, due: due}
+	p.heartbeats[key] = heartbeat{at: at, due: due}
 	return true
 }
 
-// take removes and returns the activities that are due by a time, or all of them.
-func (p *pendingActivity) take(by time.Time, all bool) map[sessionKey]pendingUse {
+// take removes and returns the heartbeats that are due by a time, or all of them.
+func (p *pendingActivity) take(by time.Time, all bool) map[sessionKey]heartbeat {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	taken := map[sessionKey]pendingUse{}
-	for key, use := range p.uses {
-		if all || !use.due.After(by) {
-			taken[key] = use
-			delete(p.uses, key)
+	taken := map[sessionKey]heartbeat{}
+	for key, h := range p.heartbeats {
+		if all || !h.due.After(by) {
+			taken[key] = h
+			delete(p.heartbeats, key)
 		}
 	}
 	return taken
 }
 
-// restore puts back activities that could not be written, unless a later one has come.
-func (p *pendingActivity) restore(uses map[sessionKey]pendingUse) {
+// restore puts back heartbeats that could not be written, unless a later one has come.
+func (p *pendingActivity) restore(heartbeats map[sessionKey]heartbeat) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for key, use := range uses {
-		if _, later := p.uses[key]; !later {
-			p.uses[key] = use
+	for key, h := range heartbeats {
+		if _, later := p.heartbeats[key]; !later {
+			p.heartbeats[key] = h
 		}
 	}
 }
 
-// FlushActivity writes the activities that have waited for their interval, or all of them. Call it every second or so, and with all before
-// Close. What cannot be written is kept for the next call.
+// FlushActivity writes the heartbeats whose interval is over, or all of them. Call it every second or so, and with all before Close. The
+// next call tries again those that cannot be written.
 func (s *Store) FlushActivity(ctx context.Context, all bool) error {
-	uses := s.pending.take(s.now(), all)
-	for keys := range slices.Chunk(slices.Collect(maps.Keys(uses)), batch.MaxQueries) {
-		used := map[sessionKey]time.Time{}
+	heartbeats := s.pending.take(s.now(), all)
+	for keys := range slices.Chunk(slices.Collect(maps.Keys(heartbeats)), batch.MaxQueries) {
+		times := map[sessionKey]time.Time{}
 		for _, key := range keys {
-			used[key] = uses[key].used
+			times[key] = heartbeats[key].at
 		}
-		if err := s.operations.recordUses(ctx, used); err != nil {
-			s.pending.restore(uses)
+		if err := s.operations.recordHeartbeats(ctx, times); err != nil {
+			s.pending.restore(heartbeats)
 			return err
 		}
 		for _, key := range keys {
-			delete(uses, key)
+			delete(heartbeats, key)
 		}
 	}
 	return nil
 }
 
-// recordUses writes several activities. To write one twice does no harm.
-func (p plain) recordUses(ctx context.Context, uses map[sessionKey]time.Time) error {
-	keys := slices.SortedFunc(maps.Keys(uses), sessionKey.compare) // in one order, so that nobody waits in a circle
+// recordHeartbeats writes several heartbeats. To write one twice changes nothing.
+func (p plain) recordHeartbeats(ctx context.Context, heartbeats map[sessionKey]time.Time) error {
+	keys := slices.SortedFunc(maps.Keys(heartbeats), sessionKey.compare) // all transactions lock rows in one order, or they would deadlock
 	return p.write(ctx, "flush activity", func(tx *gorm.DB) error {
 		t := &transaction{Store: p.Store, tx: tx}
 		for _, key := range keys {
-			if err := t.recordUse(key, uses[key]); err != nil && !errors.Is(err, ErrEnded) {
+			if err := t.recordHeartbeat(key, heartbeats[key]); err != nil && !errors.Is(err, ErrEnded) {
 				return err
 			}
 		}

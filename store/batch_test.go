@@ -17,10 +17,10 @@ import (
 	"github.com/sessiond/sessiond/store/storetest"
 )
 
-// What a filled store has: tenants t0, t1 and so on, each with sessions s0, s1 and so on, prefixed by its id.
+// A filled store has tenants t0, t1 and so on. Tenant t0 has the sessions t0-s0, t0-s1 and so on, and so have the others.
 const tenants, sessionsEach = 4, 20
 
-// filled is a store on PostgreSQL with sessions, and its database's URL.
+// filled returns a store on PostgreSQL with sessions, and its database's URL.
 func filled(t *testing.T) (*store.Store, string) {
 	t.Helper()
 	url := storetest.PostgresURL(t)
@@ -43,7 +43,7 @@ func filled(t *testing.T) (*store.Store, string) {
 	return s, url
 }
 
-// together has calls made, one after the other, that all wait for the next exchange, and returns when they have been answered.
+// together queues the statements of all calls, in this order, for the next batch, and returns when the calls have returned.
 func together(t *testing.T, s *store.Store, of store.Queue, calls ...func()) {
 	t.Helper()
 	waiting, letGo := s.Hold(of)
@@ -57,12 +57,12 @@ func together(t *testing.T, s *store.Store, of store.Queue, calls ...func()) {
 	idle(t, s, of)
 }
 
-// idle: nothing is under way any more.
+// idle expects that no batch is under way.
 func idle(t *testing.T, s *store.Store, of store.Queue) {
 	t.Helper()
-	exchanges, jobs := s.UnderWay(of)
-	require.Zero(t, exchanges)
-	require.Zero(t, jobs)
+	batches, queries := s.UnderWay(of)
+	require.Zero(t, batches)
+	require.Zero(t, queries)
 }
 
 func waitUntil(t *testing.T, condition func() bool) {
@@ -70,8 +70,8 @@ func waitUntil(t *testing.T, condition func() bool) {
 	require.Eventually(t, condition, 10*time.Second, 100*time.Microsecond)
 }
 
-// TestTogetherEachHasItsOwnRestriction: what one statement of a batch may see is nothing to the next.
-func TestTogetherEachHasItsOwnRestriction(t *testing.T) {
+// TestBatchedQueriesHaveTheirOwnRestrictions: the row-level security restriction of one statement of a batch does not apply to the next.
+func TestBatchedQueriesHaveTheirOwnRestrictions(t *testing.T) {
 	s, _ := filled(t)
 	scopes := []struct {
 		authorized store.Scope
@@ -109,7 +109,7 @@ func TestTogetherEachHasItsOwnRestriction(t *testing.T) {
 	together(t, s, store.Reads, calls...)
 }
 
-func TestTogetherOneFailsAlone(t *testing.T) {
+func TestBatchedQueryFailsAlone(t *testing.T) {
 	s, _ := filled(t)
 	var calls []func()
 	for i := range tenants {
@@ -119,19 +119,19 @@ func TestTogetherOneFailsAlone(t *testing.T) {
 				assert.Equal(t, fmt.Sprintf("t%d-s1", i), found.ID)
 			}
 		}, func() {
-			given, err := s.Ask(t.Context(), "SELECT n::text FROM generate_series(1, 3) AS n")
+			given, err := s.Query(t.Context(), "SELECT n::text FROM generate_series(1, 3) AS n")
 			if assert.NoError(t, err) {
-				assert.Equal(t, "1\n2\n3", given, "not the rows of the exchange that was undone as well")
+				assert.Equal(t, "1\n2\n3", given, "without the rows of the batch that was rolled back")
 			}
 		}, func() {
-			_, err := s.Ask(t.Context(), "SELECT (1 / length(?))::text", "")
+			_, err := s.Query(t.Context(), "SELECT (1 / length(?))::text", "")
 			assert.ErrorContains(t, err, "division by zero")
 		})
 	}
 	together(t, s, store.Reads, calls...)
 }
 
-// unencodable cannot be sent, and says so by an error or a panic.
+// unencodable is an argument whose encoding fails by an error or a panic.
 type unencodable struct{ panics bool }
 
 func (u unencodable) Value() (driver.Value, error) {
@@ -141,9 +141,8 @@ func (u unencodable) Value() (driver.Value, error) {
 	return nil, errors.New("cannot be encoded")
 }
 
-// TestTogetherOneCannotBeSent: what is wrong with one statement is no fault of those that it was to be sent with, whoever sends
-// them.
-func TestTogetherOneCannotBeSent(t *testing.T) {
+// TestBatchedQueryCannotBeEncoded: a statement that cannot be encoded fails alone, whichever caller sends the batch.
+func TestBatchedQueryCannotBeEncoded(t *testing.T) {
 	s, _ := filled(t)
 	for name, arg := range map[string]unencodable{"an error": {}, "a panic": {panics: true}} {
 		for _, first := range []bool{true, false} {
@@ -156,7 +155,7 @@ func TestTogetherOneCannotBeSent(t *testing.T) {
 							assert.Nil(t, reason)
 						}
 					}()
-					_, err := s.Ask(t.Context(), "SELECT ?::text", arg)
+					_, err := s.Query(t.Context(), "SELECT ?::text", arg)
 					assert.ErrorContains(t, err, "cannot be encoded")
 				}
 				var calls []func()
@@ -180,9 +179,9 @@ func TestTogetherOneCannotBeSent(t *testing.T) {
 	}
 }
 
-// TestTogetherWhatMayBeDoneIsNotRepeated: changes whose answers cannot be read may have been committed, so that each caller is
-// told, and none is sent again.
-func TestTogetherWhatMayBeDoneIsNotRepeated(t *testing.T) {
+// TestBatchedChangesThatMayBeCommittedAreNotRepeated: changes whose results cannot be read may have been committed, so each caller gets an
+// error and none is sent again.
+func TestBatchedChangesThatMayBeCommittedAreNotRepeated(t *testing.T) {
 	s, _ := filled(t)
 	var calls []func()
 	for i := range 3 {
@@ -197,9 +196,9 @@ func TestTogetherWhatMayBeDoneIsNotRepeated(t *testing.T) {
 	require.Zero(t, s.Pool().InUse)
 }
 
-// TestTogetherChanges: revocations and registrations of the same and of different sessions, of which one has to wait for
-// somebody who is ending all sessions of a tenant.
-func TestTogetherChanges(t *testing.T) {
+// TestBatchedChanges: revocations and registrations of the same and of different sessions, of which those of one tenant have to wait for
+// its lock.
+func TestBatchedChanges(t *testing.T) {
 	s, url := filled(t)
 	db, err := pgx.Connect(t.Context(), url)
 	require.NoError(t, err)
@@ -242,7 +241,7 @@ func TestTogetherChanges(t *testing.T) {
 		}
 	}
 	go func() {
-		others.Wait() // who has nothing to do with that tenant does not wait for it
+		others.Wait() // the changes of other tenants do not wait for that lock
 		mu.Lock()
 		defer mu.Unlock()
 		assert.Len(t, ended, 3*(tenants-1))
@@ -266,11 +265,11 @@ func TestTogetherChanges(t *testing.T) {
 	assert.Zero(t, drifts)
 	events, err := s.ListAuditEvents(t.Context(), store.AuditFilter{Action: store.ActionRevoked})
 	require.NoError(t, err)
-	assert.Len(t, events, 3*tenants, "what was undone left no event")
+	assert.Len(t, events, 3*tenants, "a change that was rolled back has no event")
 }
 
-// TestTogetherAndGone: who does not wait any longer goes at once, and takes nobody along.
-func TestTogetherAndGone(t *testing.T) {
+// TestBatchedQueriesThatAreCanceled: a caller whose context ends returns at once, and the other queries of the batch are sent.
+func TestBatchedQueriesThatAreCanceled(t *testing.T) {
 	s, _ := filled(t)
 	get := func(ctx context.Context) error {
 		_, err := s.GetSession(ctx, store.InTenant("t1"), "t1-s1")
@@ -278,17 +277,17 @@ func TestTogetherAndGone(t *testing.T) {
 	}
 	waiting, letGo := s.Hold(store.Reads)
 	var first, others sync.WaitGroup
-	gone, leave := context.WithCancel(t.Context())
+	canceled, leave := context.WithCancel(t.Context())
 	late, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	first.Go(func() { assert.ErrorIs(t, get(gone), context.Canceled) })
+	first.Go(func() { assert.ErrorIs(t, get(canceled), context.Canceled) })
 	first.Go(func() { assert.ErrorIs(t, get(late), store.ErrUnavailable) })
 	waitUntil(t, func() bool { return waiting() == 2 || late.Err() != nil })
 	leave()
 	first.Wait()
 	require.Zero(t, waiting())
 
-	// The first of several sends them, wanted or not.
+	// The caller of the first query sends the batch, also when its own context has ended.
 	for range 200 {
 		sender, stop := context.WithCancel(t.Context())
 		others.Go(func() { _ = get(sender) })
@@ -305,8 +304,8 @@ func TestTogetherAndGone(t *testing.T) {
 	}
 }
 
-// TestExchangesEnd: after a storm nothing is under way.
-func TestExchangesEnd(t *testing.T) {
+// TestBatchesEnd: after many concurrent reads no batch is under way.
+func TestBatchesEnd(t *testing.T) {
 	s, _ := filled(t)
 	var group sync.WaitGroup
 	for i := range 200 {
@@ -321,7 +320,7 @@ func TestExchangesEnd(t *testing.T) {
 	idle(t, s, store.Reads)
 }
 
-// TestWhereFastPathsApply: on one PostgreSQL server, unless they are switched off.
+// TestWhereFastPathsApply: fast paths are chosen on a single PostgreSQL server, unless they are switched off.
 func TestWhereFastPathsApply(t *testing.T) {
 	for name, c := range map[string]struct {
 		s    *store.Store
@@ -337,24 +336,24 @@ func TestWhereFastPathsApply(t *testing.T) {
 	}
 }
 
-// TestLongReadsWaitForEachOther, go alone, and keep nobody else waiting.
+// TestLongReadsWaitForEachOther: long reads take turns, are sent unbatched, and keep no short read waiting.
 func TestLongReadsWaitForEachOther(t *testing.T) {
 	s, _ := filled(t)
 	waiting, letGo := s.Hold(store.LongReads)
 	var group sync.WaitGroup
 	for i := range 5 {
 		group.Go(func() {
-			text, err := s.AskLong(t.Context(), "SELECT CASE WHEN ? = '' THEN '' ELSE current_query() END", "t1")
+			text, err := s.QueryLong(t.Context(), "SELECT CASE WHEN ? = '' THEN '' ELSE current_query() END", "t1")
 			if assert.NoError(t, err) {
 				assert.NotContains(t, text, "unnest")
 			}
 		})
 		waitUntil(t, func() bool { return waiting() == i+1 })
 	}
-	gone, leave := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	impatient, leave := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer leave()
-	_, err := s.TenantStats(gone, store.InTenant("t1"))
-	require.ErrorIs(t, err, store.ErrUnavailable, "who has waited long enough")
+	_, err := s.TenantStats(impatient, store.InTenant("t1"))
+	require.ErrorIs(t, err, store.ErrUnavailable, "its deadline has passed")
 	_, err = s.GetSession(t.Context(), store.InTenant("t1"), "t1-s1")
 	require.NoError(t, err, "a short read goes at once")
 	require.Equal(t, 5, waiting())
@@ -395,6 +394,6 @@ func TestAnswersAreReadAsByPgx(t *testing.T) {
 	}
 	var text string
 	require.Error(t, s.ScanBoth(t.Context(), "SELECT NULL::text", []any{&text}, []any{&text}), "no text for NULL")
-	_, err := s.Ask(t.Context(), "SELECT 'a', 'b'")
+	_, err := s.Query(t.Context(), "SELECT 'a', 'b'")
 	assert.ErrorContains(t, err, "2 came")
 }

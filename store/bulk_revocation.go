@@ -12,9 +12,9 @@ import (
 // caller waits, so that the revocation is one row, which counts at once and everywhere (isActive), and is applied to the sessions in the
 // background (ApplyBulkRevocations).
 //
-// It is not the tenant's cutoff, though both say that nothing from before a time counts: a cutoff has to be kept for a day and more, and
-// says nothing about who ended what; this one has its call's actor and reason for the events to come, several of a tenant may wait, and
-// goes within minutes, so that active sessions are hardly ever compared with any.
+// It is not the tenant's cutoff, though both invalidate everything from before a time. A cutoff is kept for a day and more, and records
+// nothing about the call. A bulk revocation records the actor and the reason of its call for the events of its sessions, several of a tenant
+// may be pending, and each is deleted within minutes, so that active sessions are hardly ever compared with any.
 type bulkRevocation struct {
 	TenantID                             string `gorm:"primaryKey"`
 	OperationID                          string `gorm:"primaryKey"`
@@ -35,7 +35,7 @@ func (b bulkRevocation) auditContext() auditContext {
 	return auditContext{operation: b.OperationID, at: b.At, by: by}
 }
 
-// applyTo fills in that a session ended with its tenant, if it was active then.
+// applyTo fills in the end of a session that the bulk revocation covers, if it was active then.
 func (b bulkRevocation) applyTo(session *Session) {
 	if !session.CreatedAt.After(b.At) && session.Active(b.At) {
 		session.EndCause, session.RevokedAt = new(Revoked), &b.At
@@ -70,7 +70,8 @@ func (r *revocation) covered(tx *gorm.DB) *gorm.DB {
 	return Filter{ActiveOnly: true}.where(r.scope, r.audit.at)(tx).Where("created_at <= ?", r.audit.at)
 }
 
-// endTenant ends few sessions of the tenant at once; of many it says that they have ended, and has covered note which these are.
+// endTenant ends the sessions of the tenant. If they are few, it updates their rows; if they are many, it stores a bulk revocation and calls
+// covered to collect their ids.
 func (r *revocation) endTenant(covered func() error) error {
 	if err := r.lockAll(); err != nil {
 		return err
@@ -97,7 +98,7 @@ func (r *revocation) endInBulk(covered func() error) error {
 	if err := covered(); err != nil {
 		return err
 	}
-	// A clock that is ahead of ours may have made sessions that the bulk revocation does not cover.
+	// The bulk revocation does not cover sessions that an instance whose clock is ahead has created.
 	err := r.end(func(tx *gorm.DB) *gorm.DB { return tx.Where("created_at > ?", r.audit.at) }, newest())
 	if err != nil {
 		return err
@@ -124,7 +125,7 @@ func (s *Store) ApplyBulkRevocations(ctx context.Context, limit int) (bool, erro
 		if err != nil {
 			return 0, err
 		}
-		// Those that had come to their own end before were not revoked.
+		// Sessions that had expired before the bulk revocation were not revoked.
 		before := tx.Where("tenant_id = ? AND created_at <= ?", b.TenantID, b.At).Where(isDue, b.At)
 		expired, err = s.recordExpired(tx, before, limit)
 		if err != nil || len(expired) > 0 {
@@ -140,7 +141,8 @@ func (s *Store) ApplyBulkRevocations(ctx context.Context, limit int) (bool, erro
 	return more && err == nil, err
 }
 
-// nextBulkRevocation is that of the tenant whose turn it is. Of one tenant's the earliest comes first: what two cover, the first one ended.
+// nextBulkRevocation returns a bulk revocation of the tenant whose turn it is. The earliest of a tenant comes first, because it ended the
+// sessions that later ones cover too.
 func (s *Store) nextBulkRevocation(tx *gorm.DB) (bulkRevocation, error) {
 	var b bulkRevocation
 	last, _ := s.revokedLast.Load().(string)
@@ -153,8 +155,8 @@ func (s *Store) nextBulkRevocation(tx *gorm.DB) (bulkRevocation, error) {
 	return b, err
 }
 
-// applyBulkRevocation applies one to up to limit sessions: first those that would have ended by now, which everybody who looks for such
-// would pass over again and again, and then the newest, which lists show first.
+// applyBulkRevocation applies one to up to limit sessions: first those that would have expired by now, over which every search for expired
+// sessions passes until then, and then the newest, which lists show first.
 func (s *Store) applyBulkRevocation(tx *gorm.DB, b bulkRevocation, limit int) (int, error) {
 	r := &revocation{transaction: transaction{Store: s, tx: tx, audit: b.auditContext()}, scope: InTenant(b.TenantID)}
 	err := r.apply(b, func(tx *gorm.DB) *gorm.DB { return tx.Where("ends_at <= ?", s.now()).Order("ends_at, id").Limit(limit) })
@@ -165,7 +167,7 @@ func (s *Store) applyBulkRevocation(tx *gorm.DB, b bulkRevocation, limit int) (i
 	return len(r.ids), err
 }
 
-// apply records of sessions that a bulk revocation covers that they have ended.
+// apply records the end of sessions that a bulk revocation covers.
 func (r *revocation) apply(b bulkRevocation, which func(*gorm.DB) *gorm.DB) error {
 	var covered []Session
 	query := r.tx.Scopes(r.scope.where, which).Where("end_cause IS NULL AND created_at <= ? AND "+notEnded, b.At, b.At)
@@ -176,7 +178,7 @@ func (r *revocation) apply(b bulkRevocation, which func(*gorm.DB) *gorm.DB) erro
 	if err := r.endLocked(Revoked, covered); err != nil || !r.expires.After(r.keepUntil(r.audit.at, time.Time{})) {
 		return err
 	}
-	// The call did not know how long these would have lived.
+	// The call could not know the longest remaining life of its sessions, which the cutoff has to outlast.
 	return r.tx.Model(&cutoff{}).Where("tenant_id = ? AND partner_id = '' AND user_id = '' AND keep_until < ?", b.TenantID, r.expires).
 		Update("keep_until", r.expires).Error
 }

@@ -16,9 +16,9 @@ import (
 	"github.com/sessiond/sessiond/store/storetest"
 )
 
-// TestEndingATenantNamesEachSessionOnce: several end all sessions of a tenant at the same time, while others log in, end
-// single ones, and bring up to date what has ended, which changes the rows whose ids are being read.
-func TestEndingATenantNamesEachSessionOnce(t *testing.T) {
+// TestBulkRevocationsReportEachSessionOnce: several callers revoke all sessions of a tenant at the same time, while others log in, revoke
+// single sessions and apply the bulk revocations, which changes the rows whose ids are being read.
+func TestBulkRevocationsReportEachSessionOnce(t *testing.T) {
 	for name, c := range map[string]struct {
 		open  storetest.Factory
 		conns int
@@ -31,7 +31,7 @@ func TestEndingATenantNamesEachSessionOnce(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := c.open(t, store.Options{MaxConns: c.conns}, 50)
-			sessions := ending{Store: s, t: t, named: map[string]int{}}
+			sessions := revokedTenant{Store: s, t: t, reported: map[string]int{}}
 			sessions.fill(1700)
 			sessions.storm()
 			sessions.check()
@@ -39,65 +39,65 @@ func TestEndingATenantNamesEachSessionOnce(t *testing.T) {
 	}
 }
 
-// ending is a tenant whose sessions end, and how often each was named by who ended it.
-type ending struct {
+// revokedTenant is a tenant whose sessions are revoked, and how often each id was returned by a call that revoked it.
+type revokedTenant struct {
 	*store.Store
-	t     *testing.T
-	mu    sync.Mutex
-	made  []string
-	named map[string]int
+	t        *testing.T
+	mu       sync.Mutex
+	made     []string
+	reported map[string]int
 }
 
-func (e *ending) fill(n int) {
+func (r *revokedTenant) fill(n int) {
 	now := time.Now()
 	var rows store.Import
 	for i := range n {
-		e.made = append(e.made, fmt.Sprintf("s%d", i))
-		at := now.Add(-time.Duration(i/3) * time.Second) // some at the very same time
+		r.made = append(r.made, fmt.Sprintf("s%d", i))
+		at := now.Add(-time.Duration(i/3) * time.Second) // three of each creation time
 		if i%100 == 7 {
-			at = now.Add(time.Minute) // by a clock that is ahead
+			at = now.Add(time.Minute) // by an instance whose clock is ahead
 		}
 		rows.Sessions = append(rows.Sessions, store.Session{
-			TenantID: "acme", ID: e.made[i], UserID: fmt.Sprintf("u%d", i%90), CreatedAt: at, ExpiresAt: now.Add(time.Hour), EndsAt: now.Add(time.Hour),
+			TenantID: "acme", ID: r.made[i], UserID: fmt.Sprintf("u%d", i%90), CreatedAt: at, ExpiresAt: now.Add(time.Hour), EndsAt: now.Add(time.Hour),
 		})
 	}
-	require.NoError(e.t, e.ImportSessions(e.t.Context(), rows))
+	require.NoError(r.t, r.ImportSessions(r.t.Context(), rows))
 }
 
-func (e *ending) storm() {
+func (r *revokedTenant) storm() {
 	var calls, beside sync.WaitGroup
 	var over atomic.Bool
 	beside.Go(func() {
 		for i := 0; !over.Load(); i++ {
-			if _, err := e.ApplyBulkRevocations(e.t.Context(), 100); !assert.NoError(e.t, err) {
+			if _, err := r.ApplyBulkRevocations(r.t.Context(), 100); !assert.NoError(r.t, err) {
 				return
 			}
 			session := store.Session{TenantID: "acme", ID: fmt.Sprintf("new%d", i), UserID: "ada", ExpiresAt: time.Now().Add(time.Hour)}
-			_, _, err := e.RegisterSession(e.t.Context(), store.AllTenants(), session, store.Actor{})
+			_, _, err := r.RegisterSession(r.t.Context(), store.AllTenants(), session, store.Actor{})
 			if errors.Is(err, store.ErrTooOld) {
-				continue // it came after an ending that it began before
+				continue // a bulk revocation was committed meanwhile
 			}
-			if assert.NoError(e.t, err) {
-				e.mu.Lock()
-				e.made = append(e.made, session.ID)
-				e.mu.Unlock()
+			if assert.NoError(r.t, err) {
+				r.mu.Lock()
+				r.made = append(r.made, session.ID)
+				r.mu.Unlock()
 			}
 		}
 	})
 	for range 6 {
 		calls.Go(func() {
-			ids, err := e.RevokeAllSessions(e.t.Context(), store.InTenant("acme"), "", store.Actor{})
-			if assert.NoError(e.t, err) {
-				assert.True(e.t, slices.IsSorted(ids))
-				e.name(ids...)
+			ids, err := r.RevokeAllSessions(r.t.Context(), store.InTenant("acme"), "", store.Actor{})
+			if assert.NoError(r.t, err) {
+				assert.True(r.t, slices.IsSorted(ids))
+				r.report(ids...)
 			}
 		})
 	}
 	calls.Go(func() {
 		for _, id := range []string{"s0", "s1", "s700", "s1200", "s1699"} {
-			ended, err := e.RevokeSession(e.t.Context(), store.InTenant("acme"), id, store.Actor{})
-			if assert.NoError(e.t, err) && ended {
-				e.name(id)
+			ended, err := r.RevokeSession(r.t.Context(), store.InTenant("acme"), id, store.Actor{})
+			if assert.NoError(r.t, err) && ended {
+				r.report(id)
 			}
 		}
 	})
@@ -106,31 +106,31 @@ func (e *ending) storm() {
 	beside.Wait()
 }
 
-func (e *ending) name(ids ...string) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+func (r *revokedTenant) report(ids ...string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, id := range ids {
-		e.named[id]++
+		r.reported[id]++
 	}
 }
 
-// check: what was named has ended, once, and nothing else has.
-func (e *ending) check() {
+// check expects that the sessions that were reported, each once, are those that have ended.
+func (r *revokedTenant) check() {
 	for more := true; more; {
 		var err error
-		more, err = e.ApplyBulkRevocations(e.t.Context(), 1000)
-		require.NoError(e.t, err)
+		more, err = r.ApplyBulkRevocations(r.t.Context(), 1000)
+		require.NoError(r.t, err)
 	}
-	for _, id := range e.made {
-		session, err := e.GetSession(e.t.Context(), store.InTenant("acme"), id)
-		require.NoError(e.t, err)
+	for _, id := range r.made {
+		session, err := r.GetSession(r.t.Context(), store.InTenant("acme"), id)
+		require.NoError(r.t, err)
 		if session.Active(time.Now()) {
-			assert.Zero(e.t, e.named[id], "%s is active", id)
+			assert.Zero(r.t, r.reported[id], "%s is active", id)
 		} else {
-			assert.Equal(e.t, 1, e.named[id], "%s has ended", id)
+			assert.Equal(r.t, 1, r.reported[id], "%s has ended", id)
 		}
 	}
-	assert.GreaterOrEqual(e.t, len(e.named), 1700)
-	_, err := e.VerifyCounters(e.t.Context(), false, func(d store.Drift) { assert.Fail(e.t, "drift", "%+v", d) })
-	require.NoError(e.t, err)
+	assert.GreaterOrEqual(r.t, len(r.reported), 1700)
+	_, err := r.VerifyCounters(r.t.Context(), false, func(d store.Drift) { assert.Fail(r.t, "drift", "%+v", d) })
+	require.NoError(r.t, err)
 }

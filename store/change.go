@@ -113,8 +113,8 @@ func (t *transaction) record(changes ...change) error {
 	return counters.Create(t.tx, events)
 }
 
-// applicationsLeft are the deltas of the applications of sessions that are open no more. Each counts the open sessions in which it was
-// reached.
+// applicationsLeft returns the deltas of the applications of sessions that have ended: an application's counter counts the open sessions in
+// which it was reached.
 func (t *transaction) applicationsLeft(sessions []Session) ([]counters.Delta, error) {
 	type count struct {
 		ApplicationID string

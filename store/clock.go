@@ -8,9 +8,9 @@ import (
 	"gorm.io/gorm"
 )
 
-// clock is the time by which the store decides. A session that has come to its end must not be active again when the
-// machine's clock is set back, so this clock stands still then, until every end that it has passed is recorded
-// (catchUp); from then on it follows the machine's again.
+// clock is the time by which the store decides. A session that has expired must not be active again when the machine's clock is
+// set back: this clock then stands still until every end that it has passed is recorded (catchUp), and follows the machine's
+// clock again from then on.
 type clock struct {
 	machine func() time.Time
 	latest  atomic.Int64 // microseconds since 1970
@@ -47,8 +47,8 @@ func (c *clock) follow(from time.Time) {
 // now is the time by which the store decides.
 func (s *Store) now() time.Time { return s.clock.read() }
 
-// catchUp ends the standstill of a clock that was set back, if no session is left that has come to its end by the clock's
-// time and is not recorded as ended.
+// catchUp lets a clock that was set back follow the machine's again, once every session that has expired by the clock's time is
+// recorded as ended.
 func (s *Store) catchUp(ctx context.Context) error {
 	at, back := s.clock.setBack()
 	if !back {

@@ -46,7 +46,7 @@ func listed(of counters.Group) func(*gorm.DB) *gorm.DB {
 	}
 }
 
-// createdOf is the creation time of the one session that a query selects, nil for none.
+// createdOf returns the creation time of the one session that a query selects, nil for none.
 func createdOf(query *gorm.DB) (*time.Time, error) {
 	var session Session
 	err := query.Select("created_at").Take(&session).Error

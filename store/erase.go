@@ -114,7 +114,8 @@ func (e *erasure) run() (Erasure, error) {
 	return done, e.recordEvent(ActionErased, e.tenantID, "", receipt)
 }
 
-// waitForMaintenance has the jobs that work on ended sessions leave them alone: what they have read may name the user.
+// waitForMaintenance keeps the jobs that work on ended sessions away until the end of the transaction: they may have read the user's name,
+// and would write it again.
 func (e *erasure) waitForMaintenance() error {
 	return e.engine.Lock(e.tx, engine.Lock{Key: expiryJob}, engine.Lock{Key: revokeJob})
 }
@@ -212,8 +213,8 @@ const (
 // errStillNamed: another instance keeps what an erasure waits for.
 var errStillNamed = errors.New("the user is erased, but still named by numbers that wait to be rolled up: run the command again")
 
-// scrub removes what an erasure leaves behind for a moment: deltas of the numbers, which name the user until they are rolled
-// up, and on SQLite the old content of pages in the write-ahead log.
+// scrub removes the traces that the transaction of an erasure leaves: counter deltas, which name the user until they are rolled up,
+// and on SQLite the old content of pages in the write-ahead log.
 func (s *Store) scrub(ctx context.Context, tenantID, userID string) error {
 	for range scrubAttempts {
 		n, err := s.RollUp(ctx, scrubBatch)

@@ -17,7 +17,7 @@ import (
 	"github.com/sessiond/sessiond/store/storetest"
 )
 
-// canary is in everything that is personal about the user who is erased.
+// canary is part of every personal value of the user who is erased.
 const canary = "canary"
 
 // TestErasureLeavesNothing fills every place in which a user can be named, erases the user, and looks for what is left in the
@@ -38,7 +38,7 @@ func TestErasureLeavesNothing(t *testing.T) {
 			erasure, err := s.EraseUser(t.Context(), "acme", canary, store.Actor{Subject: "officer"})
 			require.NoError(t, err)
 			assert.Equal(t, 4, erasure.Sessions)
-			for more := true; more; { // what was under way goes on
+			for more := true; more; { // the maintenance goes on
 				more, err = s.ApplyBulkRevocations(t.Context(), 2)
 				require.NoError(t, err)
 			}
@@ -47,7 +47,7 @@ func TestErasureLeavesNothing(t *testing.T) {
 	}
 }
 
-// live has a user who signs in, uses sessions, and ends those of others: one, all of a user, all of a tenant.
+// live has a user sign in, use sessions, and revoke sessions of others: one, all of a user, all of a tenant.
 func live(t *testing.T, s *store.Store) {
 	t.Helper()
 	ctx, by := t.Context(), store.Actor{Subject: canary, ClientID: "console", Reason: canary + " said so", IdempotencyKey: canary, RequestID: canary}
@@ -69,11 +69,11 @@ func live(t *testing.T, s *store.Store) {
 	}
 	_, err := s.RevokeSession(ctx, store.InTenant("acme"), "b0", by)
 	require.NoError(t, err)
-	for _, sel := range []store.Scope{
+	for _, scope := range []store.Scope{
 		store.InTenant("acme").OfUser("bob1"), store.AllTenants().OfUser(canary), store.AllTenants().OfPartner("north").OfUser(canary),
 		store.InTenant("acme").OfUser(canary), store.InTenant("acme"),
 	} {
-		_, err := s.RevokeAllSessions(ctx, sel, "", by)
+		_, err := s.RevokeAllSessions(ctx, scope, "", by)
 		require.NoError(t, err)
 	}
 	register(canary, "c9")

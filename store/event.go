@@ -28,7 +28,7 @@ func system() Actor { return Actor{Subject: "sessiond"} }
 // What an audit event says happened.
 const (
 	ActionRegistered = "session.registered"
-	ActionChanged    = "session.changed"     // address, agent or end; a mere activity is no event
+	ActionChanged    = "session.changed"     // address, agent or end; a heartbeat is no event
 	ActionApp        = "session.app"         // first single sign-on into an application; Reason has its id
 	ActionAppRenamed = "session.app_renamed" // an access gave another name; Reason has the application's id
 	ActionRevoked    = "session.revoked"

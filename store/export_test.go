@@ -190,23 +190,23 @@ func (s *Store) UnderWay(of Queue) (batches, queries int) {
 	return batches, queries
 }
 
-// Ask sends a statement of a test's own with others, where there are fast paths, and returns the texts of its rows.
-func (s *Store) Ask(ctx context.Context, text string, args ...any) (string, error) {
+// Query sends a statement of a test's own with others, where there are fast paths, and returns the texts of its rows.
+func (s *Store) Query(ctx context.Context, text string, args ...any) (string, error) {
 	return lines(0, func(scan func(engine.Rows) error) error {
 		st := s.engine.Statement(text, args...)
 		if s.engine.IsPostgres() {
-			return s.fast().ask(ctx, st, "", scan)
+			return s.fast().query(ctx, st, "", scan)
 		}
 		return s.read(ctx, func(tx *gorm.DB) error { return engine.Query(tx, st, scan) })
 	})
 }
 
-// AskLong sends one that may take long.
-func (s *Store) AskLong(ctx context.Context, text string, args ...any) (string, error) {
+// QueryLong sends one that may take long.
+func (s *Store) QueryLong(ctx context.Context, text string, args ...any) (string, error) {
 	return lines(0, func(scan func(engine.Rows) error) error {
 		st := s.engine.Statement(text, args...)
 		if s.engine.IsPostgres() {
-			return s.fast().askLong(ctx, st, "", scan)
+			return s.fast().queryLong(ctx, st, "", scan)
 		}
 		return s.readLong(ctx, "", func(tx *gorm.DB) error { return engine.Query(tx, st, scan) })
 	})
@@ -214,7 +214,7 @@ func (s *Store) AskLong(ctx context.Context, text string, args ...any) (string, 
 
 // ScanBoth runs a query of one row and reads its columns as the fast paths do, and as pgx does.
 func (s *Store) ScanBoth(ctx context.Context, text string, ours, theirs []any) error {
-	err := s.fast().ask(ctx, s.engine.Statement(text), "", func(row engine.Rows) error { return row.Scan(ours...) })
+	err := s.fast().query(ctx, s.engine.Statement(text), "", func(row engine.Rows) error { return row.Scan(ours...) })
 	return errors.Join(err, s.engine.Pool.QueryRow(ctx, text).Scan(theirs...))
 }
 

@@ -16,7 +16,7 @@ import (
 	"github.com/sessiond/sessiond/store/storetest"
 )
 
-// importUser gives a user of t1 so many sessions, all active.
+// importUser imports that number of active sessions for a user of t1.
 func importUser(t *testing.T, s *store.Store, userID string, sessions int) {
 	t.Helper()
 	now := time.Now().Truncate(time.Second)
@@ -30,8 +30,8 @@ func importUser(t *testing.T, s *store.Store, userID string, sessions int) {
 	require.NoError(t, s.ImportSessions(t.Context(), rows))
 }
 
-// TestLongListsAreNotSentWithOthers: lists that pass over or count many sessions take turns, however they are asked for, and keep
-// no short one waiting.
+// TestLongListsAreNotSentWithOthers: lists that pass over or count many sessions take turns, whatever their scope and page, and keep no
+// short list waiting.
 func TestLongListsAreNotSentWithOthers(t *testing.T) {
 	for name, open := range map[string]storetest.Factory{"sqlite": storetest.SQLite, "postgres": storetest.Postgres} {
 		t.Run(name, func(t *testing.T) {
@@ -40,9 +40,9 @@ func TestLongListsAreNotSentWithOthers(t *testing.T) {
 			importUser(t, s, "ada", 3)
 			svc, ada := store.InTenant("t1").OfUser("svc"), store.InTenant("t1").OfUser("ada")
 			all := store.AllTenants()
-			list := func(sel store.Scope, offset, limit, total int) func(context.Context) error {
+			list := func(scope store.Scope, offset, limit, total int) func(context.Context) error {
 				return func(ctx context.Context) error {
-					found, n, err := s.ListSessions(ctx, store.CallerSession{}, sel, store.Filter{ActiveOnly: true}, store.Page{Offset: offset, Limit: limit})
+					found, n, err := s.ListSessions(ctx, store.CallerSession{}, scope, store.Filter{ActiveOnly: true}, store.Page{Offset: offset, Limit: limit})
 					if err == nil {
 						assert.Equal(t, total, n)
 						assert.Len(t, found, max(0, min(limit, total-offset)))
@@ -55,9 +55,9 @@ func TestLongListsAreNotSentWithOthers(t *testing.T) {
 					return err
 				}
 			}
-			newest := func(sel store.Scope, count int, more bool) func(context.Context) error {
+			newest := func(scope store.Scope, count int, more bool) func(context.Context) error {
 				return func(ctx context.Context) error {
-					found, isMore, err := s.NewestActive(ctx, store.CallerSession{}, sel)
+					found, isMore, err := s.NewestActive(ctx, store.CallerSession{}, scope)
 					if err == nil {
 						assert.Len(t, found, count)
 						assert.Equal(t, more, isMore)
@@ -84,9 +84,9 @@ func TestLongListsAreNotSentWithOthers(t *testing.T) {
 				group.Go(func() { assert.NoError(t, do(t.Context()), what) })
 				waitUntil(t, func() bool { return waiting() == n+1 })
 			}
-			gone, leave := context.WithTimeout(t.Context(), 10*time.Millisecond)
+			impatient, leave := context.WithTimeout(t.Context(), 10*time.Millisecond)
 			defer leave()
-			require.ErrorIs(t, long["far page"](gone), store.ErrUnavailable, "who has waited long enough")
+			require.ErrorIs(t, long["far page"](impatient), store.ErrUnavailable, "its deadline has passed")
 			require.Equal(t, len(long), waiting())
 			letGo()
 			group.Wait()
@@ -95,18 +95,18 @@ func TestLongListsAreNotSentWithOthers(t *testing.T) {
 	}
 }
 
-// TestOneTenantLeavesOthersLongReads: one whose long reads all hang keeps no other from theirs.
+// TestOneTenantLeavesOthersLongReads: a tenant whose long reads all hang leaves slots to the other tenants.
 func TestOneTenantLeavesOthersLongReads(t *testing.T) {
 	s, url := filled(t)
 	letGo := hold(t, url, 4711)
 	var group sync.WaitGroup
 	for range 40 {
 		group.Go(func() {
-			_, err := s.AskLong(store.WithScope(t.Context(), store.InTenant("t0")), "SELECT pg_advisory_xact_lock_shared(4711)::text")
+			_, err := s.QueryLong(store.WithScope(t.Context(), store.InTenant("t0")), "SELECT pg_advisory_xact_lock_shared(4711)::text")
 			assert.NoError(t, err)
 		})
 	}
-	waitUntil(t, func() bool { _, jobs := s.UnderWay(store.LongReads); return jobs > 0 })
+	waitUntil(t, func() bool { _, queries := s.UnderWay(store.LongReads); return queries > 0 })
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	var failed error
@@ -120,10 +120,10 @@ func TestOneTenantLeavesOthersLongReads(t *testing.T) {
 	idle(t, s, store.LongReads)
 }
 
-// TestOneTenantLeavesOthersConnections: one whose changes all wait for a lock keeps nobody else from a connection.
+// TestOneTenantLeavesOthersConnections: a tenant whose changes all wait for a lock leaves connections to the other tenants.
 func TestOneTenantLeavesOthersConnections(t *testing.T) {
 	s, url := filled(t)
-	behind := func(ctx context.Context, tenantID string) context.Context {
+	authorized := func(ctx context.Context, tenantID string) context.Context {
 		return store.WithScope(ctx, store.InTenant(tenantID))
 	}
 	register := func(ctx context.Context, tenantID, id string) error {
@@ -132,7 +132,7 @@ func TestOneTenantLeavesOthersConnections(t *testing.T) {
 		return err
 	}
 	revokeAll := func(ctx context.Context, tenantID string) error {
-		_, err := s.RevokeAllSessions(behind(ctx, tenantID), store.InTenant(tenantID).OfUser("u1"), "", store.Actor{})
+		_, err := s.RevokeAllSessions(authorized(ctx, tenantID), store.InTenant(tenantID).OfUser("u1"), "", store.Actor{})
 		return err
 	}
 	for name, change := range map[string]func(i int) error{
@@ -150,7 +150,7 @@ func TestOneTenantLeavesOthersConnections(t *testing.T) {
 			waitUntil(t, func() bool { return s.TransactionsUnderWay() > 0 })
 			var failed error
 			for i := range 20 {
-				_, err := s.GetSession(behind(ctx, "t3"), store.InTenant("t3"), "t3-s1")
+				_, err := s.GetSession(authorized(ctx, "t3"), store.InTenant("t3"), "t3-s1")
 				failed = errors.Join(failed, err, revokeAll(ctx, "t1"), register(ctx, "t2", fmt.Sprintf("%s%d", name, i)))
 			}
 			letGo()
@@ -161,7 +161,7 @@ func TestOneTenantLeavesOthersConnections(t *testing.T) {
 	}
 }
 
-// hold takes an advisory lock and gives it back.
+// hold takes an advisory lock, which letGo gives back.
 func hold(t *testing.T, url string, key int64) (letGo func()) {
 	t.Helper()
 	db, err := pgx.Connect(t.Context(), url)

@@ -8,9 +8,9 @@ import (
 	"github.com/sessiond/sessiond/store/internal/sqlbuild"
 )
 
-// fast are the fast paths: what plain does in a transaction of several statements, each of them does in one hand-written statement, which
-// is sent together with those of other requests (package batch). What it does not override is plain's. The files fastpath_*.go have nothing
-// else in them, and nothing outside of them knows of them but chooseOperations.
+// fast is the implementation with fast paths. Where plain runs a transaction of several statements, fast sends one hand-written statement,
+// batched with those of other requests (package batch). Methods that it does not override are plain's. All of it is in the files
+// fastpath_*.go, and only chooseOperations refers to it.
 type fast struct {
 	plain
 	reads, writes *batch.Batcher
@@ -28,24 +28,24 @@ func newFast(s *Store) fast {
 	}
 }
 
-// query returns a statement as it is sent for the request of a context. It names the one tenant that it is about, or "".
-func query(ctx context.Context, st *sqlbuild.Statement, tenantID string) (*batch.Query, error) {
+// newQuery returns a statement as it is sent for the request of a context. It names the one tenant that it is about, or "".
+func newQuery(ctx context.Context, st *sqlbuild.Statement, tenantID string) (*batch.Query, error) {
 	restricted, err := restriction(ctx)
 	return &batch.Query{Statement: st, Restriction: restricted, TenantID: tenantID}, err
 }
 
-// ask runs a statement that only reads, and takes hardly longer than to send it.
-func (f fast) ask(ctx context.Context, st *sqlbuild.Statement, tenantID string, scan func(engine.Rows) error) error {
-	q, err := query(ctx, st, tenantID)
+// query runs a short statement that only reads; it is batched.
+func (f fast) query(ctx context.Context, st *sqlbuild.Statement, tenantID string, scan func(engine.Rows) error) error {
+	q, err := newQuery(ctx, st, tenantID)
 	if err != nil {
 		return err
 	}
 	return f.reads.Run(ctx, q, scan)
 }
 
-// askLong runs a statement that only reads and takes long: few run at a time, of each tenant fewer, and each is sent by itself.
-func (f fast) askLong(ctx context.Context, st *sqlbuild.Statement, tenantID string, scan func(engine.Rows) error) error {
-	q, err := query(ctx, st, tenantID)
+// queryLong runs a statement that only reads and takes long. It is not batched; few of them run at a time, and fewer of one tenant.
+func (f fast) queryLong(ctx context.Context, st *sqlbuild.Statement, tenantID string, scan func(engine.Rows) error) error {
+	q, err := newQuery(ctx, st, tenantID)
 	if err != nil {
 		return err
 	}
@@ -57,12 +57,12 @@ func (f fast) askLong(ctx context.Context, st *sqlbuild.Statement, tenantID stri
 	return f.reads.RunUnbatched(ctx, q, scan)
 }
 
-// write runs a statement that writes one session, under shared locks with these names, and again when the database asks for it. begin is
-// called before each attempt.
+// write runs a statement that writes one session, under shared locks with these names, and repeats it after a serialization failure or a
+// deadlock. begin is called before each attempt.
 func (f fast) write(
 	ctx context.Context, operation string, key sessionKey, st *sqlbuild.Statement, locks []string, begin func(), scan func(engine.Rows) error,
 ) error {
-	q, err := query(ctx, st, key.tenantID)
+	q, err := newQuery(ctx, st, key.tenantID)
 	if err != nil {
 		return mapError(operation, err)
 	}

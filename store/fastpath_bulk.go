@@ -12,8 +12,8 @@ import (
 	"github.com/sessiond/sessiond/store/internal/sqlbuild"
 )
 
-// revokeTenant reads the ids of what a bulk revocation covers after its transaction, in batches, from a snapshot of the moment before: logins
-// of the tenant wait for the transaction, and no longer.
+// revokeTenant reads the ids of the covered sessions after the transaction of the bulk revocation, in throttled batches, from a snapshot that
+// was taken in the transaction. Logins of the tenant wait for the transaction only, not for the reading.
 func (f fast) revokeTenant(ctx context.Context, scope Scope, call idempotentCall, by Actor) ([]string, error) {
 	conn, release, err := f.takeConnection(ctx)
 	if err != nil {
@@ -37,9 +37,9 @@ func (f fast) revokeTenant(ctx context.Context, scope Scope, call idempotentCall
 	return append(ended, covered.ids...), err
 }
 
-// takeConnection takes a connection beside that of a transaction, before the transaction begins: who has locks already and waits for a
-// connection may wait for those who have all connections and wait for the locks. It returns none when there is none to spare: behind a
-// connection pooler, which may have fewer connections than clients, there never is.
+// takeConnection takes a second connection, for the snapshot, before the transaction begins. A transaction that holds locks must not wait for
+// a connection: those that hold the connections may be waiting for its locks. It returns nil when there is no connection to spare, and always
+// behind a connection pooler, which may have fewer connections than clients.
 func (f fast) takeConnection(ctx context.Context) (*pgxpool.Conn, func(), error) {
 	if f.engine.Setup != "" {
 		return nil, nil, nil

@@ -41,7 +41,7 @@ func (f fast) getSession(ctx context.Context, caller CallerSession, scope Scope,
 	var list *string
 	var callerEnded *bool
 	found, covered := false, false
-	err := f.ask(ctx, f.getStatement(ctx, caller, scope, id, withApps), scope.tenantID(), func(row engine.Rows) error {
+	err := f.query(ctx, f.getStatement(ctx, caller, scope, id, withApps), scope.tenantID(), func(row engine.Rows) error {
 		found = true
 		if err := scanSession(row, &session, &covered, &list, &callerEnded); err != nil {
 			return err
@@ -126,7 +126,7 @@ func parseApps(session Session, list *string) ([]App, error) {
 func (f fast) sessionActive(ctx context.Context, scope Scope, id string) (bool, error) {
 	isActiveNow := false
 	st := scope.addID(f.engine.Statement("SELECT tenant_id, "+isActive+" FROM sessions WHERE ", f.now()), id)
-	err := f.ask(ctx, st, scope.tenantID(), func(row engine.Rows) error {
+	err := f.query(ctx, st, scope.tenantID(), func(row engine.Rows) error {
 		tenantID := ""
 		if err := row.Scan(&tenantID, &isActiveNow); err != nil {
 			return err
@@ -140,7 +140,7 @@ func (f fast) sessionEnded(ctx context.Context, tenantID, id string) (bool, erro
 	if tenantID != "" {
 		ended, found := false, false
 		st := f.engine.Statement("SELECT NOT ("+isActive+") FROM sessions WHERE tenant_id = ? AND id = ?", f.now(), tenantID, id)
-		err := f.ask(WithScope(ctx, InTenant(tenantID)), st, tenantID, func(row engine.Rows) error {
+		err := f.query(WithScope(ctx, InTenant(tenantID)), st, tenantID, func(row engine.Rows) error {
 			found = true
 			return row.Scan(&ended)
 		})
@@ -155,11 +155,11 @@ func (f fast) sessionEnded(ctx context.Context, tenantID, id string) (bool, erro
 	ended := false
 	st := f.engine.Statement("SELECT coalesce((SELECT NOT ("+isActive+") FROM sessions WHERE id = ? AND "+useIDIndex+`),
 		EXISTS (SELECT 1 FROM session_tombstones WHERE session_digest = ?))`, f.now(), id, digest)
-	return ended, f.ask(WithScope(ctx, AllTenants()), st, "", func(row engine.Rows) error { return row.Scan(&ended) })
+	return ended, f.query(WithScope(ctx, AllTenants()), st, "", func(row engine.Rows) error { return row.Scan(&ended) })
 }
 
 func (f fast) tenantPartner(ctx context.Context, tenantID string) (partnerID string, err error) {
 	st := f.engine.Statement("SELECT coalesce(partner_id, '') FROM tenants WHERE tenant_id = ?", tenantID)
-	err = f.ask(ctx, st, tenantID, func(row engine.Rows) error { return row.Scan(&partnerID) })
+	err = f.query(ctx, st, tenantID, func(row engine.Rows) error { return row.Scan(&partnerID) })
 	return partnerID, err
 }

@@ -56,9 +56,9 @@ func (f fast) listSessions(ctx context.Context, caller CallerSession, l listing)
 		case err == nil && again && !list.bulkRevoked:
 			list.bulkRevoked = true
 		case err == nil && total > maxShort && list.counts() && !list.long:
-			list.long = true // they were not counted to the end
+			list.long = true // the count was cut off at maxShort
 		case err == nil && len(items) == 0 && l.page.Offset > 0:
-			// No row came that could carry the total.
+			// The total is a column of the page's rows, and the page is empty.
 			total, err = f.countSessions(ctx, l)
 			return items, total, err
 		default:
@@ -82,11 +82,11 @@ func (f fast) newestActive(ctx context.Context, caller CallerSession, scope Scop
 func (f fast) readPage(ctx context.Context, caller CallerSession, l fastListing) (items []ListItem, total int, again bool, err error) {
 	items = make([]ListItem, 0, min(l.limit(), 100))
 	var callerEnded *bool
-	ask := f.ask
+	query := f.query
 	if l.long {
-		ask = f.askLong
+		query = f.queryLong
 	}
-	err = ask(ctx, l.statement(), l.scope.tenantID(), func(row engine.Rows) error {
+	err = query(ctx, l.statement(), l.scope.tenantID(), func(row engine.Rows) error {
 		items = append(items, ListItem{})
 		last := &items[len(items)-1]
 		if err := scanItem(row, last, &total, &again, &callerEnded); err != nil {
@@ -283,6 +283,6 @@ func addSum(st *sqlbuild.Statement, l listing, limit string) {
 // countSessions is the total alone.
 func (f fast) countSessions(ctx context.Context, l listing) (int, error) {
 	total := 0
-	err := f.askLong(ctx, addTotal(f.engine.Statement("SELECT "), l), l.scope.tenantID(), func(row engine.Rows) error { return row.Scan(&total) })
+	err := f.queryLong(ctx, addTotal(f.engine.Statement("SELECT "), l), l.scope.tenantID(), func(row engine.Rows) error { return row.Scan(&total) })
 	return total, err
 }

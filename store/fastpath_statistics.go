@@ -32,7 +32,7 @@ func rowOf(tenantID, kind string) counters.Key {
 // sums adds up the rows of the statement.
 func (f fast) sums(ctx context.Context, tenantID string, st *sqlbuild.Statement) (counters.Sums, error) {
 	sums := counters.Sums{}
-	return sums, f.askLong(ctx, st, tenantID, func(row engine.Rows) error {
+	return sums, f.queryLong(ctx, st, tenantID, func(row engine.Rows) error {
 		c := counters.Counter{TenantID: tenantID}
 		err := row.Scan(&c.Kind, &c.Key, &c.Name, &c.Open, &c.Total, &c.Revoked)
 		sums.AddCounter(c)

@@ -43,8 +43,8 @@ func addRecord(st *sqlbuild.Statement, table, action string, before, after *Sess
 		reason, request_id) SELECT tenant_id, operation, id, '%s', at, user_id, by_sub, by_client, because, request FROM %s) `, action, table))
 }
 
-// registerSession registers a session when nothing is in its way. Where something is (a new tenant, a known id, a late login), it changes
-// nothing, and plain finds out what.
+// registerSession registers a session in the common case. In the others (a new tenant, a known id, a late login) its statement changes
+// nothing, and plain decides.
 func (f fast) registerSession(ctx context.Context, r registration, session Session) (Session, bool, error) {
 	if r.limits.MaxSessions > 0 { // the user's other sessions have to be counted
 		return f.plain.registerSession(ctx, r, session)
@@ -123,9 +123,9 @@ func revokeStatement(scope Scope, id string, audit auditContext) *sqlbuild.State
 	return addRecord(st, "ended", ActionRevoked, before, after).Add("SELECT nr FROM ended")
 }
 
-func (f fast) recordUse(ctx context.Context, key sessionKey, used time.Time) error {
+func (f fast) recordHeartbeat(ctx context.Context, key sessionKey, at time.Time) error {
 	recorded := false
-	err := f.write(ctx, "record activity", key, f.useStatement(key, used), nil, func() { recorded = false }, func(engine.Rows) error {
+	err := f.write(ctx, "record activity", key, f.heartbeatStatement(key, at), nil, func() { recorded = false }, func(engine.Rows) error {
 		recorded = true
 		return nil
 	})
@@ -135,28 +135,28 @@ func (f fast) recordUse(ctx context.Context, key sessionKey, used time.Time) err
 	return err
 }
 
-// useStatement writes a mere activity of the sessions of the input, if they are active.
-func (f fast) useStatement(key sessionKey, used time.Time) *sqlbuild.Statement {
+// heartbeatStatement writes heartbeats of the sessions of the input, if they are active.
+func (f fast) heartbeatStatement(key sessionKey, at time.Time) *sqlbuild.Statement {
 	var idle *time.Time
 	if limits := f.limits(key.tenantID); limits.Idle > 0 {
-		idle = new(timestamp(used.Add(limits.Idle)))
+		idle = new(timestamp(at.Add(limits.Idle)))
 	}
 	return sqlbuild.Bulk(
 		sqlbuild.Value{Name: "of_tenant", Type: "text", Value: key.tenantID}, sqlbuild.Value{Name: "session", Type: "text", Value: key.id},
-		sqlbuild.Value{Name: "used", Type: "timestamptz", Value: used}, sqlbuild.Value{Name: "now", Type: "timestamptz", Value: f.now()},
+		sqlbuild.Value{Name: "active_at", Type: "timestamptz", Value: at}, sqlbuild.Value{Name: "now", Type: "timestamptz", Value: f.now()},
 		sqlbuild.Value{Name: "idle", Type: "timestamptz", Value: idle},
-	).Add(`used AS (UPDATE sessions SET last_activity_at = greatest(last_activity_at, used),
+	).Add(`updated AS (UPDATE sessions SET last_activity_at = greatest(last_activity_at, active_at),
 			ends_at = CASE WHEN idle IS NULL OR expires_at < idle THEN expires_at ELSE greatest(ends_at, idle) END
-		FROM input WHERE tenant_id = of_tenant AND id = session AND ` + isActiveAt("input.now") + ` RETURNING nr) SELECT nr FROM used`)
+		FROM input WHERE tenant_id = of_tenant AND id = session AND ` + isActiveAt("input.now") + ` RETURNING nr) SELECT nr FROM updated`)
 }
 
-// recordUses sends all at once, which become one statement.
-func (f fast) recordUses(ctx context.Context, uses map[sessionKey]time.Time) error {
-	errs := make(chan error, len(uses))
+// recordHeartbeats sends all heartbeats concurrently, so that they are merged into one statement.
+func (f fast) recordHeartbeats(ctx context.Context, heartbeats map[sessionKey]time.Time) error {
+	errs := make(chan error, len(heartbeats))
 	var group sync.WaitGroup
-	for key, used := range uses {
+	for key, at := range heartbeats {
 		group.Go(func() {
-			if err := f.recordUse(ctx, key, used); !errors.Is(err, ErrEnded) {
+			if err := f.recordHeartbeat(ctx, key, at); !errors.Is(err, ErrEnded) {
 				errs <- err
 			}
 		})

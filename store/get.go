@@ -152,7 +152,7 @@ func (s *Store) Registered(ctx context.Context, tenantID, userID string) (bool, 
 		return false, nil
 	}
 	found := int64(0)
-	ctx = WithScope(ctx, InTenant(tenantID)) // it is asked before it is known what the request may touch
+	ctx = WithScope(ctx, InTenant(tenantID)) // this is called before the request's scope is decided
 	err := s.read(ctx, func(tx *gorm.DB) error {
 		if userID == "" {
 			return tx.Model(&Tenant{}).Where("tenant_id = ?", tenantID).Count(&found).Error

@@ -98,7 +98,7 @@ func (r *revocation) repeat(key string) error {
 	return nil
 }
 
-// waitingFor are the sessions of a tenant to which a bulk revocation has not been applied. What an earlier one covers is that one's.
+// waitingFor returns the sessions of a tenant to which a bulk revocation has not been applied, without those that an earlier one covers.
 func waitingFor(tx *gorm.DB, tenantID, operationID string) ([]string, error) {
 	var revocations []bulkRevocation
 	if err := tx.Where("tenant_id = ?", tenantID).Order("at, operation_id").Find(&revocations).Error; err != nil {

@@ -37,7 +37,7 @@ func TestImportHasEvents(t *testing.T) {
 	}
 }
 
-// TestAFailedImportLogsNoStatement: one has the placeholders of hundreds of rows.
+// TestAFailedImportLogsNoStatement: the statement of an import has the placeholders of hundreds of rows.
 func TestAFailedImportLogsNoStatement(t *testing.T) {
 	var log bytes.Buffer
 	s := storetest.SQLite(t, store.Options{Now: storetest.NewClock().Now, Logger: slog.New(slog.NewTextHandler(&log, nil))})

@@ -58,7 +58,7 @@ func TestTransactionsRunAgainWhenTheDatabaseAsksForIt(t *testing.T) {
 	}
 }
 
-// An attempt that is undone must leave nothing behind that the next one takes for its own.
+// TestMaintenanceThatRunsAgain: an attempt that is rolled back must leave nothing in memory that the next attempt counts.
 func TestMaintenanceThatRunsAgain(t *testing.T) {
 	now := time.Date(2026, 1, 15, 12, 0, 0, 0, time.UTC)
 	s, err := Open(t.Context(), "sqlite://"+t.TempDir()+"/x.db", Options{Now: func() time.Time { return now }})
@@ -85,16 +85,16 @@ func TestMaintenanceThatRunsAgain(t *testing.T) {
 		}
 	}))
 	now, failures = now.Add(time.Minute), 1
-	swept, err := s.RecordExpired(t.Context(), 10)
+	recorded, err := s.RecordExpired(t.Context(), 10)
 	require.NoError(t, err)
-	assert.Equal(t, 2, swept)
+	assert.Equal(t, 2, recorded)
 	failures = 2
 	purged, err := s.PurgeEnded(t.Context(), now.Add(-30*time.Second), 1)
 	require.NoError(t, err)
 	assert.Equal(t, 1, purged)
 	events, err := s.ListAuditEvents(t.Context(), AuditFilter{})
 	require.NoError(t, err)
-	assert.Len(t, events, 5, "two registrations, two endings, one purge")
+	assert.Len(t, events, 5, "two registrations, two expirations, one purge")
 }
 
 func TestADriftIsFoundNamedAndRepaired(t *testing.T) {

@@ -76,7 +76,7 @@ func (p plain) listSessions(ctx context.Context, caller CallerSession, l listing
 	return items, total, err
 }
 
-// page reads a page. One far from the beginning is looked for from where the page index says.
+// page reads a page. A deep page is read from the start of the bucket that the page index names.
 func (p plain) page(tx *gorm.DB, l listing) ([]ListItem, error) {
 	query := tx.Model(&Session{}).Scopes(l.filter.where(l.scope, l.now)).Order("created_at DESC, id DESC").Limit(l.page.limit())
 	offset := l.page.Offset

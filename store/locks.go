@@ -18,7 +18,7 @@ const (
 	analyzeJob = 0x616e616c797a65 // collecting the planner's statistics
 )
 
-// writeAsJob is write for what one instance at a time does: it does nothing while another is at it.
+// writeAsJob is write for a job that one instance at a time does: it does nothing while another instance runs the job.
 func (s *Store) writeAsJob(
 	ctx context.Context, operation string, job int64, do func(tx *gorm.DB) (int, error), options ...*sql.TxOptions,
 ) (int, error) {
@@ -56,8 +56,8 @@ func exclusive(name string) engine.Lock { return engine.Lock{Key: engine.LockKey
 
 func shared(name string) engine.Lock { return engine.Lock{Key: engine.LockKey(name), Shared: true} }
 
-// tenantsPartner is the lock under which a tenant gets its partner. A registration without one holds it, so as not to be added after
-// the sessions of the tenant have been given theirs.
+// tenantsPartner is the lock under which a tenant gets its partner. A registration without a partner holds it, or its session could be
+// added without one after the tenant's sessions have got theirs.
 func tenantsPartner(tenantID string) string { return lockName(tenantID, "\x00partner") }
 
 // joiningPartner is the lock under which tenants join a partner: not while all sessions of the partner, or of one of its users, end.

@@ -14,9 +14,9 @@ import (
 	"github.com/sessiond/sessiond/store/storetest"
 )
 
-// TestEndingsWaitForThatOfTheirTenant: who ends all sessions of a tenant reports those that were active at a moment, so nobody
-// else may be ending one of them then.
-func TestEndingsWaitForThatOfTheirTenant(t *testing.T) {
+// TestRevocationsWaitForABulkRevocation: a bulk revocation returns the sessions that were active at its time, so no other revocation may
+// be ending one of them then.
+func TestRevocationsWaitForABulkRevocation(t *testing.T) {
 	url := storetest.PostgresURL(t)
 	s, err := store.Open(t.Context(), url, store.Options{})
 	require.NoError(t, err)
@@ -86,8 +86,8 @@ func TestEndingsWaitForThatOfTheirTenant(t *testing.T) {
 	}
 }
 
-// TestAUserOfManyTenants: a revocation of all of a user's sessions holds a bounded number of locks, in however many tenants the
-// user has them, and reports none that is reported by who ends all of one of these tenants.
+// TestAUserOfManyTenants: a revocation of all sessions of a user holds a bounded number of locks, in however many tenants the user has
+// sessions, and returns no session that a bulk revocation of one of these tenants returns.
 func TestAUserOfManyTenants(t *testing.T) {
 	url := storetest.PostgresURL(t)
 	s := storetest.Open(t, url, store.Options{}, 3)
@@ -111,9 +111,9 @@ func TestAUserOfManyTenants(t *testing.T) {
 		_, err = held.Exec(t.Context(), "SELECT FROM sessions WHERE id = $1 FOR UPDATE", made[300])
 		require.NoError(t, err)
 		answers := make(chan []string, 2)
-		for _, sel := range []store.Scope{store.AllTenants().OfUser("ada"), store.InTenant("t0")} {
+		for _, scope := range []store.Scope{store.AllTenants().OfUser("ada"), store.InTenant("t0")} {
 			go func() {
-				ids, err := s.RevokeAllSessions(t.Context(), sel, "", store.Actor{})
+				ids, err := s.RevokeAllSessions(t.Context(), scope, "", store.Actor{})
 				assert.NoError(t, err)
 				answers <- ids
 			}()
@@ -131,7 +131,7 @@ func TestAUserOfManyTenants(t *testing.T) {
 		ids := append(<-answers, <-answers...)
 		slices.Sort(ids)
 		slices.Sort(made)
-		assert.Equal(t, made, ids, "each is reported once")
+		assert.Equal(t, made, ids, "each id is returned once")
 		for more := true; more; {
 			more, err = s.ApplyBulkRevocations(t.Context(), 1000)
 			require.NoError(t, err)
@@ -139,7 +139,7 @@ func TestAUserOfManyTenants(t *testing.T) {
 	}
 }
 
-// TestAnErasureWaitsForMaintenance, which may have read whose name is being erased.
+// TestAnErasureWaitsForMaintenance: a maintenance job may have read the name that is being erased, and write it again.
 func TestAnErasureWaitsForMaintenance(t *testing.T) {
 	s, url := filled(t)
 	for _, lock := range store.MaintenanceLocks() {

@@ -14,15 +14,15 @@ import (
 	"github.com/sessiond/sessiond/store"
 )
 
-// TestOneStatementForManyRows: revocations that travel together, of all kinds of callers. Each ends what its caller may end,
-// and knows whether it did.
-func TestOneStatementForManyRows(t *testing.T) {
+// TestMergedRevocations: revocations by all kinds of callers are sent as one statement. Each ends the session only if its caller may, and
+// reports whether it did.
+func TestMergedRevocations(t *testing.T) {
 	s, _ := filled(t)
-	behind := func(tenantID string) store.Scope { return store.InTenant(tenantID) }
+	in := store.InTenant
 	var calls []func()
-	revoke := func(authorized, sel store.Scope, id string, want bool, reason string) {
+	revoke := func(authorized, scope store.Scope, id string, want bool, reason string) {
 		calls = append(calls, func() {
-			ended, err := s.RevokeSession(store.WithScope(t.Context(), authorized), sel, id, store.Actor{Subject: "boss of " + id, Reason: reason})
+			ended, err := s.RevokeSession(store.WithScope(t.Context(), authorized), scope, id, store.Actor{Subject: "boss of " + id, Reason: reason})
 			if !want {
 				assert.ErrorIs(t, err, store.ErrNotFound, "%+v %s", authorized, id)
 				return
@@ -33,23 +33,23 @@ func TestOneStatementForManyRows(t *testing.T) {
 		})
 	}
 	want := map[string]string{}
-	revoke(behind("t0"), store.InTenant("t3").OfUser("u9"), "t3-s9", false, "") // the restriction to several tenants is the one before
+	revoke(in("t0"), store.InTenant("t3").OfUser("u9"), "t3-s9", false, "") // the statement before it in the batch is restricted to several tenants
 	for i := range tenants {
 		tenantID := fmt.Sprintf("t%d", i)
 		id := func(k int) string { return fmt.Sprintf("%s-s%d", tenantID, k) }
 		other := fmt.Sprintf("t%d", (i+1)%tenants)
-		for k, authorized := range []store.Scope{behind(tenantID), behind(tenantID), store.AllTenants(), store.AllTenants()} {
+		for k, authorized := range []store.Scope{in(tenantID), in(tenantID), store.AllTenants(), store.AllTenants()} {
 			want[id(k)] = fmt.Sprint("because ", i, k)
 			require.NoError(t, s.RecordApp(t.Context(), store.AllTenants(), store.App{SessionID: id(k), ApplicationID: "mail"}, store.Actor{}))
 			revoke(authorized, store.InTenant(tenantID), id(k), true, want[id(k)])
 		}
 		want[id(4)] = "mine"
-		revoke(behind(tenantID), store.InTenant(tenantID).OfUser("u4"), id(4), true, "mine")
-		revoke(behind(tenantID), store.InTenant(tenantID).OfUser("u4"), id(5), false, "")
-		// A mistake in the scope, in the company of those who may: the restriction of one is not the next one's.
-		revoke(behind(other), store.InTenant(tenantID), id(6), false, "")
-		if i < 2 { // no more than travel in one exchange
-			revoke(behind(tenantID), store.InTenant(tenantID), fmt.Sprintf("%s-s%d", other, 7), false, "")
+		revoke(in(tenantID), store.InTenant(tenantID).OfUser("u4"), id(4), true, "mine")
+		revoke(in(tenantID), store.InTenant(tenantID).OfUser("u4"), id(5), false, "")
+		// A scope beyond what is authorized, in one batch with callers who may: each has its own restriction.
+		revoke(in(other), store.InTenant(tenantID), id(6), false, "")
+		if i < 2 { // all calls have to fit into one batch
+			revoke(in(tenantID), store.InTenant(tenantID), fmt.Sprintf("%s-s%d", other, 7), false, "")
 			revoke(store.AllTenants().OfPartner("nobody"), store.InTenant(tenantID), id(8), false, "")
 		}
 	}
@@ -73,11 +73,11 @@ func TestOneStatementForManyRows(t *testing.T) {
 		assert.Equal(t, want[id], *session.EndReason)
 	}
 	_, err = s.VerifyCounters(t.Context(), false, func(d store.Drift) { assert.Fail(t, "drift", "%+v", d) })
-	require.NoError(t, err, "their applications have ended with them")
+	require.NoError(t, err, "the counters of their applications, too")
 }
 
-// TestOneStatementForManyReads: reads that travel together, of all kinds of callers. Each is told what it would be told alone.
-func TestOneStatementForManyReads(t *testing.T) {
+// TestMergedReads: reads by all kinds of callers are sent as merged statements. Each gets the answer that it gets by itself.
+func TestMergedReads(t *testing.T) {
 	s, _ := filled(t)
 	for i := range tenants {
 		for k := range 3 {
@@ -95,69 +95,69 @@ func TestOneStatementForManyReads(t *testing.T) {
 		Total int
 		Err   error
 	}
-	type asking = func(context.Context, store.CallerSession, store.Scope) (any, int, error)
+	type readFunc = func(context.Context, store.CallerSession, store.Scope) (any, int, error)
 	var reads []func() answer
-	read := func(authorized, scope store.Scope, do asking) {
+	read := func(authorized, scope store.Scope, do readFunc) {
 		reads = append(reads, func() (got answer) {
 			caller := store.CallerSession{TenantID: authorized.TenantID(), ID: authorized.TenantID() + "-s2"}
 			got.Found, got.Total, got.Err = do(store.WithScope(t.Context(), authorized), caller, scope)
 			return got
 		})
 	}
-	list := func(filter store.Filter, page store.Page) asking {
-		return func(ctx context.Context, caller store.CallerSession, sel store.Scope) (any, int, error) {
-			list, total, err := s.ListSessions(ctx, caller, sel, filter, page)
+	list := func(filter store.Filter, page store.Page) readFunc {
+		return func(ctx context.Context, caller store.CallerSession, scope store.Scope) (any, int, error) {
+			list, total, err := s.ListSessions(ctx, caller, scope, filter, page)
 			return list, total, err
 		}
 	}
-	get := func(id string) asking {
-		return func(ctx context.Context, caller store.CallerSession, sel store.Scope) (any, int, error) {
-			session, apps, err := s.GetSessionWithApps(ctx, caller, sel, id)
+	get := func(id string) readFunc {
+		return func(ctx context.Context, caller store.CallerSession, scope store.Scope) (any, int, error) {
+			session, apps, err := s.GetSessionWithApps(ctx, caller, scope, id)
 			return [2]any{session, apps}, 0, err
 		}
 	}
-	ended := func(tenantID string) asking {
+	ended := func(tenantID string) readFunc {
 		return func(ctx context.Context, _ store.CallerSession, _ store.Scope) (any, int, error) {
 			ended, err := s.SessionEnded(ctx, tenantID, tenantID+"-s3")
 			return ended, 0, err
 		}
 	}
-	repeated := func(tenantID string) asking {
+	repeated := func(tenantID string) readFunc {
 		return func(ctx context.Context, _ store.CallerSession, _ store.Scope) (any, int, error) {
-			text, err := s.Ask(ctx, "SELECT CASE WHEN ? = '' THEN '' ELSE current_query() END", tenantID)
+			text, err := s.Query(ctx, "SELECT CASE WHEN ? = '' THEN '' ELSE current_query() END", tenantID)
 			return strings.Contains(text, "unnest"), -1, err
 		}
 	}
-	type reading func(i int, tenantID, other string) (store.Scope, asking)
+	type readKind func(i int, tenantID, other string) (store.Scope, readFunc)
 	in := store.InTenant
-	for _, kind := range []reading{
-		func(_ int, id, _ string) (store.Scope, asking) { return in(id), get(id + "-s1") },
-		func(i int, id, _ string) (store.Scope, asking) {
+	for _, kind := range []readKind{
+		func(_ int, id, _ string) (store.Scope, readFunc) { return in(id), get(id + "-s1") },
+		func(i int, id, _ string) (store.Scope, readFunc) {
 			return in(id), get(fmt.Sprintf("%s-s%d", id, 2+i))
 		},
-		func(_ int, id, other string) (store.Scope, asking) { return in(id), get(other + "-s1") },
-		func(_ int, id, _ string) (store.Scope, asking) { return store.AllTenants(), get(id + "-s1") },
-		func(_ int, id, _ string) (store.Scope, asking) { return in(id).OfUser("u1"), get(id + "-s1") },
-		func(i int, id, _ string) (store.Scope, asking) {
+		func(_ int, id, other string) (store.Scope, readFunc) { return in(id), get(other + "-s1") },
+		func(_ int, id, _ string) (store.Scope, readFunc) { return store.AllTenants(), get(id + "-s1") },
+		func(_ int, id, _ string) (store.Scope, readFunc) { return in(id).OfUser("u1"), get(id + "-s1") },
+		func(i int, id, _ string) (store.Scope, readFunc) {
 			return in(id), list(store.Filter{ActiveOnly: true}, store.Page{Limit: 5 + i, Offset: i})
 		},
-		func(_ int, id, _ string) (store.Scope, asking) {
+		func(_ int, id, _ string) (store.Scope, readFunc) {
 			return in(id), list(store.Filter{}, store.Page{Limit: 7, Offset: 7})
 		},
-		func(_ int, id, _ string) (store.Scope, asking) {
+		func(_ int, id, _ string) (store.Scope, readFunc) {
 			return in(id).OfUser("u3"), list(store.Filter{ActiveOnly: true}, store.Page{})
 		},
-		func(int, string, string) (store.Scope, asking) {
+		func(int, string, string) (store.Scope, readFunc) {
 			return store.AllTenants(), list(store.Filter{ActiveOnly: true}, store.Page{Limit: 5})
 		},
-		func(_ int, id, _ string) (store.Scope, asking) { return in(id), ended(id) },
-		func(_ int, id, _ string) (store.Scope, asking) { return in(id), repeated(id) },
+		func(_ int, id, _ string) (store.Scope, readFunc) { return in(id), ended(id) },
+		func(_ int, id, _ string) (store.Scope, readFunc) { return in(id), repeated(id) },
 	} {
 		for i := range tenants {
 			tenantID, other := fmt.Sprintf("t%d", i), fmt.Sprintf("t%d", (i+1)%tenants)
 			for _, authorized := range []store.Scope{store.InTenant(tenantID), store.AllTenants(), store.InTenant(other), store.AllTenants().OfPartner("nobody")} {
-				sel, do := kind(i, tenantID, other)
-				read(authorized, sel, do)
+				scope, do := kind(i, tenantID, other)
+				read(authorized, scope, do)
 			}
 		}
 	}
@@ -171,16 +171,16 @@ func TestOneStatementForManyReads(t *testing.T) {
 	several := 0
 	for i, got := range all {
 		if got.Total == -1 && got.Found == true {
-			got.Found = false // it was asked otherwise
+			got.Found = false // its statement was merged, and differs so
 			several++
 		}
 		assert.Equal(t, alone[i], got, i)
 	}
-	assert.Greater(t, several, tenants, "statements that became one")
+	assert.Greater(t, several, tenants, "statements that were merged")
 }
 
-// TestOneStatementForTheSameRow: whoever comes second is told so.
-func TestOneStatementForTheSameRow(t *testing.T) {
+// TestBatchedChangesOfOneRowTakeEffectOnce: of several revocations or registrations of one session in a batch one reports that it did it.
+func TestBatchedChangesOfOneRowTakeEffectOnce(t *testing.T) {
 	s, _ := filled(t)
 	var mu sync.Mutex
 	ended, made := 0, 0
@@ -224,9 +224,8 @@ func TestOneStatementForTheSameRow(t *testing.T) {
 	assert.Equal(t, tenants-1, taken)
 }
 
-// TestEveryTableOfATenantHasAPolicy: every table that has a tenant's or a partner's data in it, by its columns, is protected by row-level
-// security, from its owner too, and each policy knows of merged statements: what a statement does in one table has to be visible in the
-// others.
+// TestEveryTableOfATenantHasAPolicy: every table with a column tenant_id or partner_id has row-level security, for its owner too, and a
+// policy that reads all settings: what a merged statement writes in one table has to be visible in the others.
 func TestEveryTableOfATenantHasAPolicy(t *testing.T) {
 	s, _ := filled(t)
 	tables := func(query string) []string {

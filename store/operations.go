@@ -7,7 +7,7 @@ import (
 
 // operations are the parts of the store's operations that have two implementations: plain, in GORM, on every database, and fast, in
 // hand-written statements that concurrent requests share, on a single PostgreSQL server. Arguments have been checked: scopes are not empty
-// and ids storable. What a method answers is said at the exported method that calls it.
+// and ids storable. The exported method that calls a method documents what it returns.
 type operations interface {
 	getSession(ctx context.Context, caller CallerSession, scope Scope, id string, withApps bool) (Session, []App, error)
 	sessionActive(ctx context.Context, scope Scope, id string) (bool, error)
@@ -17,8 +17,8 @@ type operations interface {
 	newestActive(ctx context.Context, caller CallerSession, scope Scope, now time.Time) ([]ListItem, bool, error)
 	tenantStats(ctx context.Context, scope Scope, now time.Time) (Stats, error)
 	registerSession(ctx context.Context, r registration, session Session) (Session, bool, error)
-	recordUse(ctx context.Context, key sessionKey, used time.Time) error
-	recordUses(ctx context.Context, uses map[sessionKey]time.Time) error
+	recordHeartbeat(ctx context.Context, key sessionKey, at time.Time) error
+	recordHeartbeats(ctx context.Context, heartbeats map[sessionKey]time.Time) error
 	revokeSession(ctx context.Context, scope Scope, id string, audit auditContext) (bool, error)
 	revokeTenant(ctx context.Context, scope Scope, call idempotentCall, by Actor) ([]string, error)
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/sessiond/sessiond/store/storetest"
 )
 
-// TestForeignAndAbsentAreTheSameWork: a tenant's administrator who asks for another tenant's session and for one that never
-// was gets the same bytes, and nothing may be read for the one that is not read for the other: the time would tell.
+// TestForeignAndAbsentAreTheSameWork: for another tenant's session and for one that never existed an administrator gets the same answer,
+// and the database reads the same rows: otherwise the time would reveal which of the two it is.
 func TestForeignAndAbsentAreTheSameWork(t *testing.T) {
 	for name, open := range map[string]storetest.Factory{"sqlite": storetest.SQLite, "postgres": storetest.Postgres} {
 		t.Run(name, func(t *testing.T) {
@@ -43,7 +43,7 @@ func TestForeignAndAbsentAreTheSameWork(t *testing.T) {
 			assert.Equal(t, absent, foreign)
 			assert.NotContains(t, own, "sessions_id", "the key of the tenant finds it")
 			if name == "postgres" {
-				assert.NotEqual(t, blocks.FindAllString(own, -1), blocks.FindAllString(absent, -1), "what is read does show")
+				assert.NotEqual(t, blocks.FindAllString(own, -1), blocks.FindAllString(absent, -1), "the plan shows what is read")
 				foreign, absent := explain("s00021", "s00040", "s00060"), explain("s00021x", "s00040", "s00060")
 				assert.Equal(t, absent, foreign, "together with others")
 				assert.Contains(t, foreign, "Nested Loop (actual rows=2 loops=1)")
@@ -53,8 +53,9 @@ func TestForeignAndAbsentAreTheSameWork(t *testing.T) {
 	}
 }
 
-// TestFarPagesReadTheIndexFromTheirChunkOn, of a tenant behind its wall and of all: nothing before the page is read one by one.
-func TestFarPagesReadTheIndexFromTheirChunkOn(t *testing.T) {
+// TestDeepPagesReadTheIndexFromTheirBucketOn: the deep pages of a tenant, restricted to it, and of all tenants are found by the page index;
+// the sessions before their bucket are not read.
+func TestDeepPagesReadTheIndexFromTheirBucketOn(t *testing.T) {
 	s := storetest.Postgres(t, store.Options{}, 200)
 	now := time.Now()
 	var rows store.Import
@@ -69,8 +70,8 @@ func TestFarPagesReadTheIndexFromTheirChunkOn(t *testing.T) {
 	require.NoError(t, err)
 	_, err = s.Analyze(t.Context())
 	require.NoError(t, err)
-	few := func(ctx context.Context, sel store.Scope, offset, most int) string {
-		how, err := s.ExplainList(ctx, store.Filter{ActiveOnly: true}, store.Page{Offset: offset, Limit: 20}, sel)
+	few := func(ctx context.Context, scope store.Scope, offset, most int) string {
+		how, err := s.ExplainList(ctx, store.Filter{ActiveOnly: true}, store.Page{Offset: offset, Limit: 20}, scope)
 		require.NoError(t, err)
 		assert.NotContains(t, how, "Seq Scan on sessions")
 		scans := regexp.MustCompile(`(?:Rows Removed by Filter: |Index .*rows=)(\d+)`).FindAllStringSubmatch(how, -1)
@@ -82,26 +83,26 @@ func TestFarPagesReadTheIndexFromTheirChunkOn(t *testing.T) {
 		}
 		return how
 	}
-	behind := func(tenant string) context.Context { return store.WithScope(t.Context(), store.InTenant(tenant)) }
-	few(behind("t0"), store.InTenant("t0"), 3000, 2*200+20)
+	authorized := func(tenant string) context.Context { return store.WithScope(t.Context(), store.InTenant(tenant)) }
+	few(authorized("t0"), store.InTenant("t0"), 3000, 2*200+20)
 	assert.Contains(t, few(t.Context(), store.AllTenants(), 3000, 2*200+20), "sessions_id", "a page's sessions by their ids")
 
-	// The sessions of a tenant that has just ended as a whole are passed over by others, and counted by nobody else.
+	// A bulk revocation of one tenant changes nothing for the lists of another.
 	_, err = s.RevokeAllSessions(t.Context(), store.InTenant("t1"), "", store.Actor{})
 	require.NoError(t, err)
-	few(behind("t1"), store.InTenant("t1"), 0, 1)
-	few(behind("t0"), store.InTenant("t0"), 3000, 2*200+20)
+	few(authorized("t1"), store.InTenant("t1"), 0, 1)
+	few(authorized("t0"), store.InTenant("t0"), 3000, 2*200+20)
 }
 
-// TestListsTogetherAreFoundAsAlone: by the same indexes, in their order, and no further than the page, whatever PostgreSQL knows
-// of the tables.
-func TestListsTogetherAreFoundAsAlone(t *testing.T) {
+// TestMergedListsUseTheSameIndexes: a merged statement reads each list by the index of the single one, in its order and no further than
+// the page, whatever statistics PostgreSQL has.
+func TestMergedListsUseTheSameIndexes(t *testing.T) {
 	s := storetest.Postgres(t, store.Options{})
 	indexes := regexp.MustCompile(`Index.* using \S+ on \S+`)
 	compare := func(what string) {
 		for filter, page := range map[store.Filter]store.Page{{ActiveOnly: true}: {Limit: 20}, {}: {Limit: 20, Offset: 40}} {
-			explain := func(selections ...store.Scope) string {
-				how, err := s.ExplainList(t.Context(), filter, page, selections...)
+			explain := func(scopes ...store.Scope) string {
+				how, err := s.ExplainList(t.Context(), filter, page, scopes...)
 				require.NoError(t, err)
 				return how
 			}
@@ -131,7 +132,7 @@ func TestListsTogetherAreFoundAsAlone(t *testing.T) {
 	compare("analyzed")
 }
 
-// TestGrownTablesAreAnalyzed: what was planned for an empty table must not stay.
+// TestGrownTablesAreAnalyzed: a table that has grown is analyzed, so that no plan for an empty table stays in use.
 func TestGrownTablesAreAnalyzed(t *testing.T) {
 	s := storetest.Postgres(t, store.Options{})
 	now := time.Now()
@@ -154,7 +155,7 @@ func TestGrownTablesAreAnalyzed(t *testing.T) {
 	}
 	require.False(t, analyzed(), "nothing is there")
 	grow(0, 400)
-	require.False(t, analyzed(), "so few are found anyhow")
+	require.False(t, analyzed(), "a small table needs no statistics")
 	grow(400, 2000)
 	require.True(t, analyzed())
 	require.False(t, analyzed(), "once is enough")
@@ -170,35 +171,35 @@ func TestGrownTablesAreAnalyzed(t *testing.T) {
 	require.True(t, analyzed())
 }
 
-// TestActiveSessionsOfAUserAreFoundAlone: where one user has most of the sessions of few tenants, as PostgreSQL knows then, and
-// most sessions of the one who asks have ended. Nothing is read but what is active.
-func TestActiveSessionsOfAUserAreFoundAlone(t *testing.T) {
+// TestListsOfAUserReadOnlyActiveSessions: a list reads no ended session of its user, though PostgreSQL's statistics say that another user has
+// most of the sessions, and most sessions of this user have ended.
+func TestListsOfAUserReadOnlyActiveSessions(t *testing.T) {
 	for name, open := range map[string]storetest.Factory{"sqlite": storetest.SQLite, "postgres": storetest.Postgres} {
 		for _, users := range []int{1, 40} {
 			t.Run(fmt.Sprintf("%s, %d other users", name, users), func(t *testing.T) {
 				s := open(t, store.Options{})
 				importDominated(t, s, users)
 				ada, page, active := store.AllTenants().OfUser("ada"), store.Page{Limit: 20}, store.Filter{ActiveOnly: true}
-				explain := map[string]func(ctx context.Context, sel ...store.Scope) (string, error){
-					"own": func(ctx context.Context, sel ...store.Scope) (string, error) {
-						return s.ExplainNewest(ctx, false, sel...)
+				explain := map[string]func(ctx context.Context, scope ...store.Scope) (string, error){
+					"own": func(ctx context.Context, scope ...store.Scope) (string, error) {
+						return s.ExplainNewest(ctx, false, scope...)
 					},
-					"own, long": func(ctx context.Context, sel ...store.Scope) (string, error) {
-						return s.ExplainNewest(ctx, true, sel...)
+					"own, long": func(ctx context.Context, scope ...store.Scope) (string, error) {
+						return s.ExplainNewest(ctx, true, scope...)
 					},
-					"page": func(ctx context.Context, sel ...store.Scope) (string, error) {
-						return s.ExplainList(ctx, active, page, sel...)
+					"page": func(ctx context.Context, scope ...store.Scope) (string, error) {
+						return s.ExplainList(ctx, active, page, scope...)
 					},
-					"far page": func(ctx context.Context, sel ...store.Scope) (string, error) {
+					"far page": func(ctx context.Context, scope ...store.Scope) (string, error) {
 						far := page
 						far.Offset = 400
-						return s.ExplainList(ctx, active, far, sel...)
+						return s.ExplainList(ctx, active, far, scope...)
 					},
 				}
 				for what, explain := range explain {
 					for _, ctx := range []context.Context{t.Context(), store.WithScope(t.Context(), store.InTenant("t0"))} {
-						for _, sel := range [][]store.Scope{{ada}, {ada.InTenant("t0")}, {ada.InTenant("t0"), ada.InTenant("t1"), ada.InTenant("t2")}} {
-							how, err := explain(ctx, sel...)
+						for _, scope := range [][]store.Scope{{ada}, {ada.InTenant("t0")}, {ada.InTenant("t0"), ada.InTenant("t1"), ada.InTenant("t2")}} {
+							how, err := explain(ctx, scope...)
 							require.NoError(t, err)
 							how, _, _ = strings.Cut(how, "Planning:")
 							assert.Regexp(t, `sessions_(tenant_)?user_active`, how, what)
@@ -253,8 +254,8 @@ func importDominated(t *testing.T, s *store.Store, users int) {
 	require.NoError(t, err)
 }
 
-// TestStatisticsReadNoApplicationsButOfThoseThatAreGone: a tenant may have very many.
-func TestStatisticsReadNoApplicationsButOfThoseThatAreGone(t *testing.T) {
+// TestStatisticsReadOnlyApplicationsOfExpiredSessions: a tenant may have very many applications in all.
+func TestStatisticsReadOnlyApplicationsOfExpiredSessions(t *testing.T) {
 	s := storetest.SQLite(t, store.Options{})
 	how, err := s.ExplainExpiredApplications(t.Context(), "t0")
 	require.NoError(t, err)

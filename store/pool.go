@@ -4,11 +4,10 @@ import "time"
 
 // PoolStats is the state of the connections to the database.
 type PoolStats struct {
-	// Open counts connections, those that are in use and those that are idle; there are never more than MaxOpen, where 0 is
-	// no bound.
+	// Open counts the connections, those in use and those that are idle. MaxOpen bounds them; 0 is no bound.
 	Open, InUse, Idle, MaxOpen int
-	// WaitCount is how often somebody had to wait for a connection since the store was opened, and WaitDuration for how
-	// long in all.
+	// WaitCount is how often a caller had to wait for a connection since the store was opened, WaitDuration the sum of these
+	// waits.
 	WaitCount    int64
 	WaitDuration time.Duration
 }

@@ -53,7 +53,7 @@ func useStore(t *testing.T, s *store.Store, tenantID, id string) error {
 	}
 	other := store.WithScope(t.Context(), store.InTenant("other"))
 	if _, err := s.GetSession(other, store.AllTenants(), id); !errors.Is(err, store.ErrNotFound) {
-		return fmt.Errorf("behind another tenant's wall: %w", err)
+		return fmt.Errorf("get, restricted to another tenant: %w", err)
 	}
 	if _, _, err := s.ListSessions(ctx, store.CallerSession{}, store.InTenant(tenantID), store.Filter{}, store.Page{Limit: 5, Offset: 4}); err != nil {
 		return fmt.Errorf("list: %w", err)
@@ -75,8 +75,7 @@ func useStore(t *testing.T, s *store.Store, tenantID, id string) error {
 	return nil
 }
 
-// TestAPoolerIsNoticed: with one in between, the settings of the planner are made for each transaction, and otherwise for each
-// connection.
+// TestAPoolerIsNoticed: behind a connection pooler the planner's settings are made for each transaction, otherwise for each connection.
 func TestAPoolerIsNoticed(t *testing.T) {
 	direct, pooled := storetest.PostgresURL(t), storetest.PooledURL(t)
 	for _, url := range []string{direct, pooled} {
@@ -101,7 +100,7 @@ func TestAPoolerIsNoticed(t *testing.T) {
 			settings, err := s.Texts(t.Context(), query)
 			require.NoError(t, err)
 			assert.Equal(t, []string{c.outside}, settings)
-			sent, err := s.Ask(t.Context(), query)
+			sent, err := s.Query(t.Context(), query)
 			require.NoError(t, err)
 			assert.Equal(t, "force_generic_plan off UTC", sent)
 			require.NoError(t, useStore(t, s, "acme", name))
@@ -109,7 +108,7 @@ func TestAPoolerIsNoticed(t *testing.T) {
 	}
 }
 
-// TestMigratingAtOnceBehindAPooler: of several instances one takes each step, and nobody waits for nobody.
+// TestMigratingAtOnceBehindAPooler: of several instances one applies the migrations, and none fails or hangs.
 func TestMigratingAtOnceBehindAPooler(t *testing.T) {
 	url := storetest.PooledURL(t)
 	steps, errs := make([]int, 6), make([]error, 6)
@@ -133,8 +132,7 @@ func TestMigratingAtOnceBehindAPooler(t *testing.T) {
 	assert.Positive(t, steps[5])
 }
 
-// leftBehind are the settings that sessiond makes and that differ from what a new connection has, on PgBouncer's connections to
-// PostgreSQL.
+// leftBehind returns the settings of sessiond on PgBouncer's connections to PostgreSQL that differ from those of a new connection.
 func leftBehind(t *testing.T, url string) []string {
 	t.Helper()
 	left := []string{}

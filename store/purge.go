@@ -64,7 +64,7 @@ func endedBefore(tx *gorm.DB, before time.Time, limit int) ([]Session, error) {
 }
 
 // deleteSessions deletes sessions, with their applications, and keeps tombstones. No session of these ids is being registered from then on
-// until the end of the transaction, and who registers one afterwards finds the tombstone.
+// until the end of the transaction, and a registration after it finds the tombstone.
 func (t *transaction) deleteSessions(sessions []Session) error {
 	now := t.now()
 	var tombstones []tombstone

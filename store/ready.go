@@ -105,7 +105,7 @@ func (s *Store) tryToWork(ctx context.Context) error {
 	}))
 }
 
-// written notes a write that found no place to write to, and returns its error.
+// written records a write that found the disk full or the database read-only, and returns its error.
 func (s *Store) written(err error) error {
 	if errors.Is(err, ErrUnavailable) && engine.Unwritable(err) {
 		s.readiness.failed.Store(&failedWrite{s.clock.machine(), err})

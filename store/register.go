@@ -17,8 +17,8 @@ import (
 // is now, and PartnerID may be left out where the tenant's partner is known. The tenant's Limits bound ExpiresAt and, by
 // ending the user's oldest sessions or by ErrTooMany, the number of sessions.
 //
-// The scope is what the service may register for. A service confined to a partner makes new tenants its partner's, also one
-// confined to a tenant of that partner; only one that is not confined gives a partner to a tenant that is already known.
+// The scope is what the service may register for. A new tenant of a service that is restricted to a partner, or to a tenant of a
+// partner, gets that partner; only an unrestricted service may give a partner to a tenant that is already known.
 //
 // The same id with the same tenant and user again returns what was registered first and changes nothing. It must answer
 // ErrOutOfScope when the tenant, or the partner that is named for it, is not in the scope, ErrTaken when the id belongs to
@@ -34,7 +34,7 @@ func (s *Store) RegisterSession(ctx context.Context, scope Scope, session Sessio
 	if scope.partner != nil && scope.tenant == nil {
 		session.PartnerID = scope.partner
 	}
-	// What is to be decided here depends on rows of any tenant: ids are unique in the whole service, and a tenant may get its partner.
+	// A registration reads rows of other tenants: ids are unique in the whole service, and a tenant may get its partner.
 	ctx = ownedBy(unrestricted(ctx), session.TenantID)
 	r := registration{Store: s, scope: scope, limits: s.limits(session.TenantID)}
 	if err := s.complete(&session, r.limits); err != nil {
@@ -74,7 +74,7 @@ func (s *Store) complete(session *Session, limits Limits) error {
 	}
 	session.CreatedAt = timestamp(session.CreatedAt)
 	session.ExpiresAt = timestamp(limits.cap(session.CreatedAt, session.ExpiresAt))
-	// To register a session is to use it, whenever the login was.
+	// A registration is an activity of the session, whenever the login was.
 	session.EndsAt = timestamp(limits.end(now, session.ExpiresAt))
 	return nil
 }

@@ -15,9 +15,9 @@ import (
 const idsPerStatement = 1000
 
 // RevokeAllSessions ends every active session of the scope but the one with the id except ("" excepts none), all or nothing, and returns
-// the ids of those that this call ended, sorted, never nil. Of concurrent calls each reports a session exactly once; one with the
-// IdempotencyKey of an earlier call by the same actor for the same scope is that call, and returns what it did. A login of the scope from
-// before the call cannot be registered after it.
+// the ids of those that this call ended, sorted, never nil. Of several concurrent calls exactly one returns the id of a session. A call with
+// the IdempotencyKey of an earlier one by the same actor for the same scope ends nothing and returns the result of that one. A login of the
+// scope from before the call cannot be registered after it.
 func (s *Store) RevokeAllSessions(ctx context.Context, scope Scope, except string, by Actor) ([]string, error) {
 	scope, err := s.knownPartner(ctx, scope)
 	if err != nil || scope.empty() {
@@ -46,8 +46,8 @@ func (s *Store) RevokeAllSessions(ctx context.Context, scope Scope, except strin
 	}))
 }
 
-// RevokeSessions ends those of the named sessions that are active and in the scope, and passes over all others in silence; otherwise as
-// RevokeAllSessions, but other logins are not concerned.
+// RevokeSessions ends those of the named sessions that are active and in the scope, and ignores all others. It returns their ids, as
+// RevokeAllSessions does, but stores no cutoff: other logins can still be registered.
 func (s *Store) RevokeSessions(ctx context.Context, scope Scope, ids []string, by Actor) ([]string, error) {
 	if scope.empty() {
 		return []string{}, nil
@@ -114,7 +114,8 @@ func (r *revocation) end(condition func(*gorm.DB) *gorm.DB, in order) error {
 	return r.transaction.end(Revoked, r.scope, condition, in, r.add)
 }
 
-// order is that of a revocation of everything in its scope. Of whole tenants nobody else has sessions under way: the locks keep them away.
+// order is the order in which a revocation of everything in its scope locks sessions. The locks of whole tenants keep all other
+// revocations away, so that any order will do for these.
 func (r *revocation) order() order {
 	if r.scope.user == nil {
 		return newest()
@@ -122,7 +123,7 @@ func (r *revocation) order() order {
 	return byKey()
 }
 
-// add notes sessions that have been ended.
+// add collects the ids and tenants of sessions that have been ended.
 func (r *revocation) add(ended []Session) {
 	if r.tenants == nil {
 		r.tenants = map[string]bool{}

@@ -57,7 +57,7 @@ var errNotOwner = errors.New("the tables could not be analyzed: connect as the r
 // Analyze has PostgreSQL collect statistics about its tables when there are more than twice the sessions that it plans for, and reports
 // whether it did. It would do so by itself, but a minute or more later, and not at all while it is killed again and again; until then each
 // session may be found by reading all of its tenant: for an empty table every index is as good as another. SQLite needs no such thing. It
-// does nothing while another instance is at it; call it every few seconds.
+// does nothing while another instance runs it; call it every few seconds.
 func (s *Store) Analyze(ctx context.Context) (bool, error) {
 	if !s.engine.IsPostgres() {
 		return false, nil

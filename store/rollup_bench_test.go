@@ -40,7 +40,7 @@ func importSessions(tb testing.TB, s *store.Store, session func(i int) store.Ses
 	}
 }
 
-// BenchmarkRollUp folds so many changes that wait: ten times as many should take about ten times as long.
+// BenchmarkRollUp rolls up so many pending deltas: ten times as many should take about ten times as long.
 func BenchmarkRollUp(b *testing.B) {
 	for engine, newURL := range map[string]func(testing.TB) string{"sqlite": storetest.SQLiteURL, "postgres": storetest.PostgresURL} {
 		for shape, session := range imports() {

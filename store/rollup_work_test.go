@@ -13,8 +13,8 @@ import (
 	"github.com/sessiond/sessiond/store/storetest"
 )
 
-// TestRollUpReadsInProportion: twice as many changes take about twice as much reading, and what is rolled up later takes no more
-// for all that was there before. PostgreSQL counts what is read; SQLite is sent the same statements.
+// TestRollUpReadsInProportion: to roll up twice as many deltas reads about twice as many rows, and a later roll-up reads no more for what
+// was rolled up before. PostgreSQL counts what is read; SQLite gets the same statements.
 func TestRollUpReadsInProportion(t *testing.T) {
 	const changes, later = 2000, 20
 	for shape, session := range imports() {
@@ -28,7 +28,7 @@ func TestRollUpReadsInProportion(t *testing.T) {
 	}
 }
 
-// rowsRead is how many rows of tables and entries of indexes are read to fold so many changes that wait, and then single ones.
+// rowsRead is how many rows of tables and entries of indexes are read to roll up so many pending deltas, and then single ones.
 func rowsRead(t *testing.T, session func(i int) store.Session, changes, later int) (first, after int) {
 	t.Helper()
 	url := storetest.PostgresURL(t)
@@ -39,7 +39,7 @@ func rowsRead(t *testing.T, session func(i int) store.Session, changes, later in
 	importSessions(t, s, session, 0, changes)
 	require.NoError(t, s.Close())
 	before := counted(t, url)
-	fold := func(do func(fold func())) int {
+	rollUp := func(do func(rollUp func())) int {
 		s, err := store.Open(tuning.WithBucketSize(t.Context(), 50), url, store.Options{})
 		require.NoError(t, err)
 		do(func() {
@@ -53,13 +53,13 @@ func rowsRead(t *testing.T, session func(i int) store.Session, changes, later in
 		defer func() { before = now }()
 		return now - before
 	}
-	first = fold(func(fold func()) { fold() })
-	after = fold(func(fold func()) {
+	first = rollUp(func(rollUp func()) { rollUp() })
+	after = rollUp(func(rollUp func()) {
 		s, err := store.Open(tuning.WithBucketSize(t.Context(), 50), url, store.Options{})
 		require.NoError(t, err)
 		for i := range later {
 			importSessions(t, s, session, changes+i, changes+i+1)
-			fold()
+			rollUp()
 		}
 		require.NoError(t, s.Close())
 	})
@@ -71,7 +71,7 @@ func rowsRead(t *testing.T, session func(i int) store.Session, changes, later in
 	return first, after
 }
 
-// counted is what PostgreSQL says is read, which a connection tells it in the end.
+// counted returns how many rows and index entries PostgreSQL counts as read. A connection reports them when it closes.
 func counted(t *testing.T, url string) int {
 	t.Helper()
 	s, err := store.Open(t.Context(), url, store.Options{MaxConns: 1})

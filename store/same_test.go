@@ -347,7 +347,7 @@ func (w *same) applyBulkRevocations(ctx context.Context, s *store.Store) {
 	}
 }
 
-// compareRows compares the tables, after everything that waits has been done.
+// compareRows compares the tables, after all maintenance has been done.
 func (w *same) compareRows() {
 	ctx := context.Background()
 	for _, s := range w.stores {

@@ -16,9 +16,9 @@ import (
 // Scope says whose sessions an operation may see or end: everybody's, a partner's, a tenant's, a user's. Conditions combine with AND, and
 // an empty id is a value that matches nothing. The zero Scope matches nothing, so that a forgotten one cannot leak.
 //
-// It is an argument of every operation, and becomes the conditions of its statements. Who authorizes a request also puts the authorized
-// Scope into its context (WithScope), from which row-level security is set on PostgreSQL: it holds for a statement whose own conditions
-// are wrong.
+// It is an argument of every operation, and becomes the conditions of its statements. The authorization of a request also puts the
+// authorized Scope into its context (WithScope), from which row-level security is set on PostgreSQL: that also restricts a statement whose
+// own conditions are wrong.
 type Scope struct {
 	all                   bool
 	tenant, partner, user *string
@@ -130,7 +130,7 @@ func scopeOf(group counters.Group) Scope {
 // tenantID is the one tenant of the scope, "" when it may be several.
 func (s Scope) tenantID() string { return text(s.tenant) }
 
-// errForeign: a statement returned what nobody asked for.
+// errForeign: a statement returned a session of a tenant outside its scope.
 var errForeign = errors.New("the database returned another tenant's session")
 
 // admit refuses a session of another tenant. Merged statements are restricted to all of their tenants, so that row-level security alone
@@ -148,20 +148,20 @@ func storable(id string) bool {
 	return id != "" && !strings.ContainsRune(id, 0) && strings.ToValidUTF8(id, "") == id
 }
 
-// ScopeKey is the key of a *Scope in a context: of what the request is authorized to touch.
+// ScopeKey is the context key of the *Scope that a request is authorized for.
 type ScopeKey struct{}
 
-// WithScope returns a context for what is authorized to touch a scope's tenants. What a Scope says of a user is not enforced by the
-// database.
+// WithScope returns a context whose calls are restricted to a scope's tenants by row-level security. The user of a Scope is not enforced by
+// the database.
 func WithScope(ctx context.Context, scope Scope) context.Context {
 	return context.WithValue(ctx, ScopeKey{}, &scope)
 }
 
-// errNotAuthorized: a request came to the database before it was decided what it may touch.
-var errNotAuthorized = errors.New("it has not been decided what this request may touch")
+// errNotAuthorized: a request reached the database before its scope was decided.
+var errNotAuthorized = errors.New("no scope has been authorized for this request")
 
-// restriction is what the database lets a call see and write, whatever its statements say. A context without a scope, such as that of a
-// command or a job, restricts nothing; an empty Scope lets nothing through.
+// restriction is the row-level security restriction of a call. A context without a scope, such as that of a command or a job, restricts
+// nothing; with an empty Scope the call fails.
 func restriction(ctx context.Context) (rls.Restriction, error) {
 	scope, ok := ctx.Value(ScopeKey{}).(*Scope)
 	if !ok {
@@ -173,7 +173,7 @@ func restriction(ctx context.Context) (rls.Restriction, error) {
 	return rls.Restriction{Tenant: text(scope.tenant), Partner: text(scope.partner)}, nil
 }
 
-// unrestricted lifts the restriction of a context in which something has been decided, for what has to be known of all tenants.
+// unrestricted lifts the restriction of a context whose scope has been decided, for statements that read rows of all tenants.
 func unrestricted(ctx context.Context) context.Context {
 	if _, err := restriction(ctx); err != nil {
 		return ctx
@@ -189,12 +189,12 @@ func ownedBy(ctx context.Context, tenantID string) context.Context {
 	return context.WithValue(ctx, ownerKey{}, tenantID)
 }
 
-// owner is whose turn a call takes that is about a tenant, which may be "".
+// owner is the tenant or partner in whose turn a call is queued. The tenant that the call is about may be "".
 func owner(ctx context.Context, tenantID string) string {
 	if of, ok := ctx.Value(ownerKey{}).(string); ok && tenantID == "" {
 		tenantID = of
 	}
-	restricted, _ := restriction(ctx) // who is not authorized does not come far
+	restricted, _ := restriction(ctx) // the error is returned where the restriction is used
 	return restricted.Owner(tenantID)
 }
 

@@ -75,8 +75,8 @@ func (s Session) Ending(at time.Time) (string, time.Time) {
 	}
 }
 
-// lastUse is when the session was last known to be used.
-func (s Session) lastUse() time.Time {
+// lastActivity is the time of the last recorded activity, or of the login.
+func (s Session) lastActivity() time.Time {
 	if s.LastActivityAt != nil {
 		return *s.LastActivityAt
 	}

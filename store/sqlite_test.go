@@ -34,7 +34,7 @@ func modes(t *testing.T, path string) map[string]fs.FileMode {
 	return found
 }
 
-// TestSQLiteFilesAreTheOwnersAlone: addresses, agents and e-mails are in them.
+// TestSQLiteFilesAreTheOwnersAlone: only the owner may read the files, which contain addresses, agents and e-mails.
 func TestSQLiteFilesAreTheOwnersAlone(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "new.db")
 	assert.Equal(t, map[string]fs.FileMode{"": 0o600, "-wal": 0o600, "-shm": 0o600}, modes(t, path))

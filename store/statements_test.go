@@ -17,11 +17,11 @@ import (
 )
 
 // TestTheNumberOfStatementsIsBounded: every connection to PostgreSQL keeps each statement prepared, so no parameter of a request
-// and no number of rows may make another text. A second sweep over all of them meets none that the first has not met.
+// and no number of rows may make another text. A second workload sends no text that the first one has not sent.
 func TestTheNumberOfStatementsIsBounded(t *testing.T) {
 	clock := storetest.NewClock()
 	s := storetest.Postgres(t, store.Options{Now: clock.Now, MaxConns: 4}, 300)
-	w := sweep{t: t, s: s, clock: clock}
+	w := workload{t: t, s: s, clock: clock}
 	w.fill()
 	w.run(1)
 	first, err := s.PreparedStatements(t.Context())
@@ -41,8 +41,8 @@ func TestTheNumberOfStatementsIsBounded(t *testing.T) {
 	assert.LessOrEqual(t, len(second), store.MaxStatements*9/10)
 }
 
-// sweep calls everything with everything.
-type sweep struct {
+// workload calls every operation with every kind of scope, filter and page.
+type workload struct {
 	t      *testing.T
 	s      *store.Store
 	clock  *storetest.Clock
@@ -51,7 +51,7 @@ type sweep struct {
 }
 
 // fill makes tenants t0 to t7, of partners p0 to p3, with 5 sessions of each of the users u0 to u9 and 210 of svc; in half of them 1000 more.
-func (w *sweep) fill() {
+func (w *workload) fill() {
 	for tenant := range 8 {
 		w.register(fmt.Sprintf("t%d", tenant), "u0", time.Hour)
 	}
@@ -75,7 +75,7 @@ func (w *sweep) fill() {
 	w.maintain()
 }
 
-func (w *sweep) register(tenantID, userID string, lives time.Duration) string {
+func (w *workload) register(tenantID, userID string, lives time.Duration) string {
 	w.made++
 	w.clock.Advance(time.Millisecond) // after the last revocation of everything
 	session := store.Session{
@@ -87,7 +87,7 @@ func (w *sweep) register(tenantID, userID string, lives time.Duration) string {
 	return session.ID
 }
 
-func (w *sweep) maintain() {
+func (w *workload) maintain() {
 	ctx := w.t.Context()
 	for more := true; more; {
 		var err error
@@ -108,15 +108,15 @@ func (w *sweep) maintain() {
 	require.NoError(w.t, err)
 }
 
-// run makes every kind of call, alone and with others of its kind.
-func (w *sweep) run(seed uint64) {
+// run makes every kind of call, by itself and in a batch with others of its kind.
+func (w *workload) run(seed uint64) {
 	w.random = rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // spread, not secret
 	short, long := w.reads()
 	for range 4 {
 		for _, call := range slices.Concat(short, long) {
 			call()()
 		}
-		w.clock.Advance(4 * time.Minute) // to the other half of a slot of the statistics
+		w.clock.Advance(4 * time.Minute) // to the other half of a time bucket
 	}
 	several := func(of store.Queue, call func() func()) {
 		calls := make([]func(), 17+w.random.IntN(16))
@@ -137,10 +137,10 @@ func (w *sweep) run(seed uint64) {
 	}
 }
 
-func (w *sweep) tenant() string { return fmt.Sprintf("t%d", w.random.IntN(8)) }
+func (w *workload) tenant() string { return fmt.Sprintf("t%d", w.random.IntN(8)) }
 
-// scopes are all that requests have, with contexts that are authorized for them.
-func (w *sweep) scopes() []func() (context.Context, store.Scope) {
+// scopes are the kinds of scopes that requests have, each with a context that is authorized for it.
+func (w *workload) scopes() []func() (context.Context, store.Scope) {
 	user := func() string { return pickOne(w.random, "u1", "svc") }
 	partner := func() store.Scope { return store.AllTenants().OfPartner(fmt.Sprintf("p%d", w.random.IntN(4))) }
 	tenant := func() store.Scope { return store.InTenant(w.tenant()) }
@@ -162,8 +162,8 @@ func (w *sweep) scopes() []func() (context.Context, store.Scope) {
 	})
 }
 
-// reads are calls with random parameters, each of one shape: those whose statements are sent with others, and those that are not.
-func (w *sweep) reads() (short, long []func() func()) {
+// reads are calls with random parameters, each of one shape: those whose statements are batched, and those that are not.
+func (w *workload) reads() (short, long []func() func()) {
 	add := func(to *[]func() func(), call func() func() error) {
 		*to = append(*to, func() func() {
 			do := call()
@@ -172,7 +172,7 @@ func (w *sweep) reads() (short, long []func() func()) {
 	}
 	for _, scoped := range w.scopes() {
 		for _, hasSession := range []bool{false, true} {
-			given := func() (context.Context, store.CallerSession, store.Scope) {
+			request := func() (context.Context, store.CallerSession, store.Scope) {
 				ctx, scope := scoped()
 				var caller store.CallerSession
 				if hasSession {
@@ -192,23 +192,23 @@ func (w *sweep) reads() (short, long []func() func()) {
 						to = &long
 					}
 					add(to, func() func() error {
-						ctx, caller, sel := given()
+						ctx, caller, scope := request()
 						page := store.Page{Limit: 1 + w.random.IntN(100), Offset: offsets[0] + w.random.IntN(offsets[1]-offsets[0]+1)}
 						return func() error {
-							_, _, err := w.s.ListSessions(ctx, caller, sel, store.Filter{ActiveOnly: activeOnly}, page)
+							_, _, err := w.s.ListSessions(ctx, caller, scope, store.Filter{ActiveOnly: activeOnly}, page)
 							return err
 						}
 					})
 				}
 			}
 			add(&short, func() func() error {
-				ctx, caller, sel := given()
-				return func() error { _, _, err := w.s.NewestActive(ctx, caller, sel); return err }
+				ctx, caller, scope := request()
+				return func() error { _, _, err := w.s.NewestActive(ctx, caller, scope); return err }
 			})
 			add(&short, func() func() error {
-				ctx, caller, sel := given()
+				ctx, caller, scope := request()
 				id := fmt.Sprintf("t%d-u1-%d", w.random.IntN(8), w.random.IntN(9))
-				return func() error { return absent(w.s.GetSessionWithApps(ctx, caller, sel, id)) }
+				return func() error { return absent(w.s.GetSessionWithApps(ctx, caller, scope, id)) }
 			})
 		}
 	}
@@ -216,7 +216,7 @@ func (w *sweep) reads() (short, long []func() func()) {
 		of := w.tenant()
 		return func() error { _, err := w.s.SessionEnded(w.t.Context(), of, fmt.Sprint(of, "-u1-1")); return err }
 	})
-	add(&short, func() func() error { // also one that nobody has registered, which is looked for everywhere
+	add(&short, func() func() error { // an unknown session, which is looked for in all tables
 		id := fmt.Sprint("unknown", w.random.IntN(1000))
 		return func() error { _, err := w.s.SessionEnded(w.t.Context(), w.tenant(), id); return err }
 	})
@@ -241,7 +241,7 @@ func (w *sweep) reads() (short, long []func() func()) {
 	return short, long
 }
 
-// absent is the error of a get but ErrNotFound.
+// absent returns the error of a get unless it is ErrNotFound.
 func absent(_ store.Session, _ []store.App, err error) error {
 	if err != nil && err.Error() == fmt.Sprintf("get session: %v", store.ErrNotFound) {
 		return nil
@@ -249,9 +249,9 @@ func absent(_ store.Session, _ []store.App, err error) error {
 	return err
 }
 
-// changes are those that are sent together.
-func (w *sweep) changes() []func() func() {
-	by := store.Actor{Subject: "tester", Reason: "sweep"}
+// changes are the calls whose statements are batched.
+func (w *workload) changes() []func() func() {
+	by := store.Actor{Subject: "tester", Reason: "workload"}
 	revoke := func(more func(store.Scope) store.Scope) func() func() {
 		return func() func() {
 			of := w.tenant()
@@ -263,8 +263,8 @@ func (w *sweep) changes() []func() func() {
 		}
 	}
 	return []func() func(){
-		revoke(func(sel store.Scope) store.Scope { return sel }),
-		revoke(func(sel store.Scope) store.Scope { return sel.OfUser("u1") }),
+		revoke(func(scope store.Scope) store.Scope { return scope }),
+		revoke(func(scope store.Scope) store.Scope { return scope.OfUser("u1") }),
 		func() func() {
 			of := w.tenant()
 			w.made++
@@ -284,8 +284,8 @@ func (w *sweep) changes() []func() func() {
 	}
 }
 
-// ends ends random numbers of sessions in every way, and lets others end.
-func (w *sweep) ends() {
+// ends revokes random numbers of sessions in every way, and lets others expire.
+func (w *workload) ends() {
 	by := store.Actor{Subject: "tester"}
 	ctx := w.t.Context()
 	var ids []string
@@ -297,8 +297,8 @@ func (w *sweep) ends() {
 	for range w.random.IntN(20) {
 		w.register("t6", "u6", time.Hour)
 	}
-	for _, sel := range []store.Scope{store.InTenant("t6").OfUser("u6"), store.AllTenants().OfUser("u6"), store.InTenant("t6")} {
-		_, err = w.s.RevokeAllSessions(ctx, sel, "", by)
+	for _, scope := range []store.Scope{store.InTenant("t6").OfUser("u6"), store.AllTenants().OfUser("u6"), store.InTenant("t6")} {
+		_, err = w.s.RevokeAllSessions(ctx, scope, "", by)
 		require.NoError(w.t, err)
 	}
 	_, err = w.s.RevokeAllSessions(ctx, store.InTenant("t7").OfUser("u1"), "t7-u1-1", by)

@@ -5,9 +5,9 @@
 // authorized for is in its context as well (WithScope), from which PostgreSQL's row-level security is set for each transaction. Times are
 // UTC with microseconds, what both engines keep.
 //
-// Every operation is one file, with one implementation in GORM that runs on both engines. For the operations that are asked for most there
-// is a second one for PostgreSQL (fastpath.go), with the same signature, that does the same in one hand-written statement, which concurrent
-// requests share. Whatever is true of one is true of the other; Options.NoFastPaths leaves the second ones out.
+// Every operation is one file, with one implementation in GORM that runs on both engines. The most frequent operations have a second
+// implementation for PostgreSQL (fastpath.go) with the same signature: one hand-written statement, which is batched with those of concurrent
+// requests. Both implementations give the same answers and write the same rows; Options.NoFastPaths leaves the second ones out.
 package store
 
 import (
@@ -30,11 +30,10 @@ import (
 	"github.com/sessiond/sessiond/store/internal/tuning"
 )
 
-// retries is how often a transaction that the database refused for reasons of its own (serialization, deadlock) runs again before its
-// error is the answer.
+// retries is how often a transaction runs again after a serialization failure or a deadlock, before its error is returned.
 const retries = 3
 
-// DefaultMaxTokenLifetime is longer than access tokens live unless their issuer was told otherwise.
+// DefaultMaxTokenLifetime is longer than the default lifetime of access tokens of common identity providers.
 const DefaultMaxTokenLifetime = 24 * time.Hour
 
 // Options says how to open a store. The zero value of each member is a working default.
@@ -53,11 +52,11 @@ type Options struct {
 	NoFastPaths bool
 	// Limits returns those of a tenant; there are none when nil.
 	Limits func(tenantID string) Limits
-	// OnEnded is told, after the fact, why sessions ended that were ended here; nobody is when nil.
+	// OnEnded is called after sessions have been ended by this store, with the cause and their number. It may be nil.
 	OnEnded func(cause string, n int)
 	// MustExist refuses to create a SQLite file: the error wraps fs.ErrNotExist then.
 	MustExist bool
-	// ActivityInterval is how long a mere activity of a session may wait to be written; each is written at once when zero.
+	// ActivityInterval is how long a heartbeat may wait to be written; each is written at once when zero.
 	ActivityInterval time.Duration
 	// MaxTokenLifetime is how long an access token may live after its session has ended; 24 hours when zero. So long it is known that the
 	// session has ended, also when its row is deleted.
@@ -76,7 +75,7 @@ type Store struct {
 	onEnded    func(cause string, n int)
 	// activityInterval and maxTokenLifetime are those of the options.
 	activityInterval, maxTokenLifetime time.Duration
-	// revokedLast is the tenant whose turn it was last to have a bulk revocation applied; a string.
+	// revokedLast is the tenant (a string) of which a bulk revocation was applied last: the next turn is another tenant's.
 	revokedLast atomic.Value
 	pending     pendingActivity
 	readiness   readiness
@@ -110,12 +109,12 @@ func Open(ctx context.Context, url string, options Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	// More long reads would slow each other down, and one tenant's keep half of the processors busy at the most.
+	// More long reads at a time would slow each other down. One tenant's long reads use half of the processors at the most.
 	processors := runtime.GOMAXPROCS(0)
 	s := &Store{
 		engine: e, clock: clock{machine: options.Now}, limits: options.Limits, onEnded: options.OnEnded,
 		activityInterval: options.ActivityInterval, maxTokenLifetime: options.MaxTokenLifetime,
-		pending: pendingActivity{uses: map[sessionKey]pendingUse{}}, longReads: fair.NewSemaphore(2*processors, max(1, processors/2)),
+		pending: pendingActivity{heartbeats: map[sessionKey]heartbeat{}}, longReads: fair.NewSemaphore(2*processors, max(1, processors/2)),
 	}
 	s.counters = counters.New(e, counted{e}, tuning.BucketSize(ctx))
 	if err := s.Ping(ctx); err != nil {
@@ -176,8 +175,8 @@ func (s *Store) Engine() string { return s.engine.Name }
 // Redact leaves the password out of a URL that goes into an error.
 func Redact(url string) string { return engine.Redact(url) }
 
-// BypassesRowSecurity reports whether the database's role is held by no row-level security policy: a superuser is not, nor a role with
-// BYPASSRLS, and nobody is on SQLite.
+// BypassesRowSecurity reports whether row-level security policies do not apply to the database's role, because it is a superuser or has
+// BYPASSRLS. It is true on SQLite, which has no row-level security.
 func (s *Store) BypassesRowSecurity(ctx context.Context) (bool, error) {
 	if !s.engine.IsPostgres() {
 		return true, nil
@@ -187,7 +186,8 @@ func (s *Store) BypassesRowSecurity(ctx context.Context) (bool, error) {
 	return bypasses, mapError("look up the database's role", err)
 }
 
-// restrict begins a transaction: with its settings behind a connection pooler, and with the row-level security of its context.
+// restrict sends the first statement of a transaction: the settings that are needed behind a connection pooler, and the row-level security
+// restriction of the context. It sends nothing when there is neither.
 func (s *Store) restrict(tx *gorm.DB) error {
 	restricted, err := restriction(tx.Statement.Context)
 	switch {
@@ -213,7 +213,7 @@ func (s *Store) read(ctx context.Context, do func(tx *gorm.DB) error) error {
 	}, s.engine.RepeatableRead(true))
 }
 
-// readLong is read for what takes long: few run at a time, and of each tenant fewer.
+// readLong is read for operations that take long: few of them run at a time, and fewer of one tenant.
 func (s *Store) readLong(ctx context.Context, tenantID string, do func(tx *gorm.DB) error) error {
 	of := owner(ctx, tenantID)
 	if err := s.longReads.Acquire(ctx, of); err != nil {

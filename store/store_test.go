@@ -13,11 +13,11 @@ func TestSQLite(t *testing.T) { storetest.Run(t, storetest.SQLite) }
 
 func TestPostgres(t *testing.T) { storetest.Run(t, storetest.Postgres) }
 
-// TestPooled: a store behind PgBouncer, in transaction mode, keeps to the same rules. Left out are groups that take long and send the
-// same statements as others with other values; TestManyAtOnceBehindAPooler has many callers at once.
+// TestPooled runs the suite behind PgBouncer in transaction mode, without groups that take long and send the same statements as others
+// with other values; TestManyAtOnceBehindAPooler has many callers at once.
 func TestPooled(t *testing.T) {
 	storetest.Run(t, storetest.Pooled, "model", "pairs", "storable times", "who assigns partners")
 }
 
-// TestPlain: without fast paths, as behind a cluster, everything is the same.
+// TestPlain runs the suite on PostgreSQL without fast paths.
 func TestPlain(t *testing.T) { storetest.Run(t, storetest.Plain) }

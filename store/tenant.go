@@ -28,7 +28,7 @@ func (s *Store) TenantPartner(ctx context.Context, tenantID string) (string, err
 	if !storable(tenantID) {
 		return "", nil
 	}
-	// It is asked before it is known what the request may touch, too.
+	// The policy calls it before the request's scope is decided.
 	partnerID, err := s.operations.tenantPartner(WithScope(ctx, InTenant(tenantID)), tenantID)
 	return partnerID, mapError("get tenant", err)
 }

@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// A call with very much to do is throttled: after each batch of less than a millisecond it sleeps, so that requests with little to do come
-// in between and wait no longer than otherwise. The processors' scheduler alone would have them wait some milliseconds.
+// A call that does very much work is throttled: it sleeps after each batch of less than a millisecond, so that short requests run in between.
+// Without it they would wait some milliseconds for a processor.
 const (
 	readBatch   = 500    // sessions that are read
 	comparisons = 20_000 // of a sort
 	pause       = 2 * time.Millisecond
-	// fullPauses is after how many batches the pauses become shorter, so that all together take some seconds at the most.
+	// fullPauses is the number of batches after which the pauses become shorter, so that their sum stays below some seconds.
 	fullPauses = 500
 )
 

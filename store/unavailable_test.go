@@ -29,18 +29,18 @@ func engines() map[string]storetest.Factory {
 	return map[string]storetest.Factory{"sqlite": storetest.SQLite, "postgres": storetest.Postgres, "pooled": storetest.Pooled}
 }
 
-// TestADeadlineIsNoFault: whatever a call waits for when its time is up, the database was unavailable to it.
+// TestADeadlineIsNoFault: a call whose deadline passes answers ErrUnavailable, whatever it was waiting for.
 func TestADeadlineIsNoFault(t *testing.T) {
 	for name, open := range engines() {
 		t.Run(name, func(t *testing.T) {
 			s := open(t, store.Options{})
 			for what, do := range map[string]func(ctx context.Context) error{
 				"a read": func(ctx context.Context) error {
-					_, err := s.Ask(ctx, endless)
+					_, err := s.Query(ctx, endless)
 					return store.Failure(err)
 				},
 				"a long read": func(ctx context.Context) error {
-					_, err := s.AskLong(ctx, endless)
+					_, err := s.QueryLong(ctx, endless)
 					return store.Failure(err)
 				},
 				"a transaction": func(ctx context.Context) error { return s.Write(ctx, endless) },
@@ -54,7 +54,7 @@ func TestADeadlineIsNoFault(t *testing.T) {
 	}
 }
 
-// cannot is a reason why nothing can be written.
+// cannot is a way to make a database refuse writes.
 type cannot struct {
 	open       storetest.Factory
 	fail, mend string
@@ -62,7 +62,7 @@ type cannot struct {
 	small bool
 }
 
-// TestWhatCannotBeWritten: a full disk and a read-only database are no faults of sessiond, and it is not ready.
+// TestWhatCannotBeWritten: on a full disk or a read-only database writes answer ErrUnavailable, and the store is not ready.
 func TestWhatCannotBeWritten(t *testing.T) {
 	for name, c := range map[string]cannot{
 		"sqlite, full":        {storetest.SQLite, "PRAGMA max_page_count = 1", "PRAGMA max_page_count = 1000000", true},
@@ -87,12 +87,12 @@ func TestWhatCannotBeWritten(t *testing.T) {
 				err = register(fmt.Sprint("s", i)) // until what is free already has been used
 			}
 			require.ErrorIs(t, err, store.ErrUnavailable)
-			require.ErrorIs(t, s.Ready(t.Context()), store.ErrUnavailable, "who just could not write is not ready, whatever was known before")
+			require.ErrorIs(t, s.Ready(t.Context()), store.ErrUnavailable, "after a failed write, whatever was known before")
 			clock.Advance(time.Second)
 			require.ErrorIs(t, s.Ready(t.Context()), store.ErrUnavailable)
 			clock.Advance(time.Minute)
 			if !c.small {
-				require.ErrorIs(t, s.Ready(t.Context()), store.ErrUnavailable, "it finds out by itself")
+				require.ErrorIs(t, s.Ready(t.Context()), store.ErrUnavailable, "the readiness check writes, too")
 			}
 			_, err = s.GetSession(t.Context(), store.InTenant("acme"), "before")
 			require.NoError(t, err, "it can be read")
@@ -105,7 +105,7 @@ func TestWhatCannotBeWritten(t *testing.T) {
 	}
 }
 
-// TestALockedFile: another process writes to SQLite's file for longer than anybody waits.
+// TestALockedFile: another process locks SQLite's file for longer than the deadline of a call.
 func TestALockedFile(t *testing.T) {
 	clock, url := storetest.NewClock(), storetest.SQLiteURL(t)
 	s, err := store.Open(t.Context(), url, store.Options{Now: clock.Now})
@@ -134,7 +134,7 @@ func TestALockedFile(t *testing.T) {
 	require.NoError(t, register(t.Context()))
 }
 
-// TestStatementsThatPostgresGivesUp: an operator's timeouts are no faults of sessiond.
+// TestStatementsThatPostgresGivesUp: a statement that PostgreSQL cancels, for an operator's timeout, answers ErrUnavailable.
 func TestStatementsThatPostgresGivesUp(t *testing.T) {
 	s := storetest.Postgres(t, store.Options{MaxConns: 1})
 	require.NoError(t, s.Exec(t.Context(), "SET statement_timeout = '50ms'"))
@@ -148,17 +148,17 @@ func TestStatementsThatPostgresGivesUp(t *testing.T) {
 	}
 }
 
-// TestReadinessIsCheap: however many ask, the database is tried once a second, and a caller who goes away spoils nothing.
+// TestReadinessIsCheap: however many callers ask, the database is tried once a second, and the trial outlives a canceled caller.
 func TestReadinessIsCheap(t *testing.T) {
 	for name, open := range engines() {
 		t.Run(name, func(t *testing.T) {
 			clock := storetest.NewClock()
 			s := open(t, store.Options{Now: clock.Now})
 			trials := s.Trials()
-			gone, cancel := context.WithCancel(t.Context())
+			canceled, cancel := context.WithCancel(t.Context())
 			cancel()
 			for second := range int64(3) {
-				_ = s.Ready(gone)
+				_ = s.Ready(canceled)
 				var group sync.WaitGroup
 				for range 50 {
 					group.Go(func() { assert.NoError(t, s.Ready(t.Context())) })

@@ -40,7 +40,7 @@ func openLog(ctx context.Context, out io.Writer, level slog.Level) (logger *slog
 	var running sync.WaitGroup
 	running.Go(func() {
 		for sleep(ctx, logFlushEvery) {
-			_ = waiting.flush() // nobody could be told
+			_ = waiting.flush() // there is nowhere to report it
 		}
 	})
 	return slog.New(handler), func() error {

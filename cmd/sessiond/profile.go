@@ -40,7 +40,7 @@ func configFile(getenv func(string) (string, bool)) string {
 	return ""
 }
 
-// readProfiles reads a configuration file. A file that nobody asked for may be absent.
+// readProfiles reads a configuration file. The default file may be absent.
 func readProfiles(path string, required bool, warnings io.Writer) (profiles, error) {
 	var written profiles
 	file, err := os.Open(path) //nolint:gosec // G304: which file is the operator's to say

@@ -110,7 +110,7 @@ func (s *serveOptions) run(ctx context.Context, cmd *cobra.Command) (err error) 
 		return err
 	}
 	opened.add(places.Close)
-	// The addresses are taken first: a second server must not touch the database of the one that runs.
+	// The addresses are taken first: a second server must not change the database of the one that runs.
 	listener, err := listen(ctx, "--addr", s.addr)
 	if err != nil {
 		return err

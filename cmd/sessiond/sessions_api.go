@@ -88,7 +88,7 @@ func (s sessionScope) because(_ context.Context, request *http.Request) error {
 	return nil
 }
 
-// body reads the answer of a call, whose errors the client has told already.
+// body reads the answer of a call, whose errors the client has returned already.
 func body(response *http.Response, err error) ([]byte, error) {
 	if err != nil {
 		return nil, err

@@ -79,7 +79,7 @@ func (r *revocation) countAll(cmd *cobra.Command, api apiGroup) (int, error) {
 	return found.Pagination.TotalItems, nil
 }
 
-// endable is the listed sessions without the one that --me spares.
+// endable is the listed sessions without the current session, which --me excepts.
 func (r *revocation) endable(sessions []gen.SessionListItem) []gen.SessionListItem {
 	var others []gen.SessionListItem
 	for _, s := range sessions {

@@ -109,7 +109,7 @@ func (o *telemetryServices) serve(ctx context.Context, db *store.Store) {
 		return
 	}
 	o.metrics.Watch(telemetry.State{
-		Logger: o.logger, Pool: db.Pool,
+		Logger: o.logger, Pool: func() telemetry.Pool { return telemetry.Pool(db.Pool()) },
 		Active: func(ctx context.Context) (int, error) { return db.CountActive(ctx, store.AllTenants()) },
 	})
 	o.logger.InfoContext(ctx, "serving metrics", "addr", o.listener.Addr().String())

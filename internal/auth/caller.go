@@ -2,7 +2,7 @@
 //
 // The way of a request: Authenticate reads the Authorization header, a Verifier checks the token with keys from a
 // KeySource, the token's own session must not have ended, and the Caller goes into the request's context. After the
-// request has been held against the contract, Authorize asks the table in policy.go and adds the caller's Grant. Nothing
+// request has been validated, Authorize looks the operation up in the table in policy.go and adds the caller's Grant. Nothing
 // here writes a response: refusals are values of Error, which the handlers turn into a status and a header.
 package auth
 

@@ -29,7 +29,7 @@ type Config struct {
 	Algorithms []string
 	// TokenTypes are the accepted values of the typ header, by default at+jwt (RFC 9068). With or without "application/"
 	// in front and in any case they mean the same. An issuer that says JWT needs JWT here; ID tokens and logout tokens,
-	// which such an issuer calls by the same name, are then told apart by their claims.
+	// which such an issuer calls by the same name, are then distinguished by their claims.
 	TokenTypes []string
 	// LogoutAudiences are the names of which a logout token's aud must have one: the client ids under which the provider
 	// knows this service's logout address, by default the Audience.

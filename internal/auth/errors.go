@@ -14,7 +14,7 @@ var (
 const challenge = `Bearer realm="sessions"`
 
 // Reason says which check a refused token has failed, in the log and in a metric. It is one of few fixed words, so that it
-// tells nothing of what the token holds.
+// reveals nothing of what the token holds.
 type Reason string
 
 // The reasons for a 401.

@@ -169,7 +169,7 @@ func TestKeysInTheHeaderAreNotUsed(t *testing.T) {
 	require.Empty(t, fetched)
 }
 
-// askedKeys notes which ids were asked for.
+// askedKeys records which key ids were looked up.
 type askedKeys struct {
 	StaticKeys
 	asked []string

@@ -19,7 +19,7 @@ import (
 // KeySource gives the issuer's public keys.
 type KeySource interface {
 	// Keys returns the keys with this id, none when the issuer has no such key, and an error that wraps
-	// ErrKeysUnavailable when that cannot be told.
+	// ErrKeysUnavailable when the keys cannot be fetched.
 	Keys(ctx context.Context, kid string) ([]Key, error)
 	// Ready returns nil when tokens can be verified now, and an error that wraps ErrKeysUnavailable otherwise.
 	Ready(ctx context.Context) error

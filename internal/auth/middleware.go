@@ -14,17 +14,17 @@ import (
 	"github.com/sessiond/sessiond/gen"
 )
 
-// SessionChecker tells whether a session has ended. A session that was never registered has not.
+// SessionChecker reports whether a session has ended. A session that was never registered has not.
 type SessionChecker interface {
 	SessionEnded(ctx context.Context, tenantID, sessionID string) (bool, error)
 }
 
-// TenantPartners tells which partner a tenant belongs to, empty for none or an unknown tenant.
+// TenantPartners returns the partner of a tenant, empty for none or an unknown tenant.
 type TenantPartners interface {
 	TenantPartner(ctx context.Context, tenantID string) (string, error)
 }
 
-// Sessions is what authorization asks of the store.
+// Sessions is the part of the store that authentication and authorization need.
 type Sessions interface {
 	SessionChecker
 	TenantPartners
@@ -62,7 +62,7 @@ func Authenticate(v *Verifier, sessions SessionChecker, public func(echo.Context
 	}
 }
 
-// authenticate finds out who asks, but not whether the session of the token has ended.
+// authenticate verifies the token and returns the caller. It does not check whether the session of the token has ended.
 func authenticate(request *http.Request, v *Verifier) (*authState, error) {
 	token, err := bearer(request.Header)
 	if err != nil {
@@ -75,7 +75,7 @@ func authenticate(request *http.Request, v *Verifier) (*authState, error) {
 	return &authState{caller: caller, known: true, checked: caller.SessionID == ""}, nil
 }
 
-// checkSession refuses a caller whose own session has ended. It asks once.
+// checkSession refuses a caller whose own session has ended. It looks the session up once in a request.
 func (s *authState) checkSession(ctx context.Context, sessions SessionChecker) error {
 	if s.checked {
 		return s.refused

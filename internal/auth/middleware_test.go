@@ -15,7 +15,7 @@ import (
 	"github.com/sessiond/sessiond/gen"
 )
 
-// sessionsStub answers for sessions by their id, and notes what it was asked.
+// sessionsStub answers for sessions by their id, and records the calls.
 type sessionsStub struct {
 	ended map[string]bool
 	err   error

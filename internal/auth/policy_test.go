@@ -145,9 +145,9 @@ func expected(operation string, audience Audience, caller Caller, target string)
 	own, partner, admin := has("sessions:"+action), has("partner:sessions:"+action), has("admin:sessions:"+action)
 	owner, _ := partnerOf(target)
 	service := has("sessions:ingest") || operation == "IntrospectToken" && has("sessions:introspect")
-	confined := Grant{TenantID: caller.TenantID}
+	restricted := Grant{TenantID: caller.TenantID}
 	if caller.TenantID == "" {
-		confined.PartnerID = caller.PartnerID
+		restricted.PartnerID = caller.PartnerID
 	}
 	switch {
 	case audience == Issuer:
@@ -159,7 +159,7 @@ func expected(operation string, audience Audience, caller Caller, target string)
 		return verdict{grant: &Grant{TenantID: caller.TenantID}}
 
 	case audience == Service && service:
-		return verdict{grant: &confined}
+		return verdict{grant: &restricted}
 	case audience == Service && operation == "IntrospectToken":
 		return verdict{scope: "sessions:introspect"}
 	case audience == Service:

@@ -71,8 +71,8 @@ func (p *publisher) isDown() {
 	p.does(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
 }
 
-// settle waits for the attempt under way, if there is one.
-func settle(t *testing.T, keys *RemoteKeys) {
+// waitForFetch waits for the fetch under way, if there is one.
+func waitForFetch(t *testing.T, keys *RemoteKeys) {
 	t.Helper()
 	keys.mu.Lock()
 	flight := keys.flight
@@ -111,7 +111,7 @@ func TestRemoteKeysFetchOnceAndCache(t *testing.T) {
 	}
 	clock.advance(15*time.Minute - 1)
 	requireKeys(t, keys, "a", 1)
-	settle(t, keys)
+	waitForFetch(t, keys)
 	require.EqualValues(t, 1, issuer.fetches.Load())
 }
 
@@ -127,7 +127,7 @@ func TestRemoteKeysRefreshWithoutMakingAnyoneWait(t *testing.T) {
 		require.NoError(t, keys.Ready(t.Context()))
 	}
 	close(release)
-	settle(t, keys)
+	waitForFetch(t, keys)
 	require.EqualValues(t, 2, issuer.fetches.Load())
 	requireKeys(t, keys, "a", 0) // a withdrawn key is gone after the refresh
 	requireKeys(t, keys, "b", 1)
@@ -139,11 +139,11 @@ func TestReadinessKeepsIdleKeysFresh(t *testing.T) {
 	issuer.publishes(keySet(t, jwk("b", "EdDSA", edKey())))
 	clock.advance(15*time.Minute - 1)
 	require.NoError(t, keys.Ready(t.Context()))
-	settle(t, keys)
+	waitForFetch(t, keys)
 	requireKeys(t, keys, "a", 1)
 	clock.advance(1)
 	require.NoError(t, keys.Ready(t.Context()))
-	settle(t, keys)
+	waitForFetch(t, keys)
 	requireKeys(t, keys, "a", 0) // asks anew for the unknown id: the third fetch
 	require.EqualValues(t, 3, issuer.fetches.Load())
 }
@@ -292,12 +292,12 @@ func TestOutageKeepsKeysUpToTheMaximumAge(t *testing.T) {
 	clock.advance(15 * time.Minute)
 	for range 10 {
 		requireKeys(t, keys, "a", 1)
-		settle(t, keys)
+		waitForFetch(t, keys)
 	}
 	require.EqualValues(t, 2, issuer.fetches.Load(), "a failure is not tried again at once")
 	clock.advance(30 * time.Second)
 	requireKeys(t, keys, "a", 1)
-	settle(t, keys)
+	waitForFetch(t, keys)
 	require.EqualValues(t, 3, issuer.fetches.Load())
 	requireKeys(t, keys, "unknown", 0) // no verdict would be more exact, but strangers could then cause 503s
 	require.EqualValues(t, 3, issuer.fetches.Load())
@@ -305,7 +305,7 @@ func TestOutageKeepsKeysUpToTheMaximumAge(t *testing.T) {
 	clock.advance(24*time.Hour - 15*time.Minute - 30*time.Second)
 	require.NoError(t, keys.Ready(t.Context()))
 	requireKeys(t, keys, "a", 1)
-	settle(t, keys)
+	waitForFetch(t, keys)
 	clock.advance(1)
 	requireUnavailable(t, keys, "a")
 	require.ErrorIs(t, keys.Ready(t.Context()), ErrKeysUnavailable)
@@ -333,7 +333,7 @@ func TestUselessAnswersKeepTheCachedKeys(t *testing.T) {
 			issuer.does(answer)
 			clock.advance(time.Hour)
 			requireKeys(t, keys, "a", 1)
-			settle(t, keys)
+			waitForFetch(t, keys)
 			requireKeys(t, keys, "a", 1)
 			require.Error(t, keys.failure)
 			require.LessOrEqual(t, issuer.fetches.Load(), int64(6))
@@ -401,7 +401,7 @@ func TestOneAttemptAtATime(t *testing.T) {
 	_, err := keys.Keys(ctx, "b") // waits for the same refresh
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	close(release)
-	settle(t, keys)
+	waitForFetch(t, keys)
 	requireKeys(t, keys, "b", 1)
 	require.EqualValues(t, 2, issuer.fetches.Load())
 }
@@ -411,7 +411,7 @@ func TestClockSetBackDoesNotStopRefreshes(t *testing.T) {
 	requireKeys(t, keys, "a", 1)
 	clock.advance(-time.Hour)
 	requireKeys(t, keys, "a", 1)
-	settle(t, keys)
+	waitForFetch(t, keys)
 	require.EqualValues(t, 2, issuer.fetches.Load())
 }
 

@@ -36,7 +36,7 @@ func remembered(v *Verifier) (count int) {
 	return count
 }
 
-// shiftingKeys is a source that tests change and that notes what it is asked.
+// shiftingKeys is a source whose keys tests change, and that records the key ids that were looked up.
 type shiftingKeys struct {
 	keys  StaticKeys
 	err   error
@@ -248,7 +248,7 @@ func TestRememberedTokenKeepsKeysFresh(t *testing.T) {
 				forget(verifier)
 			}
 			_, err := verifier.Verify(t.Context(), token)
-			settle(t, keys)
+			waitForFetch(t, keys)
 			fetches, good = append(fetches, issuer.fetches.Load()), append(good, err == nil)
 			if err != nil {
 				require.ErrorIs(t, err, ErrKeysUnavailable)
@@ -290,7 +290,7 @@ func TestRememberedTokenOfARotatedKeyIsOut(t *testing.T) {
 	clock.advance(15 * time.Minute)
 	_, err = verifier.Verify(t.Context(), token)
 	require.NoError(t, err, "this use sets off the refresh that nobody waits for")
-	settle(t, keys)
+	waitForFetch(t, keys)
 	_, err = verifier.Verify(t.Context(), token)
 	requireInvalid(t, err)
 	require.EqualValues(t, 3, issuer.fetches.Load(), "the start, the refresh, and one for an id that is not there")
@@ -378,7 +378,7 @@ func TestMemoryIsSharedSafely(t *testing.T) {
 		})
 	}
 	group.Wait()
-	settle(t, keys)
+	waitForFetch(t, keys)
 	require.Greater(t, issuer.fetches.Load(), int64(1))
 }
 

@@ -151,7 +151,7 @@ func (v *Verifier) checkPurpose(claims claimSet) error {
 	if !slices.Contains(v.config.TokenTypes, "jwt") {
 		return nil
 	}
-	// Under the name JWT come ID tokens, too. These claims are theirs alone (OpenID Connect Core, sections 2 and 3.3).
+	// ID tokens have the type JWT, too. Only they have these claims (OpenID Connect Core, sections 2 and 3.3).
 	if claims.has("nonce") || claims.has("at_hash") || claims.has("c_hash") {
 		return errToken("The token is not an access token.", ReasonType, "the claims are those of an ID token")
 	}
@@ -200,7 +200,7 @@ func (v *Verifier) over(now, expires time.Time) bool {
 // early reports whether a time at which a token was issued or may first be used is still to come.
 func (v *Verifier) early(now, start time.Time) bool { return now.Add(v.config.Leeway).Before(start) }
 
-// inTime tells what checkTimes would. A clock that is set back makes a token early again.
+// inTime reports whether checkTimes would succeed. A clock that is set back makes a token early again.
 func (v *Verifier) inTime(known *verifiedToken) bool {
 	now := v.now()
 	return !v.over(now, known.caller.ExpiresAt) && !v.early(now, known.notBefore) && !v.early(now, known.caller.IssuedAt)

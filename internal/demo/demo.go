@@ -26,7 +26,7 @@ type Store interface {
 
 // Fill stores demo sessions until there are n, made in the thirty days before now, and returns how many it added. It goes on
 // where an earlier call stopped: batches are stored in order, each in one transaction. The progress is how many of the n are
-// stored, told at the beginning and after each batch.
+// stored, reported at the beginning and after each batch.
 func Fill(ctx context.Context, into Store, n int, now time.Time, progress func(stored int)) (added int, err error) {
 	from, err := resumeAt(ctx, into, n)
 	if err != nil {

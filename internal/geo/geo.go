@@ -1,4 +1,4 @@
-// Package geo tells where an address is, from a database in MaxMind's format.
+// Package geo looks up the place of an IP address in a database in MaxMind's format.
 package geo
 
 import (
@@ -9,11 +9,11 @@ import (
 	"github.com/oschwald/maxminddb-golang/v2"
 )
 
-// language is the one that names are told in.
+// language is that of the names of places.
 const language = "en"
 
-// Database tells where addresses are. It is safe for concurrent use until it is closed, and nil is a database that knows
-// no address, for where none is configured.
+// Database is an open database of places. It is safe for concurrent use until it is closed. A nil Database knows no address:
+// use it where none is configured.
 //
 // The file is read where it lies: put a newer one in its place by renaming, never by writing into it, and restart to use
 // it.
@@ -50,7 +50,7 @@ type Place struct {
 	Country string
 }
 
-// Locate tells the place of an IP address, an empty one where nothing is known or the text is no address that could be anywhere.
+// Locate returns the place of an IP address. It is empty when the place is not known, or when the text is no IP address.
 func (d *Database) Locate(address string) Place {
 	if d == nil {
 		return Place{}

@@ -35,7 +35,7 @@ type RequestLog struct {
 	Tracer trace.Tracer
 	// Timeout is how long a request may take until its context ends; it does not end when zero.
 	Timeout time.Duration
-	// NewContext makes the context of a request. It returns a context that embeds the given one and has its values.
+	// NewContext makes the context of a request. It returns a context that embeds its argument and has its values.
 	NewContext func(base RequestContext) context.Context
 }
 
@@ -85,7 +85,7 @@ func (l *RequestLog) log(ctx context.Context, c echo.Context, traceID, authFailu
 	if authFailure != "" {
 		line.AddAttrs(slog.String("auth_error", authFailure))
 	}
-	// Nobody could be told that the log cannot be written.
+	// There is nowhere to report that the log cannot be written.
 	_ = l.Logger.Handler().Handle(ctx, line)
 }
 

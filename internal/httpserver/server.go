@@ -64,9 +64,9 @@ func Serve(ctx context.Context, listener net.Listener, server *http.Server, logg
 	case <-ctx.Done():
 	}
 	logger.InfoContext(ctx, "shutting down")
-	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), ShutdownTimeout)
+	shutdown, cancel := context.WithTimeout(context.WithoutCancel(ctx), ShutdownTimeout)
 	defer cancel()
-	if err := server.Shutdown(ending); err != nil {
+	if err := server.Shutdown(shutdown); err != nil {
 		return fmt.Errorf("shut down: %w", err)
 	}
 	return nil

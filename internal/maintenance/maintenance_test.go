@@ -28,7 +28,7 @@ type call struct {
 	all   bool
 }
 
-// fake is a store that has work for each job, notes the calls, and takes its time for each.
+// fake is a store that has work for each job, records the calls, and takes its time for each.
 type fake struct {
 	engine string
 	takes  time.Duration

@@ -1,6 +1,6 @@
 // Package telemetry is what the process tells of itself: numbers for Prometheus and traces for an OpenTelemetry collector.
 //
-// No label holds what a client chooses: requests are told apart by operation, known method and known status, so the
+// No label holds what a client chooses: requests are distinguished by operation, known method and known status, so the
 // number of series is bounded by the contract.
 package telemetry
 

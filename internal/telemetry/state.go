@@ -6,20 +6,27 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/sessiond/sessiond/store"
 )
 
 // scrapeTimeout bounds how long a scrape waits for the database; without an answer the number is left out.
 const scrapeTimeout = 2 * time.Second
 
-// State is asked on each scrape.
+// Pool is the state of a pool of connections.
+type Pool struct {
+	// Open counts the connections, those in use and those that are idle. MaxOpen bounds them; 0 is no bound.
+	Open, InUse, Idle, MaxOpen int
+	// WaitCount is how often a caller had to wait for a connection, WaitDuration the sum of these waits.
+	WaitCount    int64
+	WaitDuration time.Duration
+}
+
+// State is where the metrics of a scrape come from. Its functions are called on each scrape.
 type State struct {
-	// Active returns how many sessions are active, in the whole database: every instance tells the same number.
+	// Active returns the number of active sessions in the whole database: every instance reports the same number.
 	Active func(ctx context.Context) (int, error)
 	// Pool returns the state of this process's connections to the database.
-	Pool func() store.PoolStats
-	// Logger is told why a number is missing.
+	Pool func() Pool
+	// Logger receives a warning when a metric is left out of a scrape.
 	Logger *slog.Logger
 }
 
@@ -45,7 +52,7 @@ type stateCollector struct {
 	active, open, inUse, idle, most, waits, waited *prometheus.Desc
 }
 
-// Describe implements prometheus.Collector. Nothing is asked of the database here.
+// Describe implements prometheus.Collector. It does not query the database.
 func (c stateCollector) Describe(to chan<- *prometheus.Desc) {
 	for _, desc := range []*prometheus.Desc{c.active, c.open, c.inUse, c.idle, c.most, c.waits, c.waited} {
 		to <- desc

@@ -46,8 +46,8 @@ func TestMetrics(t *testing.T) {
 	m.Watch(telemetry.State{
 		Logger: slog.New(slog.DiscardHandler),
 		Active: func(context.Context) (int, error) { return 42, nil },
-		Pool: func() store.PoolStats {
-			return store.PoolStats{Open: 5, InUse: 3, Idle: 2, MaxOpen: 16, WaitCount: 7, WaitDuration: 1500 * time.Millisecond}
+		Pool: func() telemetry.Pool {
+			return telemetry.Pool{Open: 5, InUse: 3, Idle: 2, MaxOpen: 16, WaitCount: 7, WaitDuration: 1500 * time.Millisecond}
 		},
 	})
 	got := strings.Split(scrape(t, m), "\n")
@@ -85,7 +85,7 @@ func TestAScrapeOutlivesTheDatabase(t *testing.T) {
 	bounded := false
 	m.Watch(telemetry.State{
 		Logger: slog.New(slog.NewTextHandler(&logs, nil)),
-		Pool:   func() store.PoolStats { return store.PoolStats{Open: 1} },
+		Pool:   func() telemetry.Pool { return telemetry.Pool{Open: 1} },
 		Active: func(ctx context.Context) (int, error) {
 			_, bounded = ctx.Deadline()
 			return 0, errors.New("frozen")

@@ -13,8 +13,8 @@ import (
 	"github.com/sessiond/sessiond/store"
 )
 
-// trail lists what happened, as "action tenant/user/session".
-func (f fixture) trail(filter store.AuditFilter) []string {
+// auditLog returns the audit events that match, as "action tenant/user/session".
+func (f fixture) auditLog(filter store.AuditFilter) []string {
 	f.t.Helper()
 	events, err := f.ListAuditEvents(f.ctx, filter)
 	require.NoError(f.t, err)
@@ -25,12 +25,12 @@ func (f fixture) trail(filter store.AuditFilter) []string {
 	return lines
 }
 
-// operations lists the calls that changed something, each with its events, which have no order among themselves.
+// operations returns one line for each call that changed something: its events, sorted, because they have no order among themselves.
 func (f fixture) operations() []string {
 	f.t.Helper()
 	events, err := f.ListAuditEvents(f.ctx, store.AuditFilter{})
 	require.NoError(f.t, err)
-	lines := f.trail(store.AuditFilter{})
+	lines := f.auditLog(store.AuditFilter{})
 	var calls []string
 	for i := range events {
 		if i == 0 || events[i].OperationID != events[i-1].OperationID {
@@ -52,7 +52,7 @@ func testAudit(t *testing.T, newStore Factory) {
 		first.PartnerID = new("north")
 		f.register(first)
 		f.register(session("acme", "u1", "s2"))
-		require.NoError(t, f.use("s2"))
+		require.NoError(t, f.heartbeat("s2"))
 		require.NoError(t, f.RecordActivity(f.ctx, store.AllTenants(), "s2", store.Activity{UserAgent: new("x")}, tester()))
 		for range 2 {
 			require.NoError(t, f.RecordApp(f.ctx, store.AllTenants(), store.App{SessionID: "s2", ApplicationID: "wiki", ApplicationName: "W"}, tester()))
@@ -74,14 +74,14 @@ func testAudit(t *testing.T, newStore Factory) {
 	t.Run("a revocation of a user, though nothing ended: it keeps logins out", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		for _, c := range []struct {
-			sel  store.Scope
-			wall store.Scope
+			scope      store.Scope
+			authorized store.Scope
 		}{
 			{store.InTenant("acme").OfUser("ada"), store.InTenant("acme")},
 			{store.AllTenants().OfUser("bob"), store.AllTenants()},
 			{store.AllTenants().OfPartner("north").OfUser("eve"), store.AllTenants().OfPartner("north")},
 		} {
-			ids, err := f.RevokeAllSessions(store.WithScope(f.ctx, c.wall), c.sel, "", tester())
+			ids, err := f.RevokeAllSessions(store.WithScope(f.ctx, c.authorized), c.scope, "", tester())
 			require.NoError(t, err)
 			assert.Empty(t, ids)
 		}
@@ -141,13 +141,13 @@ func testAudit(t *testing.T, newStore Factory) {
 	t.Run("a refused change leaves no trace", func(t *testing.T) {
 		f := newLimitedFixture(t, newStore, store.Limits{MaxSessions: 1, RefuseSurplus: true}, 0)
 		f.register(session("acme", "u1", "s1"))
-		before := f.trail(store.AuditFilter{})
+		before := f.auditLog(store.AuditFilter{})
 		for _, s := range []store.Session{session("acme", "u1", "s2"), session("acme", "u2", "s1"), session("acme", "u1", "s1")} {
 			_, _, _ = f.RegisterSession(f.ctx, store.AllTenants(), s, tester())
 		}
 		_, err := f.RevokeSession(f.ctx, store.InTenant("other"), "s1", tester())
 		require.ErrorIs(t, err, store.ErrNotFound)
-		assert.Equal(t, before, f.trail(store.AuditFilter{}))
+		assert.Equal(t, before, f.auditLog(store.AuditFilter{}))
 	})
 	t.Run("filters", func(t *testing.T) {
 		f := newFixture(t, newStore)
@@ -180,8 +180,8 @@ func testAudit(t *testing.T, newStore Factory) {
 	})
 }
 
-// sweep records what has ended by itself, which must be so many.
-func (f fixture) sweep(want int) {
+// recordExpired records sessions that have expired, which must be so many.
+func (f fixture) recordExpired(want int) {
 	f.t.Helper()
 	n, err := f.RecordExpired(f.ctx, 100)
 	require.NoError(f.t, err)
@@ -190,18 +190,18 @@ func (f fixture) sweep(want int) {
 
 func testRetention(t *testing.T, newStore Factory) {
 	t.Helper()
-	t.Run("what ended by itself is recorded, at its time, once", func(t *testing.T) {
+	t.Run("an expired session is recorded once, at the time of its end", func(t *testing.T) {
 		f := newLimitedFixture(t, newStore, store.Limits{Idle: 10 * time.Minute}, 0)
 		f.register(session("acme", "u1", "idle"))
 		f.register(session("globex", "u1", "expired"))
 		f.register(session("globex", "u1", "revoked"))
 		f.revoke("revoked")
-		f.sweep(0)
+		f.recordExpired(0)
 		f.clock.Advance(10 * time.Minute)
-		f.sweep(1)
+		f.recordExpired(1)
 		f.clock.Advance(50 * time.Minute)
-		f.sweep(1)
-		f.sweep(0)
+		f.recordExpired(1)
+		f.recordExpired(0)
 		for id, want := range map[string]time.Duration{"idle": 10 * time.Minute, "expired": time.Hour, "revoked": 0} {
 			how, when := f.get(id).Ending(f.clock.Now())
 			assert.Equal(t, id, how)
@@ -212,14 +212,14 @@ func testRetention(t *testing.T, newStore Factory) {
 			assert.Equal(t, Epoch.Add(want), events[0].At)
 		}
 	})
-	t.Run("a clock that goes back revives nothing", func(t *testing.T) {
+	t.Run("a clock that is set back revives no session", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		f.register(session("acme", "u1", "s1"))
 		f.clock.Advance(time.Hour)
-		f.sweep(1)
+		f.recordExpired(1)
 		f.clock.Advance(-time.Hour)
 		assert.False(t, f.get("s1").Active(f.clock.Now()))
-		require.ErrorIs(t, f.use("s1"), store.ErrEnded)
+		require.ErrorIs(t, f.heartbeat("s1"), store.ErrEnded)
 		_, total := f.ids(store.AllTenants(), page{ActiveOnly: true})
 		assert.Zero(t, total)
 	})
@@ -236,7 +236,7 @@ func testRetention(t *testing.T, newStore Factory) {
 		assert.Equal(t, 2, n)
 		assert.Nil(t, f.get("s0").EndCause)
 	})
-	t.Run("what ended long ago goes, in batches, with its applications", func(t *testing.T) {
+	t.Run("sessions that ended long ago are purged in batches, with their applications", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		for i := range 7 {
 			f.register(session("acme", "u1", fmt.Sprint("s", i)))
@@ -245,7 +245,7 @@ func testRetention(t *testing.T, newStore Factory) {
 		f.revoke("s0")
 		f.revoke("s1")
 		f.clock.Advance(time.Hour) // the others expire
-		f.sweep(5)
+		f.recordExpired(5)
 		long := session("acme", "u1", "active")
 		long.ExpiresAt = Epoch.Add(1000 * time.Hour)
 		f.register(long)
@@ -275,13 +275,13 @@ func testRetention(t *testing.T, newStore Factory) {
 		}
 		assert.Equal(t, []string{"acme 2", "acme 3", "acme 2"}, counts)
 	})
-	t.Run("several at once purge each session once", func(t *testing.T) {
+	t.Run("concurrent purges delete each session once", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		for i := range 60 {
 			f.register(session("acme", "u1", fmt.Sprint("s", i)))
 		}
 		f.clock.Advance(2 * time.Hour)
-		f.sweep(60)
+		f.recordExpired(60)
 		purged := concurrently(8, func(int) int {
 			total := 0
 			for range 200 {
@@ -299,7 +299,7 @@ func testRetention(t *testing.T, newStore Factory) {
 		}
 		assert.Equal(t, 60, sum)
 	})
-	t.Run("the trail goes by its own time", func(t *testing.T) {
+	t.Run("the audit log is purged by its own retention time", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		for i := range 5 {
 			f.clock.Set(Epoch.Add(time.Duration(i) * time.Minute))
@@ -310,13 +310,13 @@ func testRetention(t *testing.T, newStore Factory) {
 			require.NoError(t, err)
 			assert.Equal(t, want, n)
 		}
-		assert.Len(t, f.trail(store.AuditFilter{}), 2)
+		assert.Len(t, f.auditLog(store.AuditFilter{}), 2)
 	})
 }
 
 func testErasure(t *testing.T, newStore Factory) {
 	t.Helper()
-	t.Run("nothing of the user stays but a receipt", func(t *testing.T) {
+	t.Run("only a receipt of the user stays", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		f.register(session("acme", "ada", "s1"))
 		f.register(session("acme", "ada", "s2"))
@@ -346,14 +346,14 @@ func testErasure(t *testing.T, newStore Factory) {
 		require.Len(t, events, 2)
 		assert.Equal(t, again.Receipt, events[1].OperationID)
 		assert.Equal(t, strings.Fields(receipt.Reason)[0], strings.Fields(events[1].Reason)[0], "who knows the user can prove it")
-		assert.Contains(t, f.trail(store.AuditFilter{TenantID: "globex"}), "session.registered globex/ada/s4")
+		assert.Contains(t, f.auditLog(store.AuditFilter{TenantID: "globex"}), "session.registered globex/ada/s4")
 	})
 	t.Run("active sessions end first, and what has ended stays ended", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		s := session("acme", "ada", "s1")
 		s.PartnerID = new("north")
 		f.register(s)
-		for i := range 5 { // all of the tenant end, and do not all say so yet
+		for i := range 5 { // a bulk revocation, which is not applied to all of them yet
 			f.register(session("globex", "ada", fmt.Sprint("g", i)))
 		}
 		_, err := f.RevokeAllSessions(f.ctx, store.InTenant("globex"), "", store.Actor{Subject: "boss"})
@@ -364,10 +364,10 @@ func testErasure(t *testing.T, newStore Factory) {
 			require.NoError(t, err)
 			assert.Equal(t, [2]int{want.Ended, want.Sessions}, [2]int{erasure.Ended, erasure.Sessions})
 		}
-		f.finishAll()
+		f.applyAll()
 		events, err := f.ListAuditEvents(f.ctx, store.AuditFilter{Action: store.ActionRevoked})
 		require.NoError(t, err)
-		require.Len(t, events, 6, "each ending is in the trail once")
+		require.Len(t, events, 6, "each end has one event")
 		for _, e := range events {
 			want := map[bool]string{true: "officer", false: "boss"}[e.SessionID == "s1"]
 			assert.Equal(t, []string{want, ""}, []string{e.ActorSub, e.UserID})
@@ -380,13 +380,13 @@ func testErasure(t *testing.T, newStore Factory) {
 		f.register(from(session("initech", "ada", "elsewhere"), 0))
 		f.clock.Advance(time.Second)
 		f.register(session("acme", "ada", "new"))
-		f.exact()
+		f.verifyCounters()
 	})
 	t.Run("an unknown user gets a receipt too", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		erasure, err := f.EraseUser(f.ctx, "acme", "nobody", tester())
 		require.NoError(t, err)
 		assert.Zero(t, erasure.Sessions)
-		assert.Len(t, f.trail(store.AuditFilter{Action: store.ActionErased}), 1)
+		assert.Len(t, f.auditLog(store.AuditFilter{Action: store.ActionErased}), 1)
 	})
 }

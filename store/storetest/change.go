@@ -24,7 +24,7 @@ func testRevoke(t *testing.T, newStore Factory) {
 		revoked, err := f.RevokeSession(f.ctx, store.AllTenants(), "s1", tester())
 		require.NoError(t, err)
 		assert.False(t, revoked, "it had already ended")
-		assert.Equal(t, new(Epoch.Add(time.Minute)), f.get("s1").RevokedAt, "the first ending stays")
+		assert.Equal(t, new(Epoch.Add(time.Minute)), f.get("s1").RevokedAt, "the first end stays")
 	})
 	t.Run("every member of a revoked session", func(t *testing.T) {
 		for how, end := range map[string]func(f fixture, by store.Actor) error{
@@ -51,7 +51,7 @@ func testRevoke(t *testing.T, newStore Factory) {
 				if _, err := f.RevokeAllSessions(f.ctx, store.InTenant("acme"), "", by); err != nil {
 					return err
 				}
-				f.finishAll()
+				f.applyAll()
 				return nil
 			},
 		} {
@@ -72,7 +72,7 @@ func testRevoke(t *testing.T, newStore Factory) {
 					TenantID: "acme", SessionID: "s1", Action: store.ActionRevoked, At: at, UserID: "u1", ActorSub: "boss", ActorClient: "console",
 					Reason: "lost", RequestID: "r-9",
 				}, events[len(events)-1])
-				f.exact()
+				f.verifyCounters()
 			})
 		}
 	})
@@ -88,15 +88,15 @@ func testRevoke(t *testing.T, newStore Factory) {
 	t.Run("foreign and absent are the same", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		f.register(session("acme", "u1", "s1"))
-		for _, sel := range []store.Scope{store.InTenant("other"), store.InTenant("acme").OfUser("u2"), {}} {
-			_, foreign := f.RevokeSession(f.ctx, sel, "s1", tester())
-			_, absent := f.RevokeSession(f.ctx, sel, "nothing", tester())
+		for _, scope := range []store.Scope{store.InTenant("other"), store.InTenant("acme").OfUser("u2"), {}} {
+			_, foreign := f.RevokeSession(f.ctx, scope, "s1", tester())
+			_, absent := f.RevokeSession(f.ctx, scope, "nothing", tester())
 			require.ErrorIs(t, foreign, store.ErrNotFound)
 			assert.Equal(t, absent.Error(), foreign.Error())
 		}
 		assert.True(t, f.get("s1").Active(f.clock.Now()))
 	})
-	t.Run("all of a selection, but one", func(t *testing.T) {
+	t.Run("all of a scope, but one", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		for i := range 4 {
 			f.register(session("acme", "u1", fmt.Sprint("s", i)))
@@ -116,7 +116,7 @@ func testRevoke(t *testing.T, newStore Factory) {
 		ids, _ := f.ids(store.AllTenants(), page{ActiveOnly: true})
 		assert.ElementsMatch(t, []string{"s1", "u2", "other"}, ids)
 	})
-	t.Run("named ones, the rest in silence", func(t *testing.T) {
+	t.Run("named ones, others are ignored", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		for i := range 4 {
 			f.register(session("acme", "u1", fmt.Sprint("s", i)))
@@ -151,11 +151,11 @@ func testRevoke(t *testing.T, newStore Factory) {
 			all = append(all, f.register(session("acme", fmt.Sprint("u", i%3), fmt.Sprintf("s%03d", i))).ID)
 		}
 		parts := concurrently(8, func(i int) []string {
-			sel := store.InTenant("acme")
+			scope := store.InTenant("acme")
 			if i%2 == 1 {
-				sel = sel.OfUser(fmt.Sprint("u", i%3))
+				scope = scope.OfUser(fmt.Sprint("u", i%3))
 			}
-			revoked, err := f.RevokeAllSessions(f.ctx, sel, "", tester())
+			revoked, err := f.RevokeAllSessions(f.ctx, scope, "", tester())
 			assert.NoError(t, err)
 			return revoked
 		})
@@ -188,7 +188,7 @@ func testRevoke(t *testing.T, newStore Factory) {
 
 func testActivity(t *testing.T, newStore Factory) {
 	t.Helper()
-	t.Run("changes what is given and keeps the rest", func(t *testing.T) {
+	t.Run("changes the members that are set and keeps the others", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		s := session("acme", "u1", "s1")
 		s.IPAddress, s.UserAgent = new("192.0.2.1"), new("old")
@@ -219,7 +219,7 @@ func testActivity(t *testing.T, newStore Factory) {
 				want.EndsAt = Epoch.Add(31 * time.Minute)
 			}
 			assert.Equal(t, want, f.get("s1"))
-			assert.Len(t, f.events(), 1, "a mere activity is no event")
+			assert.Len(t, f.events(), 1, "a heartbeat is no event")
 			f.clock.Advance(time.Minute)
 			require.NoError(t, f.RecordActivity(f.ctx, store.AllTenants(), "s1", store.Activity{
 				IPAddress: new("192.0.2.2"), UserAgent: new("new"), DeviceType: new("mobile"), Location: new("Oslo"), Country: new("NO"),
@@ -231,7 +231,7 @@ func testActivity(t *testing.T, newStore Factory) {
 			}
 			assert.Equal(t, want, f.get("s1"))
 			assert.Len(t, f.events(), 2)
-			f.exact()
+			f.verifyCounters()
 		}
 	})
 	t.Run("the place goes with the address", func(t *testing.T) {
@@ -244,7 +244,7 @@ func testActivity(t *testing.T, newStore Factory) {
 		require.NoError(t, f.RecordActivity(f.ctx, store.AllTenants(), "s1", store.Activity{IPAddress: new("192.0.2.2")}, tester()))
 		assert.Nil(t, f.get("s1").Location)
 	})
-	t.Run("the latest use stays when clocks differ", func(t *testing.T) {
+	t.Run("the latest activity stays when clocks differ", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		f.register(session("acme", "u1", "s1"))
 		f.clock.Advance(time.Minute)
@@ -266,7 +266,7 @@ func testActivity(t *testing.T, newStore Factory) {
 			assert.False(t, f.get(id).Active(f.clock.Now()))
 		}
 	})
-	t.Run("outside the selection it is not found", func(t *testing.T) {
+	t.Run("outside the scope it is not found", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		f.register(session("acme", "u1", "s1"))
 		require.ErrorIs(t, f.RecordActivity(f.ctx, store.InTenant("other"), "s1", store.Activity{}, tester()), store.ErrNotFound)
@@ -317,9 +317,9 @@ func testApps(t *testing.T, newStore Factory) {
 		}
 		assert.Equal(t, want, apps)
 		assert.Equal(t, 3, s.AppCount)
-		assert.Equal(t, new(Epoch.Add(time.Minute)), s.LastActivityAt, "single sign-on is a use of the session")
+		assert.Equal(t, new(Epoch.Add(time.Minute)), s.LastActivityAt, "single sign-on is an activity of the session")
 	})
-	t.Run("now, when no time is given", func(t *testing.T) {
+	t.Run("now, when no time is set", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		f.register(session("acme", "u1", "s1"))
 		require.NoError(t, f.RecordApp(f.ctx, store.AllTenants(), app("a", "A", time.Time{}), tester()))
@@ -342,7 +342,7 @@ func testApps(t *testing.T, newStore Factory) {
 		require.ErrorIs(t, f.RecordApp(f.ctx, store.InTenant("acme"), app("a", "A", Epoch), tester()), store.ErrEnded)
 		assert.Zero(t, f.get("s1").AppCount)
 	})
-	t.Run("the count is exact when they come at once", func(t *testing.T) {
+	t.Run("the count is exact under concurrent requests", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		f.register(session("acme", "u1", "s1"))
 		concurrently(24, func(i int) bool {
@@ -373,12 +373,12 @@ func testSchema(t *testing.T, newStore Factory) {
 	})
 }
 
-// testBulkRevocations is about tenants with so many sessions that ending all of them is said first and done afterwards.
+// testBulkRevocations revokes a tenant with so many sessions that a bulk revocation is stored first and applied to them afterwards.
 func testBulkRevocations(t *testing.T, newStore Factory) {
 	t.Helper()
 	f := newFixture(t, newStore)
 	for i := range 9 {
-		if i == 8 { // at the very time of the ending
+		if i == 8 { // created at the time of the bulk revocation
 			f.clock.Advance(10 * time.Minute) // s0 has expired
 		}
 		s := session("acme", fmt.Sprintf("u%d", i%3), fmt.Sprintf("s%d", i))
@@ -400,9 +400,9 @@ func testBulkRevocations(t *testing.T, newStore Factory) {
 			how, when := f.get(id).Ending(f.clock.Now())
 			assert.Equal(t, store.Revoked, how, id)
 			assert.Equal(t, at, when, id)
-			gone, err := f.SessionEnded(f.ctx, "acme", id)
+			over, err := f.SessionEnded(f.ctx, "acme", id)
 			require.NoError(t, err)
-			assert.True(t, gone, id)
+			assert.True(t, over, id)
 			revoked, err := f.RevokeSession(f.ctx, store.AllTenants(), id, tester())
 			require.NoError(t, err)
 			assert.False(t, revoked, id)
@@ -410,11 +410,11 @@ func testBulkRevocations(t *testing.T, newStore Factory) {
 			_, _, err = f.RegisterSession(f.ctx, store.AllTenants(), session("acme", fmt.Sprintf("u%d", i%3), id), tester())
 			require.ErrorIs(t, err, store.ErrEnded)
 		}
-		for _, sel := range []store.Scope{store.InTenant("acme"), store.InTenant("acme").OfUser("u1")} {
-			got, total := f.ids(sel, page{ActiveOnly: true, Limit: 5})
+		for _, scope := range []store.Scope{store.InTenant("acme"), store.InTenant("acme").OfUser("u1")} {
+			got, total := f.ids(scope, page{ActiveOnly: true, Limit: 5})
 			assert.Empty(t, got)
 			assert.Zero(t, total)
-			again, err := f.RevokeAllSessions(f.ctx, sel, "", tester())
+			again, err := f.RevokeAllSessions(f.ctx, scope, "", tester())
 			require.NoError(t, err)
 			assert.Empty(t, again)
 		}
@@ -429,12 +429,12 @@ func testBulkRevocations(t *testing.T, newStore Factory) {
 		assert.Equal(t, []int{9, 8}, []int{stats.CreatedLast24h, stats.RevokedLast24h})
 		assert.Empty(t, stats.ByDeviceType)
 		assert.Empty(t, stats.TopApplications)
-		f.exact()
+		f.verifyCounters()
 	}
 	ended()
-	f.foldAll()
+	f.rollUpAll()
 	ended()
-	_, err = f.RecordExpired(f.ctx, 100) // takes none that ended with its tenant
+	_, err = f.RecordExpired(f.ctx, 100) // takes none that was bulk revoked
 	require.NoError(t, err)
 	ended()
 	for more := true; more; {

@@ -13,7 +13,7 @@ import (
 	"github.com/sessiond/sessiond/store"
 )
 
-// ended asks whether a session has ended, as authentication does.
+// ended reports whether a session has ended, by the session check of authentication.
 func (f fixture) ended(tenantID, id string) bool {
 	f.t.Helper()
 	ended, err := f.SessionEnded(f.ctx, tenantID, id)
@@ -29,13 +29,13 @@ func (f fixture) refuses(s store.Session, want error) {
 	require.False(f.t, created)
 }
 
-// from is a login from before the suite's clock started.
+// from sets the login of a session to a time before the suite's clock started.
 func from(s store.Session, ago time.Duration) store.Session {
 	s.CreatedAt = Epoch.Add(-ago)
 	return s
 }
 
-// purge deletes what ended before now, which must be so many sessions.
+// purge deletes the sessions that ended before now and expects their number.
 func (f fixture) purge(want int) {
 	f.t.Helper()
 	n, err := f.PurgeEnded(f.ctx, f.clock.Now(), 100)
@@ -43,8 +43,8 @@ func (f fixture) purge(want int) {
 	require.Equal(f.t, want, n)
 }
 
-// purgeKept deletes what is kept of ended sessions, as far as it may go, and of it as much as has its time before now.
-func (f fixture) purgeKept() {
+// purgeTombstones deletes all tombstones, cutoffs and idempotency keys that are not needed any more.
+func (f fixture) purgeTombstones() {
 	f.t.Helper()
 	for n := 1; n > 0; {
 		var err error
@@ -53,7 +53,7 @@ func (f fixture) purgeKept() {
 	}
 }
 
-// testEnded is about what has ended, which stays ended.
+// testEnded expects sessions that have ended to stay ended.
 func testEnded(t *testing.T, newStore Factory) {
 	t.Helper()
 	t.Run("after a purge, as long as a token can live", func(t *testing.T) {
@@ -66,7 +66,7 @@ func testEnded(t *testing.T, newStore Factory) {
 		f.revoke("revoked")
 		f.revoke("long")
 		f.clock.Advance(time.Hour)
-		f.sweep(1)
+		f.recordExpired(1)
 		f.clock.Advance(time.Second)
 		f.purge(3)
 		for _, at := range []struct {
@@ -80,7 +80,7 @@ func testEnded(t *testing.T, newStore Factory) {
 			{48 * time.Hour, nil},
 		} {
 			f.clock.Advance(at.after)
-			f.purgeKept()
+			f.purgeTombstones()
 			for _, id := range []string{"expired", "long", "revoked"} {
 				want := slices.Contains(at.ended, id)
 				for _, tenantID := range []string{"acme", "other", ""} {
@@ -96,14 +96,14 @@ func testEnded(t *testing.T, newStore Factory) {
 			}
 		}
 	})
-	t.Run("a cutoff stays as long as a token of what it ended can live", func(t *testing.T) {
+	t.Run("a cutoff stays as long as a token of a session that it ended can live", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		long := session("acme", "u1", "long")
 		long.ExpiresAt = Epoch.Add(72 * time.Hour)
 		f.register(long)
 		f.register(session("globex", "u2", "short"))
-		for _, sel := range []store.Scope{store.InTenant("acme").OfUser("u1"), store.InTenant("globex"), store.AllTenants().OfUser("u3")} {
-			_, err := f.RevokeAllSessions(f.ctx, sel, "", tester())
+		for _, scope := range []store.Scope{store.InTenant("acme").OfUser("u1"), store.InTenant("globex"), store.AllTenants().OfUser("u3")} {
+			_, err := f.RevokeAllSessions(f.ctx, scope, "", tester())
 			require.NoError(t, err)
 		}
 		for _, at := range []struct {
@@ -113,7 +113,7 @@ func testEnded(t *testing.T, newStore Factory) {
 			f.clock.Advance(at.after)
 			_, err := f.PurgeAuditLog(f.ctx, f.clock.Now(), 100)
 			require.NoError(t, err)
-			f.purgeKept()
+			f.purgeTombstones()
 			for i, s := range []store.Session{session("acme", "u1", "a"), session("globex", "u9", "b"), session("initech", "u3", "c")} {
 				want := at.shorter
 				if i == 0 {
@@ -129,24 +129,24 @@ func testEnded(t *testing.T, newStore Factory) {
 	})
 	t.Run("all of a tenant, and its cutoff lasts as long as the longest of them", func(t *testing.T) {
 		f := newFixture(t, newStore)
-		for i := range 9 { // more than are ended at once
+		for i := range 9 { // enough for a bulk revocation
 			s := session("acme", "u1", fmt.Sprint("s", i))
 			s.ExpiresAt = Epoch.Add(time.Duration(i+1) * 10 * time.Hour)
 			f.register(s)
 		}
 		_, err := f.RevokeAllSessions(f.ctx, store.InTenant("acme"), "", tester())
 		require.NoError(t, err)
-		f.finishAll()
+		f.applyAll()
 		f.clock.Advance(113 * time.Hour) // a day longer than the longest
-		f.purgeKept()
+		f.purgeTombstones()
 		old := from(session("acme", "u2", "old"), 0)
 		old.ExpiresAt = f.clock.Now().Add(time.Hour)
 		f.refuses(old, store.ErrTooOld)
 		f.clock.Advance(time.Hour + time.Second)
-		f.purgeKept()
+		f.purgeTombstones()
 		f.register(old)
 	})
-	t.Run("also one whose end was moved into the past, or was there from the beginning", func(t *testing.T) {
+	t.Run("a session whose end is in the past, from the beginning or by an activity", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		f.register(session("acme", "u1", "moved"))
 		require.NoError(t, f.RecordActivity(f.ctx, store.AllTenants(), "moved", store.Activity{ExpiresAt: new(time.Unix(0, 0))}, tester()))
@@ -154,14 +154,14 @@ func testEnded(t *testing.T, newStore Factory) {
 		dead.ExpiresAt = Epoch.Add(-900 * time.Hour)
 		f.register(dead)
 		for _, id := range []string{"moved", "dead"} {
-			assert.Equal(t, Epoch, f.get(id).EndsAt, "it ends when this is known")
+			assert.Equal(t, Epoch, f.get(id).EndsAt, "it ends when the request comes")
 			assert.True(t, f.ended("acme", id))
 		}
-		f.sweep(2)
+		f.recordExpired(2)
 		f.clock.Advance(time.Second)
 		f.purge(2)
 		f.clock.Advance(24*time.Hour - 2*time.Second)
-		f.purgeKept()
+		f.purgeTombstones()
 		for _, id := range []string{"moved", "dead"} {
 			assert.True(t, f.ended("acme", id))
 			again := session("acme", "u1", id)
@@ -179,7 +179,7 @@ func testEnded(t *testing.T, newStore Factory) {
 		}
 		_, err := f.RevokeAllSessions(f.ctx, store.InTenant("acme"), "", tester())
 		require.NoError(t, err)
-		f.finishAll()
+		f.applyAll()
 		f.clock.Advance(time.Second)
 		var deleted atomic.Bool
 		var purging error
@@ -204,7 +204,7 @@ func testEnded(t *testing.T, newStore Factory) {
 		require.NoError(t, purging)
 		assert.Equal(t, make([]int, 9), revived)
 	})
-	t.Run("a clock that is set back revives nobody", func(t *testing.T) {
+	t.Run("a clock that is set back revives no session", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		f.register(session("acme", "u1", "s1"))
 		f.clock.Advance(time.Hour)
@@ -219,13 +219,13 @@ func testEnded(t *testing.T, newStore Factory) {
 			ids, total := f.ids(store.InTenant("acme"), page{ActiveOnly: true, Limit: 10})
 			assert.Empty(t, ids)
 			assert.Zero(t, total)
-			require.ErrorIs(t, f.use("s1"), store.ErrEnded)
+			require.ErrorIs(t, f.heartbeat("s1"), store.ErrEnded)
 			f.refuses(session("acme", "u1", "s1"), store.ErrEnded)
 		}
 		dead()
-		f.sweep(1)
+		f.recordExpired(1)
 		dead()
-		f.sweep(0)
+		f.recordExpired(0)
 		f.register(session("acme", "u1", "s2"))
 		assert.Equal(t, Epoch.Add(30*time.Minute), f.get("s2").CreatedAt, "and then the store's clock is the machine's again")
 		dead2, err := f.SessionActive(f.ctx, store.InTenant("acme"), "s2")
@@ -235,7 +235,7 @@ func testEnded(t *testing.T, newStore Factory) {
 	})
 }
 
-// testClockSetBackTooEarly: as long as not all is recorded, the clock stands still.
+// testClockSetBackTooEarly expects the clock to stand still until every end that it has passed is recorded.
 func testClockSetBackTooEarly(t *testing.T, newStore Factory) {
 	t.Helper()
 	f := newFixture(t, newStore)
@@ -245,24 +245,24 @@ func testClockSetBackTooEarly(t *testing.T, newStore Factory) {
 	_, err := f.RevokeAllSessions(f.ctx, store.InTenant("acme"), "", tester())
 	require.NoError(t, err)
 	f.clock.Advance(time.Hour)
-	f.register(from(session("globex", "u1", "due"), -time.Hour)) // at the very time of its end
+	f.register(from(session("globex", "u1", "due"), -time.Hour)) // its end is now
 	f.clock.Advance(-30 * time.Minute)
 	made := func(id string) time.Time {
 		s := session("globex", "u1", id)
 		s.ExpiresAt = Epoch.Add(2 * time.Hour)
 		return f.register(s).CreatedAt
 	}
-	f.sweep(1)
-	assert.Equal(t, Epoch.Add(time.Hour), made("early"), "sessions of a revoked tenant are still to be recorded")
-	f.finishAll()
-	f.sweep(0)
+	f.recordExpired(1)
+	assert.Equal(t, Epoch.Add(time.Hour), made("early"), "the bulk revocation has not been applied to every session")
+	f.applyAll()
+	f.recordExpired(0)
 	assert.Equal(t, Epoch.Add(30*time.Minute), made("late"))
 }
 
-// testPendingBulkRevocations is about tenants all of whose sessions ended, and do not all say so yet.
+// testPendingBulkRevocations is about bulk revocations that have not been applied to every session.
 func testPendingBulkRevocations(t *testing.T, newStore Factory) {
 	t.Helper()
-	t.Run("statistics are true at once, and meanwhile", func(t *testing.T) {
+	t.Run("statistics are exact before, while and after it is applied", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		made, revoked := 0, 0
 		check := func(active int, users int, devices map[string]int, apps []store.ApplicationStats) {
@@ -289,7 +289,7 @@ func testPendingBulkRevocations(t *testing.T, newStore Factory) {
 				made++
 			}
 		}
-		for _, roll := range []func(){func() {}, f.foldAll} {
+		for _, roll := range []func(){func() {}, f.rollUpAll} {
 			login(6)
 			f.clock.Advance(time.Second)
 			ended, err := f.RevokeAllSessions(f.ctx, store.InTenant("acme"), "", tester())
@@ -317,10 +317,10 @@ func testPendingBulkRevocations(t *testing.T, newStore Factory) {
 				roll()
 				check(0, 0, map[string]int{}, []store.ApplicationStats{})
 			}
-			f.exact()
+			f.verifyCounters()
 		}
 	})
-	t.Run("tenants take turns, and each call is in the trail at once", func(t *testing.T) {
+	t.Run("tenants take turns, and each call has its event at once", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		tenants := []string{"acme", "globex", "initech"}
 		for _, tenantID := range tenants {
@@ -342,15 +342,15 @@ func testPendingBulkRevocations(t *testing.T, newStore Factory) {
 			require.NoError(t, err)
 			for i, tenantID := range tenants {
 				turns := (turn + len(tenants) - i) / len(tenants)
-				assert.Len(t, f.trail(store.AuditFilter{Action: store.ActionRevoked, TenantID: tenantID}), 4*turns, "%s after turn %d", tenantID, turn)
+				assert.Len(t, f.auditLog(store.AuditFilter{Action: store.ActionRevoked, TenantID: tenantID}), 4*turns, "%s after turn %d", tenantID, turn)
 			}
 		}
-		f.finishAll()
-		assert.Len(t, f.trail(store.AuditFilter{Action: store.ActionRevoked}), 27)
+		f.applyAll()
+		assert.Len(t, f.auditLog(store.AuditFilter{Action: store.ActionRevoked}), 27)
 	})
 }
 
-// testStorableTimes registers and imports sessions of times that no login has, and looks whether they can be seen and ended.
+// testStorableTimes imports sessions with the earliest and latest times, and expects them to be listed and revoked like others.
 func testStorableTimes(t *testing.T, newStore Factory) {
 	t.Helper()
 	f := newFixture(t, newStore)
@@ -362,7 +362,7 @@ func testStorableTimes(t *testing.T, newStore Factory) {
 		time.Date(1969, 12, 31, 23, 59, 59, 999_999_000, time.UTC),
 		time.Date(9999, 12, 31, 23, 59, 59, 999_999_000, time.UTC),
 	} {
-		for how, sel := range map[string]store.Scope{
+		for how, scope := range map[string]store.Scope{
 			"tenant": store.InTenant("acme"), "user": store.AllTenants().OfUser("ada"), "both": store.InTenant("acme").OfUser("ada"),
 			"partner": store.AllTenants().OfPartner("north"), "all": store.AllTenants(), "named": {}, "one": {},
 		} {
@@ -378,17 +378,17 @@ func testStorableTimes(t *testing.T, newStore Factory) {
 				assert.Contains(t, seen, id, created)
 				assert.Len(t, seen, total)
 			}
-			f.ends(how, sel, id)
+			f.ends(how, scope, id)
 			assert.True(t, f.ended("acme", id), "%s of %s", how, created)
-			f.finishAll()
+			f.applyAll()
 		}
 	}
-	f.foldAll()
-	f.exact()
+	f.rollUpAll()
+	f.verifyCounters()
 }
 
-// ends ends one session in one of the ways to do so.
-func (f fixture) ends(how string, sel store.Scope, id string) {
+// ends revokes one session in one of the ways to do so.
+func (f fixture) ends(how string, scope store.Scope, id string) {
 	f.t.Helper()
 	var ids []string
 	var err error
@@ -399,14 +399,14 @@ func (f fixture) ends(how string, sel store.Scope, id string) {
 	case "named":
 		ids, err = f.RevokeSessions(f.ctx, store.InTenant("acme"), []string{id}, tester())
 	default:
-		ids, err = f.RevokeAllSessions(f.ctx, sel, "", tester())
+		ids, err = f.RevokeAllSessions(f.ctx, scope, "", tester())
 	}
 	require.NoError(f.t, err)
 	assert.Contains(f.t, ids, id, how)
 }
 
-// finishAll brings up to date what ended with all of its tenant.
-func (f fixture) finishAll() {
+// applyAll applies all bulk revocations to their sessions.
+func (f fixture) applyAll() {
 	f.t.Helper()
 	for more := true; more; {
 		var err error

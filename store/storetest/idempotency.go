@@ -19,17 +19,17 @@ func (f fixture) login(tenantID, userID, id string) string {
 	return f.register(s).ID
 }
 
-// testIdempotency repeats calls that end sessions, as who did not get their answer does.
+// testIdempotency repeats calls that end sessions, as a client does that did not get the answer.
 func testIdempotency(t *testing.T, newStore Factory) {
 	t.Helper()
 	keyed := func(key string) store.Actor {
 		return store.Actor{Subject: "boss", ClientID: "console", IdempotencyKey: key}
 	}
 	type call func(by store.Actor) ([]string, error)
-	for _, sessions := range []int{2, 9} { // few, and more than are ended at once
+	for _, sessions := range []int{2, 9} { // few, and enough for a bulk revocation
 		f := newFixture(t, newStore)
 		run := 0
-		for name, sel := range map[string]func(tenantID, userID string) store.Scope{
+		for name, scope := range map[string]func(tenantID, userID string) store.Scope{
 			"tenant":         func(tenantID, _ string) store.Scope { return store.InTenant(tenantID) },
 			"user in tenant": func(tenantID, userID string) store.Scope { return store.InTenant(tenantID).OfUser(userID) },
 			"user":           func(_, userID string) store.Scope { return store.AllTenants().OfUser(userID) },
@@ -45,10 +45,10 @@ func testIdempotency(t *testing.T, newStore Factory) {
 					made = append(made, f.login(tenantID, userID, fmt.Sprintf("s%d-%d", run, i)))
 				}
 				end := call(func(by store.Actor) ([]string, error) {
-					if sel == nil {
+					if scope == nil {
 						return f.RevokeSessions(f.ctx, store.InTenant(tenantID), made, by)
 					}
-					return f.RevokeAllSessions(f.ctx, sel(tenantID, userID), "", by)
+					return f.RevokeAllSessions(f.ctx, scope(tenantID, userID), "", by)
 				})
 				answers := concurrently(4, func(int) []string {
 					ids, err := end(keyed("k1"))
@@ -56,11 +56,11 @@ func testIdempotency(t *testing.T, newStore Factory) {
 					return ids
 				})
 				for _, ids := range answers {
-					assert.Equal(t, made, ids, "one call, however often it is made")
+					assert.Equal(t, made, ids, "a repeated call returns what the first one did")
 				}
 				f.clock.Advance(time.Second)
 				later := f.login(tenantID, userID, fmt.Sprintf("s%d-later", run))
-				for range 2 { // before and after it is brought up to date
+				for range 2 { // before and after the bulk revocation is applied
 					ids, err := end(keyed("k1"))
 					require.NoError(t, err)
 					assert.Equal(t, made, ids)
@@ -72,13 +72,13 @@ func testIdempotency(t *testing.T, newStore Factory) {
 					ids, err := end(by)
 					require.NoError(t, err)
 					want := []string{}
-					if sel != nil && by == keyed("k2") {
+					if scope != nil && by == keyed("k2") {
 						want = []string{later}
 					}
 					assert.Equal(t, want, ids, "another call: %+v", by)
 				}
 				f.clock.Advance(48*time.Hour + time.Second)
-				f.purgeKept()
+				f.purgeTombstones()
 				ids, err := end(keyed("k1"))
 				require.NoError(t, err)
 				assert.Empty(t, ids, "forgotten")

@@ -11,8 +11,8 @@ import (
 	"github.com/sessiond/sessiond/store"
 )
 
-// use notes a mere use of a session and returns what the store says.
-func (f fixture) use(id string) error {
+// heartbeat records an activity that changes nothing but its time, and returns the error of the store.
+func (f fixture) heartbeat(id string) error {
 	f.t.Helper()
 	return f.RecordActivity(f.ctx, store.AllTenants(), id, store.Activity{}, tester())
 }
@@ -35,12 +35,12 @@ func testLimits(t *testing.T, newStore Factory) {
 		f := newLimitedFixture(t, newStore, store.Limits{Idle: 10 * time.Minute}, 0)
 		f.register(session("acme", "u1", "s1"))
 		f.clock.Advance(9 * time.Minute)
-		require.NoError(t, f.use("s1"))
+		require.NoError(t, f.heartbeat("s1"))
 		f.clock.Advance(10*time.Minute - time.Microsecond)
-		require.NoError(t, f.use("s1"))
+		require.NoError(t, f.heartbeat("s1"))
 		require.NoError(t, f.RecordApp(f.ctx, store.AllTenants(), store.App{SessionID: "s1", ApplicationID: "a", ApplicationName: "A"}, tester()))
 		f.clock.Advance(10 * time.Minute)
-		require.ErrorIs(t, f.use("s1"), store.ErrEnded)
+		require.ErrorIs(t, f.heartbeat("s1"), store.ErrEnded)
 		ended, err := f.SessionEnded(f.ctx, "acme", "s1")
 		require.NoError(t, err)
 		assert.True(t, ended)
@@ -56,11 +56,11 @@ func testLimits(t *testing.T, newStore Factory) {
 		assert.Equal(t, store.Idle, how)
 		assert.Equal(t, Epoch.Add(29*time.Minute-time.Microsecond), when)
 	})
-	t.Run("use never moves the end beyond expires_at", func(t *testing.T) {
+	t.Run("an activity never moves the end beyond expires_at", func(t *testing.T) {
 		f := newLimitedFixture(t, newStore, store.Limits{Idle: 40 * time.Minute}, 0)
 		f.register(session("acme", "u1", "s1"))
 		f.clock.Advance(30 * time.Minute)
-		require.NoError(t, f.use("s1"))
+		require.NoError(t, f.heartbeat("s1"))
 		f.clock.Advance(30 * time.Minute)
 		how, when := f.get("s1").Ending(f.clock.Now())
 		assert.Equal(t, store.Expired, how)
@@ -108,12 +108,12 @@ func testLimits(t *testing.T, newStore Factory) {
 
 func testCoalescing(t *testing.T, newStore Factory) {
 	t.Helper()
-	t.Run("a burst is one write an interval, and its last use counts", func(t *testing.T) {
+	t.Run("a burst is one write an interval, and its last activity counts", func(t *testing.T) {
 		f := newLimitedFixture(t, newStore, store.Limits{Idle: 10 * time.Minute}, time.Minute)
 		f.register(session("acme", "u1", "s1"))
 		for range 50 {
 			f.clock.Advance(time.Second)
-			require.NoError(t, f.use("s1"))
+			require.NoError(t, f.heartbeat("s1"))
 		}
 		assert.Equal(t, Epoch.Add(time.Second), *f.get("s1").LastActivityAt, "the first is written, the others wait")
 		require.NoError(t, f.FlushActivity(f.ctx, false))
@@ -123,61 +123,61 @@ func testCoalescing(t *testing.T, newStore Factory) {
 		assert.Equal(t, Epoch.Add(50*time.Second), *f.get("s1").LastActivityAt)
 		assert.Equal(t, Epoch.Add(10*time.Minute+50*time.Second), f.get("s1").EndsAt)
 	})
-	t.Run("what is more than a use is written at once", func(t *testing.T) {
+	t.Run("an activity that is more than a heartbeat is written at once", func(t *testing.T) {
 		f := newLimitedFixture(t, newStore, store.Limits{}, time.Minute)
 		f.register(session("acme", "u1", "s1"))
-		require.NoError(t, f.use("s1"))
+		require.NoError(t, f.heartbeat("s1"))
 		f.clock.Advance(time.Second)
 		require.NoError(t, f.RecordActivity(f.ctx, store.AllTenants(), "s1", store.Activity{IPAddress: new("192.0.2.9")}, tester()))
 		assert.Equal(t, "192.0.2.9", *f.get("s1").IPAddress)
 		f.clock.Advance(time.Second)
 		require.NoError(t, f.RecordActivity(f.ctx, store.AllTenants(), "s1", store.Activity{IPAddress: new("192.0.2.9")}, tester()))
-		assert.Equal(t, Epoch.Add(time.Second), *f.get("s1").LastActivityAt, "the same address again is a mere use")
+		assert.Equal(t, Epoch.Add(time.Second), *f.get("s1").LastActivityAt, "the same address again is a heartbeat")
 	})
-	t.Run("a waiting use revives nothing", func(t *testing.T) {
+	t.Run("a pending heartbeat revives no session", func(t *testing.T) {
 		f := newLimitedFixture(t, newStore, store.Limits{Idle: 10 * time.Minute}, time.Minute)
 		f.register(session("acme", "u1", "s1"))
-		require.NoError(t, f.use("s1"))
-		require.NoError(t, f.use("s1"))
+		require.NoError(t, f.heartbeat("s1"))
+		require.NoError(t, f.heartbeat("s1"))
 		f.revoke("s1")
-		require.ErrorIs(t, f.use("s1"), store.ErrEnded, "a coalesced use still answers truly")
+		require.ErrorIs(t, f.heartbeat("s1"), store.ErrEnded, "a coalesced heartbeat still answers ErrEnded")
 		require.NoError(t, f.FlushActivity(f.ctx, true))
 		assert.False(t, f.get("s1").Active(f.clock.Now()))
 	})
-	t.Run("a use that is written too late revives nothing", func(t *testing.T) {
+	t.Run("a heartbeat that is written too late revives no session", func(t *testing.T) {
 		f := newLimitedFixture(t, newStore, store.Limits{Idle: 10 * time.Minute}, time.Minute)
 		f.register(session("acme", "u1", "s1"))
-		require.NoError(t, f.use("s1"))
+		require.NoError(t, f.heartbeat("s1"))
 		f.clock.Advance(30 * time.Second)
-		require.NoError(t, f.use("s1"))
+		require.NoError(t, f.heartbeat("s1"))
 		f.clock.Advance(9*time.Minute + 30*time.Second) // nobody has written it in all this time
 		require.NoError(t, f.FlushActivity(f.ctx, true))
 		assert.False(t, f.get("s1").Active(f.clock.Now()))
 		assert.Equal(t, Epoch, *f.get("s1").LastActivityAt)
 	})
-	t.Run("an earlier use that is written later takes nothing back", func(t *testing.T) {
+	t.Run("an earlier heartbeat that is written later changes nothing", func(t *testing.T) {
 		f := newLimitedFixture(t, newStore, store.Limits{Idle: 10 * time.Minute}, time.Minute)
 		f.register(session("acme", "u1", "s1"))
-		require.NoError(t, f.use("s1"))
+		require.NoError(t, f.heartbeat("s1"))
 		f.clock.Advance(10 * time.Second)
-		require.NoError(t, f.use("s1"))
+		require.NoError(t, f.heartbeat("s1"))
 		f.clock.Advance(10 * time.Second)
 		require.NoError(t, f.RecordActivity(f.ctx, store.AllTenants(), "s1", store.Activity{IPAddress: new("192.0.2.9")}, tester()))
 		require.NoError(t, f.FlushActivity(f.ctx, true))
 		assert.Equal(t, Epoch.Add(20*time.Second), *f.get("s1").LastActivityAt)
 		assert.Equal(t, Epoch.Add(10*time.Minute+20*time.Second), f.get("s1").EndsAt)
 	})
-	t.Run("uses of many sessions are written, but of those that have ended", func(t *testing.T) {
+	t.Run("heartbeats of many sessions are written, except of those that have ended", func(t *testing.T) {
 		f := newLimitedFixture(t, newStore, store.Limits{Idle: 10 * time.Minute}, time.Minute)
 		id := func(i int) string { return fmt.Sprint("s", i) }
 		const many = 100
 		for i := range many {
 			f.register(session([]string{"acme", "globex", "initech"}[i%3], "u1", id(i)))
-			require.NoError(t, f.use(id(i)))
+			require.NoError(t, f.heartbeat(id(i)))
 		}
 		for i := range many {
 			f.clock.Advance(100 * time.Millisecond)
-			require.NoError(t, f.use(id(i)))
+			require.NoError(t, f.heartbeat(id(i)))
 		}
 		for i := range many / 7 {
 			f.revoke(id(7 * i))
@@ -197,12 +197,12 @@ func testCoalescing(t *testing.T, newStore Factory) {
 			assert.Equal(t, ends, got.EndsAt, id(i))
 		}
 	})
-	t.Run("all that waits is written on request", func(t *testing.T) {
+	t.Run("all pending heartbeats are written on request", func(t *testing.T) {
 		f := newLimitedFixture(t, newStore, store.Limits{}, 48*time.Hour)
 		f.register(session("acme", "u1", "s1"))
-		require.NoError(t, f.use("s1"))
+		require.NoError(t, f.heartbeat("s1"))
 		f.clock.Advance(time.Second)
-		require.NoError(t, f.use("s1"))
+		require.NoError(t, f.heartbeat("s1"))
 		require.NoError(t, f.FlushActivity(f.ctx, true))
 		assert.Equal(t, Epoch.Add(time.Second), *f.get("s1").LastActivityAt)
 	})
@@ -215,7 +215,7 @@ func testCutoffs(t *testing.T, newStore Factory) {
 		s.CreatedAt = Epoch.Add(-time.Minute)
 		return s
 	}
-	t.Run("a clock that was set back lets nobody in again", func(t *testing.T) {
+	t.Run("a clock that was set back does not take a cutoff back", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		login := session("acme", "u1", "login")
 		login.CreatedAt, login.ExpiresAt = Epoch.Add(30*time.Second), Epoch.Add(24*time.Hour)
@@ -229,7 +229,7 @@ func testCutoffs(t *testing.T, newStore Factory) {
 		}
 	})
 	for name, c := range map[string]struct {
-		sel              store.Scope
+		scope            store.Scope
 		refused, allowed []store.Session
 	}{
 		"a tenant": {
@@ -258,7 +258,7 @@ func testCutoffs(t *testing.T, newStore Factory) {
 			first := session("acme", "u0", "first")
 			first.PartnerID = new("north")
 			f.register(first)
-			_, err := f.RevokeAllSessions(f.ctx, c.sel, "", tester())
+			_, err := f.RevokeAllSessions(f.ctx, c.scope, "", tester())
 			require.NoError(t, err)
 			for _, s := range c.refused {
 				_, _, err := f.RegisterSession(f.ctx, store.AllTenants(), s, tester())
@@ -274,7 +274,7 @@ func testCutoffs(t *testing.T, newStore Factory) {
 			}
 		})
 	}
-	t.Run("a spared session stays registered", func(t *testing.T) {
+	t.Run("the excepted session stays registered", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		f.register(session("acme", "u1", "current"))
 		_, err := f.RevokeAllSessions(f.ctx, store.InTenant("acme").OfUser("u1"), "current", tester())
@@ -283,7 +283,7 @@ func testCutoffs(t *testing.T, newStore Factory) {
 		require.NoError(t, err)
 		assert.False(t, created)
 	})
-	t.Run("named revocations concern no other login", func(t *testing.T) {
+	t.Run("named revocations store no cutoff", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		f.register(session("acme", "u1", "s1"))
 		_, err := f.RevokeSessions(f.ctx, store.InTenant("acme").OfUser("u1"), []string{"s1"}, tester())

@@ -26,8 +26,8 @@ type modelSession struct {
 	created, used, expires time.Time
 	revoked                bool
 	how                    string
-	// gone: its row is deleted, and it stays ended.
-	gone bool
+	// deleted reports that its row is deleted: the session stays ended.
+	deleted bool
 }
 
 // ends is when the session ends by itself.
@@ -40,7 +40,7 @@ func (m modelSession) ends() time.Time {
 
 func (m modelSession) active(now time.Time) bool { return !m.revoked && m.ends().After(now) }
 
-// model is the whole service in a map, as simply as it can be said.
+// model is a reference implementation of the store: maps in memory, without indexes or counters.
 type model struct {
 	sessions map[string]*modelSession
 	marks    map[[2]string]time.Time
@@ -49,7 +49,7 @@ type model struct {
 func (m *model) register(id, tenantID, userID string, created, expires, now time.Time) error {
 	if known := m.sessions[id]; known != nil {
 		switch {
-		case known.gone:
+		case known.deleted:
 			return store.ErrEnded
 		case known.tenantID != tenantID || known.userID != userID:
 			return store.ErrTaken
@@ -143,19 +143,19 @@ func testModel(t *testing.T, newStore Factory) {
 		}
 		ids, users := name("s", 5), name("u", 1)
 		tenants := rapid.SampledFrom([]string{"acme", "globex"})
-		floor := f.clock.Now()
+		earliest := f.clock.Now()
 		r.Repeat(map[string]func(*rapid.T){
 			"register": func(r *rapid.T) {
 				created := w.clock.Now().Add(-time.Duration(rapid.IntRange(0, 600).Draw(r, "age")) * time.Second)
-				if created.Before(floor) {
-					created = floor // what came before belongs to another run
+				if created.Before(earliest) {
+					created = earliest // earlier sessions belong to another run
 				}
 				w.register(r, ids.Draw(r, "id"), tenants.Draw(r, "tenant"), users.Draw(r, "user"), created,
 					w.clock.Now().Add(time.Duration(rapid.IntRange(1, 200).Draw(r, "minutes"))*time.Minute))
 			},
-			"use":    func(r *rapid.T) { w.useSession(r, ids.Draw(r, "id")) },
-			"extend": func(r *rapid.T) { w.extend(r, ids.Draw(r, "id"), rapid.IntRange(1, 200).Draw(r, "minutes")) },
-			"revoke": func(r *rapid.T) { w.revokeOne(r, ids.Draw(r, "id")) },
+			"heartbeat": func(r *rapid.T) { w.useSession(r, ids.Draw(r, "id")) },
+			"extend":    func(r *rapid.T) { w.extend(r, ids.Draw(r, "id"), rapid.IntRange(1, 200).Draw(r, "minutes")) },
+			"revoke":    func(r *rapid.T) { w.revokeOne(r, ids.Draw(r, "id")) },
 			"revoke all": func(r *rapid.T) {
 				tenantID, userID := tenants.Draw(r, "tenant"), users.Draw(r, "user")
 				switch rapid.IntRange(0, 2).Draw(r, "of") {
@@ -167,19 +167,19 @@ func testModel(t *testing.T, newStore Factory) {
 				w.revokeAll(r, tenantID, userID, ids.Draw(r, "except"))
 			},
 			"write all": w.writeAll,
-			"sweep": func(r *rapid.T) {
+			"record expired": func(r *rapid.T) {
 				_, err := w.RecordExpired(w.ctx, 100)
-				require.NoError(r, err) // it changes nothing that can be seen but by an auditor
+				require.NoError(r, err) // only the audit log shows a difference
 			},
-			"finish": func(r *rapid.T) {
+			"apply bulk revocations": func(r *rapid.T) {
 				_, err := w.ApplyBulkRevocations(w.ctx, rapid.SampledFrom([]int{1, 2, 100}).Draw(r, "sessions"))
-				require.NoError(r, err) // it changes nothing that can be seen but by an auditor
+				require.NoError(r, err) // only the audit log shows a difference
 			},
 			"purge": w.purgeAll,
 			"erase": func(r *rapid.T) { w.erase(r, tenants.Draw(r, "tenant"), users.Draw(r, "user")) },
-			"fold": func(r *rapid.T) {
+			"roll up": func(r *rapid.T) {
 				_, err := w.RollUp(w.ctx, rapid.SampledFrom([]int{1, 4, 1000}).Draw(r, "changes"))
-				require.NoError(r, err) // it changes nothing that can be seen
+				require.NoError(r, err) // it changes no answer
 				_, err = w.VerifyCounters(w.ctx, false, func(d store.Drift) { r.Errorf("%+v", d) })
 				require.NoError(r, err)
 			},
@@ -198,11 +198,11 @@ func (w *world) register(r *rapid.T, id, tenantID, userID string, created, expir
 	require.ErrorIs(r, err, want)
 }
 
-// verdict is what the model says of an operation on one session.
+// verdict returns the model's session and the error that an operation on it must answer.
 func (w *world) verdict(id string) (*modelSession, error) {
 	s := w.model.sessions[id]
 	switch {
-	case s == nil || s.gone:
+	case s == nil || s.deleted:
 		return nil, store.ErrNotFound
 	case !s.active(w.clock.Now()):
 		return s, store.ErrEnded
@@ -247,14 +247,14 @@ func (w *world) revokeOne(r *rapid.T, id string) {
 }
 
 func (w *world) revokeAll(r *rapid.T, tenantID, userID, except string) {
-	sel := store.AllTenants()
+	scope := store.AllTenants()
 	if tenantID != "" {
-		sel = sel.InTenant(tenantID)
+		scope = scope.InTenant(tenantID)
 	}
 	if userID != "" {
-		sel = sel.OfUser(userID)
+		scope = scope.OfUser(userID)
 	}
-	ids, err := w.RevokeAllSessions(w.ctx, sel, except, tester())
+	ids, err := w.RevokeAllSessions(w.ctx, scope, except, tester())
 	require.NoError(r, err)
 	require.Equal(r, w.model.revokeAll(tenantID, userID, except, w.clock.Now()), ids)
 }
@@ -268,7 +268,7 @@ func (w *world) purgeAll(r *rapid.T) {
 	for id, s := range w.model.sessions {
 		if _, err := w.GetSession(w.ctx, store.InTenant(s.tenantID), id); errors.Is(err, store.ErrNotFound) {
 			require.False(r, s.active(w.clock.Now()), "%s was active", id)
-			s.gone = true
+			s.deleted = true
 		}
 	}
 }
@@ -277,9 +277,9 @@ func (w *world) erase(r *rapid.T, tenantID, userID string) {
 	now := w.clock.Now()
 	want, active := 0, len(w.model.pick(now, func(_ string, s *modelSession) bool { return s.tenantID == tenantID && s.userID == userID }))
 	for _, s := range w.model.sessions {
-		if s.tenantID == tenantID && s.userID == userID && !s.gone {
+		if s.tenantID == tenantID && s.userID == userID && !s.deleted {
 			want++
-			s.revoked, s.gone = true, true
+			s.revoked, s.deleted = true, true
 		}
 	}
 	w.model.marks[[2]string{tenantID, userID}] = now
@@ -288,7 +288,7 @@ func (w *world) erase(r *rapid.T, tenantID, userID string) {
 	require.Equal(r, [2]int{want, active}, [2]int{erasure.Sessions, erasure.Ended})
 }
 
-// pass lets time pass as it does in a service: what waits is written every few seconds.
+// pass advances the clock and, as the service does, writes pending heartbeats every few seconds.
 func (w *world) pass(r *rapid.T, d time.Duration) {
 	for d > 0 {
 		step := min(d, 5*time.Second)
@@ -298,22 +298,22 @@ func (w *world) pass(r *rapid.T, d time.Duration) {
 	}
 }
 
-// writeAll writes what waits, after which the store knows the last use and the end of every session exactly.
+// writeAll writes all pending heartbeats, after which the rows have the last activity and the end of every session.
 func (w *world) writeAll(r *rapid.T) {
 	require.NoError(r, w.FlushActivity(w.ctx, true))
 	for id, want := range w.model.sessions {
-		if want.gone {
+		if want.deleted {
 			continue
 		}
 		got, err := w.GetSession(w.ctx, store.InTenant(want.tenantID), id)
 		require.NoError(r, err)
-		if !want.revoked { // what waited then is not written any more
+		if !want.revoked { // heartbeats that were pending then are dropped
 			require.Equal(r, want.ends(), got.EndsAt, id)
 		}
 	}
 }
 
-// agree holds everything that can be seen against the model.
+// agree compares every answer of the store with the model.
 func (w *world) agree(r *rapid.T) {
 	now := w.clock.Now()
 	for id, want := range w.model.sessions {
@@ -321,7 +321,7 @@ func (w *world) agree(r *rapid.T) {
 		for _, tenantID := range []string{want.tenantID, "another", ""} {
 			ended, err := w.SessionEnded(w.ctx, tenantID, id)
 			require.NoError(r, err)
-			require.Equal(r, want.gone || !want.active(now), ended)
+			require.Equal(r, want.deleted || !want.active(now), ended)
 		}
 	}
 	w.agreeOnNumbers(r, now)
@@ -339,7 +339,7 @@ func (w *world) agree(r *rapid.T) {
 
 func (w *world) agreeOnSession(r *rapid.T, id string, want *modelSession, now time.Time) {
 	got, err := w.GetSession(w.ctx, store.InTenant(want.tenantID), id)
-	if want.gone {
+	if want.deleted {
 		require.ErrorIs(r, err, store.ErrNotFound)
 		return
 	}
@@ -351,12 +351,12 @@ func (w *world) agreeOnSession(r *rapid.T, id string, want *modelSession, now ti
 	}
 }
 
-// agreeOnNumbers holds every page with its total, and the statistics, against the model.
+// agreeOnNumbers compares every page with its total, and the statistics, with the model.
 func (w *world) agreeOnNumbers(r *rapid.T, now time.Time) {
 	for _, tenantID := range []string{"acme", "globex", ""} {
-		sel := store.AllTenants()
+		scope := store.AllTenants()
 		if tenantID != "" {
-			sel = store.InTenant(tenantID)
+			scope = store.InTenant(tenantID)
 		}
 		want := w.model.pick(now, func(_ string, s *modelSession) bool { return tenantID == "" || s.tenantID == tenantID })
 		slices.SortFunc(want, func(a, b string) int {
@@ -364,7 +364,7 @@ func (w *world) agreeOnNumbers(r *rapid.T, now time.Time) {
 		})
 		got := []string{}
 		for offset := 0; offset <= len(want); offset += 2 {
-			items, total := w.list(sel, page{ActiveOnly: true, Offset: offset, Limit: 2})
+			items, total := w.list(scope, page{ActiveOnly: true, Offset: offset, Limit: 2})
 			require.Len(r, want, total, "offset %d", offset)
 			for _, s := range items {
 				got = append(got, s.ID)

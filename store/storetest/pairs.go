@@ -13,11 +13,11 @@ import (
 	"github.com/sessiond/sessiond/store"
 )
 
-// pairSessions is how many sessions two calls meet over.
+// pairSessions is how many sessions two concurrent calls both end.
 const pairSessions = 48
 
-// testPairs lets every two ways to end sessions meet over the same ones, while what has ended with its tenant is brought up to
-// date, and expects each ending to be reported by one call and to be in the audit trail once.
+// testPairs runs every two ways to revoke sessions concurrently on the same sessions, while bulk revocations are applied. It expects each
+// session to be returned by one of the calls and to have one event in the audit log.
 func testPairs(t *testing.T, newStore Factory) {
 	t.Helper()
 	f := newFixture(t, newStore)
@@ -34,12 +34,12 @@ func testPairs(t *testing.T, newStore Factory) {
 			})
 		}
 	}
-	f.finishAll()
-	f.foldAll()
-	f.exact()
+	f.applyAll()
+	f.rollUpAll()
+	f.verifyCounters()
 }
 
-// meeting is sessions of one user in one tenant of one partner, and who has ended them.
+// meeting is the sessions of one user in one tenant of one partner.
 type meeting struct {
 	fixture
 	tenantID, partnerID, userID string
@@ -58,7 +58,7 @@ func (m *meeting) fill() {
 	require.NoError(m.t, m.ImportSessions(m.ctx, rows))
 }
 
-// end ends the sessions in one of the ways and returns the ids that were reported.
+// end revokes the sessions in one of the ways and returns the ids that the store returned.
 func (m *meeting) end(how string) ([]string, error) {
 	switch how {
 	case "one by one":
@@ -76,12 +76,12 @@ func (m *meeting) end(how string) ([]string, error) {
 	case "named":
 		return m.RevokeSessions(m.ctx, store.AllTenants(), m.made, tester())
 	}
-	sel := map[string]store.Scope{
+	scope := map[string]store.Scope{
 		"user in tenant": store.InTenant(m.tenantID).OfUser(m.userID), "user everywhere": store.AllTenants().OfUser(m.userID),
 		"user of partner": store.AllTenants().OfPartner(m.partnerID).OfUser(m.userID), "tenant": store.InTenant(m.tenantID),
 		"partner": store.AllTenants().OfPartner(m.partnerID), "everything": store.AllTenants(),
 	}[how]
-	return m.RevokeAllSessions(m.ctx, sel, "", tester())
+	return m.RevokeAllSessions(m.ctx, scope, "", tester())
 }
 
 func (m *meeting) meet(one, other string) {
@@ -108,8 +108,8 @@ func (m *meeting) meet(one, other string) {
 	beside.Wait()
 	all := slices.Concat(reported...)
 	slices.Sort(all)
-	assert.Equal(m.t, m.made, all, "each is reported once")
-	m.finishAll()
+	assert.Equal(m.t, m.made, all, "each id is returned once")
+	m.applyAll()
 	events, err := m.ListAuditEvents(m.ctx, store.AuditFilter{TenantID: m.tenantID, Action: store.ActionRevoked})
 	require.NoError(m.t, err)
 	var recorded []string
@@ -117,5 +117,5 @@ func (m *meeting) meet(one, other string) {
 		recorded = append(recorded, e.SessionID)
 	}
 	slices.Sort(recorded)
-	assert.Equal(m.t, m.made, recorded, "and recorded once")
+	assert.Equal(m.t, m.made, recorded, "each has one event")
 }

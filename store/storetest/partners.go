@@ -18,7 +18,7 @@ func (f fixture) owner(tenantID string) string {
 	return partnerID
 }
 
-// testWhoAssignsPartners: a tenant becomes a partner's by who may say so, and by nobody else.
+// testWhoAssignsPartners is about which services may assign a tenant to a partner by a registration.
 func testWhoAssignsPartners(t *testing.T, newStore Factory) {
 	t.Helper()
 	everywhere, evil := store.AllTenants(), store.AllTenants().OfPartner("evil")
@@ -67,7 +67,7 @@ func testWhoAssignsPartners(t *testing.T, newStore Factory) {
 				}
 				f.register(first)
 			}
-			for range 2 { // what is refused once is refused again
+			for range 2 { // a repeated registration is refused again
 				s := session("acme", "u1", "s1")
 				if c.named != none {
 					s.PartnerID = &c.named
@@ -89,7 +89,7 @@ func testWhoAssignsPartners(t *testing.T, newStore Factory) {
 
 func testMovePartner(t *testing.T, newStore Factory) {
 	t.Helper()
-	t.Run("a tenant is moved with its sessions, and the trail says so", func(t *testing.T) {
+	t.Run("a tenant is moved with its sessions, which is in the audit log", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		s := session("acme", "u1", "s1")
 		s.PartnerID = new("evil")
@@ -98,14 +98,14 @@ func testMovePartner(t *testing.T, newStore Factory) {
 		for _, to := range []string{"north", "", "north", "north"} {
 			require.NoError(t, f.SetTenantPartner(f.ctx, "acme", to, store.Actor{Subject: "operator"}))
 			assert.Equal(t, to, f.owner("acme"))
-			f.foldAll()
+			f.rollUpAll()
 			for _, partnerID := range []string{"evil", "north"} {
 				ids, total := f.ids(store.AllTenants().OfPartner(partnerID), page{ActiveOnly: true, Limit: 10})
 				assert.Len(t, ids, total)
 				assert.Equal(t, partnerID == to, total == 2, partnerID)
 			}
 		}
-		f.exact()
+		f.verifyCounters()
 		events, err := f.ListAuditEvents(f.ctx, store.AuditFilter{Action: store.ActionPartner})
 		require.NoError(t, err)
 		var reasons []string
@@ -123,8 +123,8 @@ func testMovePartner(t *testing.T, newStore Factory) {
 		s.PartnerID = new("north")
 		f.register(s)
 		f.register(session("globex", "u1", "g1"))
-		for _, sel := range []store.Scope{store.AllTenants().OfPartner("north").OfUser("u1"), store.AllTenants().OfPartner("south")} {
-			_, err := f.RevokeAllSessions(f.ctx, sel, "", tester())
+		for _, scope := range []store.Scope{store.AllTenants().OfPartner("north").OfUser("u1"), store.AllTenants().OfPartner("south")} {
+			_, err := f.RevokeAllSessions(f.ctx, scope, "", tester())
 			require.NoError(t, err)
 		}
 		f.clock.Advance(time.Minute)

@@ -19,27 +19,27 @@ func impossible() []string {
 
 func testGet(t *testing.T, newStore Factory) {
 	t.Helper()
-	t.Run("only within the selection", func(t *testing.T) {
+	t.Run("only within the scope", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		s := session("acme", "u1", "s1")
 		s.PartnerID = new("north")
 		f.register(s)
 		all := store.AllTenants()
-		for name, sel := range map[string]store.Scope{
+		for name, scope := range map[string]store.Scope{
 			"all": all, "tenant": store.InTenant("acme"), "partner": all.OfPartner("north"), "user": all.OfUser("u1"),
 			"each": store.InTenant("acme").OfPartner("north").OfUser("u1"), "twice": store.InTenant("acme").InTenant("acme"),
 		} {
-			got, err := f.GetSession(f.ctx, sel, "s1")
+			got, err := f.GetSession(f.ctx, scope, "s1")
 			require.NoError(t, err, name)
 			assert.Equal(t, "s1", got.ID)
 		}
-		for name, sel := range map[string]store.Scope{
+		for name, scope := range map[string]store.Scope{
 			"zero": {}, "other tenant": store.InTenant("other"), "other partner": all.OfPartner("south"),
 			"other user": all.OfUser("u2"), "right tenant, other user": store.InTenant("acme").OfUser("u2"),
 			"two tenants": store.InTenant("acme").InTenant("other"), "case": store.InTenant("ACME"),
 			"narrowed zero": store.Scope{}.InTenant("acme"),
 		} {
-			_, err := f.GetSession(f.ctx, sel, "s1")
+			_, err := f.GetSession(f.ctx, scope, "s1")
 			require.ErrorIs(t, err, store.ErrNotFound, name)
 		}
 	})
@@ -90,17 +90,17 @@ func testGet(t *testing.T, newStore Factory) {
 			}
 		}
 	})
-	t.Run("ids that cannot be match nothing, in every method", func(t *testing.T) {
+	t.Run("ids that cannot be stored match nothing, in every method", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		f.register(session("acme", "u1", "s1"))
 		for _, id := range impossible() {
-			for _, sel := range []store.Scope{store.InTenant(id), store.AllTenants().OfUser(id), store.AllTenants().OfPartner(id)} {
-				_, err := f.GetSession(f.ctx, sel, "s1")
+			for _, scope := range []store.Scope{store.InTenant(id), store.AllTenants().OfUser(id), store.AllTenants().OfPartner(id)} {
+				_, err := f.GetSession(f.ctx, scope, "s1")
 				require.ErrorIs(t, err, store.ErrNotFound)
-				ids, total := f.ids(sel, page{ActiveOnly: true, Limit: 10})
+				ids, total := f.ids(scope, page{ActiveOnly: true, Limit: 10})
 				assert.Empty(t, ids)
 				assert.Zero(t, total)
-				revoked, err := f.RevokeAllSessions(f.ctx, sel, "", tester())
+				revoked, err := f.RevokeAllSessions(f.ctx, scope, "", tester())
 				require.NoError(t, err)
 				assert.Empty(t, revoked)
 			}
@@ -138,7 +138,7 @@ func testGet(t *testing.T, newStore Factory) {
 			assert.Equal(t, want, !f.get("s1").Active(at))
 		}
 	})
-	t.Run("has it ended", func(t *testing.T) {
+	t.Run("session check", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		f.register(session("acme", "u1", "s1"))
 		f.revoke("s1")
@@ -200,7 +200,7 @@ func testList(t *testing.T, newStore Factory) {
 		f.clock.Advance(time.Minute)
 		all := store.AllTenants()
 		for _, c := range []struct {
-			sel    store.Scope
+			scope  store.Scope
 			active bool
 			want   []string
 		}{
@@ -214,7 +214,7 @@ func testList(t *testing.T, newStore Factory) {
 			{all.OfPartner("p-acme").InTenant("other"), true, []string{}},
 			{store.Scope{}, false, []string{}},
 		} {
-			ids, total := f.ids(c.sel, page{ActiveOnly: c.active, Limit: 10})
+			ids, total := f.ids(c.scope, page{ActiveOnly: c.active, Limit: 10})
 			assert.ElementsMatch(t, c.want, ids)
 			assert.Equal(t, len(c.want), total)
 		}
@@ -293,11 +293,11 @@ func testStats(t *testing.T, newStore Factory) {
 				require.NoError(t, err)
 				assert.Equal(t, [2]int{want, want}, [2]int{stats.CreatedLast24h, stats.RevokedLast24h}, "%s after the quarter, %s", past, when)
 			}
-			check("not folded")
+			check("not rolled up")
 			_, err := f.RollUp(f.ctx, 1000)
 			require.NoError(t, err)
-			check("folded")
-			f.clock.Advance(-time.Minute) // who recounts has another clock
+			check("rolled up")
+			f.clock.Advance(-time.Minute) // an instance with another clock recounts
 			_, err = f.VerifyCounters(f.ctx, true, func(store.Drift) {})
 			require.NoError(t, err)
 			f.clock.Advance(time.Minute)
@@ -306,7 +306,7 @@ func testStats(t *testing.T, newStore Factory) {
 			_, err = f.VerifyCounters(f.ctx, true, func(store.Drift) {})
 			require.NoError(t, err)
 			f.clock.Advance(-2 * time.Minute)
-			f.sweep(0) // after which the store believes the clock
+			f.recordExpired(0) // then the store's clock follows the machine's again
 			check("recounted by a clock that is ahead")
 		}
 	})

@@ -45,7 +45,7 @@ func testRegister(t *testing.T, newStore Factory) {
 				stats, err := f.TenantStats(f.ctx, store.InTenant("acme"))
 				require.NoError(t, err)
 				assert.Equal(t, 1, stats.ByDeviceType["desktop"])
-				f.exact()
+				f.verifyCounters()
 			})
 		}
 	})
@@ -167,7 +167,7 @@ func testRegister(t *testing.T, newStore Factory) {
 	})
 }
 
-// fullSession has every member that a registration may have.
+// fullSession returns a registration with every member.
 func fullSession() store.Session {
 	zone := time.FixedZone("east", 5*3600)
 	return store.Session{
@@ -178,7 +178,7 @@ func fullSession() store.Session {
 	}
 }
 
-// norths is a session of a tenant of the partner "north".
+// norths names the partner "north" in a registration.
 func norths(s store.Session) store.Session {
 	s.PartnerID = new("north")
 	return s

@@ -10,7 +10,7 @@ import (
 	"github.com/sessiond/sessiond/store"
 )
 
-// testRowSecurity asks for everything, as a statement that has forgotten its scope does, in contexts that are restricted.
+// testRowSecurity calls operations with the scope AllTenants, as a handler with a defect would, in contexts that are restricted.
 func testRowSecurity(t *testing.T, newStore Factory) {
 	t.Helper()
 	f := newFixture(t, newStore)
@@ -24,16 +24,16 @@ func testRowSecurity(t *testing.T, newStore Factory) {
 		f.register(row)
 		f.app(s.id, "mail", "Mail")
 	}
-	// SQLite has no row-level security; there the conditions of the statements stand alone.
+	// SQLite has no row-level security: there only the conditions of the statements restrict what is read.
 	restricted := f.Engine() == "postgres"
 	if restricted {
 		through, err := f.BypassesRowSecurity(f.ctx)
 		require.NoError(t, err)
-		require.False(t, through, "the suite's role is one that policies hold")
+		require.False(t, through, "row-level security applies to the suite's role")
 	}
-	for _, folded := range []bool{false, true} {
-		if folded {
-			f.foldAll()
+	for _, rolledUp := range []bool{false, true} {
+		if rolledUp {
+			f.rollUpAll()
 		}
 		for name, c := range map[string]struct {
 			authorized store.Scope
@@ -56,7 +56,7 @@ func testRowSecurity(t *testing.T, newStore Factory) {
 			})
 		}
 	}
-	t.Run("what is changed", func(t *testing.T) {
+	t.Run("writes", func(t *testing.T) {
 		ctx := store.WithScope(t.Context(), store.InTenant("acme"))
 		_, err := f.RevokeSession(ctx, store.AllTenants(), "i1", tester())
 		if restricted {
@@ -66,7 +66,7 @@ func testRowSecurity(t *testing.T, newStore Factory) {
 		require.NoError(t, err)
 		if restricted {
 			assert.Equal(t, []string{"a1", "a2"}, ended)
-			// A cutoff of the user in all tenants is not a tenant's to set.
+			// A tenant must not set a cutoff of the user in all tenants.
 			_, err = f.RevokeAllSessions(ctx, store.AllTenants().OfUser("ada"), "", tester())
 			require.Error(t, err)
 			left, _ := f.ids(store.AllTenants(), page{ActiveOnly: true})
@@ -80,7 +80,7 @@ func testRowSecurity(t *testing.T, newStore Factory) {
 			left, _ := f.ids(store.AllTenants(), page{ActiveOnly: true})
 			assert.ElementsMatch(t, []string{"g1", "u1"}, left)
 		}
-		f.exact()
+		f.verifyCounters()
 	})
 	t.Run("nothing was authorized", func(t *testing.T) {
 		ctx := store.WithScope(t.Context(), store.Scope{})
@@ -98,14 +98,14 @@ func testRowSecurity(t *testing.T, newStore Factory) {
 				_, _, err := f.RegisterSession(ctx, store.AllTenants(), session("acme", "u9", "a9"), tester())
 				return err
 			},
-			"use":   func() error { return f.RecordActivity(ctx, store.AllTenants(), "g1", store.Activity{}, tester()) },
-			"trail": func() error { _, err := f.ListAuditEvents(ctx, store.AuditFilter{}); return err },
+			"activity":  func() error { return f.RecordActivity(ctx, store.AllTenants(), "g1", store.Activity{}, tester()) },
+			"audit log": func() error { _, err := f.ListAuditEvents(ctx, store.AuditFilter{}); return err },
 		} {
 			err := do()
 			require.Error(t, err, name)
 			require.NotErrorIs(t, err, store.ErrNotFound, name)
 		}
-		// Whoever decides has to ask these before.
+		// The policy needs these two to decide what is authorized, so they must work before.
 		ended, err := f.SessionEnded(ctx, "globex", "g1")
 		require.NoError(t, err)
 		assert.Equal(t, !restricted, ended)
@@ -115,7 +115,7 @@ func testRowSecurity(t *testing.T, newStore Factory) {
 	})
 }
 
-// seesOnly holds every way to read against the ids that there are to see.
+// seesOnly expects every way to read to return the sessions with these ids and no others.
 func (f fixture) seesOnly(want []string) {
 	f.t.Helper()
 	ids, _ := f.ids(store.AllTenants(), page{ActiveOnly: true})
@@ -126,7 +126,7 @@ func (f fixture) seesOnly(want []string) {
 	assert.Len(f.t, newest, len(want))
 	page, total := f.ids(store.AllTenants(), page{Limit: 100})
 	assert.ElementsMatch(f.t, want, page)
-	assert.LessOrEqual(f.t, total, len(want), "nor is it told how many there are")
+	assert.LessOrEqual(f.t, total, len(want), "the total leaks no number")
 	for tenantID, id := range map[string]string{"acme": "a1", "globex": "g1", "initech": "i1", "umbrella": "u1"} {
 		_, apps, err := f.GetSessionWithApps(f.ctx, store.CallerSession{}, store.AllTenants(), id)
 		stats, statsErr := f.TenantStats(f.ctx, store.InTenant(tenantID))

@@ -1,5 +1,5 @@
-// Package storetest is the suite that every engine must pass, and starts the throw-away databases it runs on. A
-// difference between engines that anybody meets becomes a case here.
+// Package storetest is the suite that the store must pass on every engine, and starts the throw-away databases for it. A difference between
+// engines that is found elsewhere becomes a case here.
 package storetest
 
 import (
@@ -43,8 +43,8 @@ func (c *Clock) Set(to time.Time) {
 // Advance moves the clock on.
 func (c *Clock) Advance(by time.Duration) { c.Set(c.Now().Add(by)) }
 
-// Factory makes a fresh, empty store with an up-to-date schema, and closes it after the test. Its page index has buckets of a size, if one
-// is given: few sessions take the ways of many then.
+// Factory makes an empty store with an up-to-date schema, and closes it after the test. bucketSize is the size of the buckets of the page
+// index: with small buckets, few sessions need several of them.
 type Factory func(t *testing.T, options store.Options, bucketSize ...int) *store.Store
 
 // Run runs the suite but for some of its groups, each case on a store of its own.
@@ -77,7 +77,7 @@ func newFixture(t *testing.T, newStore Factory) fixture {
 	return newLimitedFixture(t, newStore, store.Limits{}, 0)
 }
 
-// newLimitedFixture is newFixture with limits for the tenant "acme", and an interval for mere uses.
+// newLimitedFixture is newFixture with limits for the tenant "acme", and the interval at which heartbeats are written.
 func newLimitedFixture(t *testing.T, newStore Factory, limits store.Limits, interval time.Duration) fixture {
 	t.Helper()
 	clock := NewClock()
@@ -90,7 +90,7 @@ func newLimitedFixture(t *testing.T, newStore Factory, limits store.Limits, inte
 	return fixture{Store: s, t: t, ctx: t.Context(), clock: clock}
 }
 
-// smallBuckets make far pages of near ones.
+// smallBuckets is a bucket size with which a page of a few sessions is looked for in the page index.
 const smallBuckets = 3
 
 // tester is who changes things in the suite.

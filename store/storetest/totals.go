@@ -12,8 +12,8 @@ import (
 	"github.com/sessiond/sessiond/store"
 )
 
-// foldAll folds until nothing waits.
-func (f fixture) foldAll() {
+// rollUpAll rolls up all pending deltas.
+func (f fixture) rollUpAll() {
 	f.t.Helper()
 	for {
 		n, err := f.RollUp(f.ctx, 7)
@@ -24,8 +24,8 @@ func (f fixture) foldAll() {
 	}
 }
 
-// exact holds every number that is kept against a count.
-func (f fixture) exact() {
+// verifyCounters compares every counter with a count of the rows.
+func (f fixture) verifyCounters() {
 	f.t.Helper()
 	_, err := f.VerifyCounters(f.ctx, false, func(d store.Drift) { assert.Fail(f.t, "drift", "%+v", d) })
 	require.NoError(f.t, err)
@@ -33,15 +33,15 @@ func (f fixture) exact() {
 
 func testTotals(t *testing.T, newStore Factory) {
 	t.Helper()
-	t.Run("every change is counted, folded or not", func(t *testing.T) {
+	t.Run("every change is counted, rolled up or not", func(t *testing.T) {
 		f := newFixture(t, newStore)
-		for _, fold := range []func(){func() {}, f.foldAll} {
-			testCounted(f, fold)
+		for _, rollUp := range []func(){func() {}, f.rollUpAll} {
+			testCounted(f, rollUp)
 		}
 	})
-	t.Run("far pages are those that passing over gives", func(t *testing.T) { testFarPages(newFixture(t, newStore)) })
-	t.Run("far pages among sessions of one time", func(t *testing.T) { testFarPagesOfOneTime(newFixture(t, newStore)) })
-	t.Run("a batch of changes may be of as many tenants", func(t *testing.T) {
+	t.Run("deep pages have the sessions that OFFSET gives", func(t *testing.T) { testFarPages(newFixture(t, newStore)) })
+	t.Run("deep pages among sessions of one creation time", func(t *testing.T) { testFarPagesOfOneTime(newFixture(t, newStore)) })
+	t.Run("each delta of a batch may be of another tenant", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		var rows store.Import
 		for i := range 2000 {
@@ -53,7 +53,7 @@ func testTotals(t *testing.T, newStore Factory) {
 		n, err := f.RollUp(f.ctx, 2000)
 		require.NoError(t, err)
 		assert.Equal(t, 2000, n)
-		f.exact()
+		f.verifyCounters()
 	})
 	t.Run("an application's name and number", func(t *testing.T) {
 		f := newFixture(t, newStore)
@@ -61,14 +61,14 @@ func testTotals(t *testing.T, newStore Factory) {
 			f.register(session("acme", "u1", id))
 			f.app(id, "mail", "Mail")
 		}
-		f.foldAll()
+		f.rollUpAll()
 		f.app("s1", "mail", "Post")
 		f.revoke("s2")
 		for range 2 {
 			stats, err := f.TenantStats(f.ctx, store.InTenant("acme"))
 			require.NoError(t, err)
 			assert.Equal(t, []store.ApplicationStats{{ApplicationID: "mail", ApplicationName: "Post", Sessions: 1}}, stats.TopApplications)
-			f.foldAll()
+			f.rollUpAll()
 		}
 	})
 }
@@ -79,20 +79,20 @@ func (f fixture) app(sessionID, id, name string) {
 	require.NoError(f.t, f.RecordApp(f.ctx, store.AllTenants(), app, tester()))
 }
 
-// testCounted takes sessions through everything that changes a number.
-func testCounted(f fixture, fold func()) {
+// testCounted makes every kind of change that affects a counter, and compares the counters after each.
+func testCounted(f fixture, rollUp func()) {
 	run := func(what string, do func()) {
 		do()
-		fold()
-		f.exact()
-		for _, sel := range []store.Scope{store.AllTenants(), store.InTenant("acme"), store.AllTenants().OfPartner("north")} {
+		rollUp()
+		f.verifyCounters()
+		for _, scope := range []store.Scope{store.AllTenants(), store.InTenant("acme"), store.AllTenants().OfPartner("north")} {
 			for _, activeOnly := range []bool{true, false} {
-				all, n := f.ids(sel, page{ActiveOnly: activeOnly})
-				_, total := f.ids(sel, page{ActiveOnly: activeOnly, Limit: 1})
+				all, n := f.ids(scope, page{ActiveOnly: activeOnly})
+				_, total := f.ids(scope, page{ActiveOnly: activeOnly, Limit: 1})
 				if len(all) > 0 {
-					assert.Equal(f.t, n, total, "%s: %v, active only: %v", what, sel, activeOnly)
+					assert.Equal(f.t, n, total, "%s: %v, active only: %v", what, scope, activeOnly)
 				}
-				_, beyond := f.ids(sel, page{ActiveOnly: activeOnly, Offset: 1000, Limit: 1})
+				_, beyond := f.ids(scope, page{ActiveOnly: activeOnly, Offset: 1000, Limit: 1})
 				assert.Equal(f.t, n, beyond, what)
 			}
 		}
@@ -106,7 +106,7 @@ func testCounted(f fixture, fold func()) {
 			f.register(s)
 		}
 	})
-	run("used", func() { f.app(ids[0], "mail", "Mail"); f.app(ids[1], "mail", "Mail"); f.app(ids[4], "wiki", "Wiki") })
+	run("single sign-on", func() { f.app(ids[0], "mail", "Mail"); f.app(ids[1], "mail", "Mail"); f.app(ids[4], "wiki", "Wiki") })
 	run("another device", func() {
 		tablet := "tablet"
 		require.NoError(f.t, f.RecordActivity(f.ctx, store.AllTenants(), ids[1], store.Activity{UserAgent: &tablet, DeviceType: &tablet}, tester()))
@@ -118,7 +118,7 @@ func testCounted(f fixture, fold func()) {
 	})
 	run("revoked", func() { f.revoke(ids[1]) })
 	run("expired", func() { f.clock.Advance(time.Hour) })
-	run("swept", func() {
+	run("expiration recorded", func() {
 		_, err := f.RecordExpired(f.ctx, 100)
 		require.NoError(f.t, err)
 	})
@@ -137,7 +137,8 @@ func testCounted(f fixture, fold func()) {
 	f.clock.Advance(time.Minute)
 }
 
-// testFarPagesOfOneTime makes a chunk that cannot be cut, and more sessions before and after it, folded with it and afterwards.
+// testFarPagesOfOneTime makes a bucket that cannot be split, because its sessions have one creation time, and more sessions before and
+// after it, rolled up with it and later.
 func testFarPagesOfOneTime(f fixture) {
 	n := 0
 	add := func(times ...time.Duration) {
@@ -150,13 +151,13 @@ func testFarPagesOfOneTime(f fixture) {
 	}
 	pages := func() {
 		f.t.Helper()
-		f.foldAll()
-		f.exact()
-		for _, sel := range []store.Scope{store.InTenant("acme"), store.AllTenants()} {
+		f.rollUpAll()
+		f.verifyCounters()
+		for _, scope := range []store.Scope{store.InTenant("acme"), store.AllTenants()} {
 			page := page{ActiveOnly: true}
-			want, _ := f.ids(sel, page)
+			want, _ := f.ids(scope, page)
 			for page.Limit = 4; page.Offset < n; page.Offset++ {
-				got, _ := f.ids(sel, page)
+				got, _ := f.ids(scope, page)
 				assert.Equal(f.t, want[min(page.Offset, len(want)):min(page.Offset+4, len(want))], got, "%+v", page)
 			}
 		}
@@ -173,7 +174,7 @@ func testFarPagesOfOneTime(f fixture) {
 	pages()
 }
 
-// testFarPages makes many chunks, some of them with holes, and reads every page.
+// testFarPages makes many buckets, some of them with revoked sessions, and reads every page.
 func testFarPages(f fixture) {
 	add := func(from, n int) {
 		for i := from; i < from+n; i++ {
@@ -185,33 +186,33 @@ func testFarPages(f fixture) {
 	pages := func() {
 		f.t.Helper()
 		for _, activeOnly := range []bool{true, false} {
-			for _, sel := range []store.Scope{store.InTenant("acme"), store.AllTenants()} {
+			for _, scope := range []store.Scope{store.InTenant("acme"), store.AllTenants()} {
 				page := page{ActiveOnly: activeOnly}
-				want, n := f.ids(sel, page)
+				want, n := f.ids(scope, page)
 				for page.Limit = 7; page.Offset < n+7; page.Offset += 3 {
-					got, total := f.ids(sel, page)
+					got, total := f.ids(scope, page)
 					assert.Equal(f.t, n, total)
 					assert.Equal(f.t, want[min(page.Offset, n):min(page.Offset+7, n)], got, "%+v", page)
 				}
 			}
 		}
-		f.exact()
+		f.verifyCounters()
 	}
 	add(0, 60)
 	pages()
-	f.foldAll()
+	f.rollUpAll()
 	pages()
 	for i := range 20 {
 		f.revoke(fmt.Sprintf("s%03d", i*3*37%100))
 	}
 	pages()
-	f.foldAll()
+	f.rollUpAll()
 	add(60, 40)
 	pages()
-	f.foldAll()
+	f.rollUpAll()
 	pages()
 	_, err := f.RevokeAllSessions(f.ctx, store.InTenant("acme"), "s000", tester())
 	require.NoError(f.t, err)
-	f.foldAll()
+	f.rollUpAll()
 	pages()
 }

@@ -18,10 +18,10 @@ import (
 type kind int
 
 const (
-	// good requests fit the contract: what they ask for may be unknown or have ended, but they are not a misfit.
+	// good requests fit the contract: what they ask for may be unknown or have ended, but they are not invalid.
 	good kind = iota
-	// misfit requests break one rule of the contract: 422.
-	misfit
+	// invalid requests break one rule of the contract: 422.
+	invalid
 	// broken requests cannot be read or do not say who asks: any 4xx.
 	broken
 	// odd requests are such that the contract does not say: anything declared but an error of the server.
@@ -29,7 +29,7 @@ const (
 	kinds
 )
 
-func (k kind) String() string { return [...]string{"good", "misfit", "broken", "odd"}[k] }
+func (k kind) String() string { return [...]string{"good", "invalid", "broken", "odd"}[k] }
 
 // Tokens are the callers. Session makes one of a user's session.
 type Tokens struct {
@@ -80,8 +80,8 @@ func (r Report) Operations() []string {
 
 // Text is the report as a line.
 func (r Report) Text() string {
-	return fmt.Sprintf("%d requests of %d operations: %d good accepted, %d good but unknown or ended, %d misfits refused, %d broken refused; %d failures",
-		r.Requests, len(r.Operations()), r.Count("", "good", "2"), r.Count("", "good", "4"), r.Count("", "misfit", "422"),
+	return fmt.Sprintf("%d requests of %d operations: %d good accepted, %d good but unknown or ended, %d invalid refused, %d broken refused; %d failures",
+		r.Requests, len(r.Operations()), r.Count("", "good", "2"), r.Count("", "good", "4"), r.Count("", "invalid", "422"),
 		r.Count("", "broken", "4"), len(r.Failures))
 }
 
@@ -122,7 +122,7 @@ func (f Fuzz) Run() (Report, error) {
 		if g.IntN(6) == 0 {
 			o = all[registering] // without sessions there is little to ask for
 		}
-		k := [...]kind{good, good, good, misfit, misfit, broken, odd}[g.IntN(7)]
+		k := [...]kind{good, good, good, invalid, invalid, broken, odd}[g.IntN(7)]
 		r, possible := g.request(o, k)
 		if !possible {
 			continue // there is nothing in this operation to get wrong that way

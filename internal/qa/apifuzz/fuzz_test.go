@@ -63,9 +63,9 @@ func TestFailuresAreNoticed(t *testing.T) {
 			w.Header().Set("X-Powered-By", "1")
 			_, _ = w.Write([]byte(`{}`))
 		}, "header X-Powered-By is not declared"},
-		"anything is good":   {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }, "a misfit is not refused as one"},
-		"broken is good":     {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }, "a broken request is not refused"},
-		"anything is misfit": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnprocessableEntity) }, "a good request is refused as a misfit"},
+		"anything is good":    {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }, "an invalid request is not refused as one"},
+		"broken is good":      {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }, "a broken request is not refused"},
+		"anything is invalid": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnprocessableEntity) }, "a good request is refused as invalid"},
 		"without an id": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			_, _ = w.Write([]byte(`{}`))

@@ -51,8 +51,8 @@ func validID(text string) string {
 func (g *generator) request(o operation, k kind) (*request, bool) {
 	r := g.good(o)
 	switch k {
-	case misfit:
-		return r, g.misfit(o, r)
+	case invalid:
+		return r, g.invalid(o, r)
 	case broken:
 		return r, g.broken(o, r)
 	case odd:

@@ -36,18 +36,18 @@ func (j judge) judge(o operation, k kind, r *request, answer *httptest.ResponseR
 // expected holds a status against what the request was.
 func expected(o operation, k kind, r *request, status int) error {
 	switch {
-	case k == misfit && status == http.StatusNotFound && strings.Contains(r.path, "%2F"):
+	case k == invalid && status == http.StatusNotFound && strings.Contains(r.path, "%2F"):
 		return nil // where nobody has an id with a slash, there is no such path, whatever else is wrong
 	case status >= http.StatusInternalServerError:
 		return errors.New("an error of the server")
 	case k == good && status == http.StatusUnprocessableEntity:
-		return errors.New("a good request is refused as a misfit")
+		return errors.New("a good request is refused as invalid")
 	case k == good && status == http.StatusBadRequest && o.OperationID != "backchannelLogout":
 		return errors.New("a good request cannot be read")
 	case k == good && status == http.StatusForbidden:
 		return errors.New("a good request is forbidden")
-	case k == misfit && status != http.StatusUnprocessableEntity && status != http.StatusUnauthorized:
-		return errors.New("a misfit is not refused as one")
+	case k == invalid && status != http.StatusUnprocessableEntity && status != http.StatusUnauthorized:
+		return errors.New("an invalid request is not refused as one")
 	case k == broken && (status < 400 || status >= 500):
 		return errors.New("a broken request is not refused")
 	default:

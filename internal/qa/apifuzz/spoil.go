@@ -9,12 +9,12 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 )
 
-// misfit breaks one rule of the contract in a good request, and says whether there was one to break.
-func (g *generator) misfit(o operation, r *request) bool {
+// invalid breaks one rule of the contract in a good request, and says whether there was one to break.
+func (g *generator) invalid(o operation, r *request) bool {
 	var ways []func()
 	for _, p := range slices.Concat(o.item.Parameters, o.Parameters) {
 		name, schema := p.Value.Name, p.Value.Schema.Value
-		for _, text := range misfitTexts(schema) {
+		for _, text := range invalidTexts(schema) {
 			switch p.Value.In {
 			case openapi3.ParameterInQuery:
 				ways = append(ways, func() { r.query.Set(name, text); r.note = name })
@@ -25,7 +25,7 @@ func (g *generator) misfit(o operation, r *request) bool {
 	}
 	if media, required := body(o); media != "" {
 		schema := o.RequestBody.Value.Content[media].Schema.Value
-		ways = append(ways, g.misfitBodies(o, r, media, schema)...)
+		ways = append(ways, g.invalidBodies(o, r, media, schema)...)
 		if required {
 			ways = append(ways, func() { r.drop("Content-Type"); r.body, r.hasBody, r.note = "", false, "no body" })
 		}
@@ -37,8 +37,8 @@ func (g *generator) misfit(o operation, r *request) bool {
 	return true
 }
 
-// misfitTexts are texts that a parameter's schema does not allow.
-func misfitTexts(s *openapi3.Schema) []string {
+// invalidTexts are texts that a parameter's schema does not allow.
+func invalidTexts(s *openapi3.Schema) []string {
 	switch {
 	case s.Type.Is(openapi3.TypeInteger):
 		texts := []string{"", "x", "1.5", "0x10", "true", "1e3", "--1", "٣x"}
@@ -63,8 +63,8 @@ func tooLong(s *openapi3.Schema, of string) string {
 	return strings.Repeat(of, most+1)
 }
 
-// misfitBodies are ways to break a rule of a body.
-func (g *generator) misfitBodies(o operation, r *request, media string, schema *openapi3.Schema) []func() {
+// invalidBodies are ways to break a rule of a body.
+func (g *generator) invalidBodies(o operation, r *request, media string, schema *openapi3.Schema) []func() {
 	var ways []func()
 	way := func(note string, value any) {
 		ways = append(ways, func() { r.setBody(media, value); r.note = note })
@@ -103,7 +103,7 @@ func (g *generator) misfitBodies(o operation, r *request, media string, schema *
 		way("over before it began", early)
 	}
 	for _, name := range sorted(schema.Properties) {
-		for _, value := range misfitValues(schema.Properties[name].Value) {
+		for _, value := range invalidValues(schema.Properties[name].Value) {
 			object := g.body(o, media).(map[string]any)
 			object[name] = value
 			way(name, object)
@@ -117,8 +117,8 @@ func (g *generator) misfitBodies(o operation, r *request, media string, schema *
 	return ways
 }
 
-// misfitValues are values that a schema does not allow.
-func misfitValues(s *openapi3.Schema) []any {
+// invalidValues are values that a schema does not allow.
+func invalidValues(s *openapi3.Schema) []any {
 	options := []*openapi3.Schema{s}
 	for _, option := range s.AnyOf {
 		options = append(options, option.Value)

@@ -1,8 +1,8 @@
-// Package bench measures how fast sessiond is: against the floor, a program that runs the one SQL statement and writes the
-// bytes (see floor), under the same load, on the same PostgreSQL server, on the same rows.
+// Package bench measures how fast sessiond is, against a baseline: a program that runs the one SQL statement of a request and
+// writes the bytes (see internal/qa/bench/baseline), under the same load, on the same PostgreSQL server, on the same rows.
 //
-// Speeds on a shared machine drift within minutes, so a figure alone says little. Short rounds of sessiond and of the
-// floor alternate, each pair gives a ratio, and the median of the ratios is what to go by. PostgreSQL's processor time is
+// Speeds on a shared machine drift within minutes, so a single figure says little. Short rounds of sessiond and of the
+// baseline alternate, each pair gives a ratio, and the median of the ratios is what to go by. PostgreSQL's processor time is
 // that of all its processes, so what one round leaves to do in the background may count for the next.
 //
 // It reads /proc, so it runs on Linux.
@@ -38,7 +38,7 @@ type Config struct {
 	PostgresURL string
 	// Sessiond is the program to measure; it is built from this module when it is empty.
 	Sessiond string
-	// Progress is told what is being done.
+	// Progress receives a line for each step.
 	Progress io.Writer
 }
 
@@ -53,10 +53,10 @@ func Smoke() Config {
 
 // server is a program under load.
 type server struct {
-	name    string
-	process *process
-	classes []*class
-	isFloor bool
+	name       string
+	process    *process
+	classes    []*class
+	isBaseline bool
 	// postmaster is of the PostgreSQL that it uses, 0 when it uses none.
 	postmaster int
 }
@@ -73,7 +73,7 @@ type bench struct {
 	seed      uint64
 }
 
-// with makes a run ready, does it, and leaves nothing behind, also when the context ends.
+// with prepares a run, does it, and removes what it made, also when the context ends.
 func with(ctx context.Context, config Config, do func(*bench) error) (err error) {
 	dir, err := os.MkdirTemp("", "sessiond-bench-")
 	if err != nil {
@@ -125,8 +125,7 @@ func (b *bench) progress(format string, args ...any) {
 	fmt.Fprintf(b.config.Progress, format+"\n", args...)
 }
 
-// fill brings a database's schema up to date, fills it past the triggers by a URL of its superuser, and makes tokens for what
-// is in it.
+// fill brings a database's schema up to date, fills it through the URL of a superuser, and makes tokens for what is in it.
 func (b *bench) fill(ctx context.Context, f filling, url, super string) error {
 	b.progress("filling %s", store.Redact(url))
 	began := clock()
@@ -161,7 +160,7 @@ func (b *bench) mint(f filling) error {
 	return nil
 }
 
-// serve starts sessiond as in production: a real issuer, access log, upkeep.
+// serve starts sessiond as in production: a real issuer, access log, maintenance jobs.
 func (b *bench) serve(ctx context.Context, name, url string, classes []*class, postmaster int) error {
 	p, err := start(ctx, filepath.Join(b.dir, name+".log"), b.sessiond, "serve", "--addr", "127.0.0.1:0", "--database-url", url,
 		"--issuer", issuerName, "--audience", audience, "--jwks-file", b.issuer.jwks)

@@ -45,7 +45,7 @@ func smoke(t *testing.T) bench.Config {
 	return config
 }
 
-// TestSmoke sends every request of the benchmark to sessiond, on both engines, and to the floor; a wrong answer is an
+// TestSmoke sends every request of the benchmark to sessiond, on both engines, and to the baseline; a wrong answer is an
 // error. No time is looked at.
 func TestSmoke(t *testing.T) {
 	config := smoke(t)
@@ -56,7 +56,7 @@ func TestSmoke(t *testing.T) {
 		"activity", "activity again", "introspect",
 	} {
 		for _, tenant := range []string{"median", "largest"} {
-			for _, server := range []string{"sessiond", "floor", "sessiond, SQLite"} {
+			for _, server := range []string{"sessiond", "baseline", "sessiond, SQLite"} {
 				require.Contains(t, table.String(), "\n| "+operation+" | "+tenant+" | "+server)
 			}
 		}

@@ -12,8 +12,8 @@ import (
 	"github.com/sessiond/sessiond/store"
 )
 
-// afterFill is called when sessions have been put into a database, on PostgreSQL past the triggers: here belongs whatever
-// makes right what the schema derives from them, and what upkeep would have done with time.
+// afterFill is called when sessions have been put into a database, on PostgreSQL without the store. It computes what the store
+// derives from sessions: the counters.
 func afterFill(ctx context.Context, s *store.Store) error {
 	_, err := s.VerifyCounters(ctx, true, func(store.Drift) {})
 	return err
@@ -49,7 +49,7 @@ func (f filling) into(ctx context.Context, s *store.Store, url string) error {
 		return err
 	}
 	if postgres {
-		if err := settle(ctx, url); err != nil {
+		if err := vacuum(ctx, url); err != nil {
 			return err
 		}
 	}
@@ -68,8 +68,8 @@ func (f filling) mix() error {
 	return nil
 }
 
-// fillPostgres fills a database that has the schema. It goes past triggers and builds the indexes afterwards, which takes
-// a tenth of the time.
+// fillPostgres fills a database that has the schema. It skips foreign-key checks (session_replication_role) and builds the
+// indexes afterwards, which takes a tenth of the time.
 func (f filling) fillPostgres(ctx context.Context, url string) (err error) {
 	db, err := pgx.Connect(ctx, url)
 	if err != nil {
@@ -97,9 +97,9 @@ func (f filling) fillPostgres(ctx context.Context, url string) (err error) {
 	return nil
 }
 
-// settle brings a database into the state in which one that has long been in use is: its tables are vacuumed and known to
-// the planner, and all is on disk.
-func settle(ctx context.Context, url string) error {
+// vacuum brings a database into the state of one that has long been in use: its tables are vacuumed and analyzed, and a
+// checkpoint has been written.
+func vacuum(ctx context.Context, url string) error {
 	db, err := pgx.Connect(ctx, url)
 	if err != nil {
 		return err
@@ -207,10 +207,10 @@ func (f filling) fillStore(ctx context.Context, into *store.Store) error {
 	}
 }
 
-// makeFloor makes what the floor works on: a copy of the database, file by file, in which nothing is left but sessions with
-// its columns, rows and indexes. What sessiond derives from that table or keeps beside it (triggers, counters, the audit
-// trail, foreign keys) is sessiond's price and not the floor's. A copy follows the schema by itself.
-func makeFloor(ctx context.Context, url string) (err error) {
+// makeBaseline reduces a copy of sessiond's database to what the baseline works on: the table sessions with its columns, rows and
+// indexes. What sessiond derives from that table or keeps beside it (counters, audit events, foreign keys) is sessiond's cost
+// and not the baseline's. A copy has the current schema without a second definition of it.
+func makeBaseline(ctx context.Context, url string) (err error) {
 	db, err := pgx.Connect(ctx, url)
 	if err != nil {
 		return err

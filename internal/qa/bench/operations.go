@@ -6,20 +6,20 @@ import (
 	"time"
 )
 
-// operation is what is measured: a request to sessiond, and what the floor does for the same.
+// operation is what is measured: a request to sessiond, and what the baseline does for the same.
 //
 //   - "get with sid" has a token whose own session is looked up too.
 //   - "activity" uses sessions that were not used for a while, so each use is written; "activity again" uses a few sessions
-//     over and over, which sessiond writes once in --activity-interval and the floor every time.
+//     over and over, which sessiond writes once in --activity-interval and the baseline every time.
 //   - "revoke one" revokes each session once.
 type operation struct {
 	name     string
 	expect   expectation
 	sessiond request
-	floor    request
-	// against says which operation of the floor it is held against, when the floor has not the same.
-	against     string
-	floorExpect expectation
+	baseline request
+	// against says which operation of the baseline it is held against, when the baseline has not the same.
+	against        string
+	baselineExpect expectation
 }
 
 // operations are in the order in which they are measured: those that change what others need come last.
@@ -28,18 +28,18 @@ func operations(w *wire) []operation {
 	full := expectation{200, `"user_id"`, heavySessions}
 	empty := expectation{status: 204}
 	return []operation{
-		{"get", one, w.get, floorGet, "", one},
-		{"get with sid", one, w.getOwn, floorGet, "get", one},
-		{"tenant list", full, w.listTenant, floorTenant, "", full},
-		{"user list", full, w.listUser, floorUser, "", full},
-		{"me list", full, w.listMine, floorUser, "", full},
-		{"admin list by partner", full, w.listPartner, floorPartner, "", full},
-		{"stats", expectation{200, `"unique_users"`, 1}, w.stats, floorGet, "get", one},
-		{"introspect", expectation{200, `"active":true`, 1}, w.introspect, floorGet, "get", one},
-		{"activity", empty, w.activity, floorActivity, "", empty},
-		{"activity again", empty, w.again, floorAgain, "", empty},
-		{"revoke one", empty, w.revoke, floorRevoke, "", empty},
-		{"register", expectation{status: 201}, w.register, floorRegister, "", expectation{status: 201}},
+		{"get", one, w.get, baselineGet, "", one},
+		{"get with sid", one, w.getOwn, baselineGet, "get", one},
+		{"tenant list", full, w.listTenant, baselineTenant, "", full},
+		{"user list", full, w.listUser, baselineUser, "", full},
+		{"me list", full, w.listMine, baselineUser, "", full},
+		{"admin list by partner", full, w.listPartner, baselinePartner, "", full},
+		{"stats", expectation{200, `"unique_users"`, 1}, w.stats, baselineGet, "get", one},
+		{"introspect", expectation{200, `"active":true`, 1}, w.introspect, baselineGet, "get", one},
+		{"activity", empty, w.activity, baselineActivity, "", empty},
+		{"activity again", empty, w.again, baselineAgain, "", empty},
+		{"revoke one", empty, w.revoke, baselineRevoke, "", empty},
+		{"register", expectation{status: 201}, w.register, baselineRegister, "", expectation{status: 201}},
 	}
 }
 

@@ -18,7 +18,7 @@ type databases struct {
 	// owner is the role of sessiond, which row-level security holds; everything else is done as the server's own.
 	owner    *url.Userinfo
 	sessiond string
-	floor    string
+	baseline string
 	// stop is nil for a server that is not ours.
 	stop func() error
 	// postmaster is the server's process, 0 when it is on another machine.
@@ -36,7 +36,7 @@ func openPostgres(ctx context.Context, given string) (*databases, error) {
 	if d.owner, err = pgtest.MakeOwner(ctx, d.server); err != nil {
 		return nil, errors.Join(err, d.close(ctx))
 	}
-	d.sessiond, d.floor = fmt.Sprintf("bench_sessiond_%d", os.Getpid()), fmt.Sprintf("bench_floor_%d", os.Getpid())
+	d.sessiond, d.baseline = fmt.Sprintf("bench_sessiond_%d", os.Getpid()), fmt.Sprintf("bench_baseline_%d", os.Getpid())
 	err = d.do(ctx, func(db *pgx.Conn) error {
 		if err := d.describe(ctx, db); err != nil {
 			return err
@@ -103,16 +103,16 @@ func (d *databases) owned() string {
 	return to.String()
 }
 
-// copyForFloor makes the floor's database. Nobody may be connected to the other.
-func (d *databases) copyForFloor(ctx context.Context) error {
+// copyForBaseline makes the baseline's database. Nobody may be connected to the other.
+func (d *databases) copyForBaseline(ctx context.Context) error {
 	err := d.do(ctx, func(db *pgx.Conn) error {
-		_, err := db.Exec(ctx, "CREATE DATABASE "+d.floor+" TEMPLATE "+d.sessiond+" STRATEGY file_copy")
+		_, err := db.Exec(ctx, "CREATE DATABASE "+d.baseline+" TEMPLATE "+d.sessiond+" STRATEGY file_copy")
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	return makeFloor(ctx, d.url(d.floor))
+	return makeBaseline(ctx, d.url(d.baseline))
 }
 
 // close stops a server of our own, which takes its databases along, and drops the databases on another.
@@ -123,7 +123,7 @@ func (d *databases) close(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
 	return d.do(ctx, func(db *pgx.Conn) error {
 		var errs error
-		for _, name := range []string{d.sessiond, d.floor} {
+		for _, name := range []string{d.sessiond, d.baseline} {
 			_, err := db.Exec(ctx, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)")
 			errs = errors.Join(errs, err)
 		}

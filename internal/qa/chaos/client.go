@@ -109,8 +109,8 @@ func (c *Client) register(ctx context.Context, tenant, user, id string, headers 
 	}, headers...)
 }
 
-// reach notes single sign-on into an application.
-func (c *Client) reach(ctx context.Context, id, application string) (answer, error) {
+// signOn records single sign-on into an application.
+func (c *Client) signOn(ctx context.Context, id, application string) (answer, error) {
 	return c.do(ctx, http.MethodPut, "/api/v1/lifecycle/sessions/"+id+"/apps/"+application, c.operator,
 		map[string]any{"application_name": application})
 }

@@ -24,7 +24,7 @@ type Crash struct {
 	// Kills come after about Writes acknowledged writes each, from Writers at once.
 	Kills, Writes, Writers int
 	Seed                   uint64
-	// Progress is told of every kill; nobody is when it is nil.
+	// Progress is called for every kill. It may be nil.
 	Progress func(kills, acknowledged int)
 }
 
@@ -34,8 +34,8 @@ type CrashReport struct {
 	ServerKills, PostgresKills, Acknowledged, Unknown int
 	// Answers counts the answers by status, 0 for none.
 	Answers map[int]int
-	// Asked is how many sessions revoked just before a kill were asked for by introspection after it.
-	Asked int
+	// Introspected is how many sessions revoked just before a kill were introspected after it.
+	Introspected int
 	// Lost are acknowledged writes that are not there, Torn what is there by halves, Revived sessions that were called active
 	// after their revocation was acknowledged.
 	Lost, Torn, Revived []string
@@ -56,7 +56,7 @@ type crash struct {
 	random   *rand.Rand
 	postgres *Postgres
 	server   *Server
-	// target is the server that is asked.
+	// target is the server that is introspected at.
 	target   atomic.Pointer[Server]
 	client   *Client
 	journals []*journal
@@ -135,7 +135,7 @@ func (c *crash) rounds(ctx context.Context) error {
 	var writers sync.WaitGroup
 	for i, j := range c.journals {
 		w := writer{client: c.client, journal: j, random: rand.New(rand.NewPCG(c.Seed, uint64(i+1)))} //nolint:gosec // repeatable
-		w.note = func() { c.acks <- struct{}{} }
+		w.onAck = func() { c.acks <- struct{}{} }
 		writers.Go(func() { w.run(writing) })
 	}
 	err := c.kills(ctx)
@@ -187,8 +187,8 @@ func (c *crash) kill(ctx context.Context, kill int) error {
 
 // Text is the report as a line.
 func (r CrashReport) Text() string {
-	return fmt.Sprintf("%d kills of the server, %d of PostgreSQL; %d writes acknowledged, %d in doubt; %d lost, %d torn, %d revived; %d asked; answers %v; %s",
-		r.ServerKills, r.PostgresKills, r.Acknowledged, r.Unknown, len(r.Lost), len(r.Torn), len(r.Revived), r.Asked, r.Answers, r.Took.Round(time.Second))
+	return fmt.Sprintf("%d kills of the server, %d of PostgreSQL; %d writes acknowledged, %d in doubt; %d lost, %d torn, %d revived; %d introspected; answers %v; %s",
+		r.ServerKills, r.PostgresKills, r.Acknowledged, r.Unknown, len(r.Lost), len(r.Torn), len(r.Revived), r.Introspected, r.Answers, r.Took.Round(time.Second))
 }
 
 // Head is the beginning of a long list.

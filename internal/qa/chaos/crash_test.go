@@ -26,7 +26,7 @@ func TestNothingAcknowledgedIsLost(t *testing.T) {
 			assert.Empty(t, Head(report.Broken()))
 			assert.Equal(t, run.Kills, report.ServerKills+report.PostgresKills)
 			assert.GreaterOrEqual(t, report.Acknowledged, run.Kills*run.Writes/2)
-			assert.Positive(t, report.Asked)
+			assert.Positive(t, report.Introspected)
 			t.Log(report.Text())
 		})
 	}

@@ -24,12 +24,12 @@ const answerWithin = 15 * time.Second
 // faulty is sessiond on a PostgreSQL that has faults, with one session that lives and one whose revocation was
 // acknowledged.
 type faulty struct {
-	t           *testing.T
-	postgres    *Postgres
-	server      *Server
-	client      *Client
-	alive, gone string // tokens
-	made        int
+	t            *testing.T
+	postgres     *Postgres
+	server       *Server
+	client       *Client
+	alive, ended string // tokens
+	made         int
 }
 
 func newFaulty(t *testing.T, postgres *Postgres, url string, flags ...string) *faulty {
@@ -43,7 +43,7 @@ func newFaulty(t *testing.T, postgres *Postgres, url string, flags ...string) *f
 	require.NoError(t, err)
 	f.client.http.Timeout = answerWithin
 	t.Cleanup(f.client.Close)
-	f.alive, f.gone = f.register(), f.register()
+	f.alive, f.ended = f.register(), f.register()
 	got, err := f.client.revoke(t.Context(), ownTenant, "f-2")
 	require.NoError(t, err)
 	require.Equal(t, http.StatusNoContent, got.status, string(got.body))
@@ -90,9 +90,9 @@ func (f *faulty) register() string {
 // neverWrong: whatever happens, the session that was revoked is not called active and not let through.
 func (f *faulty) neverWrong() {
 	f.t.Helper()
-	active, err := f.client.active(f.t.Context(), f.gone)
+	active, err := f.client.active(f.t.Context(), f.ended)
 	assert.False(f.t, err == nil && active, "an ended session is called active")
-	admitted, err := f.client.admitted(f.t.Context(), f.gone)
+	admitted, err := f.client.admitted(f.t.Context(), f.ended)
 	assert.False(f.t, err == nil && admitted, "an ended session is let through")
 }
 
@@ -293,7 +293,7 @@ func TestCutAtCommit(t *testing.T) {
 		"register": func(ctx context.Context, id string) (answer, error) {
 			return f.client.register(ctx, ownTenant, ownUser, "new-"+id)
 		},
-		"application": func(ctx context.Context, id string) (answer, error) { return f.client.reach(ctx, id, "wiki") },
+		"application": func(ctx context.Context, id string) (answer, error) { return f.client.signOn(ctx, id, "wiki") },
 		"revoke":      func(ctx context.Context, id string) (answer, error) { return f.client.revoke(ctx, ownTenant, id) },
 		"revoke some": func(ctx context.Context, id string) (answer, error) {
 			return f.client.revokeSome(ctx, ownTenant, ownUser, []string{id})

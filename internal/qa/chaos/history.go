@@ -26,7 +26,7 @@ type History struct {
 	Seed                             uint64
 	// Calm leaves the instances alone. Cached puts a cache in front of the second one's introspection (a control).
 	Calm, Cached bool
-	// Progress is told of rounds that are done; nobody is when it is nil.
+	// Progress is called for every round that is done. It may be nil.
 	Progress func(rounds int)
 }
 

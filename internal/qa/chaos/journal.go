@@ -64,8 +64,8 @@ func (j *journal) outcome(what string, n int, got answer, err error, inDoubt boo
 	}
 }
 
-// noteEnded remembers a revocation that was acknowledged just now.
-func (j *journal) noteEnded(n int) {
+// addEnded adds a revocation that was acknowledged just now.
+func (j *journal) addEnded(n int) {
 	j.recent[j.ended%len(j.recent)] = n
 	j.ended++
 }

@@ -26,7 +26,7 @@ type PowerLoss struct {
 	// Writers make Writes requests each; the power is lost at Moments moments of the record.
 	Writers, Writes, Moments int
 	Seed                     uint64
-	// Unflushed takes flushes of the write-ahead log for nothing, as if SQLite had been told synchronous=OFF (a control).
+	// Unflushed ignores flushes of the write-ahead log, as with SQLite's synchronous=OFF (a control).
 	Unflushed bool
 }
 

@@ -210,7 +210,7 @@ func (c *conversation) commits(m []byte) bool {
 	return false
 }
 
-// writes reports whether a statement is one of a request that changes sessions. The upkeep has others.
+// writes reports whether a statement is one of a request that changes sessions. The maintenance jobs send others.
 func writes(text string) bool {
 	text = strings.ToLower(text)
 	for _, word := range []string{"insert into sessions", "update sessions", `insert into "session`, `update "session`, "insert into session_apps"} {

@@ -68,8 +68,8 @@ func (r *reader) read(line string) error {
 		r.events = append(r.events, e)
 		return err
 	}
-	if gone := unlinkForm.FindStringSubmatch(line); gone != nil {
-		r.events = append(r.events, event{kind: removed, name: filepath.Base(unescape(gone[1]))})
+	if unlinked := unlinkForm.FindStringSubmatch(line); unlinked != nil {
+		r.events = append(r.events, event{kind: removed, name: filepath.Base(unescape(unlinked[1]))})
 		return nil
 	}
 	line, data := withoutData(line)

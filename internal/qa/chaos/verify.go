@@ -81,7 +81,7 @@ func (c *crash) ask(ctx context.Context) error {
 				if err != nil {
 					return err
 				}
-				c.report.Asked++
+				c.report.Introspected++
 				if alive {
 					c.report.Revived = append(c.report.Revived, fmt.Sprintf("%s is alive to %s", j.id(n), name))
 				}

@@ -9,13 +9,13 @@ import (
 // batchSize is how many sessions a revocation of several is to end.
 const batchSize = 4
 
-// writer registers sessions, notes applications and revokes, one request after the other.
+// writer registers sessions, records applications and revokes, one request after the other.
 type writer struct {
 	client *Client
 	*journal
 	random *rand.Rand
-	// note is called after each write that was acknowledged.
-	note func()
+	// onAck is called after each write that was acknowledged.
+	onAck func()
 }
 
 // run writes until the context is done. A request that is under way then is waited for.
@@ -27,7 +27,7 @@ func (w *writer) run(ctx context.Context) {
 		w.register(sending, n)
 		switch roll := w.random.IntN(100); {
 		case roll < 30:
-			w.reach(sending, n-w.random.IntN(min(n+1, 8)))
+			w.signOn(sending, n-w.random.IntN(min(n+1, 8)))
 		case roll < 70:
 			w.revoke(sending, n-w.random.IntN(min(n+1, 8)))
 		case roll < 75:
@@ -36,10 +36,10 @@ func (w *writer) run(ctx context.Context) {
 	}
 }
 
-// settle rests after a write without success: the server is being started again.
-func (w *writer) settle(o outcome) outcome {
+// backOff pauses after a write without success: the server is being started again.
+func (w *writer) backOff(o outcome) outcome {
 	if o == acknowledged {
-		w.note()
+		w.onAck()
 	} else {
 		time.Sleep(20 * time.Millisecond)
 	}
@@ -48,18 +48,18 @@ func (w *writer) settle(o outcome) outcome {
 
 func (w *writer) register(ctx context.Context, n int) {
 	got, err := w.client.register(ctx, w.tenant(), w.user(), w.id(n))
-	w.entries[n].register = w.settle(w.outcome("registration", n, got, err, false))
+	w.entries[n].register = w.backOff(w.outcome("registration", n, got, err, false))
 }
 
-func (w *writer) reach(ctx context.Context, n int) {
+func (w *writer) signOn(ctx context.Context, n int) {
 	e := &w.entries[n]
 	if e.tried == 8 {
 		return
 	}
 	app := e.tried
-	got, err := w.client.reach(ctx, w.id(n), w.app(app))
+	got, err := w.client.signOn(ctx, w.id(n), w.app(app))
 	e.tried++
-	if w.settle(w.outcome("application", n, got, err, e.register == unknown || e.revoke != untried)) == acknowledged {
+	if w.backOff(w.outcome("application", n, got, err, e.register == unknown || e.revoke != untried)) == acknowledged {
 		e.reached |= 1 << app
 	}
 }
@@ -70,9 +70,9 @@ func (w *writer) revoke(ctx context.Context, n int) {
 		return // it would no longer tell whether the batch was carried out whole
 	}
 	got, err := w.client.revoke(ctx, w.tenant(), w.id(n))
-	o := w.settle(w.outcome("revocation", n, got, err, e.register == unknown))
+	o := w.backOff(w.outcome("revocation", n, got, err, e.register == unknown))
 	if o == acknowledged {
-		w.noteEnded(n)
+		w.addEnded(n)
 	}
 	e.revoke = max(e.revoke, o)
 }
@@ -88,7 +88,7 @@ func (w *writer) revokeBatch(ctx context.Context) {
 		ids[i] = w.id(first + i)
 	}
 	got, err := w.client.revokeSome(ctx, w.tenant(), w.user(), ids)
-	o := w.settle(w.outcome("revocation of several, the first", first, got, err, false))
+	o := w.backOff(w.outcome("revocation of several, the first", first, got, err, false))
 	for n := first; n < first+batchSize; n++ {
 		// A session whose registration is in doubt is passed over in silence when it is not there.
 		w.entries[n].revoke = o
@@ -96,7 +96,7 @@ func (w *writer) revokeBatch(ctx context.Context) {
 			w.entries[n].revoke = unknown
 		}
 		if w.entries[n].revoke == acknowledged {
-			w.noteEnded(n)
+			w.addEnded(n)
 		}
 	}
 }

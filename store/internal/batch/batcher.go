@@ -219,8 +219,8 @@ func (b *Batcher) take(most int) []*Query {
 	return batch
 }
 
-// rolledBack reports whether nothing was done because of one of several queries, or because of a lock. An argument that cannot be encoded
-// is noticed before anything is sent; but where the connection is lost meanwhile, all have lost it.
+// rolledBack reports whether the batch was rolled back because of one of several queries, or because of a lock. An argument that cannot be
+// encoded fails before anything is sent, so that nothing was done either, unless the connection was lost.
 func rolledBack(err error, several bool) bool {
 	if pg, refused := errors.AsType[*pgconn.PgError](err); refused {
 		return several && pg.SeverityUnlocalized == "ERROR" || pg.Code == engine.LockNotAvailable

@@ -11,7 +11,7 @@ import (
 	"github.com/sessiond/sessiond/store/internal/sqlbuild"
 )
 
-// write is a write of a row of a tenant, in a statement for any number of rows unless its text is empty.
+// write is a write of a row of a tenant, as a bulk statement unless its text is empty.
 func write(text, tenantID, id string, restricted rls.Restriction) *Query {
 	st := sqlbuild.New(true, "")
 	if text != "" {

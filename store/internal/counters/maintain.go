@@ -12,8 +12,8 @@ const (
 	bucketsAtOnce = 8
 )
 
-// pending is what roll-ups have touched and has to be looked at when no deltas wait. To forget it with the process does no harm: a bucket
-// stays as large as it is until it is touched again.
+// pending is the groups and buckets that roll-ups have changed and that have to be checked when no deltas wait. It may be lost with the
+// process: a bucket that is too large stays so until it changes again.
 type pending struct {
 	mu      sync.Mutex
 	groups  map[Group]bool
@@ -63,8 +63,8 @@ func takeSome[K comparable](from map[K]bool, most int) []K {
 	return taken
 }
 
-// maintain is done when no deltas wait, so that what is counted here is what counters and buckets say: it deletes time buckets that nobody
-// looks at any more, makes the first page index bucket of groups that have grown, and splits the buckets that have.
+// maintain runs when no deltas wait, so that counts of the rows agree with counters and buckets. It deletes time buckets that are not read
+// any more, makes the first page index bucket of groups that have grown, and splits the buckets that have.
 func (r *rollUp) maintain() error {
 	groups, buckets := r.pending.take()
 	if len(groups) > 0 {

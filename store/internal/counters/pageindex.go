@@ -130,7 +130,7 @@ func (r *rollUp) bucketsOf(deltas []Delta) (map[instant]time.Time, error) {
 	return starts, nil
 }
 
-// upsertBuckets adds to a group's buckets, and notes those that are to be split or dropped then.
+// upsertBuckets adds to a group's buckets, and collects those that are to be split or dropped.
 func (r *rollUp) upsertBuckets(g Group, more []Bucket) error {
 	for batch := range slices.Chunk(more, maxRowsPerInsert) {
 		var tenants, partners []string
@@ -164,7 +164,7 @@ func (r *rollUp) upsertBuckets(g Group, more []Bucket) error {
 const maxBuckets = 1 << 16
 
 // BucketsBefore is how many of the newest buckets have to be read to find a page: twice as many as there are before it when all are full.
-// Beyond them a page might start nearer, if many were hollow, but a list gets no slower by what is behind its page.
+// To read more might find a start nearer to the page where many buckets are hollow, but would slow down every list.
 func (c *Counters) BucketsBefore(offset int) int { return min(offset/c.bucketSize*2+16, maxBuckets) }
 
 // Seek finds the oldest bucket from whose start on a group has no more listed rows than the offset, and how many these are, with what is

@@ -92,10 +92,10 @@ func behindPooler(ctx context.Context, config *pgx.ConnConfig) (bool, error) {
 // pooledMode is how statements are sent behind a pooler: described once for each connection, and then parsed again each time they
 // run, unless the URL asks for what works as well. Named statements do with a pooler that knows them. The modes without a
 // description cannot encode an array of any values, and are asked for to avoid named statements.
-func pooledMode(given pgx.QueryExecMode, url string) pgx.QueryExecMode {
-	named := given == pgx.QueryExecModeCacheStatement && strings.Contains(url, "default_query_exec_mode=")
-	if named || given == pgx.QueryExecModeDescribeExec {
-		return given
+func pooledMode(configured pgx.QueryExecMode, url string) pgx.QueryExecMode {
+	named := configured == pgx.QueryExecModeCacheStatement && strings.Contains(url, "default_query_exec_mode=")
+	if named || configured == pgx.QueryExecModeDescribeExec {
+		return configured
 	}
 	return pgx.QueryExecModeCacheDescribe
 }

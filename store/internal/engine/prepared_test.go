@@ -11,7 +11,7 @@ import (
 	"gorm.io/gorm/logger"
 )
 
-// TestStatementsStayPrepared, in transactions too, and more of them than are kept do no harm.
+// TestStatementsStayPrepared: a statement is prepared once, in transactions too, and again after the cache has evicted it.
 func TestStatementsStayPrepared(t *testing.T) {
 	e, err := Open(t.Context(), "sqlite://"+t.TempDir()+"/x.db", &gorm.Config{Logger: logger.Discard}, Options{})
 	require.NoError(t, err)
@@ -43,7 +43,7 @@ func TestStatementsStayPrepared(t *testing.T) {
 	}))
 	assert.Equal(t, mostPrepared, pool.known.Len())
 	again, _ := pool.known.Peek("SELECT 0")
-	assert.NotSame(t, kept, again, "it had to go meanwhile")
+	assert.NotSame(t, kept, again, "it was evicted meanwhile")
 	require.Error(t, write(t.Context(), func(tx *gorm.DB) error { return tx.Exec("SELEKT").Error }))
 	assert.False(t, pool.known.Contains("SELEKT"))
 }

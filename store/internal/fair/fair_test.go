@@ -45,7 +45,7 @@ func TestQueueGivesOwnersTurns(t *testing.T) {
 	assert.Empty(t, q.turns)
 }
 
-// enterAsync enters a gate and tells when it has; it returns when it waits or has entered.
+// enterAsync acquires a slot in the background and closes the channel when it has; it returns when the caller is queued or admitted.
 func enterAsync(t *testing.T, g *Semaphore, owner string) <-chan struct{} {
 	t.Helper()
 	g.mu.Lock()

@@ -8,7 +8,7 @@ import "github.com/sessiond/sessiond/store/internal/sqlbuild"
 // Restriction is what a transaction may see: one tenant, the tenants of one partner, or everything when both are empty.
 type Restriction struct{ Tenant, Partner string }
 
-// Restricts reports whether there is anything that it hides.
+// Restricts reports whether any tenant is hidden.
 func (r Restriction) Restricts() bool { return r.Tenant != "" || r.Partner != "" }
 
 // Sees reports whether all rows of a tenant are visible, as far as can be told without asking the database.

@@ -40,11 +40,11 @@ const after = await listTenantSessions({ client, path: { tenant_id } });
 assert(after.data && !after.data.data.some((item) => item.id === first.id));
 assert.equal(after.data.pagination.total_items, list.data.pagination.total_items - 1);
 
-// A misfit is told member by member.
-const misfit = await listTenantSessions({ client, path: { tenant_id }, query: { per_page: 101 } });
-assert.equal(misfit.response?.status, 422);
-assert(misfit.error && Array.isArray(misfit.error.detail));
-const entry: ValidationError | undefined = misfit.error.detail[0];
+// The 422 of an invalid request names each member.
+const invalid = await listTenantSessions({ client, path: { tenant_id }, query: { per_page: 101 } });
+assert.equal(invalid.response?.status, 422);
+assert(invalid.error && Array.isArray(invalid.error.detail));
+const entry: ValidationError | undefined = invalid.error.detail[0];
 const loc: (string | number)[] | undefined = entry?.loc;
 assert.deepEqual(loc, ["query", "per_page"]);
 assert.equal(entry?.type, "less_than_equal");

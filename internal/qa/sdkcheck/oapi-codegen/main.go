@@ -34,7 +34,7 @@ func story(ctx context.Context, address, tenant, tenantToken, platformToken stri
 	if err != nil {
 		return err
 	}
-	return errors.Join(misfits(ctx, api, tenant), untyped(ctx, platform, api, tenant, second))
+	return errors.Join(invalidRequests(ctx, api, tenant), untyped(ctx, platform, api, tenant, second))
 }
 
 // connect makes a client that sends a token and follows no redirection.
@@ -71,16 +71,16 @@ func endOne(ctx context.Context, api *gen.ClientWithResponses, tenant string) (g
 	return second, nil
 }
 
-// misfits are a 422, told member by member, and a 404.
-func misfits(ctx context.Context, api *gen.ClientWithResponses, tenant string) error {
-	misfit, err := api.ListTenantSessionsWithResponse(ctx, tenant, &gen.ListTenantSessionsParams{PerPage: new(101)})
-	if err != nil || misfit.JSON422 == nil || len(misfit.JSON422.Detail) != 1 || len(misfit.JSON422.Detail[0].Loc) != 2 {
-		return unexpected("misfit", err, misfit)
+// invalidRequests expects a 422 that names each member, and a 404.
+func invalidRequests(ctx context.Context, api *gen.ClientWithResponses, tenant string) error {
+	invalid, err := api.ListTenantSessionsWithResponse(ctx, tenant, &gen.ListTenantSessionsParams{PerPage: new(101)})
+	if err != nil || invalid.JSON422 == nil || len(invalid.JSON422.Detail) != 1 || len(invalid.JSON422.Detail[0].Loc) != 2 {
+		return unexpected("invalid", err, invalid)
 	}
-	entry := misfit.JSON422.Detail[0]
+	entry := invalid.JSON422.Detail[0]
 	where, err := entry.Loc[1].AsValidationErrorLoc0()
 	if err != nil || where != "per_page" || entry.Type != "less_than_equal" {
-		return unexpected("misfit", err, entry)
+		return unexpected("invalid", err, entry)
 	}
 	missing, err := api.GetTenantSessionWithResponse(ctx, tenant, "nothing")
 	if err != nil || missing.JSON404 == nil || missing.JSON404.Detail != "Session not found." {

@@ -37,7 +37,7 @@ func story(ctx context.Context, address, tenant, tenantToken, platformToken stri
 	if err != nil {
 		return err
 	}
-	return errors.Join(misfits(ctx, client, tenant), untyped(ctx, platform, client, tenant, second))
+	return errors.Join(invalidRequests(ctx, client, tenant), untyped(ctx, platform, client, tenant, second))
 }
 
 // bearer is the token of every request.
@@ -83,17 +83,17 @@ func endOne(ctx context.Context, client *api.Client, tenant string) (api.Session
 	return second, nil
 }
 
-// misfits are a 422, told member by member, and a 404. ogen's client holds a request against the contract itself, so the
-// misfit is one that the contract's schema does not show.
-func misfits(ctx context.Context, client *api.Client, tenant string) error {
+// invalidRequests expects a 422 that names each member, and a 404. ogen's client holds a request against the contract itself, so the
+// invalid request is one that the contract's schema does not show.
+func invalidRequests(ctx context.Context, client *api.Client, tenant string) error {
 	answer, err := client.RevokeUserSessions(ctx, &api.SessionRevokeRequest{}, api.RevokeUserSessionsParams{TenantID: tenant, UserID: "x"})
-	misfit, ok := answer.(*api.HTTPValidationErrorHeaders)
-	if !ok || len(misfit.Response.Detail) != 1 || len(misfit.Response.Detail[0].Loc) != 1 {
-		return unexpected("misfit", err, answer)
+	invalid, ok := answer.(*api.HTTPValidationErrorHeaders)
+	if !ok || len(invalid.Response.Detail) != 1 || len(invalid.Response.Detail[0].Loc) != 1 {
+		return unexpected("invalid", err, answer)
 	}
-	entry := misfit.Response.Detail[0]
+	entry := invalid.Response.Detail[0]
 	if where, ok := entry.Loc[0].GetString(); !ok || where != "body" || entry.Type != "value_error" {
-		return unexpected("misfit", err, entry)
+		return unexpected("invalid", err, entry)
 	}
 	gotten, err := client.GetTenantSession(ctx, api.GetTenantSessionParams{TenantID: tenant, SessionID: "nothing"})
 	if missing, ok := gotten.(*api.NotFoundHeaders); !ok || missing.Response.Detail != "Session not found." {

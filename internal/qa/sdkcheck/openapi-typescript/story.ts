@@ -40,13 +40,13 @@ const after = await api.GET("/api/v1/tenants/{tenant_id}/sessions", { params: { 
 assert(after.data && !after.data.data.some((item) => item.id === first.id));
 assert.equal(after.data.pagination.total_items, list.data.pagination.total_items - 1);
 
-// A misfit is told member by member.
-const misfit = await api.GET("/api/v1/tenants/{tenant_id}/sessions", {
+// The 422 of an invalid request names each member.
+const invalid = await api.GET("/api/v1/tenants/{tenant_id}/sessions", {
   params: { path: { tenant_id }, query: { per_page: 101 } },
 });
-assert.equal(misfit.response.status, 422);
-assert(misfit.error && Array.isArray(misfit.error.detail));
-const entry: Schemas["ValidationError"] | undefined = misfit.error.detail[0];
+assert.equal(invalid.response.status, 422);
+assert(invalid.error && Array.isArray(invalid.error.detail));
+const entry: Schemas["ValidationError"] | undefined = invalid.error.detail[0];
 const loc: (string | number)[] | undefined = entry?.loc;
 assert.deepEqual(loc, ["query", "per_page"]);
 assert.equal(entry?.type, "less_than_equal");

@@ -39,10 +39,10 @@ const after = await listTenantSessions(tenant_id, {}, api);
 assert(after.status === 200 && !after.data.data.some((item) => item.id === first.id));
 assert.equal(after.data.pagination.total_items, list.data.pagination.total_items - 1);
 
-// A misfit is told member by member.
-const misfit = await listTenantSessions(tenant_id, { per_page: 101 }, api);
-assert(misfit.status === 422);
-const entry: ValidationError | undefined = misfit.data.detail?.[0];
+// The 422 of an invalid request names each member.
+const invalid = await listTenantSessions(tenant_id, { per_page: 101 }, api);
+assert(invalid.status === 422);
+const entry: ValidationError | undefined = invalid.data.detail?.[0];
 const loc: (string | number)[] | undefined = entry?.loc;
 assert.deepEqual(loc, ["query", "per_page"]);
 assert.equal(entry?.type, "less_than_equal");

@@ -36,7 +36,7 @@ func run(ctx context.Context) error {
 	only := flag.String("only", "", "operations to measure, separated by commas")
 	flag.StringVar(&c.PostgresURL, "postgres-url", "", "server on which databases may be made; started when not given")
 	flag.StringVar(&c.Sessiond, "sessiond", "", "program to measure; built when not given")
-	flat := flag.Bool("flat", false, "measure tenants of different sizes against each other, without the floor")
+	flat := flag.Bool("flat", false, "measure tenants of different sizes against each other, without the baseline")
 	sizes := flag.String("flat-sizes", "300,200000,2000000", "with --flat: sessions of the tenants, smallest first")
 	flag.IntVar(&c.Flat.RevokeAll, "flat-revoke", 200_000, "with --flat: sessions of the tenant that is revoked all at once")
 	fairness := flag.Bool("fairness", false, "measure tenants while another one misbehaves")

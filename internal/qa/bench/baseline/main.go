@@ -1,6 +1,6 @@
-// Command floor is what sessiond's speed is held against: the least that a Go program on PostgreSQL can do for the same
+// Command baseline is what sessiond's speed is held against: the least that a Go program on PostgreSQL can do for the same
 // requests. It runs the one SQL statement and writes the bytes. It has no framework, verifies no token, checks no input,
-// counts no total and keeps no trail, so it is no service: it is the price of HTTP and SQL alone.
+// counts no total and keeps no audit log, so it is no service: it is the cost of HTTP and SQL by themselves.
 package main
 
 import (
@@ -24,7 +24,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM) //nolint:forbidigo // a command has no caller
 	defer stop()
 	if err := run(ctx); err != nil {
-		fmt.Fprintf(os.Stderr, "floor: %v\n", err)
+		fmt.Fprintf(os.Stderr, "baseline: %v\n", err)
 		os.Exit(1)
 	}
 }

@@ -34,7 +34,7 @@ func appendRows(b []byte, rows pgx.Rows) ([]byte, error) {
 			case fields[i].DataTypeOID == pgtype.Int4OID && fields[i].Format == pgtype.BinaryFormatCode:
 				b = strconv.AppendUint(b, uint64(binary.BigEndian.Uint32(value)), 10)
 			default:
-				return nil, fmt.Errorf("column %s has a type that the floor does not write", fields[i].Name)
+				return nil, fmt.Errorf("column %s has a type that the baseline does not write", fields[i].Name)
 			}
 		}
 		b = append(b, '}')
