@@ -10,7 +10,7 @@ import (
 	"github.com/sessiond/sessiond/gen"
 )
 
-// A 422 names every misfit: where it is, what is wrong in a sentence, and a name for programs.
+// A 422 names every violation: where it is, what is wrong in a sentence, and a name for programs.
 func ExampleValidationError() {
 	ctx := context.Background()
 	server, err := newSessionsAPI(ctx)
@@ -28,8 +28,8 @@ func ExampleValidationError() {
 	page, perPage := 0, 1000
 	_, err = api.ListTenantSessionsWithResponse(ctx, "acme", &gen.ListTenantSessionsParams{Page: &page, PerPage: &perPage})
 
-	if misfit, ok := errors.AsType[*client.ValidationError](err); ok {
-		for _, entry := range misfit.Entries {
+	if invalid, ok := errors.AsType[*client.ValidationError](err); ok {
+		for _, entry := range invalid.Entries {
 			fmt.Println(entry.Field(), entry.Type, "-", entry.Msg)
 		}
 	}
