@@ -111,8 +111,9 @@ type AuditFilter struct {
 	Limit int
 }
 
-// ListAuditEvents returns the events that match, oldest first. It is the operator's: a context that is restricted to a tenant or a partner
-// is refused.
+// ListAuditEvents returns the events that match, in the order of the calls that they belong to (OperationID), the earliest call first. An
+// event may be of an earlier time than the one before it: that of an expired session has the time at which it expired, and belongs to the
+// job that recorded it. It is the operator's: a context that is restricted to a tenant or a partner is refused.
 func (s *Store) ListAuditEvents(ctx context.Context, filter AuditFilter) ([]AuditEvent, error) {
 	if restricted, err := restriction(ctx); err != nil || restricted != (rls.Restriction{}) {
 		return nil, errNotAuthorized

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -59,4 +60,19 @@ func TestPageShowsTheExample(t *testing.T) {
 	blocks := regexp.MustCompile("(?ms)^```go\n(.*?)^```$").FindAllStringSubmatch(string(page), -1)
 	require.Len(t, blocks, 1)
 	assert.Contains(t, string(example), blocks[0][1])
+}
+
+// TestReadmeHasTheFlagsOfServe holds the table of flags in README.md against those that there are.
+func TestReadmeHasTheFlagsOfServe(t *testing.T) {
+	page, err := os.ReadFile("../../README.md")
+	require.NoError(t, err)
+	var told, known []string
+	for _, row := range regexp.MustCompile("(?m)^\\| `--.*$").FindAllString(string(page), -1) {
+		names, _, _ := strings.Cut(strings.TrimPrefix(row, "| "), " | ")
+		for _, name := range regexp.MustCompile("`--([a-z-]+)`").FindAllStringSubmatch(names, -1) {
+			told = append(told, name[1])
+		}
+	}
+	serveCommand().Flags().VisitAll(func(flag *pflag.Flag) { known = append(known, flag.Name) })
+	assert.ElementsMatch(t, known, told)
 }

@@ -4,6 +4,8 @@
 // KeySource, the token's own session must not have ended, and the Caller goes into the request's context. After the
 // request has been validated, Authorize looks the operation up in the table in policy.go and adds the caller's Grant. Nothing
 // here writes a response: refusals are values of Error, which the handlers turn into a status and a header.
+//
+// The session of a GET's token is checked in Authorize, or by the operation in a statement that it sends anyway; see Authenticate.
 package auth
 
 import (

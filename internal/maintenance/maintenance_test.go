@@ -202,6 +202,7 @@ func TestFailuresAreTriedAgain(t *testing.T) {
 		f.err = errors.New("away")
 		stop := maintenance.New(f, config(), time.Now, slog.New(slog.NewTextHandler(&log, nil))).Start(t.Context())
 		time.Sleep(10*time.Second - time.Nanosecond)
+		synctest.Wait()
 		for job, n := range map[string]int{
 			"flush activity": 10, "roll up counters": 10, "apply bulk revocations": 10, "record expired sessions": 2, "analyze": 2, "purge": 1,
 		} {

@@ -1,4 +1,4 @@
-// The command xorder copies an OpenAPI document from standard input to standard output and adds x-order to every property:
+// Command xorder copies an OpenAPI document from standard input to standard output and adds x-order to every property:
 // what oapi-codegen needs to keep the order of the properties. `make generate` runs it.
 package main
 

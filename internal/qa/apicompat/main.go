@@ -1,4 +1,4 @@
-// The command contract fails when openapi.yaml breaks a client of the last release, unless its version says so: a higher
+// Command apicompat fails when openapi.yaml breaks a client of the last release, unless its version says so: a higher
 // major version, below 1.0 a higher minor one (Semantic Versioning 2.0.0, items 4 and 8). oasdiff knows what breaks a
 // client. Run it with `make contract`.
 package main

@@ -1,5 +1,5 @@
-// The command clients generates clients from openapi.yaml with several generators, compiles them, and has each tell the
-// same story against a running sessiond; then a browser reads the API explorer. One line for each is printed.
+// Command sdkcheck generates clients from openapi.yaml with several generators, compiles them, and runs the same calls with
+// each against a running sessiond; then a browser reads the API explorer. It prints one line for each.
 //
 // It runs in a directory of its own that it removes. Run it with `make clients`.
 package main
