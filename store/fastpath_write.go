@@ -108,7 +108,8 @@ func (f fast) revokeSession(ctx context.Context, scope Scope, id string, audit a
 	return ended && err == nil, err
 }
 
-// revokeStatement ends the sessions of the input, if they are active.
+// revokeStatement ends the sessions of the input, if they are active. It waits for another change of one, such as a single sign-on, but sees
+// the applications as they were before it: a session that has more by then is left to plain.
 func revokeStatement(scope Scope, id string, audit auditContext) *sqlbuild.Statement {
 	input, where := append(audit.input(), sqlbuild.Value{Name: "session", Type: "text", Value: id}), ""
 	for column, value := range scope.columns() {
@@ -117,7 +118,8 @@ func revokeStatement(scope Scope, id string, audit auditContext) *sqlbuild.State
 	}
 	st := sqlbuild.Bulk(input...).Add(`ended AS (UPDATE sessions SET revoked_at = input.at, end_cause = '` + Revoked + `',
 			ended_by_sub = by_sub, ended_by_client = by_client, end_reason = because
-		FROM input WHERE ` + where + `id = session AND ` + isActiveAt("input.at") + `
+		FROM input WHERE ` + where + `id = session AND ` + isActiveAt("input.at") + ` AND (app_count = 0 OR app_count =
+			(SELECT count(*) FROM session_apps a WHERE a.tenant_id = sessions.tenant_id AND a.session_id = sessions.id))
 		RETURNING tenant_id, id, user_id, partner_id, device_type, created_at, revoked_at, app_count, input.*), `)
 	before, after := &Session{}, &Session{EndCause: new(Revoked), RevokedAt: &audit.at}
 	return addRecord(st, "ended", ActionRevoked, before, after).Add("SELECT nr FROM ended")

@@ -25,8 +25,8 @@ func (s *Store) RevokeSession(ctx context.Context, scope Scope, id string, by Ac
 		}
 		scope = scope.InTenant(session.TenantID)
 	}
-	for {
-		ended, err := s.operations.revokeSession(ctx, scope, id, audit)
+	for revoke := s.operations.revokeSession; ; revoke = (plain{s}).revokeSession {
+		ended, err := revoke(ctx, scope, id, audit)
 		if ended {
 			s.onEnded(Revoked, 1)
 		}
@@ -37,7 +37,7 @@ func (s *Store) RevokeSession(ctx context.Context, scope Scope, id string, by Ac
 		if err != nil || !session.Active(s.now()) {
 			return false, err
 		}
-		// It was registered after the revocation had looked for it. To say that it has ended would be wrong.
+		// It was registered, or changed, after the revocation had looked for it. To say that it has ended would be wrong.
 	}
 }
 

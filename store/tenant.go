@@ -94,7 +94,8 @@ func (t *transaction) setPartner(tenantID string, partnerID *string) error {
 		return err
 	}
 	var sessions []Session
-	moved := t.tx.Where("tenant_id = ?", tenantID).FindInBatches(&sessions, sessionsAtOnce, func(*gorm.DB, int) error {
+	// Their rows are locked: a revocation under way, or a job, would count for the partner that they had.
+	moved := lockCounted(t.tx.Where("tenant_id = ?", tenantID)).FindInBatches(&sessions, sessionsAtOnce, func(*gorm.DB, int) error {
 		changes := make([]change, len(sessions))
 		for i := range sessions {
 			after := sessions[i]

@@ -55,7 +55,7 @@ func Run(t *testing.T, newStore Factory, except ...string) {
 		"activity": testActivity, "apps": testApps, "stats": testStats, "schema": testSchema,
 		"limits": testLimits, "coalescing": testCoalescing, "not_before_cutoffs": testCutoffs, "audit": testAudit,
 		"retention": testRetention, "totals": testTotals, "bulk revocations": testBulkRevocations, "pending bulk revocations": testPendingBulkRevocations, "erasure": testErasure, "model": testModel,
-		"row security": testRowSecurity, "ended": testEnded, "clock set back too early": testClockSetBackTooEarly, "storable times": testStorableTimes, "pairs": testPairs,
+		"row security": testRowSecurity, "ended": testEnded, "clock set back too early": testClockSetBackTooEarly, "storable times": testStorableTimes, "pairs": testPairs, "races": testRaces,
 		"who assigns partners": testWhoAssignsPartners, "moving partners": testMovePartner, "idempotency": testIdempotency,
 	} {
 		if !slices.Contains(except, name) {
