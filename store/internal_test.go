@@ -1,9 +1,11 @@
 package store
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"slices"
 	"testing"
 	"time"
@@ -15,6 +17,18 @@ import (
 	"github.com/sessiond/sessiond/store/internal/engine"
 	"github.com/sessiond/sessiond/store/internal/tuning"
 )
+
+// TestSlowStatementsAreLoggedWithoutValues makes a statement slow that has an e-mail address among its values.
+func TestSlowStatementsAreLoggedWithoutValues(t *testing.T) {
+	var log bytes.Buffer
+	e, err := engine.Open(t.Context(), "sqlite://"+t.TempDir()+"/x.db", &gorm.Config{Logger: queryLogger(slog.New(slog.NewTextHandler(&log, nil)))}, engine.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, e.Close()) })
+	require.NoError(t, e.DB.Callback().Raw().Before("gorm:raw").Register("slow", func(*gorm.DB) { time.Sleep(time.Second + 50*time.Millisecond) }))
+	require.NoError(t, e.DB.Exec("CREATE TABLE t AS SELECT ? AS email", "ada@example.com").Error)
+	assert.Contains(t, log.String(), "CREATE TABLE t AS SELECT ? AS email")
+	assert.NotContains(t, log.String(), "ada@example.com")
+}
 
 func TestMigrationsHaveTheSameNumbersOnBothEngines(t *testing.T) {
 	names := func(of string) []string {

@@ -136,6 +136,11 @@ type slowLogger struct{ logger.Interface }
 // maxLogged bounds how much of a statement's text is logged.
 const maxLogged = 1000
 
+// ParamsFilter implements gorm.ParamsFilter, which GORM does not find in an embedded interface: it leaves the values out.
+func (slowLogger) ParamsFilter(_ context.Context, text string, _ ...any) (string, []any) {
+	return text, nil
+}
+
 // Trace implements logger.Interface.
 func (l slowLogger) Trace(ctx context.Context, begin time.Time, statement func() (string, int64), err error) {
 	if err != nil {
@@ -153,7 +158,7 @@ func queryLogger(l *slog.Logger) logger.Interface {
 		return logger.Discard
 	}
 	return slowLogger{logger.NewSlogLogger(l, logger.Config{
-		LogLevel: logger.Warn, SlowThreshold: time.Second, IgnoreRecordNotFoundError: true, ParameterizedQueries: true,
+		LogLevel: logger.Warn, SlowThreshold: time.Second, IgnoreRecordNotFoundError: true,
 	})}
 }
 
