@@ -22,6 +22,10 @@ const (
 	// isActive is the condition of Session.Active, with the bulk revocations that have not been applied to it yet.
 	isActive = "end_cause IS NULL AND " + notEnded + " AND " + notBulkRevoked
 
+	// waitsForBulkRevocation is the condition of a session that a bulk revocation ends which has not been applied to it yet.
+	waitsForBulkRevocation = `end_cause IS NULL AND EXISTS
+		(SELECT 1 FROM bulk_revocations b WHERE b.tenant_id = sessions.tenant_id AND b.at >= sessions.created_at AND b.at < sessions.ends_at)`
+
 	// isDue is the condition of a session that has ended by itself, or was bulk revoked before that, and is not recorded as ended.
 	isDue = "end_cause IS NULL AND ends_at <= ?"
 

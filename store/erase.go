@@ -13,7 +13,7 @@ import (
 
 // Erasure is what EraseUser did.
 type Erasure struct {
-	// Ended were active and ended first, Sessions were deleted in all, Events of the audit log lost whom they were about.
+	// Ended were active and ended first, Sessions were deleted in all, Events of the audit log lost the user's name.
 	Ended, Sessions, Events int
 	// Receipt is the operation id of the event that stays in the audit log.
 	Receipt string
@@ -63,18 +63,17 @@ func (s *Store) PreviewErasure(ctx context.Context, tenantID, userID string) (Er
 	if err == nil {
 		known.Ended, err = s.CountActive(ctx, scope)
 	}
-	events, waiting := int64(0), int64(0)
+	events, waiting := 0, int64(0)
 	if err == nil {
-		err = s.read(ctx, func(tx *gorm.DB) error {
-			err := tx.Model(&AuditEvent{}).Scopes(of.events).Count(&events).Error
-			if err != nil {
+		err = s.read(ctx, func(tx *gorm.DB) (err error) {
+			if events, err = of.countEvents(tx); err != nil {
 				return err
 			}
 			// Bulk revocations that have not been applied to the user's sessions are, first.
-			return tx.Model(&Session{}).Scopes(scope.where).Where("end_cause IS NULL AND NOT (" + notBulkRevoked + ")").Count(&waiting).Error
+			return tx.Model(&Session{}).Scopes(scope.where).Where(waitsForBulkRevocation).Count(&waiting).Error
 		})
 	}
-	known.Sessions, known.Events = all, int(events+waiting)+known.Ended
+	known.Sessions, known.Events = all, events+int(waiting)+known.Ended
 	return known, mapError("look for a user", err)
 }
 
@@ -101,7 +100,10 @@ func (e *erasure) run() (Erasure, error) {
 	if done.Sessions, err = e.deleteSessions(); err != nil {
 		return done, err
 	}
-	if done.Events, err = e.forgetEvents(); err != nil {
+	if done.Events, err = e.countEvents(e.tx); err != nil {
+		return done, err
+	}
+	if err := e.forgetEvents(); err != nil {
 		return done, err
 	}
 	if err := e.forgetActor(); err != nil {
@@ -156,10 +158,16 @@ func (e *erasure) events(tx *gorm.DB) *gorm.DB {
 	return tx.Where("tenant_id IN ('', ?) AND user_id = ?", e.tenantID, e.userID)
 }
 
+// countEvents counts the events that are about the user, and those of what the user has done.
+func (e *erasure) countEvents(tx *gorm.DB) (int, error) {
+	var n int64
+	err := tx.Model(&AuditEvent{}).Where(tx.Scopes(e.events).Or("actor_sub = ?", e.userID)).Count(&n).Error
+	return int(n), err
+}
+
 // forgetEvents takes the user out of the events that are about the user.
-func (e *erasure) forgetEvents() (int, error) {
-	events := e.tx.Model(&AuditEvent{}).Scopes(e.events).Updates(map[string]any{"user_id": "", "reason": "", "request_id": ""})
-	return int(events.RowsAffected), events.Error
+func (e *erasure) forgetEvents() error {
+	return e.tx.Model(&AuditEvent{}).Scopes(e.events).Updates(map[string]any{"user_id": "", "reason": "", "request_id": ""}).Error
 }
 
 // forgetActor takes the user, the reasons that the user gave and the ids that the user chose for requests, out of what the user has

@@ -51,7 +51,12 @@ func (r *revocation) once(key string, do func(*revocation) error) (repeated bool
 		return false, do(r)
 	}
 	call := idempotencyKey{KeyDigest: key, OperationID: r.audit.operation, TenantIDs: "[]", At: r.audit.at}
-	claimed := r.tx.Clauses(clause.OnConflict{DoNothing: true}).Create(&call)
+	// A key that is older than the window is free again.
+	claimed := r.tx.Clauses(clause.OnConflict{
+		Columns:   []clause.Column{{Name: "key_digest"}},
+		Where:     clause.Where{Exprs: []clause.Expression{gorm.Expr("idempotency_keys.at <= ?", timestamp(call.At.Add(-idempotencyWindow)))}},
+		DoUpdates: clause.AssignmentColumns([]string{"operation_id", "tenant_ids", "at"}),
+	}).Create(&call)
 	if claimed.Error != nil {
 		return false, claimed.Error
 	}

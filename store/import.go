@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"maps"
 	"slices"
 
 	"gorm.io/gorm"
@@ -37,6 +38,9 @@ func (s *Store) ImportSessions(ctx context.Context, rows Import) error {
 		if err := counters.Create(tx, rows.Tenants); err != nil {
 			return err
 		}
+		if err := t.takePartners(rows.Sessions); err != nil {
+			return err
+		}
 		if err := t.importSessions(rows.Sessions); err != nil {
 			return err
 		}
@@ -45,6 +49,30 @@ func (s *Store) ImportSessions(ctx context.Context, rows Import) error {
 		}
 		return counters.Create(tx, rows.Events)
 	})
+}
+
+// takePartners gives sessions the partner of their tenant, which may have been known before, and keeps it until the end of the transaction.
+func (t *transaction) takePartners(sessions []Session) error {
+	named, partners := map[string]bool{}, map[string]*string{}
+	for i := range sessions {
+		named[sessions[i].TenantID] = true
+	}
+	for tenantIDs := range slices.Chunk(slices.Sorted(maps.Keys(named)), sessionsAtOnce) {
+		var tenants []Tenant
+		query := t.tx.Clauses(clause.Locking{Strength: clause.LockingStrengthShare}).Scopes(t.engine.In("tenant_id", tenantIDs)).Order("tenant_id")
+		if err := query.Find(&tenants).Error; err != nil {
+			return err
+		}
+		for _, tenant := range tenants {
+			partners[tenant.TenantID] = tenant.PartnerID
+		}
+	}
+	for i := range sessions {
+		if partnerID, known := partners[sessions[i].TenantID]; known {
+			sessions[i].PartnerID = partnerID
+		}
+	}
+	return nil
 }
 
 // importSessions stores the sessions whose id nobody has. When somebody registers one of them at the same time, the import fails.

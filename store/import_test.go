@@ -37,6 +37,29 @@ func TestImportHasEvents(t *testing.T) {
 	}
 }
 
+// TestImportKeepsThePartnerOfATenant: a tenant that is known keeps its partner, and what is imported of it belongs to that partner.
+func TestImportKeepsThePartnerOfATenant(t *testing.T) {
+	for name, open := range map[string]storetest.Factory{"sqlite": storetest.SQLite, "postgres": storetest.Postgres} {
+		t.Run(name, func(t *testing.T) {
+			now := storetest.Epoch
+			s := open(t, store.Options{Now: storetest.NewClock().Now})
+			known := store.Session{TenantID: "acme", ID: "s1", UserID: "ada", PartnerID: new("north"), ExpiresAt: now.Add(time.Hour)}
+			_, _, err := s.RegisterSession(t.Context(), store.AllTenants(), known, store.Actor{})
+			require.NoError(t, err)
+			imported := known
+			imported.ID, imported.PartnerID, imported.CreatedAt = "s2", new("south"), now
+			require.NoError(t, s.ImportSessions(t.Context(), store.Import{
+				Tenants: []store.Tenant{{TenantID: "acme", PartnerID: new("south"), CreatedAt: now}}, Sessions: []store.Session{imported},
+			}))
+			for partner, want := range map[string]int{"north": 2, "south": 0} {
+				_, total, err := s.ListSessions(t.Context(), store.CallerSession{}, store.AllTenants().OfPartner(partner), store.Filter{}, store.Page{Limit: 9})
+				require.NoError(t, err)
+				assert.Equal(t, want, total, partner)
+			}
+		})
+	}
+}
+
 // TestAFailedImportLogsNoStatement: the statement of an import has the placeholders of hundreds of rows.
 func TestAFailedImportLogsNoStatement(t *testing.T) {
 	var log bytes.Buffer

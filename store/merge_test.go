@@ -238,5 +238,5 @@ func TestEveryTableOfATenantHasAPolicy(t *testing.T) {
 	assert.Contains(t, want, "sessions")
 	assert.Equal(t, want, tables("SELECT relname::text FROM pg_class WHERE relrowsecurity AND relforcerowsecurity"))
 	assert.Equal(t, want, tables(`SELECT tablename::text FROM pg_policies WHERE cmd = 'ALL' AND qual LIKE '%sessiond.tenant''%'
-		AND qual LIKE '%sessiond.tenants%' AND qual LIKE '%sessiond.partner%'`))
+		AND qual LIKE '%sessiond.tenants%' AND qual LIKE '%sessiond.partner%' AND coalesce(with_check, qual) LIKE '%sessiond.tenants%'`))
 }

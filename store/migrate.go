@@ -73,6 +73,9 @@ func (s *Store) loosenIDs(ctx context.Context) error {
 
 // MigrationStatus lists every step that this program knows, oldest first.
 func (s *Store) MigrationStatus(ctx context.Context) ([]Migration, error) {
+	if err := s.refuseUnreleased(ctx); err != nil {
+		return nil, err
+	}
 	provider, err := s.provider()
 	if err != nil {
 		return nil, err
@@ -91,9 +94,6 @@ func (s *Store) MigrationStatus(ctx context.Context) ([]Migration, error) {
 // CheckSchema answers ErrSchema when a step is pending. A schema newer than the program is no error: migrations only
 // add, so that the previous version keeps working beside the new one.
 func (s *Store) CheckSchema(ctx context.Context) error {
-	if err := s.refuseUnreleased(ctx); err != nil {
-		return err
-	}
 	steps, err := s.MigrationStatus(ctx)
 	if err != nil {
 		return err

@@ -19,6 +19,8 @@ func TestADatabaseFromBeforeTheFirstRelease(t *testing.T) {
 			require.ErrorIs(t, s.CheckSchema(t.Context()), store.ErrIncompatibleSchema)
 			_, err := s.Migrate(t.Context())
 			require.ErrorIs(t, err, store.ErrIncompatibleSchema)
+			_, err = s.MigrationStatus(t.Context())
+			require.ErrorIs(t, err, store.ErrIncompatibleSchema)
 		})
 	}
 }

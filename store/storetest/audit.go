@@ -348,6 +348,24 @@ func testErasure(t *testing.T, newStore Factory) {
 		assert.Equal(t, strings.Fields(receipt.Reason)[0], strings.Fields(events[1].Reason)[0], "who knows the user can prove it")
 		assert.Contains(t, f.auditLog(store.AuditFilter{TenantID: "globex"}), "session.registered globex/ada/s4")
 	})
+	t.Run("who only did things to others is named nowhere either", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		f.register(session("acme", "bob", "s1"))
+		f.register(session("globex", "bob", "s2"))
+		for _, scope := range []store.Scope{store.InTenant("acme"), store.InTenant("globex")} {
+			_, err := f.RevokeAllSessions(f.ctx, scope, "", store.Actor{Subject: "boss", Reason: "boss said so"})
+			require.NoError(t, err)
+		}
+		known, err := f.PreviewErasure(f.ctx, "acme", "boss")
+		require.NoError(t, err)
+		assert.Equal(t, store.Erasure{Events: 4}, known)
+		done, err := f.EraseUser(f.ctx, "acme", "boss", tester())
+		require.NoError(t, err)
+		assert.Equal(t, store.Erasure{Events: 4, Receipt: done.Receipt}, done)
+		for _, e := range f.events() {
+			assert.NotContains(t, e.ActorSub+e.Reason, "boss")
+		}
+	})
 	t.Run("active sessions end first, and what has ended stays ended", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		s := session("acme", "ada", "s1")

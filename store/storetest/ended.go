@@ -354,7 +354,9 @@ func testPendingBulkRevocations(t *testing.T, newStore Factory) {
 func testStorableTimes(t *testing.T, newStore Factory) {
 	t.Helper()
 	f := newFixture(t, newStore)
-	f.register(session("acme", "bob", "now"))
+	now := session("acme", "bob", "now")
+	now.PartnerID = new("north")
+	f.register(now)
 	for i, created := range []time.Time{
 		time.Date(-4000, 1, 1, 0, 0, 0, 0, time.UTC),
 		time.Date(1, 1, 1, 0, 0, 0, 0, time.FixedZone("", 3600)),

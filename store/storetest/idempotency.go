@@ -77,11 +77,18 @@ func testIdempotency(t *testing.T, newStore Factory) {
 					}
 					assert.Equal(t, want, ids, "another call: %+v", by)
 				}
-				f.clock.Advance(48*time.Hour + time.Second)
-				f.purgeTombstones()
+				f.clock.Advance(24*time.Hour - 2*time.Second)
 				ids, err := end(keyed("k1"))
 				require.NoError(t, err)
-				assert.Empty(t, ids, "forgotten")
+				assert.Equal(t, made, ids, "known for a day")
+				f.clock.Advance(2 * time.Second)
+				f.login(tenantID, userID, made[0]+"-again")
+				if ids, err = end(keyed("k1")); scope == nil {
+					assert.Empty(t, ids, "forgotten")
+				} else {
+					assert.Equal(t, []string{made[0] + "-again"}, ids, "forgotten")
+				}
+				require.NoError(t, err)
 			})
 		}
 	}

@@ -227,6 +227,7 @@ END $$;
 DO $$
 DECLARE
     of_table record;
+    visible text;
 BEGIN
     FOR of_table IN SELECT * FROM (VALUES
         ('tenants',             'WHEN partner_id THEN true ELSE false'),
@@ -240,20 +241,21 @@ BEGIN
         ('counters',            'WHEN partner_id THEN true ELSE tenant_is_partners(tenant_id)'),
         ('page_index',          'WHEN partner_id THEN true ELSE tenant_is_partners(tenant_id)')
     ) AS tables (name, partners) LOOP
-        EXECUTE format($policy$
-            CREATE POLICY tenant_scope ON %I USING (
-                CASE coalesce((SELECT current_setting('sessiond.tenant', true)), '') WHEN '' THEN
-                    CASE coalesce((SELECT current_setting('sessiond.partner', true)), '') WHEN '' THEN true %s END
-                WHEN tenant_id THEN true
-                ELSE tenant_id = ANY ((SELECT nullif(current_setting('sessiond.tenants', true), '')::text[])::text[]) END)
-            $policy$, of_table.name, of_table.partners);
+        visible := format($condition$
+            CASE coalesce((SELECT current_setting('sessiond.tenant', true)), '') WHEN '' THEN
+                CASE coalesce((SELECT current_setting('sessiond.partner', true)), '') WHEN '' THEN true %s END
+            WHEN tenant_id THEN true
+            ELSE tenant_id = ANY ((SELECT nullif(current_setting('sessiond.tenants', true), '')::text[])::text[]) END
+            $condition$, of_table.partners);
+        EXECUTE format('CREATE POLICY tenant_scope ON %I USING (%s)', of_table.name, visible);
+        -- A partner's administrator who revokes all sessions of a user does so in no one tenant: that event has an empty tenant_id.
+        IF of_table.name = 'audit_events' THEN
+            EXECUTE format('ALTER POLICY tenant_scope ON audit_events WITH CHECK (tenant_id = '''' OR %s)', visible);
+        END IF;
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', of_table.name);
     END LOOP;
 END $$;
 -- +goose StatementEnd
-
--- A partner's administrator who revokes all sessions of a user does so in no one tenant: that event has an empty tenant_id.
-ALTER POLICY tenant_scope ON audit_events WITH CHECK (true);
 
 -- +goose Down
 DROP TABLE readiness, secrets, idempotency_keys, session_tombstones, page_index, counters, user_counter_deltas, counter_deltas,
