@@ -111,7 +111,7 @@ func (w *orderWalk) value(place string, value any, schema, example *yaml.Node) {
 		format := nodeAt(schema, "format")
 		aTime := format != nil && format.Value == "date-time" || example != nil && isTime(example.Value)
 		if aTime && !w.reference && !regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$`).MatchString(value) {
-			w.problem(place, "%q is no time in UTC with six fraction digits", value)
+			w.problem(place, "%q is not a time in UTC with six fraction digits", value)
 		}
 	}
 }
@@ -358,9 +358,9 @@ func TestMemberOrderFindsWhatIsOutOfOrder(t *testing.T) {
 		`{"data":{"as_of":"2026-01-15T09:30:00.000000Z","total_sessions":1}}`:    {stats, 200, []string{"/data: total_sessions comes after as_of"}},
 		`{"data":{"sessions_by_device_type":{"bot":1,"desktop":1}}}`:             {stats, 200, []string{"/data/sessions_by_device_type: desktop comes after bot"}},
 		`{"data":{"top_applications":[{"sessions":1,"application_id":"wiki"}]}}`: {stats, 200, []string{"/data/top_applications/0: application_id comes after sessions"}},
-		`{"data":{"as_of":"2026-01-15T09:30:00.5Z"}}`:                            {stats, 200, []string{`/data/as_of: "2026-01-15T09:30:00.5Z" is no time in UTC with six fraction digits`}},
-		`{"meta":{"timestamp":"2026-01-15T09:30:00Z"}}`:                          {list, 200, []string{`/meta/timestamp: "2026-01-15T09:30:00Z" is no time in UTC with six fraction digits`}},
-		`{"data":[{"last_activity_at":"2026-01-15T09:30:00.000000+00:00"}]}`:     {admin, 200, []string{`/data/0/last_activity_at: "2026-01-15T09:30:00.000000+00:00" is no time in UTC with six fraction digits`}},
+		`{"data":{"as_of":"2026-01-15T09:30:00.5Z"}}`:                            {stats, 200, []string{`/data/as_of: "2026-01-15T09:30:00.5Z" is not a time in UTC with six fraction digits`}},
+		`{"meta":{"timestamp":"2026-01-15T09:30:00Z"}}`:                          {list, 200, []string{`/meta/timestamp: "2026-01-15T09:30:00Z" is not a time in UTC with six fraction digits`}},
+		`{"data":[{"last_activity_at":"2026-01-15T09:30:00.000000+00:00"}]}`:     {admin, 200, []string{`/data/0/last_activity_at: "2026-01-15T09:30:00.000000+00:00" is not a time in UTC with six fraction digits`}},
 		`{"data":[{"last_activity_at":null}]}`:                                   {admin, 200, nil},
 		`{"more":1}`:                                                             {list, 200, []string{": the contract does not declare more"}},
 		`{"detail":[{"loc":[],"type":"t","msg":"m"}]}`:                           {list, 422, []string{"/detail/0: msg comes after type"}},

@@ -77,7 +77,7 @@ func (s *Store) RecordActivity(ctx context.Context, scope Scope, id string, acti
 		return mapError("record activity", ErrEnded)
 	}
 	if activity.changes(session) {
-		return s.change(ownedBy(ctx, session.TenantID), "record activity", by, func(t *transaction) error {
+		return s.transact(ownedBy(ctx, session.TenantID), "record activity", by, func(t *transaction) error {
 			return t.recordActivity(key, now, activity)
 		})
 	}

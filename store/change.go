@@ -7,8 +7,8 @@ import (
 )
 
 // change is what happened to a session. Its event and what it adds to the counters follow from it, here and nowhere else: every operation
-// records its changes with transaction.record, and the fast paths, which do the same in the statement that makes the change, take the
-// amounts and the actions from here.
+// records its changes with transaction.record. The fast paths append the same rows in the statement that makes the change (addRecord in
+// fastpath_write.go), with the amounts of countsAs and the rule of change.ends.
 type change struct {
 	// action is the event's, "" for a change that has none of its own.
 	action string

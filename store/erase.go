@@ -39,7 +39,7 @@ func (s *Store) EraseUser(ctx context.Context, tenantID, userID string, by Actor
 	if e.receipt, err = s.digest(ctx, digestOfErasure, tenantID, userID); err != nil {
 		return done, err
 	}
-	err = s.change(ctx, "erase user", by, func(t *transaction) error {
+	err = s.transact(ctx, "erase user", by, func(t *transaction) error {
 		e.revocation = revocation{transaction: *t, scope: InTenant(tenantID).OfUser(userID)}
 		done, err = e.run()
 		return err

@@ -55,7 +55,7 @@ func (f fast) listSessions(ctx context.Context, caller CallerSession, l listing)
 		switch {
 		case err == nil && again && !list.bulkRevoked:
 			list.bulkRevoked = true
-		case err == nil && total > maxShort && list.counts() && !list.long:
+		case err == nil && total > maxShort && list.countsRows() && !list.long:
 			list.long = true // the count was cut off at maxShort
 		case err == nil && len(items) == 0 && l.page.Offset > 0:
 			// The total is a column of the page's rows, and the page is empty.
@@ -100,8 +100,8 @@ func (f fast) readPage(ctx context.Context, caller CallerSession, l fastListing)
 	return items, total, again, err
 }
 
-// counts reports whether the total has to be counted.
-func (l fastListing) counts() bool {
+// countsRows reports whether the total is found by counting sessions, because no counter has it.
+func (l fastListing) countsRows() bool {
 	_, counted := l.filter.counted(l.scope)
 	return !counted
 }
@@ -125,7 +125,17 @@ const newestFirst = " ORDER BY created_at DESC, id DESC"
 
 func literalLimit(n int) string { return " LIMIT " + strconv.Itoa(n) }
 
-// statement asks for the page and, with each of its rows, for the total: one statement sees one state.
+// statement asks for the page and, with each of its rows, for the total: one statement sees one state. That of a tenant's first page of
+// active sessions is, without row-level security and the caller's session,
+//
+//	SELECT tenant_id, id, …,
+//		coalesce((SELECT open FROM counters WHERE tenant_id = ? …), 0)           -- addSum: what is counted
+//		+ coalesce((SELECT sum(open) FROM counter_deltas WHERE tenant_id = ?), 0) -- and what waits to be counted,
+//		- (SELECT count(*) FROM (… WHERE ends_at <= ? …) AS due),                 -- addDue: less what has expired;
+//		EXISTS (SELECT 1 FROM bulk_revocations WHERE tenant_id = ?)               -- if true, asked for again with addBulkRevoked
+//	FROM sessions WHERE tenant_id = ? AND … ORDER BY created_at DESC, id DESC LIMIT ? OFFSET ?
+//
+// A far page begins with the CTEs of addSeek, and reads the ids from the index first.
 func (l fastListing) statement() *sqlbuild.Statement {
 	seeks := l.usesPageIndex()
 	// The ids are read from the index alone, the rest of a session only for those on the page.
@@ -138,7 +148,7 @@ func (l fastListing) statement() *sqlbuild.Statement {
 	switch {
 	case l.uncounted:
 		st.Add("0, FALSE")
-	case seeks, l.bulkRevoked, l.long && l.counts():
+	case seeks, l.bulkRevoked, l.long && l.countsRows():
 		addTotal(st, l.listing).Add(", FALSE")
 	default:
 		addQuickTotal(st, l.listing)

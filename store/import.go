@@ -33,7 +33,7 @@ func (s *Store) ImportSessions(ctx context.Context, rows Import) error {
 			session.EndCause = new(Revoked)
 		}
 	}
-	return s.change(ctx, "import", system(), func(t *transaction) error {
+	return s.transact(ctx, "import", system(), func(t *transaction) error {
 		tx := t.tx.Clauses(clause.OnConflict{DoNothing: true}).Session(&gorm.Session{})
 		if err := counters.Create(tx, rows.Tenants); err != nil {
 			return err

@@ -88,7 +88,7 @@ func (s *Store) revoke(ctx context.Context, call idempotentCall, by Actor, do fu
 	}
 	var ended []string
 	repeated := false
-	err = s.change(ctx, "revoke sessions", by, func(t *transaction) error {
+	err = s.transact(ctx, "revoke sessions", by, func(t *transaction) error {
 		r := &revocation{transaction: *t, scope: call.scope}
 		again, err := r.once(key, do)
 		ended, repeated = r.ids, again

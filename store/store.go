@@ -261,8 +261,8 @@ func (s *Store) writeOnce(ctx context.Context, do func(tx *gorm.DB) error, optio
 	}, options...)
 }
 
-// change is write for what is recorded in the audit log, by an actor.
-func (s *Store) change(ctx context.Context, operation string, by Actor, do func(t *transaction) error) error {
+// transact is write for what is recorded in the audit log, by an actor.
+func (s *Store) transact(ctx context.Context, operation string, by Actor, do func(t *transaction) error) error {
 	audit, err := s.auditContext(by)
 	if err != nil {
 		return err

@@ -47,7 +47,7 @@ func (s *Store) SetTenantPartner(ctx context.Context, tenantID, partnerID string
 	if !storable(tenantID) {
 		return mapError("set the tenant's partner", ErrNotFound)
 	}
-	return s.change(ctx, "set the tenant's partner", by, func(t *transaction) error {
+	return s.transact(ctx, "set the tenant's partner", by, func(t *transaction) error {
 		locks := []engine.Lock{exclusive(lockName(tenantID, "")), exclusive(tenantsPartner(tenantID))}
 		var to *string
 		if partnerID != "" {

@@ -24,7 +24,7 @@ func auditCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "audit",
 		Short: "Print events of the audit log",
-		Long: "Prints events of the audit log in the order in which they were recorded. The end of a session that expired has the time\n" +
+		Long: "Prints events of the audit log in the order of the calls that they belong to. The end of a session that expired has the time\n" +
 			"at which it expired, and is recorded some seconds later.",
 		Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -73,7 +73,7 @@ func parseTime(text string, now time.Time) (time.Time, error) {
 	}
 	at, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		return at, fmt.Errorf("%q is no time: use 2026-01-15T12:00:00Z, or 24h for a day ago", text)
+		return at, fmt.Errorf("%q is not a time: use 2026-01-15T12:00:00Z, or 24h for a day ago", text)
 	}
 	return at, nil
 }

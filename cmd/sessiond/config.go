@@ -51,7 +51,7 @@ func checkVariables(root *cobra.Command, variables []string) error {
 	for _, text := range variables {
 		name, _, _ := strings.Cut(text, "=")
 		if strings.HasPrefix(name, variablePrefix) && !slices.Contains(known, name) && !serviceVariable.MatchString(text) {
-			return usageError{fmt.Errorf("the environment variable %s is no setting of sessiond: unset it, or see --help for the flags "+
+			return usageError{fmt.Errorf("the environment variable %s is not a setting of sessiond: unset it, or see --help for the flags "+
 				"that each are a variable too", name)}
 		}
 	}

@@ -60,7 +60,7 @@ func (o *httpOptions) check() error {
 	}
 	for _, origin := range o.origins {
 		if !validOrigin(origin) {
-			return usageError{fmt.Errorf("--cors-origin %q is no web origin: use https://HOST or https://HOST:PORT, each by name", origin)}
+			return usageError{fmt.Errorf("--cors-origin %q is not a web origin: use https://HOST or https://HOST:PORT, each by name", origin)}
 		}
 	}
 	return nil

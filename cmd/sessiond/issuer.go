@@ -51,11 +51,11 @@ func (i *issuer) check() error {
 	case i.jwksURL != "" && i.file != "":
 		return usageError{errors.New("--jwks-url and --jwks-file exclude each other: set one")}
 	case !webAddress(i.config.Issuer) && !strings.HasPrefix(i.config.Issuer, "urn:"):
-		return usageError{fmt.Errorf("--issuer %q is no URL: set it exactly as in the iss claim, as in https://id.example.com", i.config.Issuer)}
+		return usageError{fmt.Errorf("--issuer %q is not an http or https URL: set it exactly as in the iss claim, as in https://id.example.com", i.config.Issuer)}
 	case !webAddress(i.config.Issuer) && i.jwksURL == "" && i.file == "":
 		return usageError{fmt.Errorf("nothing can be discovered at --issuer %q: set --jwks-url or --jwks-file", i.config.Issuer)}
 	case i.jwksURL != "" && !webAddress(i.jwksURL):
-		return usageError{fmt.Errorf("--jwks-url %q is no URL: use one as in https://id.example.com/keys", i.jwksURL)}
+		return usageError{fmt.Errorf("--jwks-url %q is not an http or https URL: use one as in https://id.example.com/keys", i.jwksURL)}
 	case len(i.config.TokenTypes) == 0 || slices.ContainsFunc(i.config.TokenTypes, blank):
 		return usageError{errors.New("--token-types has an empty type: use at+jwt, or what the issuer puts into the typ header")}
 	}

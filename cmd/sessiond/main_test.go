@@ -100,7 +100,7 @@ func TestMistakesAreOneSentence(t *testing.T) {
 		"no address":           {append(trusted, "--jwks-file", keys, "--addr", ""), "--addr"},
 		"no connections":       {append(trusted, "--jwks-file", keys, "--database-max-conns", "0"), "--database-max-conns"},
 		"fewer events than 0":  {[]string{"audit", "--limit", "-1"}, "--limit"},
-		"an ago to come":       {[]string{"audit", "--since", "-24h"}, "is no time"},
+		"an ago to come":       {[]string{"audit", "--since", "-24h"}, "is not a time"},
 		"an end before":        {[]string{"audit", "--since", "1h", "--until", "2h"}, "--until"},
 		"a negative timeout":   {[]string{"sessions", "list", "--timeout", "-1s"}, "--timeout"},
 		"blank audience":       {[]string{"serve", "--issuer", "https://id.example.com", "--audience", " x"}, "--audience"},
@@ -233,7 +233,7 @@ func TestUnknownVariables(t *testing.T) {
 			continue
 		}
 		name, _, _ := strings.Cut(variable, "=")
-		require.ErrorContains(t, err, name+" is no setting of sessiond", variable)
+		require.ErrorContains(t, err, name+" is not a setting of sessiond", variable)
 		assert.Equal(t, exitUsage, exitCode(err), variable)
 	}
 }
@@ -245,9 +245,9 @@ func TestEnvironment(t *testing.T) {
 		return value, found
 	}
 	_, err := command(t, getenv, "serve")
-	require.ErrorContains(t, err, `"192.0.2.1:1" is none`)
+	require.ErrorContains(t, err, `"192.0.2.1:1" is not one with its port`)
 	_, err = command(t, getenv, "serve", "--addr", "192.0.2.2:2")
-	require.ErrorContains(t, err, `"192.0.2.2:2" is none`, "a flag wins")
+	require.ErrorContains(t, err, `"192.0.2.2:2" is not one with its port`, "a flag wins")
 	_, err = command(t, func(name string) (string, bool) { return "maybe", name == "SESSIOND_DEV" }, "serve")
 	require.ErrorContains(t, err, "SESSIOND_DEV")
 }

@@ -176,14 +176,14 @@ func TestAuditAndErase(t *testing.T) {
 		})
 	}
 	_, err := command(t, noEnvironment, "audit", "--since", "yesterday")
-	require.ErrorContains(t, err, `"yesterday" is no time`)
+	require.ErrorContains(t, err, `"yesterday" is not a time`)
 	for _, args := range [][]string{{}, {"--tenant", "acme"}, {"--partner", "north"}, {"--tenant", "acme", "--partner", "north", "--none"}} {
 		_, err = command(t, noEnvironment, append([]string{"tenant", "set-partner"}, args...)...)
 		require.ErrorContains(t, err, "set-partner needs")
 	}
 	for _, partnerID := range []string{".", "..", "a\nb", "\x1b[31m", "\xff", strings.Repeat("é", 129)} {
 		_, err = command(t, noEnvironment, "tenant", "set-partner", "--tenant", "acme", "--partner", partnerID)
-		require.ErrorContains(t, err, "is no partner's id: use up to 128 characters")
+		require.ErrorContains(t, err, "is not a partner's id: use up to 128 characters")
 	}
 	require.NoError(t, checkPartner(strings.Repeat("é", 128)))
 	_, err = command(t, noEnvironment, "erase", "--tenant", "acme")

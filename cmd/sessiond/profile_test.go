@@ -51,7 +51,7 @@ profiles:
 		"no such profile":    {[]string{"--profile", "none"}, exitUsage, `there is no profile "none"; the configuration has ["absent" "bare"`, ""},
 		"a failing command":  {[]string{"--profile", "failing"}, exitFailed, "the token command sh: exit status 3", "no luck\n"},
 		"a silent command":   {[]string{"--profile", "silent"}, exitFailed, "there is no token in it", ""},
-		"no token but words": {[]string{"--profile", "chatty"}, exitFailed, "what is in it is no token", ""},
+		"no token but words": {[]string{"--profile", "chatty"}, exitFailed, "what is in it is not a token", ""},
 		"no such command":    {[]string{"--profile", "absent"}, exitFailed, "no such file", ""},
 		"no such file":       {[]string{"--token-file", s.dir + "/none"}, exitFailed, "no such file", ""},
 		"no such config":     {[]string{"--config", s.dir + "/none"}, exitUsage, "the configuration cannot be read", ""},

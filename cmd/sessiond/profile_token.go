@@ -65,7 +65,7 @@ func readToken(text string) (string, error) {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-._~+/=", r)
 	}
 	if strings.ContainsFunc(token, foreign) {
-		return "", errors.New("what is in it is no token")
+		return "", errors.New("what is in it is not a token")
 	}
 	return token, nil
 }

@@ -73,7 +73,7 @@ func (s *serveOptions) check() error {
 		return usageError{errors.New("--addr is empty: use HOST:PORT, as in 127.0.0.1:8080")}
 	case s.dev && !loopback(s.addr):
 		return usageError{fmt.Errorf("--dev trusts tokens that anybody with the data directory can make, so it serves "+
-			"loopback addresses only, and %q is none: use 127.0.0.1:8080, or --issuer", s.addr)}
+			"loopback addresses only, and %q is not one with its port: use 127.0.0.1:8080, or --issuer", s.addr)}
 	case s.demoSessions < 0:
 		return usageError{errors.New("--demo-sessions must not be negative")}
 	}
@@ -213,7 +213,7 @@ func warnOfRole(ctx context.Context, db *store.Store, logger *slog.Logger) error
 	bypasses, err := db.BypassesRowSecurity(ctx)
 	if bypasses && err == nil {
 		logger.WarnContext(ctx, "the database role passes row-level security, which would keep tenants apart even if a query forgot to: "+
-			"connect as a role that is no superuser and has no BYPASSRLS")
+			"connect as a role that is not a superuser and does not have BYPASSRLS")
 	}
 	return err
 }

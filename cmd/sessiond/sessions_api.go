@@ -75,7 +75,7 @@ func (o *operation) apiGroup(api *gen.ClientWithResponses, stderr io.Writer) (ap
 // 5.2.4).
 func checkID(id string) error {
 	if id == "" || id == "." || id == ".." {
-		return usageError{fmt.Errorf("%q is no id", id)}
+		return usageError{fmt.Errorf("%q is not an id", id)}
 	}
 	return nil
 }

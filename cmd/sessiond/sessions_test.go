@@ -395,9 +395,9 @@ func TestSessionsExitCodes(t *testing.T) {
 		"nothing to do":       {operator, nil, exitUsage, "sessions needs list, get, revoke, revoke-all or stats"},
 		"an unknown flag":     {operator, []string{"list", "--usr", "x"}, exitUsage, "unknown flag: --usr"},
 		"no id":               {operator, []string{"get"}, exitUsage, "accepts 1 arg(s), received 0"},
-		"an empty id":         {operator, []string{"get", ""}, exitUsage, `"" is no id`},
-		"another path":        {operator, []string{"revoke", ".."}, exitUsage, `".." is no id`},
-		"another tenant's":    {operator, []string{"list", "--tenant", ".."}, exitUsage, `".." is no id`},
+		"an empty id":         {operator, []string{"get", ""}, exitUsage, `"" is not an id`},
+		"another path":        {operator, []string{"revoke", ".."}, exitUsage, `".." is not an id`},
+		"another tenant's":    {operator, []string{"list", "--tenant", ".."}, exitUsage, `".." is not an id`},
 		"nobody's sessions":   {operator, []string{"revoke-all"}, exitUsage, "whose sessions?"},
 		"me and somebody":     {operator, []string{"list", "--me", "--user", "x"}, exitUsage, "leave --tenant, --user and --partner away"},
 		"two selections":      {operator, []string{"list", "--tenant", "x", "--partner", "y"}, exitUsage, "leave --tenant away"},
@@ -412,7 +412,7 @@ func TestSessionsExitCodes(t *testing.T) {
 		"a server that rests": {operator, []string{"list", "--server", "http://127.0.0.1:1"}, exitUnavailable, "connection refused"},
 		"no server":           {operator, []string{"list", "--server", "example.com"}, exitUsage, "is no server"},
 		"no token":            {"", []string{"list"}, exitUsage, "whose token?"},
-		"a token of two":      {"a b", []string{"list"}, exitUsage, "SESSIOND_TOKEN: what is in it is no token"},
+		"a token of two":      {"a b", []string{"list"}, exitUsage, "SESSIOND_TOKEN: what is in it is not a token"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			piped(t, "")

@@ -40,7 +40,7 @@ func checkPartner(partnerID string) error {
 		}
 	}
 	if validation.PathProblem(partnerID) != "" || utf8.RuneCountInString(partnerID) > longest {
-		return usageError{fmt.Errorf("--partner %q is no partner's id: use up to %d characters without control characters, and not . or .. alone", partnerID, longest)}
+		return usageError{fmt.Errorf("--partner %q is not a partner's id: use up to %d characters without control characters, and not . or .. alone", partnerID, longest)}
 	}
 	return nil
 }

@@ -57,7 +57,7 @@ func TestTokenVerify(t *testing.T) {
 		"good":                            {good, trusted, []string{"ada\\u202e", "acme", "s-1", "sessions:read sessions:write", "sessiond-cli"}, 0},
 		"good, of the development issuer": {good, []string{"--dev", "--data-dir", dir}, []string{"acme"}, 0},
 		"no token":                        {" \n", trusted, []string{"there is no token"}, exitUsage},
-		"something else":                  {"error: no", trusted, []string{"what is in it is no token"}, exitUsage},
+		"something else":                  {"error: no", trusted, []string{"what is in it is not a token"}, exitUsage},
 		"malformed":                       {"abc", trusted, []string{"malformed: the token has not two dots"}, exitFailed},
 		"another issuer":                  {good, append([]string{"--issuer", "https://id.example.com"}, trusted[2:]...), []string{"issuer: the iss claim is not", `"iss": "urn:sessiond:dev"`}, exitFailed},
 		"another audience":                {good, append(trusted, "--audience", "x"), []string{"audience: ", `"aud": "sessiond"`}, exitFailed},

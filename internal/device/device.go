@@ -1,6 +1,6 @@
-// Package device tells what kind of device a user agent runs on, and which browser and operating system it names.
+// Package device tells what kind of device a user agent runs on.
 //
-// The words of words.go decide the kind: it is that of the first list with a word that the agent has. Names are a library's.
+// The words of words.go decide: the kind is that of the first list with a word that the agent has.
 // testdata/README.md says how often the answers are right.
 package device
 

@@ -23,7 +23,7 @@ type Traces struct{ provider *sdktrace.TracerProvider }
 func OpenTraces(ctx context.Context, collector, version string, logger *slog.Logger) (*Traces, error) {
 	parsed, err := url.Parse(collector)
 	if err != nil || parsed.Host == "" || parsed.Scheme != "http" && parsed.Scheme != "https" {
-		return nil, fmt.Errorf("the trace collector's address %q is no URL: use http://HOST:4318", collector)
+		return nil, fmt.Errorf("the trace collector's address %q is not a URL: use http://HOST:4318", collector)
 	}
 	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(collector))
 	if err != nil {

@@ -5,6 +5,10 @@
 // A statement that comes while fewer batches than the limit are under way is sent at once. Otherwise it is queued, and the queue is sent
 // as one batch when an earlier batch is back, in turn by owner, so that no owner's statements keep another's waiting.
 //
+// No goroutine runs beside the callers: they carry the batches. Run enters its query: it either may send at once, then with what has been
+// queued by then, or waits for its turn. When a batch is back, its carrier takes the next ones from the queue and gives them to the caller
+// of the first, which carries them; the callers of the others wait on until their results are there.
+//
 // Statements of a batch do not affect each other. Each is under its own row-level security restriction and sees what was committed when
 // the batch began. When one of them fails, or has to wait for a lock, all are rolled back, and each is sent again unbatched, by its own
 // caller.
