@@ -221,9 +221,11 @@ func testActivity(t *testing.T, newStore Factory) {
 			assert.Equal(t, want, f.get("s1"))
 			assert.Len(t, f.events(), 1, "a heartbeat is no event")
 			f.clock.Advance(time.Minute)
-			require.NoError(t, f.RecordActivity(f.ctx, store.AllTenants(), "s1", store.Activity{
+			activity := store.Activity{
 				IPAddress: new("192.0.2.2"), UserAgent: new("new"), DeviceType: new("mobile"), Location: new("Oslo"), Country: new("NO"),
-			}, tester()))
+			}
+			hasEveryMember(t, activity, "ExpiresAt")
+			require.NoError(t, f.RecordActivity(f.ctx, store.AllTenants(), "s1", activity, tester()))
 			want.LastActivityAt, want.IPAddress, want.UserAgent, want.DeviceType = new(Epoch.Add(2*time.Minute)), new("192.0.2.2"), new("new"), new("mobile")
 			want.Location, want.Country = new("Oslo"), new("NO")
 			if limits.Idle > 0 {

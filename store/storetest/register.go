@@ -2,6 +2,8 @@ package storetest
 
 import (
 	"fmt"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -30,6 +32,7 @@ func testRegister(t *testing.T, newStore Factory) {
 					f.register(s)
 				}
 				in := fullSession()
+				hasEveryMember(t, in, "LastActivityAt", "EndsAt", "EndCause", "RevokedAt", "EndedBySub", "EndedByClient", "EndReason", "AppCount")
 				registered := f.register(in)
 				want := in
 				want.CreatedAt = time.Date(2026, 1, 15, 11, 0, 0, 999999000, time.UTC)
@@ -175,6 +178,14 @@ func fullSession() store.Session {
 		UserDisplayName: new("Ada 🚀"), IPAddress: new("2001:db8::1"), UserAgent: new(""), DeviceType: new("desktop"),
 		Location: new("Bern, Switzerland"), Country: new("CH"), CreatedAt: time.Date(2026, 1, 15, 16, 0, 0, 999999999, zone),
 		ExpiresAt: time.Date(2026, 1, 16, 16, 0, 0, 1999, zone),
+	}
+}
+
+// hasEveryMember expects a value to have every member but for some, so that who adds one has to add it to the test as well.
+func hasEveryMember(t *testing.T, value any, except ...string) {
+	t.Helper()
+	for field, member := range reflect.ValueOf(value).Fields() {
+		assert.NotEqual(t, slices.Contains(except, field.Name), !member.IsZero(), "%T.%s", value, field.Name)
 	}
 }
 
