@@ -24,7 +24,7 @@ func eraseCommand() *cobra.Command {
 		Use:   "erase",
 		Short: "Erase a user of a tenant: end the sessions and delete the user's data",
 		Long: "Ends the active sessions of a user in a tenant, deletes the user's data there, and records a receipt in the audit log.\n" +
-			"Keyed digests (HMAC-SHA-256) stay, so that tokens of the ended sessions stay refused and sign-ins from before the erasure\n" +
+			"Keyed digests (HMAC-SHA-256) stay, so that tokens of the ended sessions stay refused and logins from before the erasure\n" +
 			"cannot be registered. Set --max-token-lifetime to the value of the server, if that is not the default.",
 		Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {

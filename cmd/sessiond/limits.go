@@ -38,10 +38,10 @@ const (
 
 func (l *limits) flags(flags *pflag.FlagSet) {
 	d := &l.defaults
-	d.MaxLifetime = flags.Duration("max-lifetime", 0, "maximum lifetime of a session after its sign-in; 0 for no limit")
+	d.MaxLifetime = flags.Duration("max-lifetime", 0, "maximum lifetime of a session after its login; 0 for no limit")
 	d.IdleTimeout = flags.Duration("idle-timeout", 0, "end a session that had no activity for this time; 0 for no limit")
 	d.MaxSessions = flags.Int("max-sessions", 0, "maximum number of active sessions of a user in a tenant; 0 for no limit")
-	d.Surplus = flags.String("surplus", endOldest, "`POLICY` for a sign-in beyond --max-sessions: "+endOldest+" (session) or "+refuse+" (the new one)")
+	d.Surplus = flags.String("surplus", endOldest, "`POLICY` for a login beyond --max-sessions: "+endOldest+" ends the oldest session, "+refuse+" refuses the login")
 	flags.StringVar(&l.file, "tenant-limits", "", "YAML `FILE` with limits of single tenants; reloaded on SIGHUP")
 }
 

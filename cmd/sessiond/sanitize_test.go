@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -108,7 +109,7 @@ func TestTheTourIsSafeToPaste(t *testing.T) {
 	arguments := strings.Split(string(printed), "\n")
 	assert.Contains(t, arguments, "http://127.0.0.1:8080/api/v1/me/sessions/"+url.PathEscape(session))
 	var body map[string]string
-	require.NoError(t, json.Unmarshal([]byte(arguments[len(arguments)-2]), &body), arguments)
+	require.NoError(t, json.Unmarshal([]byte(arguments[slices.Index(arguments, "-d")+1]), &body), arguments)
 	assert.Equal(t, tenant, body["tenant_id"])
 	assert.Equal(t, user, body["user_id"])
 }

@@ -23,6 +23,11 @@ const tourTTL = 12 * time.Hour
 const tourText = `
 sessiond serves {{.Base}} for development; the API explorer is {{.Base}}/docs/
 
+As the identity provider that registers sessions:
+  IDP='{{.Provider}}'
+  curl -s -H "Authorization: Bearer $IDP" -H 'Content-Type: application/json' {{.Base}}/api/v1/lifecycle/sessions \
+    -d '{"id": "my-first-session", "tenant_id": {{json .Tenant}}, "user_id": {{json .User}}, "expires_at": "{{.Tomorrow}}"}'
+
 As the platform's administrator:
   ADMIN='{{.Admin}}'
   curl -s -H "Authorization: Bearer $ADMIN" '{{.Base}}/api/v1/admin/sessions/?per_page=2'
@@ -36,11 +41,6 @@ As the user {{sanitized .User}}, signed in with the session {{sanitized .Session
   ME='{{.Me}}'
   curl -s -H "Authorization: Bearer $ME" {{.Base}}/api/v1/me/sessions
   curl -s -H "Authorization: Bearer $ME" -X DELETE '{{.Base}}/api/v1/me/sessions/{{path .Session}}'
-
-As the identity provider that registers sessions:
-  IDP='{{.Provider}}'
-  curl -s -H "Authorization: Bearer $IDP" -H 'Content-Type: application/json' {{.Base}}/api/v1/lifecycle/sessions \
-    -d '{"id": "my-first-session", "tenant_id": {{json .Tenant}}, "user_id": {{json .User}}, "expires_at": "{{.Tomorrow}}"}'
 
 `
 
