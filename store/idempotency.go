@@ -87,6 +87,12 @@ func (r *revocation) repeat(key string) error {
 	if err := json.Unmarshal([]byte(call.TenantIDs), &tenantIDs); err != nil {
 		return err
 	}
+	if r.scope.partner != nil { // a tenant that has left the partner is none of its business any more
+		named := r.tx.Model(&Tenant{}).Where("partner_id = ?", *r.scope.partner).Scopes(r.engine.In("tenant_id", tenantIDs))
+		if err := named.Order("tenant_id").Pluck("tenant_id", &tenantIDs).Error; err != nil {
+			return err
+		}
+	}
 	for _, tenantID := range tenantIDs {
 		var recorded []string
 		err := r.tx.Model(&AuditEvent{}).

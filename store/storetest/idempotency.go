@@ -92,6 +92,21 @@ func testIdempotency(t *testing.T, newStore Factory) {
 			})
 		}
 	}
+	t.Run("a partner is not told of a tenant that has left it", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		for _, tenantID := range []string{"left", "stayed"} {
+			s := session(tenantID, "ada", "in-"+tenantID)
+			s.PartnerID = new("north")
+			f.register(s)
+		}
+		for _, want := range [][]string{{"in-left", "in-stayed"}, {"in-stayed"}} {
+			ctx := store.WithScope(f.ctx, store.AllTenants().OfPartner("north"))
+			ids, err := f.RevokeAllSessions(ctx, store.AllTenants().OfPartner("north").OfUser("ada"), "", keyed("k"))
+			require.NoError(t, err)
+			assert.Equal(t, want, ids)
+			require.NoError(t, f.SetTenantPartner(f.ctx, "left", "south", tester()))
+		}
+	})
 	t.Run("the number that ended is counted once", func(t *testing.T) {
 		ended := 0
 		s := newStore(t, store.Options{Now: NewClock().Now, OnEnded: func(_ string, n int) { ended += n }})
