@@ -21,8 +21,9 @@ import (
 	"github.com/sessiond/sessiond/store/internal/fair"
 )
 
-// MaxStatements and its like.
+// Bounds of the connections.
 const (
+	// defaultMaxConns is how many there are when nothing else is asked for.
 	defaultMaxConns = 16
 	// MaxStatements bounds the statements that each connection keeps prepared, each of which takes some 100 KB of the server's
 	// memory with its plan. All that there are fit.
@@ -68,6 +69,7 @@ func openPostgres(ctx context.Context, url string, gormConfig *gorm.Config, maxC
 	e.Writers = fair.NewSemaphore(max(1, maxConns/2), max(1, maxConns/4))
 	// GORM and hand-written statements share the connections.
 	if e.DB, err = gorm.Open(postgres.New(postgres.Config{Conn: stdlib.OpenDBFromPool(e.Pool)}), gormConfig); err != nil {
+		e.Pool.Close()
 		return nil, fmt.Errorf("open database: %w", err)
 	}
 	return e, nil
