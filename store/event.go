@@ -45,6 +45,14 @@ const (
 	ActionErased      = "user.erased"     // the receipt of an erasure; Reason has a digest of the user and numbers, no more
 )
 
+// Actions lists every action.
+func Actions() []string {
+	return []string{
+		ActionRegistered, ActionChanged, ActionApp, ActionAppRenamed, ActionRevoked, ActionReplaced, ActionExpired, ActionIdle, ActionPartner,
+		ActionTenantRevoked, ActionUserRevoked, ActionPurged, ActionErased,
+	}
+}
+
 // actionOf is the event of an end.
 func actionOf(cause string) string {
 	switch cause {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"os"
+	"regexp"
 	"slices"
 	"testing"
 	"time"
@@ -28,6 +30,17 @@ func TestSlowStatementsAreLoggedWithoutValues(t *testing.T) {
 	require.NoError(t, e.DB.Exec("CREATE TABLE t AS SELECT ? AS email", "ada@example.com").Error)
 	assert.Contains(t, log.String(), "CREATE TABLE t AS SELECT ? AS email")
 	assert.NotContains(t, log.String(), "ada@example.com")
+}
+
+// TestActionsAreAll reads the source: an action that is missing could not be asked for.
+func TestActionsAreAll(t *testing.T) {
+	source, err := os.ReadFile("event.go")
+	require.NoError(t, err)
+	var constants []string
+	for _, found := range regexp.MustCompile(`(?m)^\tAction\w+ += "([\w.]+)"`).FindAllSubmatch(source, -1) {
+		constants = append(constants, string(found[1]))
+	}
+	assert.ElementsMatch(t, constants, Actions())
 }
 
 func TestMigrationsHaveTheSameNumbersOnBothEngines(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os/user"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -40,6 +41,8 @@ func auditCommand() *cobra.Command {
 				return usageError{errors.New("--limit must not be negative; 0 is for all")}
 			case !filter.Until.IsZero() && filter.Until.Before(filter.Since):
 				return usageError{errors.New("--until is before --since")}
+			case filter.Action != "" && !slices.Contains(store.Actions(), filter.Action):
+				return usageError{fmt.Errorf("--action %q is not an action: use one of %s", filter.Action, strings.Join(store.Actions(), ", "))}
 			}
 			return withSchema(cmd, &db, store.Options{}, func(ctx context.Context, cmd *cobra.Command, s *store.Store) error {
 				events, err := s.ListAuditEvents(ctx, filter)

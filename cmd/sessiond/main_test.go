@@ -100,6 +100,7 @@ func TestMistakesAreOneSentence(t *testing.T) {
 		"no address":           {append(trusted, "--jwks-file", keys, "--addr", ""), "--addr"},
 		"no connections":       {append(trusted, "--jwks-file", keys, "--database-max-conns", "0"), "--database-max-conns"},
 		"fewer events than 0":  {[]string{"audit", "--limit", "-1"}, "--limit"},
+		"an unknown action":    {[]string{"audit", "--action", "session.revokd"}, "use one of session.registered, session.changed"},
 		"an ago to come":       {[]string{"audit", "--since", "-24h"}, "is not a time"},
 		"an end before":        {[]string{"audit", "--since", "1h", "--until", "2h"}, "--until"},
 		"a negative timeout":   {[]string{"sessions", "list", "--timeout", "-1s"}, "--timeout"},
