@@ -73,6 +73,20 @@ func (s *Store) explainList(ctx context.Context, filter Filter, page Page, uncou
 	return s.explain(ctx, all...)
 }
 
+// ExplainStatistics runs the statement of TenantStats and tells how PostgreSQL did it.
+func (s *Store) ExplainStatistics(ctx context.Context, tenantID string) (string, error) {
+	return s.explain(ctx, &batch.Query{Statement: statsStatement(s.engine, tenantID, s.now()), TenantID: tenantID})
+}
+
+// ExplainPurge tells how PostgreSQL finds the sessions of a tenant that have ended before a time.
+func (s *Store) ExplainPurge(ctx context.Context, tenantID string, before time.Time) (string, error) {
+	db := s.engine.DB.WithContext(ctx)
+	text := db.ToSQL(func(tx *gorm.DB) *gorm.DB { return endedOf(tx, tenantID, before, 10).Find(&[]Session{}) })
+	return lines(0, func(scan func(engine.Rows) error) error {
+		return engine.Query(db, s.engine.Statement("EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) "+text), scan)
+	})
+}
+
 // ExplainExpiredApplications tells how the plain statistics find the applications of sessions that have expired.
 func (s *Store) ExplainExpiredApplications(ctx context.Context, tenantID string) (string, error) {
 	return s.explainPlain(ctx, func(tx *gorm.DB) *gorm.DB {

@@ -254,6 +254,33 @@ func importDominated(t *testing.T, s *store.Store, users int) {
 	require.NoError(t, err)
 }
 
+// TestEndedSessionsAreFoundByTheirEnd: statistics read the sessions at the edge of the last day, and a purge those that are to go, of very
+// many that have ended. The role is one to which row-level security applies: it keeps PostgreSQL from using an index for what it takes for
+// able to reveal a row.
+func TestEndedSessionsAreFoundByTheirEnd(t *testing.T) {
+	s := storetest.Postgres(t, store.Options{})
+	now := time.Now()
+	var rows store.Import
+	for i := range 4000 {
+		ended := now.Add(-time.Duration(i) * time.Minute)
+		rows.Sessions = append(rows.Sessions, store.Session{
+			TenantID: "t0", ID: fmt.Sprintf("s%05d", i), UserID: "u1", CreatedAt: ended.Add(-time.Hour), ExpiresAt: now.Add(time.Hour), RevokedAt: &ended,
+		})
+	}
+	rows.Tenants = []store.Tenant{{TenantID: "t0", CreatedAt: now}}
+	require.NoError(t, s.ImportSessions(t.Context(), rows))
+	_, err := s.RollUp(t.Context(), 10_000)
+	require.NoError(t, err)
+	_, err = s.Analyze(t.Context())
+	require.NoError(t, err)
+	how, err := s.ExplainStatistics(store.WithScope(t.Context(), store.InTenant("t0")), "t0")
+	require.NoError(t, err)
+	assert.Regexp(t, `using sessions_tenant_ended on .*\n +Index Cond: .*revoked_at`, how)
+	how, err = s.ExplainPurge(t.Context(), "t0", now.Add(-3900*time.Minute))
+	require.NoError(t, err)
+	assert.Regexp(t, `using sessions_tenant_ended on .*\n +Index Cond: .*revoked_at`, how)
+}
+
 // TestStatisticsReadOnlyApplicationsOfExpiredSessions: a tenant may have very many applications in all.
 func TestStatisticsReadOnlyApplicationsOfExpiredSessions(t *testing.T) {
 	s := storetest.SQLite(t, store.Options{})

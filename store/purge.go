@@ -54,13 +54,18 @@ func endedBefore(tx *gorm.DB, before time.Time, limit int) ([]Session, error) {
 	err := tx.Model(&Tenant{}).Order("tenant_id").Pluck("tenant_id", &tenantIDs).Error
 	for _, tenantID := range tenantIDs {
 		var ended []Session
-		err = unlocked(selectCounted(tx)).Where("tenant_id = ? AND end_cause IS NOT NULL AND "+endedAt+" < ?", tenantID, before).
-			Order(endedAt + ", id").Limit(limit - len(purged)).Find(&ended).Error
+		err = endedOf(tx, tenantID, before, limit-len(purged)).Find(&ended).Error
 		if purged = append(purged, ended...); err != nil || len(purged) == limit {
 			break
 		}
 	}
 	return purged, err
+}
+
+// endedOf selects those of one tenant.
+func endedOf(tx *gorm.DB, tenantID string, before time.Time, limit int) *gorm.DB {
+	return unlocked(selectCounted(tx)).Where("tenant_id = ? AND end_cause IS NOT NULL AND "+endedAt+" < ?", tenantID, before).
+		Order(endedAt + ", id").Limit(limit)
 }
 
 // deleteSessions deletes sessions, with their applications, and keeps tombstones. No session of these ids is being registered from then on

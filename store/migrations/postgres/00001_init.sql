@@ -68,7 +68,8 @@ CREATE INDEX sessions_due ON sessions (ends_at) WHERE end_cause IS NULL;
 COMMENT ON INDEX sessions_due IS 'Sessions whose end by itself is to be recorded, and those that the totals of partners and of all leave out.';
 CREATE INDEX sessions_tenant_due ON sessions (tenant_id, ends_at) WHERE end_cause IS NULL;
 COMMENT ON INDEX sessions_tenant_due IS 'Those that a tenant''s totals and statistics leave out.';
-CREATE INDEX sessions_tenant_ended ON sessions (tenant_id, (coalesce(revoked_at, ends_at))) WHERE end_cause IS NOT NULL;
+CREATE INDEX sessions_tenant_ended ON sessions (tenant_id, (CASE WHEN revoked_at IS NULL THEN ends_at ELSE revoked_at END))
+    WHERE end_cause IS NOT NULL;
 COMMENT ON INDEX sessions_tenant_ended IS 'What is past its retention time; sessions revoked at the edge of the last day.';
 
 CREATE TABLE session_apps (

@@ -59,7 +59,8 @@ CREATE INDEX sessions_due ON sessions (ends_at) WHERE end_cause IS NULL;
 -- Those that a tenant's totals and statistics leave out.
 CREATE INDEX sessions_tenant_due ON sessions (tenant_id, ends_at) WHERE end_cause IS NULL;
 -- What is past its retention time; sessions revoked at the edge of the last day.
-CREATE INDEX sessions_tenant_ended ON sessions (tenant_id, coalesce(revoked_at, ends_at)) WHERE end_cause IS NOT NULL;
+CREATE INDEX sessions_tenant_ended ON sessions (tenant_id, (CASE WHEN revoked_at IS NULL THEN ends_at ELSE revoked_at END))
+    WHERE end_cause IS NOT NULL;
 
 -- Applications reached through a session by single sign-on, with the latest access.
 CREATE TABLE session_apps (
