@@ -138,10 +138,11 @@ func boolean(s source, n ast.Node, _ []ast.Node) [][]edit {
 }
 
 // constant makes an integer one more and one less, except the length of an array and the capacity of a made slice or map: one
-// less does not run and one more is not noticed.
+// less does not run and one more is not noticed; and except what is returned beside an error, which nobody looks at.
 func constant(s source, n ast.Node, stack []ast.Node) [][]edit {
 	literal, ok := n.(*ast.BasicLit)
-	if !ok || literal.Kind != token.INT || isCapacity(literal, parent(stack)) || isLength(literal, parent(stack)) {
+	if !ok || literal.Kind != token.INT || isCapacity(literal, parent(stack)) || isLength(literal, parent(stack)) ||
+		s.isBesideError(stack) {
 		return nil
 	}
 	value, err := strconv.ParseInt(literal.Value, 0, 64)
@@ -174,6 +175,23 @@ func (s source) representable(value int64, literal ast.Expr, parent ast.Node) bo
 		return value >= 0 && value <= math.MaxUint8
 	}
 	return value >= 0 || basic.Info()&types.IsUnsigned == 0
+}
+
+// isBesideError tells whether the nodes around one are a return statement, in a branch that is taken when there is an error and
+// for no other reason.
+func (s source) isBesideError(stack []ast.Node) bool {
+	if len(stack) < 3 {
+		return false
+	}
+	if _, ok := parent(stack).(*ast.ReturnStmt); !ok {
+		return false
+	}
+	branch := swallows(s, stack[len(stack)-3])
+	if branch == nil {
+		return false
+	}
+	condition, ok := branch.Cond.(*ast.BinaryExpr)
+	return ok && condition.Op == token.NEQ && types.Implements(s.info.TypeOf(condition.X), errorType())
 }
 
 func isCapacity(literal ast.Expr, parent ast.Node) bool {

@@ -116,6 +116,28 @@ func TestSemaphoreLetsThoseGoWhoDoNotWait(t *testing.T) {
 	require.NoError(t, g.Acquire(t.Context(), "c"))
 }
 
+// TestSemaphoreIsResized: more slots admit who waits, and fewer take none away.
+func TestSemaphoreIsResized(t *testing.T) {
+	g := NewSemaphore(1, 4)
+	<-enterAsync(t, g, "a")
+	b, c := enterAsync(t, g, "b"), enterAsync(t, g, "c")
+	used, waiting := g.Len()
+	assert.Equal(t, [2]int{1, 2}, [2]int{used, waiting})
+	g.Resize(2)
+	<-b
+	g.Resize(0)
+	used, waiting = g.Len()
+	assert.Equal(t, [2]int{2, 1}, [2]int{used, waiting})
+	g.Release("a")
+	g.Release("b")
+	assert.False(t, isOpen(c))
+	g.Resize(1)
+	<-c
+	g.Release("c")
+	used, waiting = g.Len()
+	assert.Equal(t, [2]int{}, [2]int{used, waiting})
+}
+
 func TestSemaphoreUnderLoad(t *testing.T) {
 	g := NewSemaphore(4, 2)
 	var inside atomic.Int64

@@ -45,7 +45,8 @@ func TestLateral(t *testing.T) {
 	assert.True(t, st.Mergeable())
 	assert.Equal(t, "SELECT nr, found.* FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS input (a1, a2, nr) CROSS JOIN LATERAL "+
 		"(SELECT * FROM (SELECT a FROM t WHERE id = input.a1 AND n < input.a2) AS found OFFSET 0) AS found", st.Lateral())
-	for _, other := range []*Statement{New(true, "SELECT 1"), New(true, "SELECT ?", []string{"a"})} {
+	assert.True(t, New(true, "SELECT ?", "a").Mergeable())
+	for _, other := range []*Statement{New(true, "SELECT 1"), New(true, "SELECT ?", []string{"a"}), New(true, "SELECT ?, ?", "a", true)} {
 		assert.False(t, other.Mergeable(), other.String())
 	}
 }
