@@ -106,6 +106,8 @@ func TestSemaphoreLetsThoseGoWhoDoNotWait(t *testing.T) {
 	cancel()
 	require.ErrorIs(t, g.Acquire(ctx, "b"), context.Canceled)
 	assert.Zero(t, g.waiting.size)
+	assert.Equal(t, map[string]int{"a": 1}, g.held, "it gives back what it has, and no more")
+	assert.Equal(t, 1, g.used)
 	g.Release("a")
 	// Whether it is admitted or sent away when both happen at once, the slot is not lost.
 	for range 1000 {
@@ -114,6 +116,8 @@ func TestSemaphoreLetsThoseGoWhoDoNotWait(t *testing.T) {
 		}
 	}
 	require.NoError(t, g.Acquire(t.Context(), "c"))
+	assert.Equal(t, map[string]int{"c": 1}, g.held)
+	assert.Equal(t, 1, g.used)
 }
 
 // TestSemaphoreIsResized: more slots admit who waits, and fewer take none away.

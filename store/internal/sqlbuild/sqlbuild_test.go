@@ -35,6 +35,7 @@ func TestListsAreOneArgument(t *testing.T) {
 func TestBulk(t *testing.T) {
 	st := Bulk(Value{"id", "text", "s1"}, Value{"at", "timestamptz", time.Time{}}).Add("done AS (UPDATE t SET x = at FROM input) SELECT nr FROM done")
 	assert.True(t, st.IsBulk())
+	assert.True(t, st.Numbered())
 	assert.Equal(t, "WITH input AS (SELECT * FROM unnest($1::text[], $2::timestamptz[]) WITH ORDINALITY AS input (id, at, nr)), "+
 		"done AS (UPDATE t SET x = at FROM input) SELECT nr FROM done", st.String())
 	assert.Len(t, st.Args(), 2)
