@@ -58,7 +58,7 @@ func createdOf(query *gorm.DB) (*time.Time, error) {
 
 // Oldest implements counters.Rows.
 func (c counted) Oldest(tx *gorm.DB, of counters.Group) (*time.Time, error) {
-	return createdOf(tx.Scopes(listed(of)).Order("created_at, id").Limit(1))
+	return createdOf(tx.Scopes(listed(of)).Order("created_at, id"))
 }
 
 // NthNewest implements counters.Rows.
@@ -67,7 +67,7 @@ func (c counted) NthNewest(tx *gorm.DB, of counters.Group, after time.Time, befo
 	if before != nil {
 		query = query.Where("created_at < ?", *before)
 	}
-	return createdOf(query.Order("created_at DESC, id DESC").Offset(n - 1).Limit(1))
+	return createdOf(query.Order("created_at DESC, id DESC").Offset(n - 1))
 }
 
 // CountBetween implements counters.Rows. The order is that of the index by which PostgreSQL finds the sessions, and no other one then.
@@ -143,7 +143,6 @@ func eachSession(query *gorm.DB, do func(*Session)) error {
 		if err := rows.Scan(&s.TenantID, &s.PartnerID, &s.UserID, &s.DeviceType, &s.CreatedAt, &s.RevokedAt, &s.EndCause); err != nil {
 			return err
 		}
-		s.inUTC()
 		do(&s)
 	}
 	return rows.Err()

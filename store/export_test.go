@@ -43,6 +43,15 @@ func (s *Store) ExplainGet(ctx context.Context, scope Scope, ids ...string) (str
 	return s.explain(ctx, all...)
 }
 
+// JoinedCaller is what the statement of GetSession says of the caller's session by itself: whether it has ended, nil where it does not say.
+func (s *Store) JoinedCaller(ctx context.Context, caller CallerSession, scope Scope, id string) (*bool, error) {
+	var ended *bool
+	st := s.fast().getStatement(ctx, caller, scope, id, true)
+	return ended, s.fast().query(ctx, st, scope.tenantID(), func(row engine.Rows) error {
+		return scanSession(row, new(Session), new(bool), new(*string), &ended)
+	})
+}
+
 // ExplainList does the same for ListSessions.
 func (s *Store) ExplainList(ctx context.Context, filter Filter, page Page, scopes ...Scope) (string, error) {
 	return s.explainList(ctx, filter, page, false, false, scopes...)

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sessiond/sessiond/store"
+	"github.com/sessiond/sessiond/store/storetest"
 )
 
 // TestMergedRevocations: revocations by all kinds of callers are sent as one statement. Each ends the session only if its caller may, and
@@ -74,6 +75,28 @@ func TestMergedRevocations(t *testing.T) {
 	}
 	_, err = s.VerifyCounters(t.Context(), false, func(d store.Drift) { assert.Fail(t, "drift", "%+v", d) })
 	require.NoError(t, err, "the counters of their applications, too")
+}
+
+// TestTheCallersSessionIsReadWithAnother: whether it has ended comes with what is asked for, not by a statement of its own.
+func TestTheCallersSessionIsReadWithAnother(t *testing.T) {
+	clock := storetest.NewClock()
+	s := storetest.Postgres(t, store.Options{Now: clock.Now})
+	for _, id := range []string{"s1", "active", "ended"} {
+		_, _, err := s.RegisterSession(t.Context(), store.AllTenants(), store.Session{
+			TenantID: "acme", UserID: "ada", ID: id, ExpiresAt: clock.Now().Add(time.Hour),
+		}, store.Actor{})
+		require.NoError(t, err)
+	}
+	_, err := s.RevokeSession(t.Context(), store.AllTenants(), "ended", store.Actor{})
+	require.NoError(t, err)
+	for caller, want := range map[store.CallerSession]*bool{
+		{TenantID: "acme", ID: "active"}: new(false), {TenantID: "acme", ID: "ended"}: new(true),
+		{TenantID: "acme", ID: "unknown"}: nil, {TenantID: "globex", ID: "active"}: nil, {}: nil,
+	} {
+		ended, err := s.JoinedCaller(t.Context(), caller, store.InTenant("acme"), "s1")
+		require.NoError(t, err)
+		assert.Equal(t, want, ended, "%+v", caller)
+	}
 }
 
 // TestMergedReads: reads by all kinds of callers are sent as merged statements. Each gets the answer that it gets by itself.

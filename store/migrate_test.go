@@ -1,8 +1,10 @@
 package store_test
 
 import (
+	"strconv"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/sessiond/sessiond/store"
@@ -29,12 +31,20 @@ func TestADatabaseFromBeforeTheFirstRelease(t *testing.T) {
 func TestTheSchemaGoesDownAndUpAgain(t *testing.T) {
 	for name, open := range map[string]storetest.Factory{"sqlite": storetest.SQLite, "postgres": storetest.Postgres} {
 		t.Run(name, func(t *testing.T) {
-			s := open(t, store.Options{})
+			s := open(t, store.Options{Now: storetest.NewClock().Now})
 			require.NoError(t, s.MigrateTo(t.Context(), 0))
 			require.ErrorIs(t, s.CheckSchema(t.Context()), store.ErrSchema)
 			steps, err := s.Migrate(t.Context())
 			require.NoError(t, err)
 			require.NotEmpty(t, steps)
+			for i, step := range steps {
+				assert.Equal(t, int64(i+1), step.Version)
+				assert.Regexp(t, `^0*`+strconv.Itoa(i+1)+`_\w+\.sql$`, step.Name)
+				assert.Equal(t, storetest.Epoch, step.AppliedAt)
+			}
+			steps, err = s.Migrate(t.Context())
+			require.NoError(t, err)
+			require.Empty(t, steps)
 			require.NoError(t, s.CheckSchema(t.Context()))
 		})
 	}

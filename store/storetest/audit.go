@@ -378,6 +378,9 @@ func testErasure(t *testing.T, newStore Factory) {
 		require.NoError(t, err)
 		f.clock.Advance(time.Minute)
 		for tenantID, want := range map[string]store.Erasure{"acme": {Ended: 1, Sessions: 1}, "globex": {Sessions: 5}} {
+			preview, err := f.PreviewErasure(f.ctx, tenantID, "ada")
+			require.NoError(t, err)
+			assert.Equal(t, [2]int{want.Ended, want.Sessions}, [2]int{preview.Ended, preview.Sessions})
 			erasure, err := f.EraseUser(f.ctx, tenantID, "ada", store.Actor{Subject: "officer"})
 			require.NoError(t, err)
 			assert.Equal(t, [2]int{want.Ended, want.Sessions}, [2]int{erasure.Ended, erasure.Sessions})

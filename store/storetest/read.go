@@ -285,7 +285,10 @@ func testStats(t *testing.T, newStore Factory) {
 				made.CreatedAt, made.ExpiresAt = at, now.Add(time.Hour)
 				revoked := session("acme", "u1", fmt.Sprint("revoked", ago))
 				revoked.CreatedAt, revoked.RevokedAt, revoked.EndCause, revoked.ExpiresAt = now.Add(-72*time.Hour), &at, new(store.Revoked), made.ExpiresAt
-				rows.Sessions = append(rows.Sessions, made, revoked)
+				foreignMade, foreignRevoked := made, revoked
+				foreignMade.TenantID, foreignMade.ID = "globex", "globex "+made.ID
+				foreignRevoked.TenantID, foreignRevoked.ID = "globex", "globex "+revoked.ID
+				rows.Sessions = append(rows.Sessions, made, revoked, foreignMade, foreignRevoked)
 			}
 			require.NoError(t, f.ImportSessions(f.ctx, rows))
 			check := func(when string) {

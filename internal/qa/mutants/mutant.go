@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -120,6 +121,15 @@ func choose(all []Mutant, o Options) []Mutant {
 		return cmp.Or(cmp.Compare(a.Package, b.Package), cmp.Compare(a.sequence, b.sequence))
 	})
 	return chosen
+}
+
+// inFiles leaves the mutants of the files that are wanted.
+func (o Options) inFiles(all []Mutant) ([]Mutant, error) {
+	pattern, err := regexp.Compile(o.Files)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(all, func(m Mutant) bool { return !pattern.MatchString(m.File) }), nil
 }
 
 func (o Options) wants(operator string) bool {

@@ -25,6 +25,7 @@ var ErrSurvivors = errors.New("the tests do not notice every mutant")
 type Options struct {
 	Dir       string   // the module's directory
 	Packages  []string // the packages to change, as patterns of the go command
+	Files     string   // change only files whose names, from the module's directory on, match this regular expression
 	Tests     []string // further packages whose tests are run, after the changed package's own
 	Run       string   // run only tests that match this pattern, as in go test -run
 	Skip      string   // leave out tests that match this one, as in go test -skip
@@ -52,6 +53,9 @@ func Run(ctx context.Context, o Options) error {
 	}
 	stale, err := known.stale(ctx, o.Dir)
 	if err != nil {
+		return err
+	}
+	if all, err = o.inFiles(all); err != nil {
 		return err
 	}
 	chosen := choose(all, o)

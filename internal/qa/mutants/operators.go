@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // An operator finds the changes of one kind at a node; each is a set of edits. The stack holds the nodes around it, outermost
@@ -137,10 +138,11 @@ func boolean(s source, n ast.Node, _ []ast.Node) [][]edit {
 }
 
 // constant makes an integer one more and one less, except the length of an array and the capacity of a made slice or map: one
-// less does not run and one more is not noticed.
+// less does not run and one more is not noticed; and except what is returned beside an error, which nobody looks at.
 func constant(s source, n ast.Node, stack []ast.Node) [][]edit {
 	literal, ok := n.(*ast.BasicLit)
-	if !ok || literal.Kind != token.INT || isCapacity(literal, parent(stack)) || isLength(literal, parent(stack)) {
+	if !ok || literal.Kind != token.INT || isCapacity(literal, parent(stack)) || isLength(literal, parent(stack)) ||
+		s.isBesideError(stack) {
 		return nil
 	}
 	value, err := strconv.ParseInt(literal.Value, 0, 64)
@@ -173,6 +175,23 @@ func (s source) representable(value int64, literal ast.Expr, parent ast.Node) bo
 		return value >= 0 && value <= math.MaxUint8
 	}
 	return value >= 0 || basic.Info()&types.IsUnsigned == 0
+}
+
+// isBesideError tells whether the nodes around one are a return statement, in a branch that is taken when there is an error and
+// for no other reason.
+func (s source) isBesideError(stack []ast.Node) bool {
+	if len(stack) < 3 {
+		return false
+	}
+	if _, ok := parent(stack).(*ast.ReturnStmt); !ok {
+		return false
+	}
+	branch := swallows(s, stack[len(stack)-3])
+	if branch == nil {
+		return false
+	}
+	condition, ok := branch.Cond.(*ast.BinaryExpr)
+	return ok && condition.Op == token.NEQ && types.Implements(s.info.TypeOf(condition.X), errorType())
 }
 
 func isCapacity(literal ast.Expr, parent ast.Node) bool {
@@ -274,7 +293,8 @@ func swapArguments(s source, n ast.Node, _ []ast.Node) [][]edit {
 	}
 	var all [][]edit
 	for i := 1; i < len(call.Args); i++ {
-		if s.exchangeable(call.Args[i-1], call.Args[i]) && !s.isListed(call, i) && (i < len(call.Args)-1 || !call.Ellipsis.IsValid()) {
+		if s.exchangeable(call.Args[i-1], call.Args[i]) && !s.isListed(call, i) && !s.isTemplate(call, i) &&
+			(i < len(call.Args)-1 || !call.Ellipsis.IsValid()) {
 			all = append(all, s.swap(call.Args[i-1], call.Args[i]))
 		}
 	}
@@ -287,6 +307,20 @@ func (s source) isListed(call *ast.CallExpr, i int) bool {
 	signature, ok := s.info.TypeOf(call.Fun).(*types.Signature)
 	return ok && signature.Variadic() && i >= signature.Params().Len() &&
 		s.info.Types[call.Args[i-1]].Value != nil && s.info.Types[call.Args[i]].Value != nil
+}
+
+// isTemplate tells whether the argument before one is a text with placeholders, as a query or a format is, that what follows
+// is put into: nobody takes one for the other, and a statement that is no SQL fails in every test.
+func (s source) isTemplate(call *ast.CallExpr, i int) bool {
+	signature, ok := s.info.TypeOf(call.Fun).(*types.Signature)
+	if !ok || !signature.Variadic() || i != signature.Params().Len()-1 {
+		return false
+	}
+	text := s.of(call.Args[i-1])
+	if value := s.info.Types[call.Args[i-1]].Value; value != nil {
+		text = value.String()
+	}
+	return strings.ContainsAny(text, "?%")
 }
 
 // swapFields exchanges the values of two neighboring fields of one type in the literal of a struct or map.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -283,6 +284,13 @@ func TestChoice(t *testing.T) {
 	assert.Subset(t, names(choose(all, Options{Number: 40, Seed: 1})), names(some), "more are these and others")
 	assert.Len(t, choose(all, Options{}), len(all))
 
+	for _, m := range mutantsIn(t, all, "/s[qu]") {
+		assert.Contains(t, []string{"internal/qa/mutants/sql.go", "internal/qa/mutants/suite.go"}, m.File)
+	}
+	assert.Len(t, mutantsIn(t, all, ""), len(all))
+	_, err = Options{Files: "("}.inFiles(all)
+	require.Error(t, err)
+
 	moved := make([]Mutant, len(all))
 	for i, m := range all {
 		m.Line += 7
@@ -294,6 +302,15 @@ func TestChoice(t *testing.T) {
 	for _, m := range choose(all, Options{Operators: []string{"swap", "logic"}}) {
 		assert.Contains(t, []string{"swap-arguments", "swap-fields", "logic"}, m.Operator)
 	}
+}
+
+// mutantsIn are those in files that match a pattern: some.
+func mutantsIn(t *testing.T, all []Mutant, files string) []Mutant {
+	t.Helper()
+	found, err := Options{Files: files}.inFiles(slices.Clone(all))
+	require.NoError(t, err)
+	require.NotEmpty(t, found)
+	return found
 }
 
 func TestChangedLines(t *testing.T) {

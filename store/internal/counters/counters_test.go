@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
@@ -109,14 +110,10 @@ func (t *table) LockWriters(*gorm.DB) error { return nil }
 
 // TestNumbersAreExact adds and ends rows, rolls up some deltas at a time, and compares totals, pages and the verification with a count.
 func TestNumbersAreExact(t *testing.T) {
-	e, err := engine.Open(t.Context(), "sqlite://"+t.TempDir()+"/x.db", &gorm.Config{Logger: logger.Discard}, engine.Options{})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, e.Close()) })
-	models := []any{&counters.Counter{}, &counters.Delta{}, &counters.UserDelta{}, &counters.Bucket{}}
-	require.NoError(t, e.DB.AutoMigrate(models...))
+	e := open(t)
 	now := time.Date(2026, 1, 15, 12, 0, 0, 0, time.UTC)
 	rapid.Check(t, func(r *rapid.T) {
-		for _, model := range models {
+		for _, model := range models() {
 			require.NoError(r, e.DB.Where("true").Delete(model).Error)
 		}
 		rows := &table{}
@@ -129,7 +126,101 @@ func TestNumbersAreExact(t *testing.T) {
 		})
 		w.t = r
 		w.check()
+		w.rollUp(1000)
+		w.check()
+		w.checkRolledUp()
 	})
+}
+
+// TestThePageIndexLeadsToEachPage: a bucket is made, and split until each has at most twice the size; and it goes when it is empty.
+func TestThePageIndexLeadsToEachPage(t *testing.T) {
+	const size, rows = 4, 100
+	e := open(t)
+	all := &table{}
+	c := counters.New(e, all, size)
+	assert.Equal(t, size, c.BucketSize())
+	assert.Equal(t, counters.DefaultBucketSize, counters.New(e, all, 0).BucketSize())
+	now := time.Date(2026, 1, 15, 12, 0, 0, 0, time.UTC)
+	rollUp := func() {
+		for again := true; again; {
+			var err error
+			_, again, err = c.RollUp(e.DB, now, 1000)
+			require.NoError(t, err)
+		}
+	}
+	for i := range rows {
+		all.rows = append(all.rows, row{tenant: "acme", user: "ada", created: now.Add(time.Duration(i) * time.Minute), open: true})
+		require.NoError(t, counters.Append(e.DB, []counters.Delta{all.rows[i].delta()}))
+	}
+	rollUp()
+	for _, of := range []counters.Group{{Tenant: "acme"}, {}} {
+		for offset := 2 * size; offset < rows; offset++ {
+			_, newer, found, err := c.Seek(e.DB, of, false, offset)
+			require.NoError(t, err)
+			require.True(t, found)
+			assert.LessOrEqual(t, int(newer), offset)
+			assert.Less(t, offset-int(newer), 2*size)
+		}
+		_, _, found, err := c.Seek(e.DB, of, false, 0)
+		require.NoError(t, err)
+		assert.False(t, found, "the newest bucket has the page")
+	}
+	for i := range rows {
+		all.rows[i].open = false
+		d := all.rows[i].delta()
+		d.Amounts = counters.Amounts{Open: -1, Total: -1}
+		require.NoError(t, counters.Append(e.DB, []counters.Delta{d}))
+	}
+	all.rows = nil
+	rollUp()
+	left := int64(0)
+	require.NoError(t, e.DB.Model(&counters.Bucket{}).Count(&left).Error)
+	assert.Zero(t, left)
+}
+
+// TestWhoIsNamed: a user is named by deltas that wait, and of whom something is rolled up that is not counted.
+func TestWhoIsNamed(t *testing.T) {
+	e := open(t)
+	all := &table{rows: []row{{tenant: "acme", user: "ada", open: true}, {tenant: "acme", user: "bob", open: true}}}
+	c := counters.New(e, all, 0)
+	named := func() (named []string) {
+		for _, tenantID := range []string{"acme", "globex"} {
+			for _, userID := range []string{"ada", "bob", "eve"} {
+				waiting, err := c.Waiting(e.DB, tenantID, userID)
+				require.NoError(t, err)
+				if waiting {
+					named = append(named, tenantID+" "+userID)
+				}
+			}
+		}
+		return named
+	}
+	assert.Empty(t, named())
+	require.NoError(t, counters.Append(e.DB, []counters.Delta{all.rows[0].delta(), all.rows[1].delta()}))
+	assert.Equal(t, []string{"acme ada", "acme bob"}, named())
+	n, _, err := c.RollUp(e.DB, time.Now(), 2) // there may be more, so that nobody is counted
+	require.NoError(t, err)
+	assert.Equal(t, 2, n)
+	assert.Equal(t, []string{"acme ada", "acme bob"}, named())
+	_, _, err = c.RollUp(e.DB, time.Now(), 2)
+	require.NoError(t, err)
+	_, _, err = c.RollUp(e.DB, time.Now(), 2)
+	require.NoError(t, err)
+	assert.Empty(t, named())
+}
+
+// models are the tables of the package.
+func models() []any {
+	return []any{&counters.Counter{}, &counters.Delta{}, &counters.UserDelta{}, &counters.Bucket{}}
+}
+
+func open(t *testing.T) *engine.Engine {
+	t.Helper()
+	e, err := engine.Open(t.Context(), "sqlite://"+t.TempDir()+"/x.db", &gorm.Config{Logger: logger.Discard}, engine.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, e.Close()) })
+	require.NoError(t, e.DB.AutoMigrate(models()...))
+	return e
 }
 
 type world struct {
@@ -183,6 +274,11 @@ func (w *world) check() {
 		total, err := w.Total(w.db, of, true)
 		require.NoError(w.t, err)
 		require.EqualValues(w.t, len(open), total, "%+v", of)
+		if of.Tenant != "" {
+			total, err = w.Total(w.db, of, false)
+			require.NoError(w.t, err)
+			require.EqualValues(w.t, len(all), total, "%+v", of)
+		}
 		for offset := range len(open) {
 			start, newer, found, err := w.Seek(w.db, of, true, offset)
 			require.NoError(w.t, err)
@@ -200,4 +296,31 @@ func (w *world) check() {
 	n, err := w.Verify(w.db, w.now, false, func(d counters.Drift) { w.t.Errorf("%+v", d) })
 	require.NoError(w.t, err)
 	require.Equal(w.t, len(w.rows.rows), n)
+}
+
+// checkRolledUp compares, when no deltas wait, what there is only then.
+func (w *world) checkRolledUp() {
+	for _, tenantID := range []string{"acme", "globex"} {
+		users, devices := map[string]bool{}, map[string]int64{}
+		for _, r := range w.rows.rows {
+			if r.tenant == tenantID && r.open {
+				users[r.user] = true
+				devices[r.device]++
+			}
+		}
+		counted, waiting, err := w.OfTenant(w.db, tenantID, []string{counters.KindUsers, counters.KindDevice})
+		require.NoError(w.t, err)
+		require.Empty(w.t, waiting)
+		var open int64
+		kept := map[string]int64{}
+		for _, c := range counted {
+			if c.Kind == counters.KindUsers {
+				open += c.Open
+			} else {
+				kept[c.Key] = c.Open
+			}
+		}
+		require.EqualValues(w.t, len(users), open, tenantID)
+		require.Equal(w.t, devices, kept, "with none that says nothing")
+	}
 }

@@ -106,6 +106,8 @@ func TestSemaphoreLetsThoseGoWhoDoNotWait(t *testing.T) {
 	cancel()
 	require.ErrorIs(t, g.Acquire(ctx, "b"), context.Canceled)
 	assert.Zero(t, g.waiting.size)
+	assert.Equal(t, map[string]int{"a": 1}, g.held, "it gives back what it has, and no more")
+	assert.Equal(t, 1, g.used)
 	g.Release("a")
 	// Whether it is admitted or sent away when both happen at once, the slot is not lost.
 	for range 1000 {
@@ -114,6 +116,30 @@ func TestSemaphoreLetsThoseGoWhoDoNotWait(t *testing.T) {
 		}
 	}
 	require.NoError(t, g.Acquire(t.Context(), "c"))
+	assert.Equal(t, map[string]int{"c": 1}, g.held)
+	assert.Equal(t, 1, g.used)
+}
+
+// TestSemaphoreIsResized: more slots admit who waits, and fewer take none away.
+func TestSemaphoreIsResized(t *testing.T) {
+	g := NewSemaphore(1, 4)
+	<-enterAsync(t, g, "a")
+	b, c := enterAsync(t, g, "b"), enterAsync(t, g, "c")
+	used, waiting := g.Len()
+	assert.Equal(t, [2]int{1, 2}, [2]int{used, waiting})
+	g.Resize(2)
+	<-b
+	g.Resize(0)
+	used, waiting = g.Len()
+	assert.Equal(t, [2]int{2, 1}, [2]int{used, waiting})
+	g.Release("a")
+	g.Release("b")
+	assert.False(t, isOpen(c))
+	g.Resize(1)
+	<-c
+	g.Release("c")
+	used, waiting = g.Len()
+	assert.Equal(t, [2]int{}, [2]int{used, waiting})
 }
 
 func TestSemaphoreUnderLoad(t *testing.T) {

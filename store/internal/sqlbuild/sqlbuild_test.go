@@ -35,6 +35,7 @@ func TestListsAreOneArgument(t *testing.T) {
 func TestBulk(t *testing.T) {
 	st := Bulk(Value{"id", "text", "s1"}, Value{"at", "timestamptz", time.Time{}}).Add("done AS (UPDATE t SET x = at FROM input) SELECT nr FROM done")
 	assert.True(t, st.IsBulk())
+	assert.True(t, st.Numbered())
 	assert.Equal(t, "WITH input AS (SELECT * FROM unnest($1::text[], $2::timestamptz[]) WITH ORDINALITY AS input (id, at, nr)), "+
 		"done AS (UPDATE t SET x = at FROM input) SELECT nr FROM done", st.String())
 	assert.Len(t, st.Args(), 2)
@@ -45,7 +46,8 @@ func TestLateral(t *testing.T) {
 	assert.True(t, st.Mergeable())
 	assert.Equal(t, "SELECT nr, found.* FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS input (a1, a2, nr) CROSS JOIN LATERAL "+
 		"(SELECT * FROM (SELECT a FROM t WHERE id = input.a1 AND n < input.a2) AS found OFFSET 0) AS found", st.Lateral())
-	for _, other := range []*Statement{New(true, "SELECT 1"), New(true, "SELECT ?", []string{"a"})} {
+	assert.True(t, New(true, "SELECT ?", "a").Mergeable())
+	for _, other := range []*Statement{New(true, "SELECT 1"), New(true, "SELECT ?", []string{"a"}), New(true, "SELECT ?, ?", "a", true)} {
 		assert.False(t, other.Mergeable(), other.String())
 	}
 }
