@@ -41,6 +41,7 @@ func testTotals(t *testing.T, newStore Factory) {
 	})
 	t.Run("deep pages have the sessions that OFFSET gives", func(t *testing.T) { testFarPages(newFixture(t, newStore)) })
 	t.Run("deep pages among sessions of one creation time", func(t *testing.T) { testFarPagesOfOneTime(newFixture(t, newStore)) })
+	t.Run("deep pages among sessions whose end is not recorded", func(t *testing.T) { testFarPagesOfEnded(newFixture(t, newStore)) })
 	t.Run("each delta of a batch may be of another tenant", func(t *testing.T) {
 		f := newFixture(t, newStore)
 		var rows store.Import
@@ -172,6 +173,65 @@ func testFarPagesOfOneTime(f fixture) {
 		f.revoke(fmt.Sprintf("s%03d", i))
 	}
 	pages()
+}
+
+// testFarPagesOfEnded reads pages while the page index has sessions that have ended: by themselves, and by a bulk revocation of one of
+// two tenants.
+func testFarPagesOfEnded(f fixture) {
+	n := 0
+	add := func(tenantID string, lives time.Duration) {
+		s := session(tenantID, "u1", fmt.Sprintf("s%03d", n))
+		f.clock.Advance(time.Second)
+		s.ExpiresAt = f.clock.Now().Add(lives)
+		f.register(s)
+		n++
+	}
+	pages := func(when string) {
+		f.t.Helper()
+		for _, activeOnly := range []bool{true, false} {
+			for _, scope := range []store.Scope{store.InTenant("acme"), store.InTenant("globex"), store.AllTenants(), store.AllTenants().OfPartner("north")} {
+				page := page{ActiveOnly: activeOnly}
+				want, total := f.ids(scope, page)
+				assert.Len(f.t, want, total)
+				for page.Limit = 4; page.Offset < total+4; page.Offset += 3 {
+					got, found := f.ids(scope, page)
+					assert.Equal(f.t, total, found)
+					assert.Equal(f.t, want[min(page.Offset, total):min(page.Offset+4, total)], got, "%s: %v, %+v", when, scope, page)
+				}
+			}
+		}
+	}
+	joined := session("acme", "u1", "joined")
+	joined.PartnerID = new("north")
+	f.register(joined)
+	for i := range 24 {
+		add("acme", time.Duration(1+i%4)*10*time.Minute)
+		add("globex", time.Duration(1+i%3)*10*time.Minute)
+	}
+	f.rollUpAll()
+	pages("all are active")
+	f.clock.Advance(15 * time.Minute)
+	pages("some have expired")
+	add("acme", time.Hour) // at the time of the revocation
+	_, err := f.RevokeAllSessions(f.ctx, store.InTenant("acme"), "", tester())
+	require.NoError(f.t, err)
+	f.clock.Advance(time.Second)
+	pages("a tenant is revoked")
+	for range 12 {
+		add("acme", time.Hour)
+		add("globex", time.Hour)
+	}
+	pages("with new ones")
+	f.rollUpAll()
+	pages("rolled up")
+	for range 4 { // some have expired before, and are recorded first
+		more, err := f.ApplyBulkRevocations(f.ctx, 5)
+		require.NoError(f.t, err)
+		require.True(f.t, more)
+		pages("applied in part")
+	}
+	f.rollUpAll()
+	pages("applied in part, rolled up")
 }
 
 // testFarPages makes many buckets, some of them with revoked sessions, and reads every page.
