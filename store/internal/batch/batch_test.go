@@ -137,7 +137,7 @@ func TestHowManyBatches(t *testing.T) {
 	first, second, third := query("t1"), query("t1"), query("t1")
 	for i, q := range []*Query{first, second, third} {
 		assert.Equal(t, []*Query{q}, b.enter(ctx, q), "batch %d", i+1)
-		assert.WithinDuration(t, time.Now().Add(maxWait), q.deadline, time.Second) //nolint:forbidigo // contexts know no other clock
+		assert.WithinDuration(t, time.Now().Add(maxWait), q.deadline, time.Second)
 	}
 	var waiting []*Query
 	for _, tenantID := range []string{"t1", "t1", "t2", "t3"} {
@@ -167,7 +167,7 @@ func TestHowManyBatches(t *testing.T) {
 	limited, cancel := context.WithTimeout(ctx, time.Hour)
 	defer cancel()
 	assert.Nil(t, b.enter(limited, held))
-	assert.Greater(t, held.deadline, time.Now().Add(maxWait)) //nolint:forbidigo // contexts know no other clock
+	assert.Greater(t, held.deadline, time.Now().Add(maxWait))
 	letGo()
 	assert.Equal(t, []*Query{held}, <-held.turn)
 	var many []*Query
