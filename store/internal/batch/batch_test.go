@@ -178,10 +178,17 @@ func TestHowManyBatches(t *testing.T) {
 	assert.Equal(t, many[:MaxQueries], b.take(MaxQueries))
 	assert.Equal(t, many[MaxQueries:], b.take(MaxQueries))
 	assert.Empty(t, b.take(MaxQueries))
+}
 
+// TestBatchesOfEachProcessor is not parallel: it changes what the runtime says.
+func TestBatchesOfEachProcessor(t *testing.T) {
+	before := runtime.GOMAXPROCS(6)
+	defer runtime.GOMAXPROCS(before)
 	e := &engine.Engine{}
-	assert.Equal(t, runtime.GOMAXPROCS(0), ForReads(e).maxBatches)
-	assert.Equal(t, max(1, runtime.GOMAXPROCS(0)/2), ForWrites(e).maxBatches)
+	assert.Equal(t, 6, ForReads(e).maxBatches)
+	assert.Equal(t, 3, ForWrites(e).maxBatches)
+	assert.Equal(t, 6, runtime.GOMAXPROCS(1))
+	assert.Equal(t, 1, ForWrites(e).maxBatches)
 }
 
 // TestOrder: what can be merged is side by side, rows are in one order, and so are locks.
