@@ -51,6 +51,16 @@ func TestResults(t *testing.T) {
 	require.ErrorContains(t, b.Scan(new(int)), "1 columns were asked for, 2 came")
 	require.ErrorContains(t, a.Scan(new(int), new(time.Time)), "column 2: ")
 
+	var after result
+	r = reading{}
+	r.add(&after, [][]byte{nil, []byte("after"), nil, []byte("NULL")})
+	r.deliver([]column{text, text, text, text})
+	require.True(t, after.Next())
+	var none1, none2 *string
+	var first, second string
+	require.NoError(t, after.Scan(&none1, &first, &none2, &second))
+	assert.Equal(t, []any{(*string)(nil), "after", (*string)(nil), "NULL"}, []any{none1, first, none2, second})
+
 	r.free()
 	assert.Empty(t, r.text)
 	assert.Empty(t, r.lengths)
