@@ -51,6 +51,16 @@ func TestResults(t *testing.T) {
 	require.ErrorContains(t, b.Scan(new(int)), "1 columns were asked for, 2 came")
 	require.ErrorContains(t, a.Scan(new(int), new(time.Time)), "column 2: ")
 
+	var after result
+	r = reading{}
+	r.add(&after, [][]byte{nil, []byte("after"), nil, []byte("NULL")})
+	r.deliver([]column{text, text, text, text})
+	require.True(t, after.Next())
+	var none1, none2 *string
+	var first, second string
+	require.NoError(t, after.Scan(&none1, &first, &none2, &second))
+	assert.Equal(t, []any{(*string)(nil), "after", (*string)(nil), "NULL"}, []any{none1, first, none2, second})
+
 	r.free()
 	assert.Empty(t, r.text)
 	assert.Empty(t, r.lengths)
@@ -178,10 +188,17 @@ func TestHowManyBatches(t *testing.T) {
 	assert.Equal(t, many[:MaxQueries], b.take(MaxQueries))
 	assert.Equal(t, many[MaxQueries:], b.take(MaxQueries))
 	assert.Empty(t, b.take(MaxQueries))
+}
 
+// TestBatchesOfEachProcessor is not parallel: it changes what the runtime says.
+func TestBatchesOfEachProcessor(t *testing.T) {
+	before := runtime.GOMAXPROCS(6)
+	defer runtime.GOMAXPROCS(before)
 	e := &engine.Engine{}
-	assert.Equal(t, runtime.GOMAXPROCS(0), ForReads(e).maxBatches)
-	assert.Equal(t, max(1, runtime.GOMAXPROCS(0)/2), ForWrites(e).maxBatches)
+	assert.Equal(t, 6, ForReads(e).maxBatches)
+	assert.Equal(t, 3, ForWrites(e).maxBatches)
+	assert.Equal(t, 6, runtime.GOMAXPROCS(1))
+	assert.Equal(t, 1, ForWrites(e).maxBatches)
 }
 
 // TestOrder: what can be merged is side by side, rows are in one order, and so are locks.

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -117,8 +119,18 @@ func TestLockKeys(t *testing.T) {
 
 // TestSQLiteNeedsNoLocks: one transaction writes at a time, and sees nothing of others.
 func TestSQLiteNeedsNoLocks(t *testing.T) {
-	e, err := Open(t.Context(), "sqlite://"+t.TempDir()+"/x.db", &gorm.Config{Logger: logger.Discard}, Options{})
+	path := filepath.Join(t.TempDir(), "sub", "x.db")
+	e, err := Open(t.Context(), "sqlite://"+path, &gorm.Config{Logger: logger.Discard}, Options{})
 	require.NoError(t, err)
+	directory, err := os.Stat(filepath.Dir(path))
+	require.NoError(t, err)
+	assert.Equal(t, os.FileMode(0o700), directory.Mode().Perm())
+	require.NoError(t, e.Writers.Acquire(t.Context(), "a"))
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, e.Writers.Acquire(over, "b"), context.Canceled)
+	e.Writers.Release("a")
+	require.NoError(t, e.Writers.Acquire(t.Context(), "b"))
 	assert.Equal(t, SQLite, e.Name)
 	assert.False(t, e.IsPostgres())
 	assert.False(t, e.Retryable(refusal("40001")))
@@ -148,7 +160,32 @@ func TestSQLiteNeedsNoLocks(t *testing.T) {
 	require.NoError(t, e.Close())
 	db, err := e.SQL()
 	require.NoError(t, err)
-	assert.Error(t, db.PingContext(t.Context()), "it is closed")
+	require.Error(t, db.PingContext(t.Context()), "it is closed")
+	file, err := os.Stat(path)
+	require.NoError(t, err)
+	assert.Positive(t, file.Size())
+	_, err = Open(t.Context(), "sqlite://"+filepath.Join(path, "below", "x.db"), &gorm.Config{Logger: logger.Discard}, Options{})
+	require.ErrorContains(t, err, "its directory cannot be made")
+}
+
+// TestStatementsThatCannotBeRun, in a transaction and outside.
+func TestStatementsThatCannotBeRun(t *testing.T) {
+	e, err := Open(t.Context(), "sqlite://"+t.TempDir()+"/x.db", &gorm.Config{Logger: logger.Discard}, Options{})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, e.Close()) }()
+	wrong := e.Statement("SELEKT")
+	none := func(Rows) error { return nil }
+	require.Error(t, Exec(e.DB, wrong))
+	require.Error(t, Query(e.DB, wrong, none))
+	require.NoError(t, e.DB.Transaction(func(tx *gorm.DB) error {
+		require.Error(t, Exec(tx, wrong))
+		require.Error(t, Query(tx, wrong, none))
+		return nil
+	}))
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	err = e.DB.WithContext(over).Transaction(func(*gorm.DB) error { return nil })
+	require.ErrorIs(t, err, context.Canceled)
 }
 
 // threeRows is a result, whose reading fails in the end.

@@ -25,6 +25,12 @@ func TestListsAreOneArgument(t *testing.T) {
 	assert.Equal(t, "id IN (?, ?, ?)", New(false, "").In("id", ids).String())
 	assert.Equal(t, "id = ANY($1)", New(true, "").In("id", ids).String())
 	assert.Equal(t, []any{ids}, New(true, "").In("id", ids).Args())
+	assert.Equal(t, []any{"a", "b", "c"}, New(false, "").In("id", ids).Args())
+	at := []time.Time{time.Unix(1, 0), time.Unix(2, 0)}
+	assert.Equal(t, "SELECT * FROM unnest($1::timestamptz[]) AS input (at)", New(true, "").Rows(2, Times("at", at)).String())
+	assert.Equal(t, []any{at[0], at[1]}, New(false, "").Rows(2, Times("at", at)).Args())
+	assert.Equal(t, "'-infinity'::timestamptz", New(true, "").EarliestTime())
+	assert.Equal(t, "-9000000000000000000", New(false, "").EarliestTime())
 	columns := []Column{Texts("name", []string{"a", "b"}), Integers("n", []int64{1, 2})}
 	assert.Equal(t, "SELECT * FROM unnest($1::text[], $2::bigint[]) AS input (name, n)", New(true, "").Rows(2, columns...).String())
 	plain := New(false, "").Rows(2, columns...)
