@@ -48,8 +48,9 @@ func TestResults(t *testing.T) {
 	assert.Equal(t, []string{"1one", "2NULL", "4four"}, read(&a))
 	assert.Equal(t, []string{"3"}, read(&b))
 	assert.Empty(t, read(&none))
-	require.ErrorContains(t, b.Scan(new(int)), "1 columns were asked for, 2 came")
-	require.ErrorContains(t, a.Scan(new(int), new(time.Time)), "column 2: ")
+	scan := func(res engine.Rows, into ...any) error { return res.Scan(into...) }
+	require.ErrorContains(t, scan(&b, new(int)), "1 columns were asked for, 2 came")
+	require.ErrorContains(t, scan(&a, new(int), new(time.Time)), "column 2: ")
 
 	var after result
 	r = reading{}
@@ -147,7 +148,7 @@ func TestHowManyBatches(t *testing.T) {
 	first, second, third := query("t1"), query("t1"), query("t1")
 	for i, q := range []*Query{first, second, third} {
 		assert.Equal(t, []*Query{q}, b.enter(ctx, q), "batch %d", i+1)
-		assert.WithinDuration(t, time.Now().Add(maxWait), q.deadline, time.Second) //nolint:forbidigo // contexts know no other clock
+		assert.WithinDuration(t, time.Now().Add(maxWait), q.deadline, time.Second)
 	}
 	var waiting []*Query
 	for _, tenantID := range []string{"t1", "t1", "t2", "t3"} {
@@ -177,7 +178,7 @@ func TestHowManyBatches(t *testing.T) {
 	limited, cancel := context.WithTimeout(ctx, time.Hour)
 	defer cancel()
 	assert.Nil(t, b.enter(limited, held))
-	assert.Greater(t, held.deadline, time.Now().Add(maxWait)) //nolint:forbidigo // contexts know no other clock
+	assert.Greater(t, held.deadline, time.Now().Add(maxWait))
 	letGo()
 	assert.Equal(t, []*Query{held}, <-held.turn)
 	var many []*Query
