@@ -55,6 +55,7 @@ func TestWhatErrorsMean(t *testing.T) {
 		{sql.ErrConnDone, false, true, false},
 		{context.DeadlineExceeded, false, true, false},
 		{context.Canceled, false, false, false},
+		{errors.Join(context.Canceled, driver.ErrBadConn), false, false, false},
 	} {
 		name := fmt.Sprintf("%#v", c.err)
 		if c.err != nil {
