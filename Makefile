@@ -152,15 +152,20 @@ assurance: go gcc postgres strace ## Everything that is known about failures at 
 # Mutants: small changes of the code that a test has to notice. 400 of them take a quarter of an hour or more; the short run has
 # 20, always the same until their code changes, and takes a minute or two on two cores, half of it to learn which test reaches
 # what. Tests that run on both engines are run on SQLite; ARGS="--skip ''" runs them on PostgreSQL too.
-MUTANTS := go run ./internal/qa/mutants/cmd/mutants --skip /postgres
+MUTANTS := go run ./internal/qa/mutants/cmd/mutants
 
 .PHONY: mutants
 mutants: go ## Change the code in 400 small ways and see whether the tests notice; ARGS="--help" lists what can be set
-	$(MUTANTS) $(ARGS)
+	$(MUTANTS) --skip /postgres $(ARGS)
 
 .PHONY: mutants-short
 mutants-short: go ## The same with 20 of them
-	$(MUTANTS) --n 20
+	$(MUTANTS) --skip /postgres --n 20
+
+# The store's tests take longest to learn from, and the suite runs once on each engine: of its own, since fast paths are PostgreSQL's.
+.PHONY: mutants-store
+mutants-store: go postgres ## The same with 150 changes of the store, by its tests on both engines; an hour or more
+	$(MUTANTS) --packages ./store,./store/internal/... --tests ./store --skip '^Test(Plain|Pooled)$$' --n 150 $(ARGS)
 
 .PHONY: upgrade-check
 upgrade-check: go postgres ## Bring the schema up to date under the previous version; needs the repository's history

@@ -141,7 +141,7 @@ func (a *result) Scan(into ...any) error {
 	for i, length := range row.lengths {
 		value := row.text[from : from+max(length, 0)]
 		from += max(length, 0)
-		err := a.decode(a.columns[i], value, length < 0, into[i]) //nolint:gosec // there are as many
+		err := a.decode(a.columns[i], value, length < 0, into[i])
 		if err != nil {
 			return fmt.Errorf("column %d: %w", i+1, err)
 		}

@@ -55,6 +55,7 @@ func TestWhatErrorsMean(t *testing.T) {
 		{sql.ErrConnDone, false, true, false},
 		{context.DeadlineExceeded, false, true, false},
 		{context.Canceled, false, false, false},
+		{errors.Join(context.Canceled, driver.ErrBadConn), false, false, false},
 	} {
 		name := fmt.Sprintf("%#v", c.err)
 		if c.err != nil {
@@ -74,14 +75,14 @@ func TestWhatErrorsMean(t *testing.T) {
 }
 
 func TestURLs(t *testing.T) {
-	for url, want := range map[string]string{ //nolint:gosec // made-up passwords
+	for url, want := range map[string]string{ //nolint:gosec // G101: nobody's password
 		"postgres://ada:secret@host/db": "postgres://…@host/db",
 		"postgres://host/db":            "postgres://host/db",
 		"nothing":                       "nothing",
 	} {
 		assert.Equal(t, want, Redact(url))
 	}
-	for url, want := range map[string]string{ //nolint:gosec // made-up passwords
+	for url, want := range map[string]string{ //nolint:gosec // G101: nobody's password
 		"mysql://ada:secret@host/db":      `database URL "mysql://…@host/db": use sqlite://FILE or postgres://USER@HOST/NAME`,
 		"sqlite://":                       `database URL "sqlite://" names no file: use sqlite://FILE`,
 		"postgres://ada:secret@host:x/db": `database URL "postgres://…@host:x/db" cannot be read: use postgres://USER:PASSWORD@HOST:PORT/NAME`,
@@ -113,7 +114,9 @@ func TestModesBehindAPooler(t *testing.T) {
 	}
 }
 
+// TestLockKeys: they are the same in every instance, whatever its version.
 func TestLockKeys(t *testing.T) {
+	assert.Equal(t, int64(-0x35687eed35e44236), LockKey("a"))
 	assert.NotEqual(t, LockKey("a"), LockKey("b"))
 }
 
