@@ -31,7 +31,11 @@ test: go gcc postgres pgbouncer node strace ## Run every test on both engines, w
 
 .PHONY: bench
 bench: go postgres ## Measure sessiond against a hand-written baseline, on 1,000,000 sessions; ARGS="--help" lists what can be set
-	go run ./internal/qa/bench/cmd/bench $(ARGS)
+	go run ./internal/qa/bench/cmd/bench --json bench.json $(ARGS)
+
+.PHONY: bench-compare
+bench-compare: go postgres ## Measure two builds against each other: OLD and NEW are programs or revisions
+	go run ./internal/qa/bench/cmd/bench --json bench-compare.json --old "$(OLD)" --new "$(or $(NEW),HEAD)" $(ARGS)
 
 .PHONY: microbench
 microbench: go ## Run the Go benchmarks

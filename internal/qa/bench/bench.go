@@ -26,8 +26,8 @@ type Config struct {
 	Shape, SQLite Shape
 	Flat          Flat
 	Fairness      Fairness
-	// Concurrency is how many requests are under way at a time.
-	Concurrency int
+	// Concurrency is how many requests are under way at a time; each is measured.
+	Concurrency []int
 	// A round takes Round or, when it is not 0, Requests requests; each server has Rounds of them for each operation.
 	Round    time.Duration
 	Requests int
@@ -38,6 +38,8 @@ type Config struct {
 	PostgresURL string
 	// Sessiond is the program to measure; it is built from this module when it is empty.
 	Sessiond string
+	// JSON is the file for what was measured; there is none when it is empty.
+	JSON string
 	// Progress receives a line for each step.
 	Progress io.Writer
 }
@@ -45,7 +47,7 @@ type Config struct {
 // Smoke is a configuration that runs everything once and measures nothing of worth.
 func Smoke() Config {
 	return Config{
-		Shape: Shape{3000, 10, 900}, SQLite: Shape{800, 6, 300}, Concurrency: 4, Requests: 40, Rounds: 1,
+		Shape: Shape{3000, 10, 900}, SQLite: Shape{800, 6, 300}, Concurrency: []int{1, 4}, Requests: 20, Rounds: 1,
 		Flat: Flat{Sizes: []int{300, 600, 1200}, Smallest: 2, RevokeAll: 500}, Fairness: Fairness{Tenant: 60, User: 300, Revoked: 60},
 		Progress: io.Discard,
 	}
@@ -57,6 +59,8 @@ type server struct {
 	process    *process
 	classes    []*class
 	isBaseline bool
+	// writesOnly: it is asked only for what writes.
+	writesOnly bool
 	// postmaster is of the PostgreSQL that it uses, 0 when it uses none.
 	postmaster int
 }
@@ -142,6 +146,7 @@ func (b *bench) fill(ctx context.Context, f filling, url, super string) error {
 
 // mint makes the tokens of administrators, without sid, and of people, with one.
 func (b *bench) mint(f filling) error {
+	b.progress("signing tokens")
 	for _, c := range f.classes {
 		for _, t := range c.tenants {
 			count := max(1, 20/len(c.tenants))
@@ -158,6 +163,36 @@ func (b *bench) mint(f filling) error {
 		}
 	}
 	return nil
+}
+
+// mintNew makes tokens of a class's administrators that are used once each, as many as the rounds need.
+func (b *bench) mintNew(c *class) error {
+	c.newTokens = map[string]*newTokens{}
+	rounds := len(b.config.Concurrency) * (b.config.Rounds + 1)
+	for _, algorithm := range algorithms() {
+		those := &newTokens{}
+		for n := range rounds * b.most(mostTokens) {
+			t := c.tenants[n%len(c.tenants)]
+			if len(t.some) == 0 {
+				continue
+			}
+			token, err := b.issuer.mintBy(algorithm, "boss", "sessions:read", "tenant_id", t.id)
+			if err != nil {
+				return err
+			}
+			those.tokens = append(those.tokens, tenantToken{t, token})
+		}
+		c.newTokens[algorithm] = those
+	}
+	return nil
+}
+
+// most is how many requests a round has at the most, where that is bounded.
+func (b *bench) most(bound int) int {
+	if b.config.Requests > 0 {
+		return min(b.config.Requests, bound)
+	}
+	return bound
 }
 
 // serve starts sessiond as in production: a real issuer, access log, maintenance jobs.

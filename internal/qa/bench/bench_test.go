@@ -1,9 +1,11 @@
 package bench_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -45,10 +47,11 @@ func smoke(t *testing.T) bench.Config {
 	return config
 }
 
-// TestSmoke sends every request of the benchmark to sessiond, on both engines, and to the baseline; a wrong answer is an
-// error. No time is looked at.
+// TestSmoke sends every request of the benchmark to sessiond, on both engines, and to both baselines; a wrong answer is an error. No time is
+// looked at.
 func TestSmoke(t *testing.T) {
 	config := smoke(t)
+	config.JSON = filepath.Join(t.TempDir(), "bench.json")
 	var table strings.Builder
 	require.NoError(t, bench.Run(t.Context(), config, &table))
 	for _, operation := range []string{
@@ -56,10 +59,38 @@ func TestSmoke(t *testing.T) {
 		"activity", "activity again", "introspect",
 	} {
 		for _, tenant := range []string{"median", "largest"} {
-			for _, server := range []string{"sessiond", "baseline", "sessiond, SQLite"} {
-				require.Contains(t, table.String(), "\n| "+operation+" | "+tenant+" | "+server)
+			for _, concurrency := range []string{"1", "4"} {
+				for _, server := range []string{"sessiond", "baseline", "sessiond, SQLite"} {
+					require.Contains(t, table.String(), "\n| "+operation+" | "+concurrency+" | "+tenant+" | "+server)
+				}
 			}
+			require.Regexp(t, `\n\| `+operation+` \| `+tenant+` \| sessiond( \| [0-9.]+){2} \| [0-9.]+, [0-9.]+ \|`, table.String())
 		}
+	}
+	for _, algorithm := range []string{"RS256", "ES256", "EdDSA"} {
+		require.Contains(t, table.String(), "\n| get, new "+algorithm+" token | 4 | median | sessiond | ")
+	}
+	for _, operation := range []string{"activity", "revoke one", "register"} {
+		require.Contains(t, table.String(), "\n| "+operation+" | 4 | largest | baseline, all indexes | ")
+	}
+	require.NotContains(t, table.String(), "| get | 4 | largest | baseline, all indexes |")
+	var report struct {
+		Measurements []struct {
+			Operation, Server string
+			Concurrency       int
+			Rate              float64 `json:"requests_per_second"`
+			Ratios            []float64
+		}
+	}
+	text, err := os.ReadFile(config.JSON)
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(text, &report))
+	// 12 operations of both classes and 3 with new tokens of one, by 3 servers, and 4 that write by one more; each at 2 concurrencies.
+	require.Len(t, report.Measurements, 2*((12*2+3)*3+4*2))
+	for _, m := range report.Measurements {
+		require.NotEmpty(t, m.Operation)
+		require.Positive(t, m.Rate)
+		require.Len(t, m.Ratios, 1)
 	}
 }
 
@@ -88,6 +119,21 @@ func TestSmokeFairness(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestSmokeBuilds measures a build against itself: a program, and one whose rounds are too few to tell.
+func TestSmokeBuilds(t *testing.T) {
+	config := smoke(t)
+	config.Only = []string{"get", "revoke one"}
+	var table strings.Builder
+	require.NoError(t, bench.RunBuilds(t.Context(), config, config.Sessiond, config.Sessiond, &table))
+	for _, operation := range config.Only {
+		for _, tenant := range []string{"median", "largest"} {
+			require.Regexp(t, `\n\| `+operation+` \| 4 \| `+tenant+` \| [0-9.e+]+ \| [0-9.e+]+ \| [0-9.]+ \| – \| too few rounds \|`, table.String())
+		}
+	}
+	err := bench.RunBuilds(t.Context(), config, "no-such-revision", config.Sessiond, io.Discard)
+	require.ErrorContains(t, err, `"no-such-revision" is neither a program nor a revision that can be built`)
 }
 
 func TestOnlyNamesAnUnknownOperation(t *testing.T) {

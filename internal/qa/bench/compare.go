@@ -11,6 +11,9 @@ import (
 type contestant struct {
 	// What a report says of it.
 	operation, class, name string
+	concurrency            int
+	// most bounds the requests of a round, when it is not 0.
+	most int
 
 	server *server
 	load   load
@@ -18,6 +21,8 @@ type contestant struct {
 	rounds []result
 	// ratios are its rounds' rates over those of the one that it is held against.
 	ratios []float64
+	// slowest are their p99 over those of that one.
+	slowest []float64
 }
 
 // compare lets contestants take turns, and holds each against the one with that index.
@@ -28,8 +33,11 @@ func (b *bench) compare(ctx context.Context, contestants []*contestant, referenc
 			return err
 		}
 	}
+	order := slices.Clone(contestants)
 	for range b.config.Rounds {
-		for _, c := range contestants {
+		// What a round leaves to do in the background falls to each in turn.
+		slices.Reverse(order)
+		for _, c := range order {
 			measured, err := b.round(ctx, c, 1)
 			if err != nil {
 				return err
@@ -39,9 +47,11 @@ func (b *bench) compare(ctx context.Context, contestants []*contestant, referenc
 	}
 	for _, c := range contestants {
 		for n, round := range c.rounds {
-			c.ratios = append(c.ratios, round.rate()/contestants[reference].rounds[n].rate())
+			other := contestants[reference].rounds[n]
+			c.ratios = append(c.ratios, round.rate()/other.rate())
+			c.slowest = append(c.slowest, quantile(round.latencies, 0.99).Seconds()/quantile(other.latencies, 0.99).Seconds())
 		}
-		b.progress("%-24s %-16s %-18s %9.1f/s  %.2f", c.operation, c.class, c.name, c.rate(), median(c.ratios))
+		b.progress("%-24s %3d %-16s %-22s %9.1f/s  %.2f", c.operation, c.concurrency, c.class, c.name, c.rate(), median(c.ratios))
 	}
 	return nil
 }
@@ -52,6 +62,9 @@ func (b *bench) round(ctx context.Context, c *contestant, part int) (result, err
 	l := c.load
 	l.addr, l.seed = c.server.process.addr, b.seed
 	l.length, l.requests = b.config.Round/time.Duration(part), b.config.Requests/part
+	if c.most > 0 {
+		l.requests = b.most(c.most) / part
+	}
 	server, database, own := c.server.process.cpu(), familyCPU(c.server.postmaster), ownCPU()
 	measured, err := l.run(ctx)
 	measured.serverCPU, measured.databaseCPU = c.server.process.cpu()-server, familyCPU(c.server.postmaster)-database

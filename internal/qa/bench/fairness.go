@@ -135,10 +135,14 @@ func fairnessTable(t *strings.Builder, all []*fairnessRow) {
 func (b *bench) startFair(ctx context.Context) error {
 	d := b.databases
 	f := newFilling(b.config.Fairness.tenants(b.config.Rounds))
-	if err := b.fill(ctx, f, d.owned(), d.url(d.sessiond)); err != nil {
+	owned, err := d.make(ctx, d.sessiond)
+	if err != nil {
 		return err
 	}
-	if err := b.serve(ctx, "PostgreSQL", d.owned(), f.classes, d.postmaster); err != nil {
+	if err := b.fill(ctx, f, owned, d.url(d.sessiond)); err != nil {
+		return err
+	}
+	if err := b.serve(ctx, "PostgreSQL", owned, f.classes, d.postmaster); err != nil {
 		return err
 	}
 	if b.config.SQLite.Sessions == 0 {

@@ -207,10 +207,19 @@ func (f filling) fillStore(ctx context.Context, into *store.Store) error {
 	}
 }
 
-// makeBaseline reduces a copy of sessiond's database to what the baseline works on: the table sessions with its columns, rows and
-// indexes. What sessiond derives from that table or keeps beside it (counters, audit events, foreign keys) is sessiond's cost
-// and not the baseline's. A copy has the current schema without a second definition of it.
-func makeBaseline(ctx context.Context, url string) (err error) {
+// leanIndexes are what the baseline's statements need beside the primary key.
+func leanIndexes() []string {
+	return []string{
+		"CREATE INDEX lean_tenant ON sessions (tenant_id, created_at DESC, id DESC) WHERE end_cause IS NULL",
+		"CREATE INDEX lean_user ON sessions (tenant_id, user_id, created_at DESC, id DESC) WHERE end_cause IS NULL",
+		"CREATE INDEX lean_partner ON sessions (partner_id, created_at DESC, id DESC) WHERE end_cause IS NULL AND partner_id IS NOT NULL",
+	}
+}
+
+// makeBaseline reduces a copy of sessiond's database to what the baseline works on: the table sessions with its columns and rows, and with
+// the indexes that the baseline needs, or with all of sessiond's. What sessiond derives from that table or keeps beside it (counters, audit
+// events, foreign keys) is sessiond's cost and not the baseline's. A copy has the current schema without a second definition of it.
+func makeBaseline(ctx context.Context, url string, allIndexes bool) (err error) {
 	db, err := pgx.Connect(ctx, url)
 	if err != nil {
 		return err
@@ -227,6 +236,12 @@ func makeBaseline(ctx context.Context, url string) (err error) {
 	statements, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
 		return err
+	}
+	if !allIndexes {
+		if _, err := dropIndexes(ctx, db); err != nil {
+			return err
+		}
+		statements = append(append(statements, leanIndexes()...), "VACUUM (ANALYZE)", "CHECKPOINT")
 	}
 	for _, statement := range statements {
 		if _, err := db.Exec(ctx, statement); err != nil {

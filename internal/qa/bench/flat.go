@@ -41,10 +41,14 @@ func RunFlat(ctx context.Context, config Config, out io.Writer) error {
 	return with(ctx, config, func(b *bench) error {
 		d := b.databases
 		f := newFilling(config.Flat.classes())
-		if err := b.fill(ctx, f, d.owned(), d.url(d.sessiond)); err != nil {
+		owned, err := d.make(ctx, d.sessiond)
+		if err != nil {
 			return err
 		}
-		if err := b.serve(ctx, "sessiond", d.owned(), f.classes, d.postmaster); err != nil {
+		if err := b.fill(ctx, f, owned, d.url(d.sessiond)); err != nil {
+			return err
+		}
+		if err := b.serve(ctx, "sessiond", owned, f.classes, d.postmaster); err != nil {
 			return err
 		}
 		all, err := b.bySize(ctx)
@@ -63,7 +67,7 @@ func RunFlat(ctx context.Context, config Config, out io.Writer) error {
 		b.conditions(&t, all)
 		fmt.Fprintf(&t, "- %s sessions in the database, 85 %% of them active; page 1,000 is the last full page where there are not so many\n\n",
 			thousands(total))
-		table(&t, "concurrency | sessions of the tenant", all, "the smallest")
+		table(&t, "concurrency | sessions of the tenant | server", all, "the smallest")
 		t.WriteString("\n" + revoked)
 		return write(out, &t)
 	})
@@ -81,17 +85,17 @@ func (b *bench) bySize(ctx context.Context) ([]*contestant, error) {
 		{name: "get", expect: expectation{200, `"user_id"`, 1}, sessiond: b.wire.get},
 		{name: "revoke one", expect: expectation{status: 204}, sessiond: b.wire.revoke},
 	} {
-		for _, concurrency := range []int{1, b.config.Concurrency} {
+		for _, concurrency := range b.config.Concurrency {
 			var contestants []*contestant
 			for _, c := range sizes {
 				contestants = append(contestants, &contestant{
-					operation: op.name, class: fmt.Sprint(concurrency), name: c.name, server: s,
+					operation: op.name, concurrency: concurrency, class: c.name, name: s.name, server: s,
 					load: load{workers: concurrency, class: c, make: op.sessiond, expect: op.expect},
 				})
 			}
 			if op.name == "list page 1" {
 				contestants = append(contestants, &contestant{
-					operation: "admin list page 1", class: fmt.Sprint(concurrency), name: "all tenants", server: s,
+					operation: "admin list page 1", concurrency: concurrency, class: "all tenants", name: s.name, server: s,
 					load: load{workers: concurrency, class: sizes[0], make: b.wire.listAll, expect: page},
 				})
 			}

@@ -34,7 +34,7 @@ func (e expectation) check(status int, body []byte) error {
 type load struct {
 	addr    string
 	workers int
-	// The round ends when until is closed; without that after so many requests or, when they are 0, after so long.
+	// The round ends when until is closed; without that after so many requests or so long, whichever comes first and is not 0.
 	until    <-chan struct{}
 	requests int
 	length   time.Duration
@@ -107,8 +107,10 @@ func (l load) going(start time.Time) func() bool {
 			default:
 				return true
 			}
-		case l.requests > 0:
-			return sent.Add(1) <= int64(l.requests)
+		case l.requests > 0 && sent.Add(1) > int64(l.requests):
+			return false
+		case l.requests > 0 && l.length == 0:
+			return true
 		default:
 			return clock().Sub(start) < l.length
 		}

@@ -12,6 +12,7 @@ import (
 //   - "activity" uses sessions that were not used for a while, so each use is written; "activity again" uses a few sessions
 //     over and over, which sessiond writes once in --activity-interval and the baseline every time.
 //   - "revoke one" revokes each session once.
+//   - "get, new RS256 token" and its like send each token once.
 type operation struct {
 	name     string
 	expect   expectation
@@ -20,27 +21,56 @@ type operation struct {
 	// against says which operation of the baseline it is held against, when the baseline has not the same.
 	against        string
 	baselineExpect expectation
+	// writes: it changes rows, which costs the more the more indexes there are.
+	writes bool
+	// most bounds the requests of a round, when it is not 0: each needs something that was made before and is used once.
+	most int
+	// newTokens: that is a token; there are some of the median class only.
+	newTokens bool
 }
+
+const (
+	// mostTokens and mostSessions bound the requests of a round that use up tokens or sessions.
+	mostTokens   = 1000
+	mostSessions = 4000
+)
 
 // operations are in the order in which they are measured: those that change what others need come last.
 func operations(w *wire) []operation {
 	one := expectation{200, `"user_id"`, 1}
 	full := expectation{200, `"user_id"`, heavySessions}
 	empty := expectation{status: 204}
-	return []operation{
-		{"get", one, w.get, baselineGet, "", one},
-		{"get with sid", one, w.getOwn, baselineGet, "get", one},
-		{"tenant list", full, w.listTenant, baselineTenant, "", full},
-		{"user list", full, w.listUser, baselineUser, "", full},
-		{"me list", full, w.listMine, baselineUser, "", full},
-		{"admin list by partner", full, w.listPartner, baselinePartner, "", full},
-		{"stats", expectation{200, `"unique_users"`, 1}, w.stats, baselineGet, "get", one},
-		{"introspect", expectation{200, `"active":true`, 1}, w.introspect, baselineGet, "get", one},
-		{"activity", empty, w.activity, baselineActivity, "", empty},
-		{"activity again", empty, w.again, baselineAgain, "", empty},
-		{"revoke one", empty, w.revoke, baselineRevoke, "", empty},
-		{"register", expectation{status: 201}, w.register, baselineRegister, "", expectation{status: 201}},
+	all := []operation{
+		{name: "get", expect: one, sessiond: w.get, baseline: baselineGet, baselineExpect: one},
+		{name: "get with sid", expect: one, sessiond: w.getOwn, baseline: baselineGet, against: "get", baselineExpect: one},
 	}
+	for _, name := range algorithms() {
+		all = append(all, operation{
+			name: "get, new " + name + " token", newTokens: true, most: mostTokens, expect: one, sessiond: w.getWithNewToken(name), baseline: baselineGet, against: "get",
+			baselineExpect: one,
+		})
+	}
+	return append(all, []operation{
+		{name: "tenant list", expect: full, sessiond: w.listTenant, baseline: baselineTenant, baselineExpect: full},
+		{name: "user list", expect: full, sessiond: w.listUser, baseline: baselineUser, baselineExpect: full},
+		{name: "me list", expect: full, sessiond: w.listMine, baseline: baselineUser, baselineExpect: full},
+		{name: "admin list by partner", expect: full, sessiond: w.listPartner, baseline: baselinePartner, baselineExpect: full},
+		{
+			name: "stats", expect: expectation{200, `"unique_users"`, 1}, sessiond: w.stats, baseline: baselineGet, against: "get",
+			baselineExpect: one,
+		},
+		{
+			name: "introspect", expect: expectation{200, `"active":true`, 1}, sessiond: w.introspect, baseline: baselineGet, against: "get",
+			baselineExpect: one,
+		},
+		{name: "activity", writes: true, most: mostSessions, expect: empty, sessiond: w.activity, baseline: baselineActivity, baselineExpect: empty},
+		{name: "activity again", writes: true, expect: empty, sessiond: w.again, baseline: baselineAgain, baselineExpect: empty},
+		{name: "revoke one", writes: true, most: mostSessions, expect: empty, sessiond: w.revoke, baseline: baselineRevoke, baselineExpect: empty},
+		{
+			name: "register", writes: true, expect: expectation{status: 201}, sessiond: w.register, baseline: baselineRegister,
+			baselineExpect: expectation{status: 201},
+		},
+	}...)
 }
 
 // wire writes requests to sessiond.
@@ -72,6 +102,17 @@ const perTenant = "/api/v1/tenants/"
 func (w *wire) get(c *class, random *rand.Rand, b []byte) ([]byte, error) {
 	s := pick(random, c.active)
 	return call(b, "GET", perTenant+s.tenant.id+"/sessions/"+s.id, pick(random, s.tenant.admins)), nil
+}
+
+// getWithNewToken is a get with a token that was never sent before.
+func (w *wire) getWithNewToken(algorithm string) request {
+	return func(c *class, random *rand.Rand, b []byte) ([]byte, error) {
+		t, token, err := c.newToken(algorithm)
+		if err != nil {
+			return b, err
+		}
+		return call(b, "GET", perTenant+t.id+"/sessions/"+pick(random, t.some).id, token), nil
+	}
 }
 
 // getOwn is the get of an administrator whose own session must not have ended.

@@ -18,7 +18,8 @@ type databases struct {
 	// owner is the role of sessiond, which row-level security holds; everything else is done as the server's own.
 	owner    *url.Userinfo
 	sessiond string
-	baseline string
+	// baseline has the indexes that the baseline needs, indexed all that sessiond has.
+	baseline, indexed string
 	// stop is nil for a server that is not ours.
 	stop func() error
 	// postmaster is the server's process, 0 when it is on another machine.
@@ -37,17 +38,22 @@ func openPostgres(ctx context.Context, given string) (*databases, error) {
 		return nil, errors.Join(err, d.close(ctx))
 	}
 	d.sessiond, d.baseline = fmt.Sprintf("bench_sessiond_%d", os.Getpid()), fmt.Sprintf("bench_baseline_%d", os.Getpid())
-	err = d.do(ctx, func(db *pgx.Conn) error {
-		if err := d.describe(ctx, db); err != nil {
-			return err
-		}
-		_, err := db.Exec(ctx, "CREATE DATABASE "+d.sessiond+" OWNER "+d.owner.Username())
-		return err
-	})
+	d.indexed = fmt.Sprintf("bench_indexed_%d", os.Getpid())
+	err = d.do(ctx, func(db *pgx.Conn) error { return d.describe(ctx, db) })
 	if err != nil {
 		return nil, errors.Join(err, d.close(ctx))
 	}
 	return d, nil
+}
+
+// make makes a database of sessiond's role, and returns the URL of that role.
+func (d *databases) make(ctx context.Context, name string) (string, error) {
+	owned := *d.server
+	owned.User, owned.Path = d.owner, "/"+name
+	return owned.String(), d.do(ctx, func(db *pgx.Conn) error {
+		_, err := db.Exec(ctx, "CREATE DATABASE "+name+" OWNER "+d.owner.Username())
+		return err
+	})
 }
 
 // connect starts a server, unless a URL names one.
@@ -96,23 +102,21 @@ func (d *databases) url(name string) string {
 	return to.String()
 }
 
-// owned names sessiond's database, for its role.
-func (d *databases) owned() string {
-	to := *d.server
-	to.User, to.Path = d.owner, "/"+d.sessiond
-	return to.String()
-}
-
-// copyForBaseline makes the baseline's database. Nobody may be connected to the other.
-func (d *databases) copyForBaseline(ctx context.Context) error {
-	err := d.do(ctx, func(db *pgx.Conn) error {
-		_, err := db.Exec(ctx, "CREATE DATABASE "+d.baseline+" TEMPLATE "+d.sessiond+" STRATEGY file_copy")
-		return err
-	})
-	if err != nil {
-		return err
+// copyForBaselines makes the databases of both baselines. Nobody may be connected to sessiond's.
+func (d *databases) copyForBaselines(ctx context.Context) error {
+	for _, name := range []string{d.baseline, d.indexed} {
+		err := d.do(ctx, func(db *pgx.Conn) error {
+			_, err := db.Exec(ctx, "CREATE DATABASE "+name+" TEMPLATE "+d.sessiond+" STRATEGY file_copy")
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if err := makeBaseline(ctx, d.url(name), name == d.indexed); err != nil {
+			return err
+		}
 	}
-	return makeBaseline(ctx, d.url(d.baseline))
+	return nil
 }
 
 // close stops a server of our own, which takes its databases along, and drops the databases on another.
@@ -123,7 +127,7 @@ func (d *databases) close(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
 	return d.do(ctx, func(db *pgx.Conn) error {
 		var errs error
-		for _, name := range []string{d.sessiond, d.baseline} {
+		for _, name := range []string{d.sessiond, d.baseline, d.indexed} {
 			_, err := db.Exec(ctx, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)")
 			errs = errors.Join(errs, err)
 		}

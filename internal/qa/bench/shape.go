@@ -34,6 +34,7 @@ type tenant struct {
 	// class is nil for a tenant that no request is about.
 	class  *class
 	people []*person
+	some   []target // sessions
 	admins []string // tokens
 }
 

@@ -10,7 +10,7 @@ import (
 )
 
 // errDry says that a benchmark has used up what it may use once. The round ends there.
-var errDry = errors.New("no session is left that was not used or revoked: take fewer or shorter rounds, or more sessions")
+var errDry = errors.New("no session or token is left that was not used or revoked: take fewer or shorter rounds, or more sessions")
 
 // target is a session that requests are about.
 type target struct {
@@ -36,6 +36,20 @@ type class struct {
 	active   []target
 	// So many of the active ones were handed out to be revoked, and to be used.
 	revoked, used *atomic.Int64
+	// newTokens are used once each, by algorithm.
+	newTokens map[string]*newTokens
+}
+
+// newTokens are tokens that no request has had yet.
+type newTokens struct {
+	tokens []tenantToken
+	used   atomic.Int64
+}
+
+// tenantToken is an administrator's.
+type tenantToken struct {
+	tenant *tenant
+	token  string
 }
 
 func newClass(name string, tenants []*tenant) *class {
@@ -65,6 +79,9 @@ func classes(tenants []*tenant) []*class {
 func (c *class) add(of *tenant, session store.Session) {
 	if c != nil && session.EndCause == nil {
 		c.active = append(c.active, target{of, session.UserID, session.ID})
+		if len(of.some) < 16 {
+			of.some = append(of.some, c.active[len(c.active)-1])
+		}
 	}
 }
 
@@ -85,6 +102,10 @@ func (c *class) mix(random *rand.Rand) {
 func (c *class) fork() *class {
 	same := *c
 	same.revoked, same.used = new(atomic.Int64), new(atomic.Int64)
+	same.newTokens = map[string]*newTokens{}
+	for algorithm, those := range c.newTokens {
+		same.newTokens[algorithm] = &newTokens{tokens: those.tokens}
+	}
 	return &same
 }
 
@@ -95,6 +116,19 @@ func (c *class) hot() []target { return c.active[:min(len(c.active), 200)] }
 // come before the first revocation.
 func (c *class) toRevoke() (target, error) { return c.once(c.revoked) }
 func (c *class) toUse() (target, error)    { return c.once(c.used) }
+
+// newToken returns a token that no call has returned before, and its tenant.
+func (c *class) newToken(algorithm string) (*tenant, string, error) {
+	those := c.newTokens[algorithm]
+	if those == nil {
+		return nil, "", errDry
+	}
+	n := int(those.used.Add(1)) - 1
+	if n >= len(those.tokens) {
+		return nil, "", errDry
+	}
+	return those.tokens[n].tenant, those.tokens[n].token, nil
+}
 
 func (c *class) once(done *atomic.Int64) (target, error) {
 	n := int(done.Add(1)) - 1

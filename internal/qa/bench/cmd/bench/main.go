@@ -2,6 +2,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -30,12 +31,15 @@ func run(ctx context.Context) error {
 	flag.IntVar(&c.Shape.Tenants, "tenants", 1000, "tenants in PostgreSQL")
 	flag.IntVar(&c.Shape.Largest, "largest", 200_000, "sessions of the largest tenant")
 	flag.IntVar(&c.SQLite.Sessions, "sqlite-sessions", 100_000, "sessions in SQLite, in proportion; 0 leaves it out")
-	flag.IntVar(&c.Concurrency, "concurrency", 16, "requests under way at a time")
+	concurrency := flag.String("concurrency", "", "requests under way at a time, separated by commas (default 1,2,4,16,64; 1,16 with --flat and --old)")
+	flag.StringVar(&c.JSON, "json", "", "file for what was measured")
 	flag.DurationVar(&c.Round, "round", 2*time.Second, "length of a round")
-	flag.IntVar(&c.Rounds, "rounds", 3, "rounds of each operation and server")
+	flag.IntVar(&c.Rounds, "rounds", 0, "rounds of each operation and server (default 3; 9 with --old)")
 	only := flag.String("only", "", "operations to measure, separated by commas")
 	flag.StringVar(&c.PostgresURL, "postgres-url", "", "server on which databases may be made; started when not given")
 	flag.StringVar(&c.Sessiond, "sessiond", "", "program to measure; built when not given")
+	before := flag.String("old", "", "program or revision to measure --new against, instead of the baseline")
+	after := flag.String("new", "HEAD", "with --old: program or revision")
 	flat := flag.Bool("flat", false, "measure tenants of different sizes against each other, without the baseline")
 	sizes := flag.String("flat-sizes", "300,200000,2000000", "with --flat: sessions of the tenants, smallest first")
 	flag.IntVar(&c.Flat.RevokeAll, "flat-revoke", 200_000, "with --flat: sessions of the tenant that is revoked all at once")
@@ -48,23 +52,34 @@ func run(ctx context.Context) error {
 	if *smoke {
 		given := c
 		c = bench.Smoke()
-		c.PostgresURL, c.Sessiond, c.Progress = given.PostgresURL, given.Sessiond, given.Progress
+		c.PostgresURL, c.Sessiond, c.JSON, c.Progress = given.PostgresURL, given.Sessiond, given.JSON, given.Progress
 	} else {
+		if c.Rounds == 0 {
+			c.Rounds = 3
+			if *before != "" {
+				c.Rounds = 9
+			}
+		}
+		if *concurrency == "" && (*flat || *before != "") {
+			*concurrency = "1,16"
+		}
+		var err error
+		if c.Concurrency, err = numbers("--concurrency", cmp.Or(*concurrency, "1,2,4,16,64")); err != nil {
+			return err
+		}
+		if c.Flat.Sizes, err = numbers("--flat-sizes", *sizes); err != nil {
+			return err
+		}
 		c.Flat.Smallest = 200
 		c.SQLite.Tenants = c.Shape.Tenants * c.SQLite.Sessions / max(c.Shape.Sessions, 1)
 		c.SQLite.Largest = c.Shape.Largest * c.SQLite.Sessions / max(c.Shape.Sessions, 1)
-		for size := range strings.SplitSeq(*sizes, ",") {
-			n, err := strconv.Atoi(size)
-			if err != nil {
-				return fmt.Errorf("--flat-sizes: %q is no number", size)
-			}
-			c.Flat.Sizes = append(c.Flat.Sizes, n)
-		}
 	}
 	if *only != "" {
 		c.Only = strings.Split(*only, ",")
 	}
 	switch {
+	case *before != "":
+		return bench.RunBuilds(ctx, c, *before, *after, os.Stdout)
 	case *fairness:
 		return bench.RunFairness(ctx, c, os.Stdout)
 	case *flat:
@@ -72,4 +87,17 @@ func run(ctx context.Context) error {
 	default:
 		return bench.Run(ctx, c, os.Stdout)
 	}
+}
+
+// numbers reads a flag that is a list of them.
+func numbers(name, text string) ([]int, error) {
+	var all []int
+	for part := range strings.SplitSeq(text, ",") {
+		n, err := strconv.Atoi(part)
+		if err != nil || n < 1 {
+			return nil, fmt.Errorf("%s: %q is not a number above 0", name, part)
+		}
+		all = append(all, n)
+	}
+	return all, nil
 }
