@@ -92,5 +92,5 @@ func (s *Server) GetSession(ctx context.Context, request gen.GetSessionRequestOb
 	if err != nil {
 		return nil, err
 	}
-	return gen.GetSession200JSONResponse{Body: session}, nil
+	return session, nil
 }

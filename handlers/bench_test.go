@@ -27,6 +27,12 @@ func (idle) NewestActive(context.Context, store.CallerSession, store.Scope) ([]s
 	return nil, false, nil
 }
 
+func (idle) GetSessionWithApps(context.Context, store.CallerSession, store.Scope, string) (store.Session, []store.App, error) {
+	return store.Session{ID: "s-1", TenantID: "acme", UserID: "ada"}, nil, nil
+}
+
+func (idle) RevokeSession(context.Context, store.Scope, string, store.Actor) (bool, error) { return true, nil }
+
 type dropped struct{}
 
 func (dropped) Write(p []byte) (int, error) { return len(p), nil }
@@ -48,7 +54,7 @@ func BenchmarkChain(b *testing.B) {
 	require.NoError(b, err)
 	verifier, err := auth.NewVerifier(issuer.Config(), issuer.Keys(), time.Now)
 	require.NoError(b, err)
-	token, err := issuer.Mint(auth.TokenRequest{Subject: "ada", TenantID: "acme", SessionID: "s-1", TTL: time.Hour}, time.Now())
+	token, err := issuer.Mint(auth.TokenRequest{Subject: "ada", TenantID: "acme", SessionID: "s-1", Scope: "sessions:read sessions:write", TTL: time.Hour}, time.Now())
 	require.NoError(b, err)
 	handler, err := handlers.NewHandler(handlers.Config{
 		Store: idle{}, Metrics: telemetry.NewMetrics("test"), HTTP: httpserver.Options{RequestTimeout: 10 * time.Second},
@@ -57,15 +63,18 @@ func BenchmarkChain(b *testing.B) {
 		Logger: slog.New(slog.NewJSONHandler(dropped{}, nil)),
 	})
 	require.NoError(b, err)
-	for name, path := range map[string]string{"healthz": "/healthz", "list": "/api/v1/me/sessions"} {
+	for name, path := range map[string]string{
+		"healthz": "/healthz", "list": "/api/v1/me/sessions", "get": "/api/v1/tenants/acme/sessions/s-1", "revoke": "/api/v1/tenants/acme/sessions/s-1",
+	} {
 		b.Run(name, func(b *testing.B) {
-			request := httptest.NewRequestWithContext(b.Context(), http.MethodGet, path, http.NoBody)
+			method := map[bool]string{true: http.MethodDelete, false: http.MethodGet}[name == "revoke"]
+			request := httptest.NewRequestWithContext(b.Context(), method, path, http.NoBody)
 			request.Header.Set("Authorization", "Bearer "+token)
 			b.ReportAllocs()
 			for b.Loop() {
 				w := &sink{header: http.Header{}}
 				handler.ServeHTTP(w, request)
-				if w.status != http.StatusOK {
+				if w.status/100 != 2 {
 					b.Fatal(w.status)
 				}
 			}

@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"math"
+	"net/http"
 	"time"
 
 	"github.com/sessiond/sessiond/gen"
@@ -41,14 +42,16 @@ func offset(page, perPage int) int {
 }
 
 // session gets one session of the authorized scope, as the response's envelope.
-func (s *Server) session(ctx context.Context, scope store.Scope, id string) (gen.ApiResponseSessionResponse, error) {
+func (s *Server) session(ctx context.Context, scope store.Scope, id string) (*sessionAnswer, error) {
 	session, apps, err := s.store.GetSessionWithApps(ctx, callerSession(ctx), scope, id)
 	if err != nil {
-		return gen.ApiResponseSessionResponse{}, err
+		return nil, err
 	}
-	return gen.ApiResponseSessionResponse{
-		Data: ToAPISession(session, apps, caller(ctx).SessionID), Meta: s.meta(ctx),
-	}, nil
+	return s.sessionAnswer(ctx, http.StatusOK, &session, apps), nil
+}
+
+func (s *Server) sessionAnswer(ctx context.Context, status int, session *store.Session, apps []store.App) *sessionAnswer {
+	return &sessionAnswer{status, gen.ApiResponseSessionResponse{Data: ToAPISession(session, apps, caller(ctx).SessionID), Meta: s.meta(ctx)}}
 }
 
 // revocation is the answer that names the sessions a call ended.
@@ -79,7 +82,7 @@ func ToAPIListItems(sessions []store.ListItem, currentID string) []gen.SessionLi
 }
 
 // ToAPISession converts a session with its applications; currentID is the caller's own session.
-func ToAPISession(session store.Session, apps []store.App, currentID string) gen.SessionResponse {
+func ToAPISession(session *store.Session, apps []store.App, currentID string) gen.SessionResponse {
 	accessed := make([]gen.SessionAppInfo, len(apps))
 	for i, app := range apps {
 		accessed[i] = gen.SessionAppInfo{

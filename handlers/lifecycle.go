@@ -3,6 +3,7 @@ package handlers
 import (
 	"cmp"
 	"context"
+	"net/http"
 	"time"
 
 	"github.com/sessiond/sessiond/gen"
@@ -27,17 +28,14 @@ func (s *Server) RegisterSession(ctx context.Context, request gen.RegisterSessio
 		return nil, err
 	}
 	// A repeated registration may find applications; a new session has none.
-	body := gen.ApiResponseSessionResponse{Meta: s.meta(ctx)}
 	if created {
-		body.Data = ToAPISession(registered, nil, caller(ctx).SessionID)
-		return gen.RegisterSession201JSONResponse{Body: body}, nil
+		return s.sessionAnswer(ctx, http.StatusCreated, &registered, nil), nil
 	}
 	registered, apps, err := s.store.GetSessionWithApps(ctx, store.CallerSession{}, store.InTenant(registered.TenantID), registered.ID)
 	if err != nil {
 		return nil, err
 	}
-	body.Data = ToAPISession(registered, apps, caller(ctx).SessionID)
-	return gen.RegisterSession200JSONResponse{Body: body}, nil
+	return s.sessionAnswer(ctx, http.StatusOK, &registered, apps), nil
 }
 
 // registrar returns the scope that a service may register for: the authorized scope and, where that is a tenant, the partner that

@@ -75,11 +75,7 @@ func (l sessionList) append(b []byte) []byte {
 		b = strconv.AppendInt(b, int64(p.TotalPages), 10)
 		b = append(b, '}')
 	}
-	b = append(b, `,"meta":{"request_id":`...)
-	b = appendText(b, l.meta.RequestId)
-	b = append(b, `,"timestamp":`...)
-	b = appendTime(b, &l.meta.Timestamp)
-	return append(b, '}', '}', '\n')
+	return append(appendMeta(append(b, ','), &l.meta), '}', '\n')
 }
 
 func appendItem(b []byte, item *gen.SessionListItem) []byte {

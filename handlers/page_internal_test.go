@@ -15,13 +15,7 @@ import (
 
 // TestSessionListIsWhatEncodingJSONWrites holds what is written by hand against encoding/json, byte for byte.
 func TestSessionListIsWhatEncodingJSONWrites(t *testing.T) {
-	text := rapid.OneOf(rapid.String(), rapid.StringMatching(`[ -~]{0,20}`), rapid.SampledFrom([]string{
-		"", "\"\\/<>&", "\u2028\u2029", "\x00\x1f\x7f", "\xff\xfe", "é", "a\tb\nc", "😀",
-	}))
-	instant := rapid.Custom(func(t *rapid.T) gen.Timestamp {
-		micros := rapid.Int64Range(-60_000_000_000_000_000, 250_000_000_000_000_000)
-		return gen.Timestamp{Time: time.UnixMicro(micros.Draw(t, "micros")).UTC()}
-	})
+	text, instant := texts(), instants()
 	item := rapid.Custom(func(t *rapid.T) gen.SessionListItem {
 		return gen.SessionListItem{
 			AppCount: rapid.Int().Draw(t, "apps"), CreatedAt: instant.Draw(t, "created"), ExpiresAt: instant.Draw(t, "expires"),
@@ -51,6 +45,53 @@ func TestSessionListIsWhatEncodingJSONWrites(t *testing.T) {
 		want := plain.Header().Clone()
 		want.Set("Content-Length", strconv.Itoa(plain.Body.Len()))
 		require.Equal(t, want, answer.Header())
+	})
+}
+
+// TestSessionAnswerIsWhatEncodingJSONWrites: likewise, with and without applications.
+func TestSessionAnswerIsWhatEncodingJSONWrites(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text, instant := texts(), instants()
+		app := rapid.Custom(func(t *rapid.T) gen.SessionAppInfo {
+			return gen.SessionAppInfo{ApplicationId: text.Draw(t, "app"), ApplicationName: text.Draw(t, "name"), AccessedAt: instant.Draw(t, "accessed")}
+		})
+		body := gen.ApiResponseSessionResponse{
+			Data: gen.SessionResponse{
+				Id: text.Draw(t, "id"), UserId: text.Draw(t, "user"), UserEmail: rapid.Ptr(text, true).Draw(t, "email"),
+				UserDisplayName: rapid.Ptr(text, true).Draw(t, "display name"), IpAddress: rapid.Ptr(text, true).Draw(t, "address"),
+				UserAgent: rapid.Ptr(text, true).Draw(t, "agent"), DeviceType: rapid.Ptr(text, true).Draw(t, "device"),
+				Location: rapid.Ptr(text, true).Draw(t, "location"), IsCurrent: rapid.Bool().Draw(t, "current"),
+				CreatedAt: instant.Draw(t, "created"), LastActivityAt: rapid.Ptr(instant, true).Draw(t, "used"), ExpiresAt: instant.Draw(t, "expires"),
+				SsoApps: append([]gen.SessionAppInfo{}, rapid.SliceOfN(app, 0, 3).Draw(t, "apps")...),
+			},
+			Meta: gen.MetaResponse{RequestId: rapid.Ptr(text, true).Draw(t, "request"), Timestamp: instant.Draw(t, "now")},
+		}
+		for status, plain := range map[int]gen.RegisterSessionResponseObject{
+			200: gen.RegisterSession200JSONResponse{Body: body}, 201: gen.RegisterSession201JSONResponse{Body: body},
+		} {
+			want, got := httptest.NewRecorder(), httptest.NewRecorder()
+			require.NoError(t, plain.VisitRegisterSessionResponse(want))
+			require.NoError(t, sessionAnswer{status, body}.VisitRegisterSessionResponse(got))
+			require.Equal(t, want.Body.String(), got.Body.String())
+			require.Equal(t, want.Code, got.Code)
+			header := want.Header().Clone()
+			header.Set("Content-Length", strconv.Itoa(want.Body.Len()))
+			require.Equal(t, header, got.Header())
+		}
+	})
+}
+
+// texts are all that may have to be escaped, and what need not be.
+func texts() *rapid.Generator[string] {
+	return rapid.OneOf(rapid.String(), rapid.StringMatching(`[ -~]{0,20}`), rapid.SampledFrom([]string{
+		"", "\"\\/<>&", "\u2028\u2029", "\x00\x1f\x7f", "\xff\xfe", "é", "a\tb\nc", "😀",
+	}))
+}
+
+func instants() *rapid.Generator[gen.Timestamp] {
+	return rapid.Custom(func(t *rapid.T) gen.Timestamp {
+		micros := rapid.Int64Range(-60_000_000_000_000_000, 250_000_000_000_000_000)
+		return gen.Timestamp{Time: time.UnixMicro(micros.Draw(t, "micros")).UTC()}
 	})
 }
 

@@ -107,5 +107,5 @@ func (s *Server) GetTenantSession(ctx context.Context, request gen.GetTenantSess
 	if err != nil {
 		return nil, err
 	}
-	return gen.GetTenantSession200JSONResponse{Body: session}, nil
+	return session, nil
 }

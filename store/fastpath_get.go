@@ -3,8 +3,9 @@ package store
 import (
 	"cmp"
 	"context"
-	"encoding/json"
+	"errors"
 	"slices"
+	"strconv"
 	"time"
 
 	"gorm.io/gorm"
@@ -31,14 +32,14 @@ func scanSession(row engine.Rows, s *Session, more ...any) error {
 	return nil
 }
 
-// appsColumn gives a session's applications with it, for the few that have any.
-const appsColumn = `CASE WHEN app_count > 0 THEN (SELECT CAST(json_agg(json_build_array(application_id, application_name,
-	(extract(epoch FROM accessed_at) * 1000000)::bigint)) AS text)
+// appsColumn gives a session's applications with it, if it has any: an array of their ids, names and times in microseconds.
+const appsColumn = `CASE WHEN app_count > 0 THEN ARRAY(SELECT ARRAY[application_id, application_name,
+	((extract(epoch FROM accessed_at) * 1000000)::bigint)::text]
 	FROM session_apps a WHERE a.tenant_id = sessions.tenant_id AND a.session_id = sessions.id) END`
 
 func (f fast) getSession(ctx context.Context, caller CallerSession, scope Scope, id string, withApps bool) (Session, []App, error) {
 	var session Session
-	var list *string
+	var list []string
 	var callerEnded *bool
 	found, covered := false, false
 	err := f.query(ctx, f.getStatement(ctx, caller, scope, id, withApps), scope.tenantID(), func(row engine.Rows) error {
@@ -65,7 +66,7 @@ func (f fast) getSession(ctx context.Context, caller CallerSession, scope Scope,
 }
 
 func (f fast) getStatement(ctx context.Context, caller CallerSession, scope Scope, id string, withApps bool) *sqlbuild.Statement {
-	apps := "CAST(NULL AS text)"
+	apps := "CAST(NULL AS text[])"
 	if withApps {
 		apps = appsColumn
 	}
@@ -98,24 +99,20 @@ func (f fast) checkJoined(ctx context.Context, caller CallerSession, ended *bool
 }
 
 // parseApps reads what appsColumn gives.
-func parseApps(session Session, list *string) ([]App, error) {
-	if list == nil {
-		return []App{}, nil
-	}
-	var rows [][3]json.RawMessage
-	if err := json.Unmarshal([]byte(*list), &rows); err != nil {
-		return nil, err
-	}
-	apps := make([]App, len(rows))
-	for i, row := range rows {
-		apps[i] = App{TenantID: session.TenantID, SessionID: session.ID}
-		var accessed int64
-		for column, into := range [3]any{&apps[i].ApplicationID, &apps[i].ApplicationName, &accessed} {
-			if err := json.Unmarshal(row[column], into); err != nil {
-				return nil, err
-			}
+func parseApps(session Session, list []string) ([]App, error) {
+	apps := make([]App, 0, len(list)/3)
+	for app := range slices.Chunk(list, 3) {
+		if len(app) < 3 {
+			return nil, errors.New("an application lacks its time")
 		}
-		apps[i].AccessedAt = time.UnixMicro(accessed).UTC()
+		accessed, err := strconv.ParseInt(app[2], 10, 64)
+		if err != nil {
+			return nil, err
+		}
+		apps = append(apps, App{
+			TenantID: session.TenantID, SessionID: session.ID, ApplicationID: app[0], ApplicationName: app[1],
+			AccessedAt: time.UnixMicro(accessed).UTC(),
+		})
 	}
 	slices.SortFunc(apps, func(a, b App) int {
 		return cmp.Or(b.AccessedAt.Compare(a.AccessedAt), cmp.Compare(a.ApplicationID, b.ApplicationID))

@@ -190,8 +190,41 @@ func (a *result) decodePointer(c column, value string, null bool, into any) bool
 		return c.isTime() && point(into, null, decodeTime(value), &a.times, len(a.rows))
 	case **bool:
 		return c.isBoolean() && point(into, null, decodeBoolean(value), &a.booleans, len(a.rows))
+	case *[]string:
+		if *into = nil; null {
+			return true
+		}
+		return c.oid == pgtype.TextArrayOID && c.format == pgx.BinaryFormatCode && decodeTexts(value, into)
 	}
 	return false
+}
+
+// decodeTexts reads an array of any dimensions, as it is stored: on the wire there are the number of dimensions, two numbers more, two for
+// each dimension, and then the elements with their lengths. One that is NULL is left to pgx.
+func decodeTexts(value string, into *[]string) (done bool) {
+	number := func() (n int, ok bool) {
+		if len(value) < 4 {
+			return 0, false
+		}
+		n = int(int32(binary.BigEndian.Uint32([]byte(value[:4])))) //nolint:gosec // as PostgreSQL sends it
+		value = value[4:]
+		return n, true
+	}
+	dimensions, ok := number()
+	if skipped := 8 + 8*dimensions; !ok || dimensions < 0 || len(value) < skipped {
+		return false
+	} else if value = value[skipped:]; len(value) > 0 {
+		*into = make([]string, 0, 12)
+	}
+	for len(value) > 0 {
+		length, ok := number()
+		if !ok || length < 0 || length > len(value) {
+			return false
+		}
+		*into = append(*into, value[:length])
+		value = value[length:]
+	}
+	return true
 }
 
 // point has a pointer point to a value, which it puts among others of so many rows, or to nothing. It reports true.
