@@ -31,7 +31,9 @@ func (idle) GetSessionWithApps(context.Context, store.CallerSession, store.Scope
 	return store.Session{ID: "s-1", TenantID: "acme", UserID: "ada"}, nil, nil
 }
 
-func (idle) RevokeSession(context.Context, store.Scope, string, store.Actor) (bool, error) { return true, nil }
+func (idle) RevokeSession(context.Context, store.Scope, string, store.Actor) (bool, error) {
+	return true, nil
+}
 
 type dropped struct{}
 

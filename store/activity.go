@@ -77,7 +77,7 @@ func (s *Store) RecordActivity(ctx context.Context, scope Scope, id string, acti
 		return mapError("record activity", ErrEnded)
 	}
 	if activity.changes(session) {
-		return s.transact(ownedBy(ctx, session.TenantID), "record activity", by, func(t *transaction) error {
+		return s.transactOne(ownedBy(ctx, session.TenantID), "record activity", by, func(t *transaction) error {
 			return t.recordActivity(key, now, activity)
 		})
 	}
@@ -120,7 +120,7 @@ func (t *transaction) update(session Session) error {
 }
 
 func (p plain) recordHeartbeat(ctx context.Context, key sessionKey, at time.Time) error {
-	return p.write(ownedBy(ctx, key.tenantID), "record activity", func(tx *gorm.DB) error {
+	return p.writeOne(ownedBy(ctx, key.tenantID), "record activity", func(tx *gorm.DB) error {
 		return (&transaction{Store: p.Store, tx: tx}).recordHeartbeat(key, at)
 	})
 }

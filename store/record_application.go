@@ -20,7 +20,7 @@ func (s *Store) RecordApp(ctx context.Context, scope Scope, app App, by Actor) e
 		return err
 	}
 	app.TenantID = session.TenantID
-	return s.transact(ownedBy(ctx, app.TenantID), "record application", by, func(t *transaction) error {
+	return s.transactOne(ownedBy(ctx, app.TenantID), "record application", by, func(t *transaction) error {
 		return t.recordApp(app)
 	})
 }

@@ -47,7 +47,7 @@ func (s *Store) RegisterSession(ctx context.Context, scope Scope, session Sessio
 }
 
 func (p plain) registerSession(ctx context.Context, r registration, session Session) (registered Session, created bool, err error) {
-	err = p.write(ctx, "register session", func(tx *gorm.DB) error {
+	err = p.writeOne(ctx, "register session", func(tx *gorm.DB) error {
 		r.tx, r.replaced = tx, 0 // an attempt before this one was rolled back
 		registered, created, err = r.register(session)
 		return err

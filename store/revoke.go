@@ -43,7 +43,7 @@ func (s *Store) RevokeSession(ctx context.Context, scope Scope, id string, by Ac
 
 // revokeSession ends the session of a scope of one tenant if it is active, and reports whether it did.
 func (p plain) revokeSession(ctx context.Context, scope Scope, id string, audit auditContext) (ended bool, err error) {
-	err = p.write(ownedBy(ctx, *scope.tenant), "revoke session", func(tx *gorm.DB) error {
+	err = p.writeOne(ownedBy(ctx, *scope.tenant), "revoke session", func(tx *gorm.DB) error {
 		t := &transaction{Store: p.Store, tx: tx, audit: audit}
 		if err := p.engine.Lock(tx, shared(lockName(*scope.tenant, ""))); err != nil {
 			return err

@@ -210,12 +210,7 @@ func (s *Store) restrict(tx *gorm.DB) error {
 
 // read runs do in a transaction that only reads, and sees one state of the database.
 func (s *Store) read(ctx context.Context, do func(tx *gorm.DB) error) error {
-	return s.engine.DB.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
-		if err := s.restrict(tx); err != nil {
-			return err
-		}
-		return do(tx)
-	}, s.engine.RepeatableRead(true))
+	return s.engine.DB.WithContext(ctx).Transaction(s.restricted(do), s.engine.RepeatableRead(true))
 }
 
 // readLong is read for operations that take long: few of them run at a time, and fewer of one tenant.
@@ -253,12 +248,25 @@ func (s *Store) writeOnce(ctx context.Context, do func(tx *gorm.DB) error, optio
 		return err
 	}
 	defer s.engine.Writers.Release(of)
-	return s.engine.DB.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+	return s.engine.DB.WithContext(ctx).Transaction(s.restricted(do), options...)
+}
+
+// restricted is do in a transaction that restrict begins.
+func (s *Store) restricted(do func(tx *gorm.DB) error) func(tx *gorm.DB) error {
+	return func(tx *gorm.DB) error {
 		if err := s.restrict(tx); err != nil {
 			return err
 		}
 		return do(tx)
-	}, options...)
+	}
+}
+
+// writeOne is write for a change of one session, which is short: on SQLite it may share a commit with others.
+func (s *Store) writeOne(ctx context.Context, operation string, do func(tx *gorm.DB) error) error {
+	if s.engine.Commits == nil {
+		return s.write(ctx, operation, do)
+	}
+	return s.written(mapError(operation, s.engine.Commits.Do(ctx, owner(ctx, ""), s.restricted(do))))
 }
 
 // transact is write for what is recorded in the audit log, by an actor.
@@ -268,6 +276,17 @@ func (s *Store) transact(ctx context.Context, operation string, by Actor, do fun
 		return err
 	}
 	return s.write(ctx, operation, func(tx *gorm.DB) error {
+		return do(&transaction{Store: s, tx: tx, audit: audit})
+	})
+}
+
+// transactOne is writeOne for what is recorded in the audit log, by an actor.
+func (s *Store) transactOne(ctx context.Context, operation string, by Actor, do func(t *transaction) error) error {
+	audit, err := s.auditContext(by)
+	if err != nil {
+		return err
+	}
+	return s.writeOne(ctx, operation, func(tx *gorm.DB) error {
 		return do(&transaction{Store: s, tx: tx, audit: audit})
 	})
 }

@@ -13,6 +13,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/sessiond/sessiond/store/internal/fair"
+	"github.com/sessiond/sessiond/store/internal/groupcommit"
 	"github.com/sessiond/sessiond/store/internal/sqlbuild"
 )
 
@@ -35,6 +36,8 @@ type Engine struct {
 	Setup string
 	// Writers admits writing transactions: one at a time on SQLite, and on PostgreSQL so many that other requests find a connection.
 	Writers *fair.Semaphore
+	// Commits lets short writing transactions share commits; nil on PostgreSQL, which does that itself.
+	Commits *groupcommit.Group
 	// Distributed: tables are distributed over several nodes by tenant (Citus).
 	Distributed bool
 	// Retryable says whether the database refused a transaction that may succeed when it runs again.

@@ -13,6 +13,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/sessiond/sessiond/store/internal/fair"
+	"github.com/sessiond/sessiond/store/internal/groupcommit"
 )
 
 // openSQLite prepares a database file, and its directory, unless they must exist.
@@ -26,7 +27,13 @@ func openSQLite(path string, config *gorm.Config, mustExist bool) (*Engine, erro
 	dsn := (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: url.Values{
 		// Acknowledged means on disk: a write-ahead log, flushed at every commit.
 		// What is deleted is overwritten: an erasure leaves nothing in free pages.
-		"_pragma": {"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "busy_timeout(10000)", "secure_delete(1)"},
+		"_pragma": {
+			"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "busy_timeout(10000)", "secure_delete(1)",
+			// What a savepoint may have to undo is kept in memory rather than in a file: a group of changes has one for each (package groupcommit).
+			"temp_store(MEMORY)",
+			// The log is copied into the file when it has 16 MiB, not 4: a page that was written often is copied once.
+			"wal_autocheckpoint(4000)",
+		},
 		// A transaction that reads and then writes would otherwise fail when another wrote in between.
 		"_txlock": {"immediate"},
 		// Integers compare and index as times do; text would have to have a fixed width.
@@ -39,7 +46,15 @@ func openSQLite(path string, config *gorm.Config, mustExist bool) (*Engine, erro
 	if e.DB, err = gorm.Open(sqlite.Open(dsn), config); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
+	e.Commits = groupcommit.New(e.DB, e.Writers, survives)
 	return e, keepPrepared(e.DB)
+}
+
+// survives reports whether a transaction goes on after an error: SQLite undoes a statement that violates a constraint, and rolls back the
+// whole transaction, or may, after others (https://www.sqlite.org/lang_transaction.html, section 2.3).
+func survives(err error) bool {
+	code := primaryCode(err)
+	return (code == sqlite3.SQLITE_OK || code == sqlite3.SQLITE_CONSTRAINT) && !unavailable(err)
 }
 
 // prepareFile makes the file, if it may, so that only its owner reads it: SQLite would let everybody, and gives the files
