@@ -7,11 +7,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/sessiond/sessiond/store/internal/counters"
-	"github.com/sessiond/sessiond/store/internal/engine"
 )
-
-// Drift is a number that is not what a count of the sessions gives.
-type Drift = counters.Drift
 
 // RollUp adds counter deltas to the counters and returns how many, in transactions of up to limit. Numbers are exact without it: it keeps
 // what has to be added up for them short. It returns less than limit when no deltas wait any more, and then users are counted and the page
@@ -28,27 +24,6 @@ func (s *Store) RollUp(ctx context.Context, limit int) (int, error) {
 			return all, err
 		}
 	}
-}
-
-// VerifyCounters counts all sessions, compares every number that is kept with the count, and hands report each that differs. With repair it
-// then puts the counted ones in their place. It returns how many sessions it counted.
-//
-// It sees one state of the database however long it takes. It keeps roll-ups away meanwhile, and while it repairs, writers too.
-func (s *Store) VerifyCounters(ctx context.Context, repair bool, report func(Drift)) (int, error) {
-	sessions := 0
-	err := s.write(ctx, "verify the counters", func(tx *gorm.DB) (err error) {
-		if repair {
-			if err := (counted{s.engine}).LockWriters(tx); err != nil {
-				return err
-			}
-		}
-		if err := s.engine.Lock(tx, engine.Lock{Key: rollUpJob}); err != nil {
-			return err
-		}
-		sessions, err = s.counters.Verify(tx, s.now(), repair, report)
-		return err
-	}, s.engine.RepeatableRead(false))
-	return sessions, err
 }
 
 // errNotOwner: PostgreSQL passes over the tables of other owners with a warning.

@@ -12,7 +12,7 @@ import (
 )
 
 // errDrift is the answer of a check that found something.
-var errDrift = errors.New("counters differ from the sessions: run `sessiond check --repair`, and report how it happened if you know")
+var errDrift = errors.New("counters or columns differ from what they are derived from: run `sessiond check --repair`, and report how it happened if you know")
 
 func checkCommand() *cobra.Command {
 	var db database
@@ -20,7 +20,8 @@ func checkCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Verify the counters against a count of all sessions",
-		Long: "Counts all sessions in one snapshot of the database and prints every counter that differs. Exits with 1 when one does.\n" +
+		Long: "Counts all sessions in one snapshot of the database and prints every counter that differs, and in how many sessions a column\n" +
+			"differs from the table that it is derived from. Exits with 1 when one does.\n" +
 			"The server may run meanwhile; writes wait until a check with --repair is done, and on SQLite until any check is.",
 		Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -30,7 +31,7 @@ func checkCommand() *cobra.Command {
 		},
 	}
 	db.flags(cmd.Flags())
-	cmd.Flags().BoolVar(&repair, "repair", false, "correct the counters that differ")
+	cmd.Flags().BoolVar(&repair, "repair", false, "correct what differs")
 	return cmd
 }
 
@@ -43,7 +44,7 @@ func check(ctx context.Context, cmd *cobra.Command, s *store.Store, repair bool)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "%d sessions counted, %d counters differed\n", n, drifts)
+	fmt.Fprintf(cmd.OutOrStdout(), "%d sessions counted, %d differences\n", n, drifts)
 	if drifts > 0 && !repair {
 		return errDrift
 	}
@@ -58,6 +59,11 @@ func describe(d store.Drift) string {
 		of = "tenant " + sanitize.Text(d.TenantID)
 	case d.PartnerID != "":
 		of = "partner " + sanitize.Text(d.PartnerID)
+	}
+	if d.Sessions > 0 {
+		return fmt.Sprintf("%s: %s is not %s in %d sessions", of, d.Kind, map[string]string{
+			"tenant_id": "in the table of tenants", "partner_id": "the tenant's", "app_count": "the number of applications",
+		}[d.Kind], d.Sessions)
 	}
 	return fmt.Sprintf("%s, %s %q: stored %d open, %d in total, %d revoked; counted %d, %d, %d",
 		of, d.Kind, d.Key, d.Kept[0], d.Kept[1], d.Kept[2], d.Counted[0], d.Counted[1], d.Counted[2])

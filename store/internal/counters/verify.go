@@ -17,6 +17,8 @@ type Drift struct {
 	Kind, Key string
 	// Kept is what the counters say, Counted what there is: open rows, all, revoked ones.
 	Kept, Counted [3]int64
+	// Sessions is in how many rows a column, which is the Kind, is not what another table says. It is 0 for a number.
+	Sessions int64
 }
 
 // Verify counts all rows in a transaction, compares every number that is kept with the count, and hands report each that differs. With
