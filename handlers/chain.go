@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"slices"
 
-	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/labstack/echo/v4"
 
 	"github.com/sessiond/sessiond/gen"
@@ -35,13 +34,13 @@ import (
 // A step returns an error, which errors.go answers. That the caller's own session has ended is 401 in the authentication or, for a GET, in
 // the policy; operations whose rule has ChecksSession find it out themselves, in the statement that they send anyhow (callerSession).
 func NewHandler(config Config) (http.Handler, error) {
-	validator, err := validation.New(config.OpenAPI)
+	contract, err := validation.Load(config.OpenAPI)
 	if err != nil {
 		return nil, err
 	}
-	contract, err := openapi3.NewLoader().LoadFromData(config.OpenAPI)
+	validator, err := validation.Compile(contract)
 	if err != nil {
-		return nil, fmt.Errorf("contract: load: %w", err)
+		return nil, err
 	}
 	if config.Tracer != nil {
 		config.Store = tracedStore{store: config.Store, tracer: config.Tracer}

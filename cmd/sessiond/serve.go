@@ -153,6 +153,7 @@ func (s *serveOptions) run(ctx context.Context, cmd *cobra.Command) (err error) 
 	opened.add(s.maintenance.start(ctx, db, logger))
 	again.add(func(ctx context.Context) { s.limits.reload(ctx, logger) })
 	opened.add(again.start(ctx, logger))
+	debug.FreeOSMemory() // what reading the contract left
 	return served()
 }
 
