@@ -33,7 +33,8 @@ type fastListing struct {
 	// bucketSize is that of the page index.
 	bucketSize, buckets int
 	caller              func(st *sqlbuild.Statement)
-	// bulkRevoked takes the sessions that a bulk revocation covers off the total, which hardly ever are any.
+	// bulkRevoked leaves out the sessions that a bulk revocation covers which has not been applied to them. There hardly ever are any, and to
+	// look for them costs a fifth of a page: at first the statement only says whether there is such a bulk revocation.
 	bulkRevoked bool
 	// uncounted leaves out the total.
 	uncounted bool
@@ -53,7 +54,7 @@ func (f fast) listSessions(ctx context.Context, caller CallerSession, l listing)
 	for {
 		items, total, again, err := f.readPage(ctx, caller, list)
 		switch {
-		case err == nil && again && !list.bulkRevoked:
+		case err == nil && again:
 			list.bulkRevoked = true
 		case err == nil && total > maxShort && list.countsRows() && !list.long:
 			list.long = true // the count was cut off at maxShort
@@ -70,15 +71,20 @@ func (f fast) listSessions(ctx context.Context, caller CallerSession, l listing)
 func (f fast) newestActive(ctx context.Context, caller CallerSession, scope Scope, now time.Time) ([]ListItem, bool, error) {
 	list := f.listing(ctx, caller, listing{scope: scope, filter: Filter{ActiveOnly: true}, now: now})
 	list.uncounted, list.page.Limit = true, maxShort+1
-	items, _, _, err := f.readPage(ctx, caller, list)
-	if err == nil && len(items) > maxShort {
-		list.long, list.page.Limit = true, MaxListed+1
-		items, _, _, err = f.readPage(ctx, caller, list)
+	for {
+		items, _, again, err := f.readPage(ctx, caller, list)
+		switch {
+		case err == nil && again:
+			list.bulkRevoked = true
+		case err == nil && len(items) > maxShort && !list.long:
+			list.long, list.page.Limit = true, MaxListed+1
+		default:
+			return items[:min(len(items), MaxListed)], len(items) > MaxListed, err
+		}
 	}
-	return items[:min(len(items), MaxListed)], len(items) > MaxListed, err
 }
 
-// readPage reads the page and the total. It reports whether the total has to be asked for again, with the bulk revocations.
+// readPage reads the page and the total. It reports whether they have to be asked for again, with the bulk revocations.
 func (f fast) readPage(ctx context.Context, caller CallerSession, l fastListing) (items []ListItem, total int, again bool, err error) {
 	items = make([]ListItem, 0, min(l.limit(), 100))
 	var callerEnded *bool
@@ -132,7 +138,7 @@ func literalLimit(n int) string { return " LIMIT " + strconv.Itoa(n) }
 //		coalesce((SELECT open FROM counters WHERE tenant_id = ? …), 0)           -- addSum: what is counted
 //		+ coalesce((SELECT sum(open) FROM counter_deltas WHERE tenant_id = ?), 0) -- and what waits to be counted,
 //		- (SELECT count(*) FROM (… WHERE ends_at <= ? …) AS due),                 -- addDue: less what has expired;
-//		EXISTS (SELECT 1 FROM bulk_revocations WHERE tenant_id = ?)               -- if true, asked for again with addBulkRevoked
+//		EXISTS (SELECT 1 FROM bulk_revocations WHERE tenant_id = ?)               -- if true, asked for again with bulkRevoked
 //	FROM sessions WHERE tenant_id = ? AND … ORDER BY created_at DESC, id DESC LIMIT ? OFFSET ?
 //
 // A far page begins with the CTEs of addSeek, and reads the ids from the index first.
@@ -145,23 +151,26 @@ func (l fastListing) statement() *sqlbuild.Statement {
 		l.addSeek(st)
 	}
 	st.Add("SELECT " + itemColumns + ", ")
-	switch {
-	case l.uncounted:
-		st.Add("0, FALSE")
-	case seeks, l.bulkRevoked, l.long && l.countsRows():
-		addTotal(st, l.listing).Add(", FALSE")
-	default:
-		addQuickTotal(st, l.listing)
+	quick := !seeks && !l.bulkRevoked
+	if l.uncounted {
+		st.Add("0")
+	} else {
+		addTotal(st, l.listing, l.countLimit(), !quick)
+	}
+	if quick && l.filter.ActiveOnly {
+		l.addWhetherBulkRevoked(st)
+	} else {
+		st.Add(", FALSE")
 	}
 	l.caller(st)
 	if st.Add(" FROM sessions WHERE "); !idsFirst {
-		l.filter.add(st, l.scope, l.now)
+		l.filter.add(st, l.scope, l.now, !quick)
 		return st.Add(newestFirst+" LIMIT ? OFFSET ?", l.limit(), l.page.Offset)
 	}
 	if l.scope.add(st); l.scope.tenant == nil {
 		st.Add(" AND " + useIDIndex)
 	}
-	l.filter.add(st.Add(" AND id IN (SELECT id FROM (SELECT id FROM sessions WHERE "), l.scope, l.now)
+	l.filter.add(st.Add(" AND id IN (SELECT id FROM (SELECT id FROM sessions WHERE "), l.scope, l.now, !quick)
 	from := ""
 	if seeks {
 		// With the coalesce outside, row-level security would evaluate each session before the index is used.
@@ -230,14 +239,18 @@ func addTenant(st *sqlbuild.Statement, of counters.Group) {
 }
 
 // addTotal appends an expression for the exact number of sessions that a list shows: the counter, the deltas that are not rolled up and, of
-// the active ones, less those that are not active any more.
-func addTotal(st *sqlbuild.Statement, l listing) *sqlbuild.Statement {
+// the active ones, less those that are not active any more; with bulkRevocations also less those that one covers which waits to be applied.
+// Sessions that have to be counted one by one are counted within a limit, where there is one.
+func addTotal(st *sqlbuild.Statement, l listing, limit string, bulkRevocations bool) *sqlbuild.Statement {
 	group, counted := l.filter.counted(l.scope)
-	if addSum(st, l, ""); !counted || !l.filter.ActiveOnly {
+	if addSum(st, l, limit, bulkRevocations); !counted || !l.filter.ActiveOnly {
 		return st
 	}
-	addPartner(addDue(st.Add(" - (SELECT count(*) FROM "), "id", group, l.now), group)
-	return addBulkRevoked(st.Add(") - "), group, l.now)
+	addPartner(addDue(st.Add(" - (SELECT count(*) FROM "), "id", group, l.now), group).Add(")")
+	if bulkRevocations {
+		addBulkRevoked(st.Add(" - "), group, l.now)
+	}
+	return st
 }
 
 // addBulkRevoked appends the number of a group's sessions that a bulk revocation covers and that are not recorded as ended, which may be
@@ -258,27 +271,28 @@ func addBulkRevoked(st *sqlbuild.Statement, of counters.Group, now time.Time) *s
 	return st.Add("), 0)")
 }
 
-// addQuickTotal is addTotal where no bulk revocation of a tenant that it counts waits to be applied: hardly ever does one, but to look for
-// what it covers costs as much as all the rest. A second column says whether one does. Sessions that have to be counted one by one are
-// counted until there are more than maxShort.
-func addQuickTotal(st *sqlbuild.Statement, l listing) *sqlbuild.Statement {
-	group, counted := l.filter.counted(l.scope)
-	if addSum(st, l, literalLimit(maxShort+1)); !counted || !l.filter.ActiveOnly {
-		return st.Add(", FALSE")
+// countLimit bounds how many sessions a short statement counts: there are too many when one more than maxShort is found.
+func (l fastListing) countLimit() string {
+	if l.long {
+		return ""
 	}
-	addPartner(addDue(st.Add(" - (SELECT count(*) FROM "), "id", group, l.now), group)
-	if st.Add("), EXISTS (SELECT 1 FROM bulk_revocations"); group.Tenant != "" {
-		st.Add(" WHERE tenant_id = ?", group.Tenant)
+	return literalLimit(maxShort + 1)
+}
+
+// addWhetherBulkRevoked appends a column that says whether a bulk revocation waits to be applied to sessions that the list may show.
+func (l fastListing) addWhetherBulkRevoked(st *sqlbuild.Statement) {
+	if st.Add(", EXISTS (SELECT 1 FROM bulk_revocations"); l.scope.tenant != nil {
+		st.Add(" WHERE tenant_id = ?", *l.scope.tenant)
 	}
-	return st.Add(")")
+	st.Add(")")
 }
 
 // addSum appends the number of sessions that are counted as what a list shows. Those that have to be counted one by one are counted within
-// a limit, where there is one.
-func addSum(st *sqlbuild.Statement, l listing, limit string) {
+// a limit, where there is one, and without those that a bulk revocation covers, or with them.
+func addSum(st *sqlbuild.Statement, l listing, limit string, bulkRevocations bool) {
 	group, counted := l.filter.counted(l.scope)
 	if !counted {
-		l.filter.add(st.Add("(SELECT count(*) FROM (SELECT 1 FROM sessions WHERE "), l.scope, l.now).Add(limit + ") AS counted)")
+		l.filter.add(st.Add("(SELECT count(*) FROM (SELECT 1 FROM sessions WHERE "), l.scope, l.now, bulkRevocations).Add(limit + ") AS counted)")
 		return
 	}
 	column := "total"
@@ -293,6 +307,6 @@ func addSum(st *sqlbuild.Statement, l listing, limit string) {
 // countSessions is the total alone.
 func (f fast) countSessions(ctx context.Context, l listing) (int, error) {
 	total := 0
-	err := f.queryLong(ctx, addTotal(f.engine.Statement("SELECT "), l), l.scope.tenantID(), func(row engine.Rows) error { return row.Scan(&total) })
+	err := f.queryLong(ctx, addTotal(f.engine.Statement("SELECT "), l, "", true), l.scope.tenantID(), func(row engine.Rows) error { return row.Scan(&total) })
 	return total, err
 }

@@ -41,11 +41,14 @@ func (f Filter) where(scope Scope, now time.Time) func(*gorm.DB) *gorm.DB {
 	}
 }
 
-// add appends the same condition to a hand-written statement.
-func (f Filter) add(st *sqlbuild.Statement, scope Scope, now time.Time) *sqlbuild.Statement {
+// add appends the same condition to a hand-written statement. Without bulkRevocations it shows what it would if there were none that are
+// not applied.
+func (f Filter) add(st *sqlbuild.Statement, scope Scope, now time.Time, bulkRevocations bool) *sqlbuild.Statement {
 	switch scope.add(st); {
-	case f.ActiveOnly:
+	case f.ActiveOnly && bulkRevocations:
 		addActive(st, scope, now)
+	case f.ActiveOnly:
+		st.Add(" AND end_cause IS NULL AND "+notEnded, now)
 	case scope.user != nil:
 		st.Add(" AND " + useUserAll)
 	}

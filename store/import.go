@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -22,7 +23,7 @@ type Import struct {
 
 // ImportSessions stores rows as they are, ended sessions too, all or nothing. It is for data from elsewhere: it keeps none of the rules of
 // registration but that what exists already stays as it is. A session without EndsAt gets its ExpiresAt, a revoked one without EndCause
-// counts as Revoked. The caller must not repeat a key.
+// counts as Revoked. A tenant that is not known exists from its first session on. The caller must not repeat a key.
 func (s *Store) ImportSessions(ctx context.Context, rows Import) error {
 	for i := range rows.Sessions {
 		session := &rows.Sessions[i]
@@ -35,7 +36,7 @@ func (s *Store) ImportSessions(ctx context.Context, rows Import) error {
 	}
 	return s.transact(ctx, "import", system(), func(t *transaction) error {
 		tx := t.tx.Clauses(clause.OnConflict{DoNothing: true}).Session(&gorm.Session{})
-		if err := counters.Create(tx, rows.Tenants); err != nil {
+		if err := counters.Create(tx, slices.Concat(rows.Tenants, rows.unnamedTenants())); err != nil {
 			return err
 		}
 		if err := t.takePartners(rows.Sessions); err != nil {
@@ -49,6 +50,27 @@ func (s *Store) ImportSessions(ctx context.Context, rows Import) error {
 		}
 		return counters.Create(tx, rows.Events)
 	})
+}
+
+// unnamedTenants are the tenants of the sessions that the import does not name: each exists from its first session on.
+func (rows Import) unnamedTenants() []Tenant {
+	named := map[string]bool{}
+	for _, tenant := range rows.Tenants {
+		named[tenant.TenantID] = true
+	}
+	tenants := map[string]Tenant{}
+	for _, session := range rows.Sessions {
+		tenant, known := tenants[session.TenantID]
+		switch {
+		case named[session.TenantID]:
+		case !known:
+			tenants[session.TenantID] = Tenant{TenantID: session.TenantID, PartnerID: session.PartnerID, CreatedAt: session.CreatedAt}
+		case session.CreatedAt.Before(tenant.CreatedAt):
+			tenant.CreatedAt = session.CreatedAt
+			tenants[session.TenantID] = tenant
+		}
+	}
+	return slices.SortedFunc(maps.Values(tenants), func(a, b Tenant) int { return cmp.Compare(a.TenantID, b.TenantID) })
 }
 
 // takePartners gives sessions the partner of their tenant, which may have been known before, and keeps it until the end of the transaction.

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"bytes"
+	"fmt"
 	"log/slog"
 	"testing"
 	"time"
@@ -58,6 +59,27 @@ func TestImportKeepsThePartnerOfATenant(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestImportMakesTenants: a tenant that an import does not name exists from its first session on, with that one's partner.
+func TestImportMakesTenants(t *testing.T) {
+	now := storetest.Epoch
+	s := storetest.SQLite(t, store.Options{Now: storetest.NewClock().Now})
+	rows := store.Import{Tenants: []store.Tenant{{TenantID: "globex", CreatedAt: now}}}
+	for i, tenantID := range []string{"acme", "acme", "globex"} {
+		rows.Sessions = append(rows.Sessions, store.Session{
+			TenantID: tenantID, ID: fmt.Sprint("s", i), UserID: "ada", PartnerID: new("north"), CreatedAt: now.Add(-time.Duration(i) * time.Hour),
+			ExpiresAt: now.Add(time.Hour),
+		})
+	}
+	require.NoError(t, s.ImportSessions(t.Context(), rows))
+	for tenantID, want := range map[string]string{"acme": "north", "globex": ""} {
+		partner, err := s.TenantPartner(t.Context(), tenantID)
+		require.NoError(t, err)
+		assert.Equal(t, want, partner, tenantID)
+	}
+	_, err := s.VerifyCounters(t.Context(), false, func(d store.Drift) { assert.Fail(t, "drift", "%+v", d) })
+	require.NoError(t, err)
 }
 
 // TestAFailedImportLogsNoStatement: the statement of an import has the placeholders of hundreds of rows.

@@ -259,6 +259,14 @@ func testClockSetBackTooEarly(t *testing.T, newStore Factory) {
 	assert.Equal(t, Epoch.Add(30*time.Minute), made("late"))
 }
 
+func idsOf(items []store.ListItem) []string {
+	ids := make([]string, len(items))
+	for i, item := range items {
+		ids[i] = item.ID
+	}
+	return ids
+}
+
 // testPendingBulkRevocations is about bulk revocations that have not been applied to every session.
 func testPendingBulkRevocations(t *testing.T, newStore Factory) {
 	t.Helper()
@@ -318,6 +326,44 @@ func testPendingBulkRevocations(t *testing.T, newStore Factory) {
 				check(0, 0, map[string]int{}, []store.ApplicationStats{})
 			}
 			f.verifyCounters()
+		}
+	})
+	t.Run("no list shows what one covers, in any scope", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		for i := range 3 {
+			of := session("acme", "u1", fmt.Sprint("s", i))
+			of.PartnerID, of.Country = new("north"), new("SE")
+			f.register(of)
+		}
+		f.register(session("globex", "u1", "other"))
+		_, err := f.RevokeAllSessions(f.ctx, store.InTenant("acme"), "", tester())
+		require.NoError(t, err)
+		f.clock.Advance(time.Second)
+		after := session("acme", "u1", "after")
+		after.Country = new("SE")
+		f.register(after)
+		for name, c := range map[string]struct {
+			scope store.Scope
+			want  []string
+		}{
+			"tenant": {store.InTenant("acme"), []string{"after"}}, "tenant's user": {store.InTenant("acme").OfUser("u1"), []string{"after"}},
+			"user": {store.AllTenants().OfUser("u1"), []string{"after", "other"}}, "partner": {store.AllTenants().OfPartner("north"), []string{"after"}},
+			"all": {store.AllTenants(), []string{"after", "other"}},
+		} {
+			for _, filter := range []store.Filter{{ActiveOnly: true}, {ActiveOnly: true, Country: "SE"}} {
+				items, total, err := f.ListSessions(f.ctx, store.CallerSession{}, c.scope, filter, store.Page{Limit: 10})
+				require.NoError(t, err)
+				want := c.want
+				if filter.Country != "" {
+					want = []string{"after"}
+				}
+				assert.Equal(t, want, idsOf(items), "%s, %+v", name, filter)
+				assert.Equal(t, len(want), total, "%s, %+v", name, filter)
+			}
+			items, more, err := f.NewestActive(f.ctx, store.CallerSession{}, c.scope)
+			require.NoError(t, err)
+			assert.Equal(t, c.want, idsOf(items), name)
+			assert.False(t, more)
 		}
 	})
 	t.Run("tenants take turns, and each call has its event at once", func(t *testing.T) {
