@@ -330,7 +330,7 @@ func testPendingBulkRevocations(t *testing.T, newStore Factory) {
 	})
 	t.Run("no list shows what one covers, in any scope", func(t *testing.T) {
 		f := newFixture(t, newStore)
-		for i := range 3 {
+		for i := range 9 {
 			of := session("acme", "u1", fmt.Sprint("s", i))
 			of.PartnerID, of.Country = new("north"), new("SE")
 			f.register(of)
