@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -153,19 +152,9 @@ func (s *serveOptions) run(ctx context.Context, cmd *cobra.Command) (err error) 
 	opened.add(s.maintenance.start(ctx, db, logger))
 	again.add(func(ctx context.Context) { s.limits.reload(ctx, logger) })
 	opened.add(again.start(ctx, logger))
-	debug.FreeOSMemory() // what reading the contract left
+	_, endGivingBack := inBackground(ctx, func(ctx context.Context) error { return giveBackMemory(ctx, giveBackEvery) })
+	opened.add(endGivingBack)
 	return served()
-}
-
-// garbagePercent is how much garbage there may be, in percent of what is in use, before it is collected. Little is in use
-// here, so Go's own 100 collects all the time; this costs some 50 MiB.
-const garbagePercent = 400
-
-// setGCPercent collects garbage less often, unless the environment says how often (GOGC).
-func setGCPercent() {
-	if before := debug.SetGCPercent(garbagePercent); before != 100 {
-		debug.SetGCPercent(before)
-	}
 }
 
 // places opens the location database; without one every place is unknown.
