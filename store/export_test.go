@@ -48,8 +48,28 @@ func (s *Store) JoinedCaller(ctx context.Context, caller CallerSession, scope Sc
 	var ended *bool
 	st := s.fast().getStatement(ctx, caller, scope, id, true)
 	return ended, s.fast().query(ctx, st, scope.tenantID(), func(row engine.Rows) error {
-		return scanSession(row, new(Session), new(bool), new(*string), &ended)
+		return scanSession(row, new(Session), new(bool), new([]string), &ended)
 	})
+}
+
+// ReadClock reads the store's clock, which does not go back.
+func (s *Store) ReadClock() time.Time { return s.now() }
+
+// HoldPartnerOf holds the lock under which a tenant's partner changes, until release is called.
+func (s *Store) HoldPartnerOf(ctx context.Context, tenantID string) (release func(), err error) {
+	tx, err := s.engine.Pool.Begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	_, err = tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", engine.LockKey(tenantsPartner(tenantID)))
+	return func() { _ = tx.Rollback(ctx) }, err
+}
+
+// WaitForLocks is how many sessions of the database server wait for an advisory lock of this database.
+func (s *Store) WaitForLocks(ctx context.Context) (n int, err error) {
+	err = s.engine.Pool.QueryRow(ctx, `SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+		AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`).Scan(&n)
+	return n, err
 }
 
 // ExplainList does the same for ListSessions.

@@ -306,7 +306,7 @@ func addSum(st *sqlbuild.Statement, l listing, limit string, bulkRevocations boo
 
 // countSessions is the total alone.
 func (f fast) countSessions(ctx context.Context, l listing) (int, error) {
-	total := 0
+	var total int
 	err := f.queryLong(ctx, addTotal(f.engine.Statement("SELECT "), l, "", true), l.scope.tenantID(), func(row engine.Rows) error { return row.Scan(&total) })
 	return total, err
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -160,6 +161,34 @@ func TestADriftIsFoundNamedAndRepaired(t *testing.T) {
 	require.NoError(t, err)
 	assert.Len(t, sessions, 1)
 	assert.Equal(t, 9, total)
+}
+
+// TestHeartbeatsThatCannotBeWritten wait for the next flush, unless a later one has come.
+func TestHeartbeatsThatCannotBeWritten(t *testing.T) {
+	now := time.Date(2026, 1, 15, 12, 0, 0, 0, time.UTC)
+	s, err := Open(t.Context(), "sqlite://"+t.TempDir()+"/x.db", Options{Now: func() time.Time { return now }, ActivityInterval: time.Minute})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, s.Close()) }()
+	_, err = s.Migrate(t.Context())
+	require.NoError(t, err)
+	_, _, err = s.RegisterSession(t.Context(), AllTenants(), Session{TenantID: "acme", UserID: "u1", ID: "s1", ExpiresAt: now.Add(time.Hour)}, Actor{})
+	require.NoError(t, err)
+	for range 2 { // the first is written, the second waits
+		now = now.Add(time.Second)
+		require.NoError(t, s.RecordActivity(t.Context(), AllTenants(), "s1", Activity{}, Actor{}))
+	}
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, s.FlushActivity(canceled, true), context.Canceled)
+	require.NoError(t, s.FlushActivity(t.Context(), true))
+	session, err := s.GetSession(t.Context(), AllTenants(), "s1")
+	require.NoError(t, err)
+	assert.Equal(t, now, *session.LastActivityAt)
+
+	key := sessionKey{"acme", "s1"}
+	s.pending.restore(map[sessionKey]heartbeat{key: {at: now.Add(time.Second)}})
+	s.pending.restore(map[sessionKey]heartbeat{key: {at: now}})
+	assert.Equal(t, now.Add(time.Second), s.pending.take(now, true)[key].at)
 }
 
 func TestRedact(t *testing.T) {

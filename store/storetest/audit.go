@@ -371,24 +371,27 @@ func testErasure(t *testing.T, newStore Factory) {
 		s := session("acme", "ada", "s1")
 		s.PartnerID = new("north")
 		f.register(s)
-		for i := range 5 { // a bulk revocation, which is not applied to all of them yet
+		for i := range 6 { // a bulk revocation, which is not applied to all of them yet
 			f.register(session("globex", "ada", fmt.Sprint("g", i)))
 		}
-		_, err := f.RevokeAllSessions(f.ctx, store.InTenant("globex"), "", store.Actor{Subject: "boss"})
+		_, err := f.RevokeSession(f.ctx, store.InTenant("globex"), "g5", store.Actor{Subject: "boss"}) // before it
+		require.NoError(t, err)
+		_, err = f.RevokeAllSessions(f.ctx, store.InTenant("globex"), "", store.Actor{Subject: "boss"})
 		require.NoError(t, err)
 		f.clock.Advance(time.Minute)
-		for tenantID, want := range map[string]store.Erasure{"acme": {Ended: 1, Sessions: 1}, "globex": {Sessions: 5}} {
+		for tenantID, want := range map[string]store.Erasure{"acme": {Ended: 1, Sessions: 1}, "globex": {Sessions: 6}} {
 			preview, err := f.PreviewErasure(f.ctx, tenantID, "ada")
 			require.NoError(t, err)
 			assert.Equal(t, [2]int{want.Ended, want.Sessions}, [2]int{preview.Ended, preview.Sessions})
 			erasure, err := f.EraseUser(f.ctx, tenantID, "ada", store.Actor{Subject: "officer"})
 			require.NoError(t, err)
 			assert.Equal(t, [2]int{want.Ended, want.Sessions}, [2]int{erasure.Ended, erasure.Sessions})
+			assert.Equal(t, erasure.Events, preview.Events)
 		}
 		f.applyAll()
 		events, err := f.ListAuditEvents(f.ctx, store.AuditFilter{Action: store.ActionRevoked})
 		require.NoError(t, err)
-		require.Len(t, events, 6, "each end has one event")
+		require.Len(t, events, 7, "each end has one event")
 		for _, e := range events {
 			want := map[bool]string{true: "officer", false: "boss"}[e.SessionID == "s1"]
 			assert.Equal(t, []string{want, ""}, []string{e.ActorSub, e.UserID})

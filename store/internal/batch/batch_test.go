@@ -2,10 +2,12 @@ package batch
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -111,6 +113,46 @@ func TestIntegers(t *testing.T) {
 	assert.False(t, decodeBoolean("\x00"))
 	assert.Equal(t, time.Date(2000, 1, 1, 0, 0, 0, 1000, time.UTC), decodeTime("\x00\x00\x00\x00\x00\x00\x00\x01"))
 	assert.Equal(t, time.Time{}, decodeTime(""))
+}
+
+// TestTexts: an array is the number of its dimensions, two numbers, two for each dimension, and its elements with their lengths.
+func TestTexts(t *testing.T) {
+	number := func(n int32) string { return string(binary.BigEndian.AppendUint32(nil, uint32(n))) } //nolint:gosec // as PostgreSQL sends it
+	head := func(dimensions int32) string {
+		return number(dimensions) + number(0) + number(pgtype.TextOID) + strings.Repeat(number(2)+number(1), int(dimensions))
+	}
+	for name, c := range map[string]struct {
+		value string
+		want  []string
+		ok    bool
+	}{
+		"two dimensions": {head(2) + number(1) + "a" + number(2) + "bc" + number(0) + number(1) + "d", []string{"a", "bc", "", "d"}, true},
+		"one dimension":  {head(1) + number(3) + "abc", []string{"abc"}, true},
+		"none":           {head(0), nil, true},
+		"last is empty":  {head(1) + number(1) + "a" + number(0), []string{"a", ""}, true},
+		"NULL":           {head(1) + number(-1), nil, false},
+		"cut off":        {head(1) + number(2) + "a", nil, false},
+		"no length":      {head(1) + "\x00\x00\x00", nil, false},
+		"no dimensions":  {"\x00\x00\x00", nil, false},
+		"no elements":    {number(2) + number(0) + number(pgtype.TextOID), nil, false},
+		"negative":       {number(-1) + number(0) + number(pgtype.TextOID), nil, false},
+	} {
+		var texts []string
+		ok := decodeTexts(c.value, &texts)
+		assert.Equal(t, c.ok, ok, name)
+		if c.ok {
+			assert.Equal(t, c.want, texts, name)
+		}
+	}
+	texts := []string{"before"}
+	array := column{pgtype.TextArrayOID, pgx.BinaryFormatCode}
+	require.NoError(t, new(result).decode(array, "", true, &texts))
+	assert.Nil(t, texts)
+	require.NoError(t, new(result).decode(array, head(1)+number(1)+"a", false, &texts))
+	assert.Equal(t, []string{"a"}, texts)
+	require.NoError(t, new(result).decode(column{pgtype.TextArrayOID, pgx.TextFormatCode}, "{b,c}", false, &texts), "by pgx")
+	assert.Equal(t, []string{"b", "c"}, texts)
+	require.Error(t, new(result).decode(column{pgtype.TextOID, pgx.BinaryFormatCode}, head(1), false, &texts))
 }
 
 // TestWhatIsSentAgain tells a batch that was rolled back because of one of its queries from one that may have been committed.
