@@ -151,7 +151,8 @@ func (l fastListing) statement() *sqlbuild.Statement {
 		l.addSeek(st)
 	}
 	st.Add("SELECT " + itemColumns + ", ")
-	quick := !seeks && !l.bulkRevoked
+	// What a user has in all tenants must not be read twice whenever a bulk revocation waits in any.
+	quick := !seeks && !l.bulkRevoked && (l.scope.user == nil || l.scope.tenant != nil)
 	if l.uncounted {
 		st.Add("0")
 	} else {

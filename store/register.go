@@ -11,6 +11,7 @@ import (
 	"gorm.io/gorm/clause"
 
 	"github.com/sessiond/sessiond/store/internal/engine"
+	"github.com/sessiond/sessiond/store/internal/groupcommit"
 )
 
 // RegisterSession stores a session at login and reports whether it is new. An empty ID is made here, an empty CreatedAt
@@ -208,6 +209,11 @@ func (r *registration) endSurplus(session Session) error {
 	if r.limits.RefuseSurplus {
 		return ErrTooMany
 	}
+	if surplus > maxShort { // a limit was lowered
+		if err := groupcommit.Alone(r.tx); err != nil {
+			return err
+		}
+	}
 	return r.transaction().end(Replaced, scope, r.engine.In("id", others[:surplus]), byKey(), func(ended []Session) { r.replaced += len(ended) })
 }
 
@@ -272,6 +278,9 @@ func (r *registration) decidePartner(tenantID string, named *string) (*string, e
 	case named == nil:
 		return tenant.PartnerID, nil
 	case tenant.PartnerID == nil:
+		if err := groupcommit.Alone(r.tx); err != nil { // every session of the tenant gets the partner
+			return nil, err
+		}
 		return named, r.transaction().setPartner(tenantID, named)
 	case *tenant.PartnerID != *named:
 		return nil, ErrOtherPartner

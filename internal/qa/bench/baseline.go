@@ -61,6 +61,7 @@ func (b *bench) measure(
 // notes explain the table.
 const notes = `- the baseline's table has only the indexes that its statements need; the "baseline, all indexes" has those of sessiond's table
 - the baseline has no statistics and no introspection: its get stands there; on SQLite too the baseline is PostgreSQL's
+- a round of revocations, written activity or new tokens ends after so many requests that there are enough for all rounds
 - "get with sid": the token's own session is looked up as well; "activity": sessions that were not used lately, so each use
   is written; "activity again": the same 200 over and over, which sessiond writes once in --activity-interval
 
@@ -163,7 +164,7 @@ func (b *bench) contest(op operation, class, concurrency int) (contestants []*co
 // contestant is one of sessiond's servers with an operation.
 func (b *bench) contestant(op operation, s *server, class, concurrency int) *contestant {
 	return &contestant{
-		operation: op.name, class: s.classes[class].name, concurrency: concurrency, name: s.name, server: s, most: op.most,
+		operation: op.name, class: s.classes[class].name, concurrency: concurrency, name: s.name, server: s, most: op.most, once: op.most > 0 && !op.newTokens,
 		load: load{workers: concurrency, class: s.classes[class], make: op.sessiond, expect: op.expect},
 	}
 }

@@ -16,6 +16,16 @@ func baselineGet(c *class, random *rand.Rand, b []byte) ([]byte, error) {
 	return baselineCall(b, "GET", "/get/"+s.tenant.id+"/"+s.id), nil
 }
 
+// baselineGetSome draws from the same sessions as a get with a new token, which are fewer.
+func baselineGetSome(c *class, random *rand.Rand, b []byte) ([]byte, error) {
+	for {
+		if t := pick(random, c.tenants); len(t.some) > 0 {
+			s := pick(random, t.some)
+			return baselineCall(b, "GET", "/get/"+s.tenant.id+"/"+s.id), nil
+		}
+	}
+}
+
 func baselineTenant(c *class, random *rand.Rand, b []byte) ([]byte, error) {
 	return baselineCall(b, "GET", "/tenant/"+pick(random, c.tenants).id), nil
 }

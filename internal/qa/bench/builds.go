@@ -126,7 +126,9 @@ func (b *bench) fillByProgram(ctx context.Context, f filling, url, super string)
 
 // changes says of each measurement how the new build's rate is to the old one's.
 func changes(t *strings.Builder, all []*contestant) {
-	t.WriteString("- changed is what 19 in 20 of such comparisons of equal builds do not show: the interval of the rounds' ratios does not have 1 in it\n\n")
+	t.WriteString("- changed: the interval in which the median of the rounds' ratios lies, with a confidence of 95 %, does not have 1 in it. One row in twenty\n" +
+		"  may say so by chance, and what differs between the two for the whole run, such as where their rows lie, is not in the interval: compare\n" +
+		"  a build with itself to see how much that is\n\n")
 	t.WriteString("| operation | at a time | tenant | old: requests/s | new | new ÷ old | interval | changed | CPU µs: old | new | PostgreSQL CPU µs: old | new |\n")
 	t.WriteString("|---|--:|---|--:|--:|--:|---|---|--:|--:|--:|--:|\n")
 	for pair := range slices.Chunk(all, 2) {

@@ -12,8 +12,9 @@ type contestant struct {
 	// What a report says of it.
 	operation, class, name string
 	concurrency            int
-	// most bounds the requests of a round, when it is not 0.
+	// most bounds the requests of a round, when it is not 0; once: each is about another session.
 	most int
+	once bool
 
 	server *server
 	load   load
@@ -64,6 +65,9 @@ func (b *bench) round(ctx context.Context, c *contestant, part int) (result, err
 	l.length, l.requests = b.config.Round/time.Duration(part), b.config.Requests/part
 	if c.most > 0 {
 		l.requests = b.most(c.most) / part
+		if c.once { // enough has to be left for all rounds and concurrencies
+			l.requests = min(l.requests, len(l.class.active)/(len(b.config.Concurrency)*(b.config.Rounds+1))/part)
+		}
 	}
 	server, database, own := c.server.process.cpu(), familyCPU(c.server.postmaster), ownCPU()
 	measured, err := l.run(ctx)

@@ -46,7 +46,7 @@ func operations(w *wire) []operation {
 	}
 	for _, name := range algorithms() {
 		all = append(all, operation{
-			name: "get, new " + name + " token", newTokens: true, most: mostTokens, expect: one, sessiond: w.getWithNewToken(name), baseline: baselineGet, against: "get",
+			name: "get, new " + name + " token", newTokens: true, most: mostTokens, expect: one, sessiond: w.getWithNewToken(name), baseline: baselineGetSome, against: "get",
 			baselineExpect: one,
 		})
 	}

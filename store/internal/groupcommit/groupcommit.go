@@ -11,7 +11,9 @@ package groupcommit
 
 import (
 	"context"
+	"errors"
 	"sync"
+	"time"
 
 	"gorm.io/gorm"
 
@@ -38,6 +40,16 @@ func New(db *gorm.DB, writers *fair.Semaphore, survives func(error) bool) *Group
 	return &Group{db: db, writers: writers, survives: survives}
 }
 
+// maxWait is for callers who would wait for ever.
+const maxWait = time.Minute
+
+var (
+	// errAlone is what a change fails with that must not share its transaction.
+	errAlone = errors.New("the change has to run alone")
+	// errUnknown: nobody knows whether the transaction has been committed.
+	errUnknown = errors.New("a panic interrupted the transaction")
+)
+
 // change is what one caller does.
 type change struct {
 	ctx   context.Context //nolint:containedctx // it goes with the call to who carries it
@@ -45,33 +57,35 @@ type change struct {
 	do    func(tx *gorm.DB) error
 	// done is called when the outcome is known, and its context ends.
 	done     context.CancelFunc
-	finished <-chan struct{}
+	finished context.Context //nolint:containedctx // as above
+	// begun: it is running or has run. gone: its caller did not wait for that. Both are the group's.
+	begun, gone bool
 
 	err error
 	// panicked is what do panicked with.
 	panicked any
-	// lost: it has to run again, because the transaction was lost by another's fault.
+	// lost: it has to run again, alone, because the transaction was lost by another's fault or because it asked for that.
 	lost bool
 }
 
 // Do runs do in a transaction, which it may share with others, and returns when it has been committed or rolled back. Callers take turns by
-// owner. The context that do finds in its transaction does not end, because the end of one would undo what the others did; one that has
-// ended before do began is an error. do may run more than once, but only one run of it takes effect.
+// owner. When its context ends before do has begun, do does not begin. The context that do finds in its transaction ends later than the
+// caller's, with the last of those that share it, because the end of one would undo what the others did. do may run more than once, but only
+// one run of it takes effect.
 func (g *Group) Do(ctx context.Context, owner string, do func(tx *gorm.DB) error) error {
 	finished, done := context.WithCancel(context.WithoutCancel(ctx))
 	defer done()
-	c := &change{ctx: ctx, owner: owner, do: do, done: done, finished: finished.Done()}
+	c := &change{ctx: ctx, owner: owner, do: do, done: done, finished: finished}
 	g.push(c)
-	admitted, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(finished, cancel)() // carried by another, it need not be admitted any more
-	if g.writers.Acquire(admitted, owner) == nil {
-		g.carry(c) //nolint:contextcheck // each change has its caller's
-		g.writers.Release(owner)
-	} else if g.remove(c) {
-		return ctx.Err()
+	g.beCarried(ctx, c)
+	select {
+	case <-c.finished.Done():
+	case <-ctx.Done():
+		if g.leave(c) {
+			return ctx.Err()
+		}
+		<-c.finished.Done()
 	}
-	<-c.finished
 	switch {
 	case c.panicked != nil:
 		panic(c.panicked)
@@ -81,6 +95,34 @@ func (g *Group) Do(ctx context.Context, owner string, do func(tx *gorm.DB) error
 		return c.err
 	}
 }
+
+// beCarried waits until the change has been carried by another, or is admitted as the writer and carries the next group. It returns early when
+// the context ends.
+func (g *Group) beCarried(ctx context.Context, c *change) {
+	admitted, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(c.finished, cancel)() //nolint:contextcheck // carried by another, it need not be admitted any more
+	if g.writers.Acquire(admitted, c.owner) != nil {
+		return
+	}
+	defer g.writers.Release(c.owner)
+	select {
+	case <-c.finished.Done(): // at the same time: whoever waits is admitted next
+	default:
+		g.carry(c) //nolint:contextcheck // each change has its caller's
+	}
+}
+
+// Alone returns an error, with which the change is to fail, when it shares its transaction with others. It runs again without them: what takes
+// long would keep them waiting.
+func Alone(tx *gorm.DB) error {
+	if tx.Statement.Context.Value(sharedKey{}) != nil {
+		return errAlone
+	}
+	return nil
+}
+
+type sharedKey struct{}
 
 // again runs a change alone.
 func (g *Group) again(ctx context.Context, c *change) error {
@@ -97,21 +139,29 @@ func (g *Group) push(c *change) {
 	g.waiting.Push(c.owner, c)
 }
 
-// remove reports whether the change was waiting.
-func (g *Group) remove(c *change) bool {
+// leave reports whether a caller may go away: not when the change has begun.
+func (g *Group) leave(c *change) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.waiting.Remove(c.owner, c)
+	g.waiting.Remove(c.owner, c)
+	c.gone = !c.begun
+	return c.gone
 }
 
-// take removes the changes of the next group, one of which comes first if it waits.
+// begin reports whether a change may run: not when its caller has gone.
+func (g *Group) begin(c *change) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	c.begun = !c.gone && c.ctx.Err() == nil
+	return c.begun
+}
+
+// take removes the changes of the next group, of which the carrier's comes first.
 func (g *Group) take(first *change) []*change {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	var all []*change
-	if g.waiting.Remove(first.owner, first) {
-		all = append(all, first)
-	}
+	g.waiting.Remove(first.owner, first)
+	all := []*change{first}
 	for len(all) < MaxChanges {
 		next, _, found := g.waiting.Pop(func(string) bool { return true })
 		if !found {
@@ -131,47 +181,83 @@ func (g *Group) carry(first *change) {
 		}
 	}()
 	if len(all) == 1 {
-		all[0].run(func() error { return g.db.WithContext(all[0].ctx).Transaction(all[0].do) })
+		g.begin(first)
+		first.err = g.db.WithContext(first.ctx).Transaction(first.do)
 		return
 	}
-	var failed *change
-	err := g.db.WithContext(context.WithoutCancel(first.ctx)).Transaction(func(tx *gorm.DB) error {
+	for _, c := range all {
+		c.err = errUnknown // should this panic
+	}
+	failed, err := g.commit(all)
+	for _, c := range all {
+		switch {
+		case err == nil || c == failed:
+		case failed != nil || !c.begun && c != first: // the carrier's context ended before the transaction began
+			c.lost, c.err, c.panicked = true, nil, nil
+		default: // nothing was committed, and what it answered may be due to what others did
+			c.err, c.panicked = err, nil
+		}
+	}
+}
+
+// commit runs changes in one transaction. It returns the change whose fault it is, if any, that the transaction was lost.
+func (g *Group) commit(all []*change) (failed *change, err error) {
+	first, latest := all[0], latestDeadline(all)
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(first.ctx), latest)
+	defer cancel()
+	// Until the transaction has begun, for which it may have to wait for another process, the carrier's context ends it.
+	begun := context.AfterFunc(first.ctx, cancel)
+	defer begun()
+	err = g.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+		begun()
 		for _, c := range all {
-			if err := g.apply(tx, c); err != nil {
+			if err := g.apply(tx, c, latest); err != nil {
 				failed = c
 				return err
 			}
 		}
 		return nil
 	})
-	if err == nil {
-		return
+	if ended := first.ctx.Err(); err != nil && ended != nil && !first.begun {
+		err = ended
 	}
+	return failed, err
+}
+
+// latestDeadline is when the last of the callers gives up.
+func latestDeadline(all []*change) time.Time {
+	var latest time.Time
 	for _, c := range all {
-		switch {
-		case c == failed:
-			c.err = err
-		case failed != nil:
-			c.lost, c.err, c.panicked = true, nil, nil
-		case c.err == nil: // it was not committed; those that had failed before keep their own errors
-			c.err = err
+		deadline, bounded := c.ctx.Deadline()
+		if !bounded {
+			deadline = time.Now().Add(maxWait) //nolint:forbidigo // contexts know no other clock
+		}
+		if deadline.After(latest) {
+			latest = deadline
 		}
 	}
+	return latest
 }
 
 // apply runs a change within the group's transaction. It returns an error when the transaction is lost.
-func (g *Group) apply(tx *gorm.DB, c *change) error {
-	if c.hasGone() {
+func (g *Group) apply(tx *gorm.DB, c *change, latest time.Time) error {
+	if !g.begin(c) {
+		c.err = c.ctx.Err()
 		return nil
 	}
-	if err := tx.Exec("SAVEPOINT change").Error; err != nil {
-		return err
+	ctx, cancel := context.WithDeadline(context.WithValue(context.WithoutCancel(c.ctx), sharedKey{}, true), latest)
+	defer cancel()
+	if c.err = tx.Exec("SAVEPOINT change").Error; c.err != nil {
+		return c.err
 	}
-	c.run(func() error { return c.do(tx.WithContext(context.WithoutCancel(c.ctx))) })
-	if c.err == nil && c.panicked == nil {
-		return tx.Exec("RELEASE change").Error
-	}
-	if !g.survives(c.err) {
+	c.run(tx.WithContext(ctx))
+	switch {
+	case c.err == nil && c.panicked == nil:
+		c.err = tx.Exec("RELEASE change").Error
+		return c.err
+	case errors.Is(c.err, errAlone):
+		c.lost, c.err = true, nil
+	case !g.survives(c.err):
 		return c.err
 	}
 	if err := tx.Exec("ROLLBACK TO change").Error; err != nil {
@@ -180,14 +266,8 @@ func (g *Group) apply(tx *gorm.DB, c *change) error {
 	return tx.Exec("RELEASE change").Error
 }
 
-// hasGone reports whether the caller does not want the change any more.
-func (c *change) hasGone() bool {
-	c.err = c.ctx.Err()
-	return c.err != nil
-}
-
 // run keeps an error or a panic for the caller whose change it is.
-func (c *change) run(do func() error) {
+func (c *change) run(tx *gorm.DB) {
 	defer func() { c.panicked = recover() }()
-	c.err = do()
+	c.err = c.do(tx)
 }

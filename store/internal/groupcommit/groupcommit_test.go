@@ -42,7 +42,7 @@ type ran struct {
 
 func open(t *testing.T) *fixture {
 	t.Helper()
-	db, err := gorm.Open(sqlite.Open("file:"+filepath.Join(t.TempDir(), "test.db")+"?_pragma=journal_mode(WAL)&_txlock=immediate"),
+	db, err := gorm.Open(sqlite.Open("file:"+filepath.Join(t.TempDir(), "test.db")+"?_pragma=journal_mode(WAL)&_pragma=foreign_keys(1)&_pragma=busy_timeout(10000)&_txlock=immediate"),
 		&gorm.Config{SkipDefaultTransaction: true, Logger: logger.Discard})
 	require.NoError(t, err)
 	t.Cleanup(func() {
@@ -205,4 +205,53 @@ func TestAnEndedContextDoesNotUndoOthers(t *testing.T) {
 		}))
 	})
 	assert.Equal(t, []int{0, 1}, f.rows(t))
+}
+
+// TestAChangeAsksToRunAlone: it runs again by itself, when it shared a transaction, and the others' stand.
+func TestAChangeAsksToRunAlone(t *testing.T) {
+	f := open(t)
+	long := func(id int) func(tx *gorm.DB) error {
+		return func(tx *gorm.DB) error {
+			return f.insert(id, func() error { return groupcommit.Alone(tx) })(tx)
+		}
+	}
+	f.together(t, func() { assert.NoError(t, f.Do(t.Context(), "a", f.insert(0, nothing))) },
+		func() { assert.NoError(t, f.Do(t.Context(), "a", long(1))) },
+		func() { assert.NoError(t, f.Do(t.Context(), "a", f.insert(2, nothing))) })
+	assert.Equal(t, []int{0, 1, 2}, f.rows(t))
+	require.Len(t, f.ran, 4)
+	assert.Equal(t, []any{f.ran[0].in, f.ran[0].in, f.ran[0].in}, []any{f.ran[1].in, f.ran[2].in, f.ran[0].in})
+	assert.NotEqual(t, f.ran[0].in, f.ran[3].in)
+	assert.Equal(t, 1, f.ran[3].id)
+	require.NoError(t, f.Do(t.Context(), "a", long(3)), "alone it runs once")
+	assert.Len(t, f.ran, 5)
+}
+
+// TestTheCommitFails: nobody's change is there, and nobody keeps an answer that may be due to another's.
+func TestTheCommitFails(t *testing.T) {
+	f := open(t)
+	require.NoError(t, f.db.Exec("CREATE TABLE child (id INTEGER REFERENCES t DEFERRABLE INITIALLY DEFERRED)").Error)
+	call := func(do func(tx *gorm.DB) error) func() {
+		return func() { assert.ErrorContains(t, f.Do(t.Context(), "a", do), "FOREIGN KEY constraint failed") }
+	}
+	f.together(t, call(f.insert(0, nothing)),
+		call(func(tx *gorm.DB) error { return tx.Exec("INSERT INTO child (id) VALUES (99)").Error }),
+		call(f.insert(2, func() error { return errRefused })))
+	assert.Empty(t, f.rows(t))
+	require.NoError(t, f.Do(t.Context(), "a", f.insert(4, nothing)), "nothing stays open")
+	assert.Equal(t, []int{4}, f.rows(t))
+}
+
+// TestTheFileIsLocked by another process: a caller waits no longer than it wants to, whoever carries it.
+func TestTheFileIsLocked(t *testing.T) {
+	f := open(t)
+	other := f.db.Begin()
+	require.NoError(t, other.Exec("INSERT INTO t (id) VALUES (100)").Error)
+	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	f.together(t, func() { assert.ErrorIs(t, f.Do(short, "a", f.insert(0, nothing)), context.DeadlineExceeded) },
+		func() { assert.ErrorIs(t, f.Do(short, "a", f.insert(1, nothing)), context.DeadlineExceeded) })
+	require.NoError(t, other.Rollback().Error)
+	require.NoError(t, f.Do(t.Context(), "a", f.insert(2, nothing)))
+	assert.Equal(t, []int{2}, f.rows(t))
 }

@@ -35,8 +35,7 @@ func command() *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringSliceVar(&o.Packages, "packages",
-		[]string{"./internal/auth", "./internal/validation", "./internal/httpserver", "./handlers"}, "the packages to change")
+	flags.StringSliceVar(&o.Packages, "packages", []string{"./internal/auth", "./internal/validation", "./handlers"}, "the packages to change")
 	flags.StringVar(&o.Files, "files", "", "change only files that match this regular expression: store/fastpath")
 	flags.StringSliceVar(&o.Tests, "tests", nil, "further packages whose tests are run, after the changed package's own")
 	flags.StringVar(&o.Run, "run", "", "run only tests that match this pattern, as in go test -run: TestSQLite")
