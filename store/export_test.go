@@ -124,6 +124,14 @@ func (s *Store) ExplainExpiredApplications(ctx context.Context, tenantID string)
 	})
 }
 
+// ExplainExpired explains how SQLite counts the sessions that totals leave out because they have expired.
+func (s *Store) ExplainExpired(ctx context.Context, scope Scope) (string, error) {
+	return s.explainPlain(ctx, func(tx *gorm.DB) *gorm.DB {
+		n := int64(0)
+		return due(tx.Model(&Session{}), scope, s.now()).Count(&n)
+	})
+}
+
 // explainPlain explains a query of GORM's on SQLite.
 func (s *Store) explainPlain(ctx context.Context, build func(tx *gorm.DB) *gorm.DB) (string, error) {
 	st := build(s.engine.DB.WithContext(ctx).Session(&gorm.Session{DryRun: true})).Statement
