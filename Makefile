@@ -35,6 +35,7 @@ bench: go postgres ## Measure sessiond against a hand-written baseline, on 1,000
 
 .PHONY: bench-compare
 bench-compare: go postgres ## Measure two builds against each other: OLD and NEW are programs or revisions
+	@test -n "$(OLD)" || { echo "say what to compare with: make bench-compare OLD=REVISION"; exit 2; }
 	go run ./internal/qa/bench/cmd/bench --json bench-compare.json --old "$(OLD)" --new "$(or $(NEW),HEAD)" $(ARGS)
 
 .PHONY: microbench

@@ -271,22 +271,24 @@ func (s *Store) writeOne(ctx context.Context, operation string, do func(tx *gorm
 
 // transact is write for what is recorded in the audit log, by an actor.
 func (s *Store) transact(ctx context.Context, operation string, by Actor, do func(t *transaction) error) error {
-	audit, err := s.auditContext(by)
+	recorded, err := s.recorded(by, do)
 	if err != nil {
 		return err
 	}
-	return s.write(ctx, operation, func(tx *gorm.DB) error {
-		return do(&transaction{Store: s, tx: tx, audit: audit})
-	})
+	return s.write(ctx, operation, recorded)
 }
 
 // transactOne is writeOne for what is recorded in the audit log, by an actor.
 func (s *Store) transactOne(ctx context.Context, operation string, by Actor, do func(t *transaction) error) error {
-	audit, err := s.auditContext(by)
+	recorded, err := s.recorded(by, do)
 	if err != nil {
 		return err
 	}
-	return s.writeOne(ctx, operation, func(tx *gorm.DB) error {
-		return do(&transaction{Store: s, tx: tx, audit: audit})
-	})
+	return s.writeOne(ctx, operation, recorded)
+}
+
+// recorded is do with the audit context of one call by an actor, in whatever transaction it runs.
+func (s *Store) recorded(by Actor, do func(t *transaction) error) (func(tx *gorm.DB) error, error) {
+	audit, err := s.auditContext(by)
+	return func(tx *gorm.DB) error { return do(&transaction{Store: s, tx: tx, audit: audit}) }, err
 }

@@ -155,7 +155,7 @@ func changes(t *strings.Builder, all []*contestant) {
 }
 
 // interval is where the median of what was sampled lies, with a confidence of 95 % whatever the distribution is: between the k-th least and
-// the k-th most sample, where k or fewer of n coins show heads in 2.5 of 100 cases at the most. So few samples as five do not suffice.
+// the k-th most sample, where fewer than k of n coins show heads in 2.5 of 100 cases at the most. So few samples as five do not suffice.
 func interval(samples []float64) (least, most float64, known bool) {
 	sorted := slices.Sorted(slices.Values(samples))
 	n, k, tail, chance := len(sorted), 0, 0.0, math.Pow(0.5, float64(len(sorted)))

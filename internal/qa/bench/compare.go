@@ -66,7 +66,7 @@ func (b *bench) round(ctx context.Context, c *contestant, part int) (result, err
 	if c.most > 0 {
 		l.requests = b.most(c.most) / part
 		if c.once { // enough has to be left for all rounds and concurrencies
-			l.requests = min(l.requests, len(l.class.active)/(len(b.config.Concurrency)*(b.config.Rounds+1))/part)
+			l.requests = max(1, min(l.requests, len(l.class.active)/(len(b.config.Concurrency)*(b.config.Rounds+1))/part))
 		}
 	}
 	server, database, own := c.server.process.cpu(), familyCPU(c.server.postmaster), ownCPU()
