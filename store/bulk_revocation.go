@@ -163,7 +163,7 @@ func (s *Store) applyBulkRevocation(tx *gorm.DB, b bulkRevocation, limit int) (i
 	if err != nil || len(r.ids) > 0 {
 		return len(r.ids), err
 	}
-	err = r.apply(b, func(tx *gorm.DB) *gorm.DB { return tx.Order("created_at DESC, id DESC").Limit(limit) })
+	err = r.apply(b, func(tx *gorm.DB) *gorm.DB { return tx.Order(listOrder).Limit(limit) })
 	return len(r.ids), err
 }
 

@@ -38,16 +38,35 @@ const (
 	// says it.
 	useIDIndex = "(id = '') IS FALSE"
 
-	// useUserAll holds for every session, and lets a statement use the index on all sessions of a user: only one that wants the ended ones
-	// too says it.
-	useUserAll = "(user_id = '') IS FALSE"
+	// useActiveIndex holds for every session, and lets a statement use the index on all active sessions by their time: only one that wants
+	// those of all tenants says it.
+	useActiveIndex = "(tenant_id = '') IS FALSE"
+
+	// activeAndEnded is the table of sessions for a statement that counts both: there is an index of each.
+	activeAndEnded = "(SELECT * FROM sessions WHERE end_cause IS NULL UNION ALL SELECT * FROM sessions WHERE end_cause IS NOT NULL) AS sessions"
 )
+
+// listOrder is the order of a list: newest first.
+const listOrder = "created_at DESC, id DESC"
+
+// bothInOrder selects active and ended sessions in an order, up to so many. There is an index of each that has it: both are read as far as
+// need be, and merged.
+func bothInOrder(tx *gorm.DB, which func(*gorm.DB) *gorm.DB, order string, most int) *gorm.DB {
+	half := func(condition string) *gorm.DB {
+		return tx.Model(&Session{}).Scopes(which).Where(condition).Order(order).Limit(most)
+	}
+	return tx.Table("(SELECT * FROM (?) AS active UNION ALL SELECT * FROM (?) AS ended) AS sessions",
+		half("end_cause IS NULL"), half("end_cause IS NOT NULL")).Order(order)
+}
 
 // isActiveAt is isActive at a time that is an expression.
 func isActiveAt(time string) string { return strings.Replace(isActive, "?", time, 1) }
 
 // active selects the active sessions of a scope. Of one tenant, the scan of the index then begins behind what a bulk revocation covers.
 func active(tx *gorm.DB, scope Scope, now time.Time) *gorm.DB {
+	if scope == AllTenants() {
+		tx = tx.Where(useActiveIndex)
+	}
 	if scope.tenant == nil {
 		return tx.Where(isActive, now)
 	}
@@ -55,13 +74,21 @@ func active(tx *gorm.DB, scope Scope, now time.Time) *gorm.DB {
 		Where("created_at > (SELECT coalesce(max(at), ?) FROM bulk_revocations WHERE tenant_id = ?)", earliestTime(), *scope.tenant)
 }
 
-// addActive appends the same condition, with an AND, to a hand-written statement.
-func addActive(st *sqlbuild.Statement, scope Scope, now time.Time) *sqlbuild.Statement {
-	if scope.tenant == nil {
-		return st.Add(" AND "+isActive, now)
+// addActive appends the same condition, with an AND, to a hand-written statement; without bulkRevocations that of sessions that are active if
+// there are none that are not applied.
+func addActive(st *sqlbuild.Statement, scope Scope, now time.Time, bulkRevocations bool) *sqlbuild.Statement {
+	if scope == AllTenants() {
+		st.Add(" AND " + useActiveIndex)
 	}
-	return st.Add(" AND end_cause IS NULL AND "+notEnded, now).
-		Add(" AND created_at > (SELECT coalesce(max(at), "+st.EarliestTime()+") FROM bulk_revocations WHERE tenant_id = ?)", *scope.tenant)
+	st.Add(" AND end_cause IS NULL AND "+notEnded, now)
+	switch {
+	case !bulkRevocations:
+		return st
+	case scope.tenant == nil:
+		return st.Add(" AND " + notBulkRevoked)
+	default:
+		return st.Add(" AND created_at > (SELECT coalesce(max(at), "+st.EarliestTime()+") FROM bulk_revocations WHERE tenant_id = ?)", *scope.tenant)
+	}
 }
 
 // earliestTime is before every time that a session can have.

@@ -36,20 +36,30 @@ func (c counted) OpenOf(tx *gorm.DB, users []counters.User, enough int64) (map[c
 	})
 }
 
-// listed selects the sessions that lists of a group show.
+// listed selects the sessions that lists of a group show: those of a tenant have ended ones too.
 func listed(of counters.Group) func(*gorm.DB) *gorm.DB {
 	return func(tx *gorm.DB) *gorm.DB {
-		if tx = scopeOf(of).where(tx); of.Tenant == "" {
+		tx = scopeOf(of).where(tx)
+		if of == (counters.Group{}) {
+			tx = tx.Where(useActiveIndex)
+		}
+		if of.Tenant == "" {
 			tx = tx.Where("end_cause IS NULL")
 		}
 		return tx
 	}
 }
 
-// createdOf returns the creation time of the one session that a query selects, nil for none.
-func createdOf(query *gorm.DB) (*time.Time, error) {
+// createdOf returns the creation time of the last of the first n sessions of a group, in an order, that fulfil a condition as well; nil when
+// they are fewer.
+func createdOf(tx *gorm.DB, of counters.Group, order string, n int, condition func(*gorm.DB) *gorm.DB) (*time.Time, error) {
+	which := func(tx *gorm.DB) *gorm.DB { return condition(listed(of)(tx)) }
+	query := tx.Model(&Session{}).Scopes(which).Order(order)
+	if of.Tenant != "" {
+		query = bothInOrder(tx, which, order, n)
+	}
 	var session Session
-	err := query.Select("created_at").Take(&session).Error
+	err := query.Offset(n - 1).Select("created_at").Take(&session).Error
 	if errors.Is(err, gorm.ErrRecordNotFound) {
 		return nil, nil //nolint:nilnil // none, and nothing is wrong
 	}
@@ -58,34 +68,33 @@ func createdOf(query *gorm.DB) (*time.Time, error) {
 
 // Oldest implements counters.Rows.
 func (c counted) Oldest(tx *gorm.DB, of counters.Group) (*time.Time, error) {
-	return createdOf(tx.Scopes(listed(of)).Order("created_at, id"))
+	return createdOf(tx, of, "created_at, id", 1, func(tx *gorm.DB) *gorm.DB { return tx })
 }
 
 // NthNewest implements counters.Rows.
 func (c counted) NthNewest(tx *gorm.DB, of counters.Group, after time.Time, before *time.Time, n int) (*time.Time, error) {
-	query := tx.Scopes(listed(of)).Where("created_at > ?", after)
-	if before != nil {
-		query = query.Where("created_at < ?", *before)
-	}
-	return createdOf(query.Order("created_at DESC, id DESC").Offset(n - 1))
+	return createdOf(tx, of, listOrder, n, func(tx *gorm.DB) *gorm.DB {
+		if before != nil {
+			tx = tx.Where("created_at < ?", *before)
+		}
+		return tx.Where("created_at > ?", after)
+	})
 }
 
 // CountBetween implements counters.Rows. The order is that of the index by which PostgreSQL finds the sessions, and no other one then.
 func (c counted) CountBetween(tx *gorm.DB, of counters.Group, from time.Time, before *time.Time) (open, total int64, err error) {
 	count := func(condition string) (n int64, err error) {
-		query := tx.Model(&Session{}).Select("1").Scopes(listed(of)).Where("created_at >= ?", from).Order("created_at DESC, id DESC")
+		query := tx.Model(&Session{}).Select("1").Scopes(listed(of)).Where("created_at >= ?", from).Where(condition).Order(listOrder)
 		if before != nil {
 			query = query.Where("created_at < ?", *before)
 		}
-		if condition != "" {
-			query = query.Where(condition)
-		}
 		return n, tx.Table("(?) AS newest", query).Count(&n).Error
 	}
-	if total, err = count(""); err == nil {
-		open, err = count("end_cause IS NULL")
+	ended := int64(0)
+	if open, err = count("end_cause IS NULL"); err == nil && of.Tenant != "" {
+		ended, err = count("end_cause IS NOT NULL")
 	}
-	return open, total, err
+	return open, open + ended, err
 }
 
 // AnalyzeIfGrown implements counters.Rows.
@@ -128,7 +137,7 @@ func (c counted) Each(tx *gorm.DB, tenantID string, do func(counters.Delta)) err
 
 // EachListed implements counters.Rows.
 func (c counted) EachListed(tx *gorm.DB, of counters.Group, do func(created time.Time, open bool)) error {
-	return eachSession(tx.Scopes(listed(of)).Order("created_at"), func(s *Session) { do(s.CreatedAt, s.EndCause == nil) })
+	return eachSession(tx.Scopes(listed(of)), func(s *Session) { do(s.CreatedAt, s.EndCause == nil) })
 }
 
 // eachSession reads what is counted of the sessions of a query, one at a time.

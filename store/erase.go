@@ -142,7 +142,7 @@ func (e *erasure) deleteSessions() (int, error) {
 	deleted := 0
 	for {
 		var sessions []Session
-		err := e.tx.Scopes(e.scope.where).Where(useUserAll).Order("created_at DESC, id DESC").Limit(sessionsAtOnce).Find(&sessions).Error
+		err := e.tx.Model(&Session{}).Table(activeAndEnded).Scopes(e.scope.where).Order(listOrder).Limit(sessionsAtOnce).Find(&sessions).Error
 		if err != nil || len(sessions) == 0 {
 			return deleted, err
 		}

@@ -70,12 +70,12 @@ func actionOf(cause string) string {
 // AuditEvent is one change. It is there if and only if the change is.
 type AuditEvent struct {
 	TenantID string `gorm:"primaryKey" json:"tenant_id"`
-	// OperationID is the same for all that one call changed, and orders events by time.
+	// OperationID is the same for all that one call changed: a UUID.
 	OperationID string `gorm:"primaryKey" json:"operation_id"`
 	// SessionID and UserID are empty where the event is about none.
 	SessionID   string    `gorm:"primaryKey" json:"session_id"`
 	Action      string    `gorm:"primaryKey" json:"action"`
-	At          time.Time `json:"at"`
+	At          time.Time `gorm:"primaryKey" json:"at"`
 	UserID      string    `json:"user_id"`
 	ActorSub    string    `json:"actor_sub"`
 	ActorClient string    `json:"actor_client"`
@@ -119,9 +119,8 @@ type AuditFilter struct {
 	Limit int
 }
 
-// ListAuditEvents returns the events that match, in the order of the calls that they belong to (OperationID), the earliest call first. An
-// event may be of an earlier time than the one before it: that of an expired session has the time at which it expired, and belongs to the
-// job that recorded it. It is the operator's: a context that is restricted to a tenant or a partner is refused.
+// ListAuditEvents returns the events that match, by their time, the earliest first. That of an expired session has the time at which it
+// expired, and may be recorded later. It is the operator's: a context that is restricted to a tenant or a partner is refused.
 func (s *Store) ListAuditEvents(ctx context.Context, filter AuditFilter) ([]AuditEvent, error) {
 	if restricted, err := restriction(ctx); err != nil || restricted != (rls.Restriction{}) {
 		return nil, errNotAuthorized
@@ -147,7 +146,7 @@ func (s *Store) ListAuditEvents(ctx context.Context, filter AuditFilter) ([]Audi
 		db = db.Limit(filter.Limit)
 	}
 	events := []AuditEvent{}
-	err := db.Order("operation_id DESC, tenant_id DESC, session_id DESC, action DESC").Find(&events).Error
+	err := db.Order("at DESC, operation_id DESC, tenant_id DESC, session_id DESC, action DESC").Find(&events).Error
 	slices.Reverse(events)
 	return events, mapError("list audit events", err)
 }

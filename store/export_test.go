@@ -89,8 +89,11 @@ func (s *Store) ExplainNewest(ctx context.Context, long bool, scopes ...Scope) (
 func (s *Store) explainList(ctx context.Context, filter Filter, page Page, uncounted, long bool, scopes ...Scope) (string, error) {
 	if !s.engine.IsPostgres() {
 		return s.explainPlain(ctx, func(tx *gorm.DB) *gorm.DB {
-			return tx.Model(&Session{}).Scopes(filter.where(scopes[0], s.now())).Order("created_at DESC, id DESC").
-				Limit(page.Limit).Offset(page.Offset).Find(&[]ListItem{})
+			which := filter.where(scopes[0], s.now())
+			if filter.table(scopes[0]) == activeAndEnded {
+				return bothInOrder(tx, which, listOrder, page.Offset+page.Limit).Limit(page.Limit).Offset(page.Offset).Find(&[]ListItem{})
+			}
+			return tx.Model(&Session{}).Scopes(which).Order(listOrder).Limit(page.Limit).Offset(page.Offset).Find(&[]ListItem{})
 		})
 	}
 	var all []*batch.Query

@@ -111,7 +111,7 @@ func (c *coveredSessions) read(ctx context.Context) error {
 
 func (c *coveredSessions) statement() *sqlbuild.Statement {
 	st := c.scope.add(c.engine.Statement("SELECT id, created_at FROM sessions WHERE "))
-	return addActive(st, c.scope, c.at).Add(" AND created_at <= ?", c.at)
+	return addActive(st, c.scope, c.at, true).Add(" AND created_at <= ?", c.at)
 }
 
 func (c *coveredSessions) scan(row engine.Rows) error {

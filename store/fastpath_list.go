@@ -127,7 +127,7 @@ func (l fastListing) usesPageIndex() bool {
 	return counted && l.page.Offset >= l.bucketSize && (l.filter.ActiveOnly || group.Tenant != "")
 }
 
-const newestFirst = " ORDER BY created_at DESC, id DESC"
+const newestFirst = " ORDER BY " + listOrder
 
 func literalLimit(n int) string { return " LIMIT " + strconv.Itoa(n) }
 
@@ -164,23 +164,44 @@ func (l fastListing) statement() *sqlbuild.Statement {
 		st.Add(", FALSE")
 	}
 	l.caller(st)
-	if st.Add(" FROM sessions WHERE "); !idsFirst {
-		l.filter.add(st, l.scope, l.now, !quick)
-		return st.Add(newestFirst+" LIMIT ? OFFSET ?", l.limit(), l.page.Offset)
+	if !idsFirst {
+		l.addRows(st, "*", quick, func() {}, func() { st.Add(" LIMIT ?", l.page.Offset+l.limit()) })
+		return st.Add(" LIMIT ? OFFSET ?", l.limit(), l.page.Offset)
 	}
-	if l.scope.add(st); l.scope.tenant == nil {
+	if l.scope.add(st.Add(" FROM sessions WHERE ")); l.scope.tenant == nil {
 		st.Add(" AND " + useIDIndex)
 	}
-	l.filter.add(st.Add(" AND id IN (SELECT id FROM (SELECT id FROM sessions WHERE "), l.scope, l.now, !quick)
-	from := ""
+	older, from := func() {}, ""
 	if seeks {
 		// With the coalesce outside, row-level security would evaluate each session before the index is used.
-		st.Add(" AND created_at < (SELECT coalesce((SELECT at FROM start), ?))", latestTime())
+		older = func() { st.Add(" AND created_at < (SELECT coalesce((SELECT at FROM start), ?))", latestTime()) }
 		from = " - coalesce((SELECT newer FROM start), 0)"
 	}
+	l.addRows(st.Add(" AND id IN (SELECT id FROM (SELECT id"), "id, created_at", quick, older, func() { st.Add(" LIMIT ?"+from, l.page.Offset+l.limit()) })
 	// PostgreSQL takes a limit that is an argument for a tenth of all rows. One that stands in the text tells it that there are few, and is
 	// the same for all pages, because every connection keeps each statement prepared; the one around it is exact.
-	return st.Add(newestFirst+literalLimit(MaxListed)+" OFFSET ?"+from+") AS near LIMIT ?)"+newestFirst, l.page.Offset, l.limit())
+	return st.Add(literalLimit(MaxListed)+" OFFSET ?"+from+") AS near LIMIT ?)"+newestFirst, l.page.Offset, l.limit())
+}
+
+// addRows appends the sessions that the list shows, in its order. Where there are ended ones too, the index of these and that of the active
+// ones are merged: older is a further condition of each, most the limit of what is read.
+func (l fastListing) addRows(st *sqlbuild.Statement, columns string, quick bool, older, most func()) {
+	if l.filter.table(l.scope) != activeAndEnded {
+		l.filter.add(st.Add(" FROM sessions WHERE "), l.scope, l.now, !quick)
+		older()
+		st.Add(newestFirst)
+		return
+	}
+	and := " FROM ("
+	for _, half := range []string{"end_cause IS NULL", "end_cause IS NOT NULL"} {
+		l.filter.add(st.Add(and+"SELECT * FROM (SELECT "+columns+" FROM sessions WHERE "), l.scope, l.now, !quick)
+		older()
+		st.Add(" AND " + half + newestFirst)
+		most()
+		st.Add(") AS half")
+		and = " UNION ALL "
+	}
+	st.Add(") AS sessions" + newestFirst)
 }
 
 // latestTime is after every time that a session can have.
@@ -293,7 +314,7 @@ func (l fastListing) addWhetherBulkRevoked(st *sqlbuild.Statement) {
 func addSum(st *sqlbuild.Statement, l listing, limit string, bulkRevocations bool) {
 	group, counted := l.filter.counted(l.scope)
 	if !counted {
-		l.filter.add(st.Add("(SELECT count(*) FROM (SELECT 1 FROM sessions WHERE "), l.scope, l.now, bulkRevocations).Add(limit + ") AS counted)")
+		l.filter.add(st.Add("(SELECT count(*) FROM (SELECT 1 FROM "+l.filter.table(l.scope)+" WHERE "), l.scope, l.now, bulkRevocations).Add(limit + ") AS counted)")
 		return
 	}
 	column := "total"

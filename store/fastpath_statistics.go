@@ -83,11 +83,11 @@ func addLastDay(st *sqlbuild.Statement, tenantID string, now time.Time) *sqlbuil
 	if !first.After(dayAgo) {
 		sign, after, before, from, to = "-", " >= ? AND ", " <= ?", first, dayAgo
 	}
-	count := func(column, also string) string {
-		return sign + "(SELECT count(*) FROM sessions WHERE tenant_id = ? AND " + column + after + column + before + also + ")"
+	count := func(table, column, also string) string {
+		return sign + "(SELECT count(*) FROM " + table + " WHERE tenant_id = ? AND " + column + after + column + before + also + ")"
 	}
-	return st.Add(` UNION ALL SELECT '`+rowEdge+`', '', '', 0, `+count("created_at", "")+`, `+
-		count(endedAt, " AND end_cause IS NOT NULL AND revoked_at IS NOT NULL"), tenantID, from, to, tenantID, from, to)
+	return st.Add(` UNION ALL SELECT '`+rowEdge+`', '', '', 0, `+count(activeAndEnded, "created_at", "")+`, `+
+		count("sessions", endedAt, " AND end_cause IS NOT NULL AND revoked_at IS NOT NULL"), tenantID, from, to, tenantID, from, to)
 }
 
 // statsFrom makes the statistics from the rows of the statement, summed up.

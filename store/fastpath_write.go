@@ -14,7 +14,7 @@ import (
 // input are the columns of the input row in which a statement finds the call that it is part of.
 func (c auditContext) input() []sqlbuild.Value {
 	return []sqlbuild.Value{
-		{Name: "operation", Type: "text", Value: c.operation},
+		{Name: "operation", Type: "uuid", Value: c.operation},
 		{Name: "at", Type: "timestamptz", Value: c.at},
 		{Name: "by_sub", Type: "text", Value: c.by.Subject},
 		{Name: "by_client", Type: "text", Value: c.by.ClientID},

@@ -25,14 +25,20 @@ func (f Filter) counted(scope Scope) (counters.Group, bool) {
 	return scope.counted()
 }
 
+// table is where the sessions that the filter shows are looked up.
+func (f Filter) table(scope Scope) string {
+	if f.ActiveOnly || scope == AllTenants() {
+		return "sessions"
+	}
+	return activeAndEnded
+}
+
 // where selects the sessions of a scope that the filter shows.
 func (f Filter) where(scope Scope, now time.Time) func(*gorm.DB) *gorm.DB {
 	return func(tx *gorm.DB) *gorm.DB {
-		switch tx = scope.where(tx); {
-		case f.ActiveOnly:
+		tx = scope.where(tx)
+		if f.ActiveOnly {
 			tx = active(tx, scope, now)
-		case scope.user != nil:
-			tx = tx.Where(useUserAll)
 		}
 		if f.Country != "" {
 			tx = tx.Where("country = ?", f.Country)
@@ -42,16 +48,10 @@ func (f Filter) where(scope Scope, now time.Time) func(*gorm.DB) *gorm.DB {
 }
 
 // add appends the same condition to a hand-written statement. Without bulkRevocations it may show what it would if there were none that are
-// not applied; not of a tenant as a whole, because without a bound PostgreSQL may take the index of all its sessions, and pass over those that
-// have ended. There is no such index of a user's sessions for a statement that does not ask for it (useUserAll), nor of several tenants'.
+// not applied.
 func (f Filter) add(st *sqlbuild.Statement, scope Scope, now time.Time, bulkRevocations bool) *sqlbuild.Statement {
-	switch scope.add(st); {
-	case f.ActiveOnly && (bulkRevocations || scope.tenant != nil && scope.user == nil):
-		addActive(st, scope, now)
-	case f.ActiveOnly:
-		st.Add(" AND end_cause IS NULL AND "+notEnded, now)
-	case scope.user != nil:
-		st.Add(" AND " + useUserAll)
+	if scope.add(st); f.ActiveOnly {
+		addActive(st, scope, now, bulkRevocations)
 	}
 	if f.Country != "" {
 		st.Add(" AND country = ?", f.Country)

@@ -157,8 +157,8 @@ func (s *Store) Registered(ctx context.Context, tenantID, userID string) (bool, 
 		if userID == "" {
 			return tx.Model(&Tenant{}).Where("tenant_id = ?", tenantID).Count(&found).Error
 		}
-		return tx.Table("(?) AS one", tx.Model(&Session{}).Select("1").Where("tenant_id = ? AND user_id = ?", tenantID, userID).
-			Where(useUserAll).Limit(1)).Count(&found).Error
+		return tx.Table("(?) AS one", tx.Model(&Session{}).Table(activeAndEnded).Select("1").Where("tenant_id = ? AND user_id = ?", tenantID, userID).
+			Limit(1)).Count(&found).Error
 	})
 	return found > 0, mapError("look for a tenant or user", err)
 }

@@ -20,7 +20,8 @@ type idempotencyKey struct {
 	OperationID string
 	// TenantIDs is JSON: the tenants in which sessions ended.
 	TenantIDs string
-	At        time.Time
+	// At is the time of the call's events.
+	At time.Time
 }
 
 // idempotentCall is what a call asks for. What differs between calls for the same scope is in the variant.
@@ -73,7 +74,8 @@ func (r *revocation) once(key string, do func(*revocation) error) (repeated bool
 	if err != nil {
 		return false, err
 	}
-	return false, r.tx.Model(&idempotencyKey{}).Where("key_digest = ?", key).Update("tenant_ids", string(names)).Error
+	return false, r.tx.Model(&idempotencyKey{}).Where("key_digest = ?", key).
+		Updates(idempotencyKey{TenantIDs: string(names), At: r.audit.at}).Error
 }
 
 // repeat finds what the first call with a key has ended: by the audit log and, of a bulk revocation, among the sessions to which it has not
@@ -96,7 +98,7 @@ func (r *revocation) repeat(key string) error {
 	for _, tenantID := range tenantIDs {
 		var recorded []string
 		err := r.tx.Model(&AuditEvent{}).
-			Where("tenant_id = ? AND operation_id = ? AND action = ?", tenantID, call.OperationID, ActionRevoked).Pluck("session_id", &recorded).Error
+			Where("tenant_id = ? AND at = ? AND operation_id = ? AND action = ?", tenantID, call.At, call.OperationID, ActionRevoked).Pluck("session_id", &recorded).Error
 		if err != nil {
 			return err
 		}

@@ -24,8 +24,8 @@ func TestImportHasEvents(t *testing.T) {
 				Tenants:  []store.Tenant{{TenantID: "acme", CreatedAt: then}},
 				Sessions: []store.Session{{TenantID: "acme", ID: "s1", UserID: "ada", CreatedAt: then, ExpiresAt: then.Add(time.Minute)}},
 				Events: []store.AuditEvent{
-					{TenantID: "acme", OperationID: "1", SessionID: "s1", Action: store.ActionRegistered, At: then, UserID: "ada", ActorSub: "idp"},
-					{TenantID: "acme", OperationID: "2", SessionID: "s1", Action: store.ActionExpired, At: then.Add(time.Minute), UserID: "ada"},
+					{TenantID: "acme", OperationID: "01900000-0000-7000-8000-000000000001", SessionID: "s1", Action: store.ActionRegistered, At: then, UserID: "ada", ActorSub: "idp"},
+					{TenantID: "acme", OperationID: "01900000-0000-7000-8000-000000000002", SessionID: "s1", Action: store.ActionExpired, At: then.Add(time.Minute), UserID: "ada"},
 				},
 			}
 			for range 2 {

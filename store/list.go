@@ -78,19 +78,23 @@ func (p plain) listSessions(ctx context.Context, caller CallerSession, l listing
 
 // page reads a page. A deep page is read from the start of the bucket that the page index names.
 func (p plain) page(tx *gorm.DB, l listing) ([]ListItem, error) {
-	query := tx.Model(&Session{}).Scopes(l.filter.where(l.scope, l.now)).Order("created_at DESC, id DESC").Limit(l.page.limit())
-	offset := l.page.Offset
+	which, offset := l.filter.where(l.scope, l.now), l.page.Offset
 	if group, counted := l.filter.counted(l.scope); counted && offset >= p.counters.BucketSize() && (l.filter.ActiveOnly || group.Tenant != "") {
 		before, newer, err := p.seek(tx, l)
 		if err != nil {
 			return nil, err
 		}
 		if before != nil {
-			query, offset = query.Where("created_at < ?", *before), offset-newer
+			all := which
+			which, offset = func(tx *gorm.DB) *gorm.DB { return all(tx).Where("created_at < ?", *before) }, offset-newer
 		}
 	}
+	query := tx.Model(&Session{}).Scopes(which).Order(listOrder)
+	if l.filter.table(l.scope) == activeAndEnded {
+		query = bothInOrder(tx, which, listOrder, offset+l.page.limit())
+	}
 	items := []ListItem{}
-	return items, query.Offset(offset).Find(&items).Error
+	return items, query.Limit(l.page.limit()).Offset(offset).Find(&items).Error
 }
 
 // seek finds a time from which on no more sessions were created than come before the page, and how many these are; nil where the sessions
@@ -137,7 +141,7 @@ func (p plain) count(tx *gorm.DB, l listing, atMost int) (int, error) {
 		err = due(tx.Model(&Session{}), l.scope, l.now).Count(&expired).Error
 		return int(total - expired), err
 	}
-	query := tx.Model(&Session{}).Scopes(l.filter.where(l.scope, l.now))
+	query := tx.Model(&Session{}).Table(l.filter.table(l.scope)).Scopes(l.filter.where(l.scope, l.now))
 	if atMost > 0 {
 		query = tx.Table("(?) AS first", query.Select("1").Limit(atMost+1))
 	}
@@ -166,7 +170,7 @@ func (p plain) newestActive(ctx context.Context, caller CallerSession, scope Sco
 	newest := func(limit int) func(tx *gorm.DB) error {
 		return func(tx *gorm.DB) error {
 			items = []ListItem{}
-			return tx.Model(&Session{}).Scopes(Filter{ActiveOnly: true}.where(scope, now)).Order("created_at DESC, id DESC").Limit(limit).Find(&items).Error
+			return tx.Model(&Session{}).Scopes(Filter{ActiveOnly: true}.where(scope, now)).Order(listOrder).Limit(limit).Find(&items).Error
 		}
 	}
 	err := p.read(ctx, newest(maxShort+1))

@@ -90,7 +90,7 @@ func TestDeepPagesReadTheIndexFromTheirBucketOn(t *testing.T) {
 	// A bulk revocation of one tenant changes nothing for the lists of another.
 	_, err = s.RevokeAllSessions(t.Context(), store.InTenant("t1"), "", store.Actor{})
 	require.NoError(t, err)
-	few(authorized("t1"), store.InTenant("t1"), 0, 1)
+	few(authorized("t1"), store.InTenant("t1"), 0, 20) // and then without those that it covers, of which there is no page
 	few(authorized("t0"), store.InTenant("t0"), 3000, 2*200+20)
 }
 
@@ -111,7 +111,7 @@ func TestMergedListsUseTheSameIndexes(t *testing.T) {
 			assert.NotEmpty(t, found, "%s: %s", what, alone)
 			assert.Equal(t, found, indexes.FindAllString(together, -1), what)
 			assert.Contains(t, together, "Function Scan on input (actual rows=3 loops=1)", what)
-			assert.NotContains(t, together, "Sort", what)
+			assert.NotContains(t, together, "Sort Method", what)
 		}
 	}
 	compare("empty")
@@ -202,8 +202,8 @@ func TestListsOfAUserReadOnlyActiveSessions(t *testing.T) {
 							how, err := explain(ctx, scope...)
 							require.NoError(t, err)
 							how, _, _ = strings.Cut(how, "Planning:")
-							assert.Regexp(t, `sessions_(tenant_)?user_active`, how, what)
-							assert.NotRegexp(t, `SCAN sessions|sessions_(tenant_user_all|tenant|active|tenant_active|due|tenant_due)\b`, how, what)
+							assert.Regexp(t, `sessions_user_active`, how, what)
+							assert.NotRegexp(t, `SCAN sessions|sessions_(user_ended|tenant_ended|active|tenant_active|due|tenant_due)\b`, how, what)
 							for _, passed := range regexp.MustCompile(`(?:Rows Removed by Filter: |Index .*rows=)(\d+)`).FindAllStringSubmatch(how, -1) {
 								n, err := strconv.Atoi(passed[1])
 								require.NoError(t, err)
@@ -214,7 +214,7 @@ func TestListsOfAUserReadOnlyActiveSessions(t *testing.T) {
 				}
 				how, err := s.ExplainList(t.Context(), store.Filter{}, store.Page{Limit: 20}, ada.InTenant("t0"))
 				require.NoError(t, err)
-				assert.Contains(t, how, "sessions_tenant_user_all", "the ended ones too")
+				assert.Contains(t, how, "sessions_user_ended", "the ended ones too")
 			})
 		}
 	}
@@ -275,10 +275,10 @@ func TestEndedSessionsAreFoundByTheirEnd(t *testing.T) {
 	require.NoError(t, err)
 	how, err := s.ExplainStatistics(store.WithScope(t.Context(), store.InTenant("t0")), "t0")
 	require.NoError(t, err)
-	assert.Regexp(t, `using sessions_tenant_ended on .*\n +Index Cond: .*revoked_at`, how)
+	assert.Regexp(t, `using sessions_tenant_ended_at on .*\n +Index Cond: .*revoked_at`, how)
 	how, err = s.ExplainPurge(t.Context(), "t0", now.Add(-3900*time.Minute))
 	require.NoError(t, err)
-	assert.Regexp(t, `using sessions_tenant_ended on .*\n +Index Cond: .*revoked_at`, how)
+	assert.Regexp(t, `using sessions_tenant_ended_at on .*\n +Index Cond: .*revoked_at`, how)
 }
 
 // TestStatisticsReadOnlyApplicationsOfExpiredSessions: a tenant may have very many applications in all.

@@ -121,8 +121,8 @@ func (t *transaction) recordPurge(purged []Session) error {
 // PurgeAuditLog deletes up to limit audit events from before a time, and returns how many.
 func (s *Store) PurgeAuditLog(ctx context.Context, before time.Time, limit int) (int, error) {
 	return s.writeAsJob(ctx, "purge the audit log", expiryJob, func(tx *gorm.DB) (int, error) {
-		old := tx.Model(&AuditEvent{}).Select("tenant_id", "operation_id", "session_id", "action").Where("at < ?", timestamp(before)).Limit(limit)
-		deleted := tx.Where("(tenant_id, operation_id, session_id, action) IN (?)", old).Delete(&AuditEvent{})
+		old := tx.Model(&AuditEvent{}).Select("tenant_id", "at", "operation_id", "session_id", "action").Where("at < ?", timestamp(before)).Limit(limit)
+		deleted := tx.Where("(tenant_id, at, operation_id, session_id, action) IN (?)", old).Delete(&AuditEvent{})
 		return int(deleted.RowsAffected), deleted.Error
 	})
 }

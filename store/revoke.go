@@ -74,7 +74,7 @@ func byKey() order {
 
 // newest is the order of lists. It is found without sorting, and for who has the locks of all tenants concerned.
 func newest() order {
-	return order{"created_at DESC, id DESC", func(tx *gorm.DB, last Session) *gorm.DB {
+	return order{listOrder, func(tx *gorm.DB, last Session) *gorm.DB {
 		return tx.Where("(created_at, id) < (?, ?)", last.CreatedAt, last.ID)
 	}}
 }

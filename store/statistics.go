@@ -250,7 +250,7 @@ func (c *statistics) edge() error {
 	}
 	var created, revoked int64
 	sessions := c.tx.Model(&Session{}).Where("tenant_id = ?", c.tenantID).Session(&gorm.Session{})
-	err := sessions.Where(fmt.Sprintf(condition, "created_at", "created_at"), from, to).Count(&created).Error
+	err := sessions.Table(activeAndEnded).Where(fmt.Sprintf(condition, "created_at", "created_at"), from, to).Count(&created).Error
 	if err == nil {
 		err = sessions.Where("end_cause IS NOT NULL AND revoked_at IS NOT NULL").Where(fmt.Sprintf(condition, endedAt, endedAt), from, to).Count(&revoked).Error
 	}

@@ -40,7 +40,7 @@ const (
 	analyzeEvery = 5 * time.Second
 
 	// A roll-up on SQLite is smaller: no other transaction can write meanwhile.
-	rollUpBatch       = 2000
+	rollUpBatch       = 10_000
 	rollUpBatchSQLite = 500
 	// A transaction of these takes few milliseconds, so that requests that wait for its locks do not wait long.
 	applyBatch = 25

@@ -178,7 +178,7 @@ func TestThrottle(t *testing.T) {
 
 // TestBatches: how much one transaction does.
 func TestBatches(t *testing.T) {
-	for engine, rollUp := range map[string]int{"postgres": 2000, "sqlite": 500} {
+	for engine, rollUp := range map[string]int{"postgres": 10_000, "sqlite": 500} {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFake(engine, map[string]int{"roll up": 3*rollUp + 1})
 			stop := maintenance.New(f, config(), time.Now, slog.New(slog.DiscardHandler)).Start(t.Context())

@@ -36,6 +36,8 @@ type Config struct {
 	Only []string
 	// PostgresURL is a server on which databases may be made; one is started when it is empty.
 	PostgresURL string
+	// PostgresSettings are added to those of a server that is started, NAME=VALUE.
+	PostgresSettings []string
 	// Sessiond is the program to measure; it is built from this module when it is empty.
 	Sessiond string
 	// JSON is the file for what was measured; there is none when it is empty.
@@ -110,7 +112,7 @@ func (b *bench) prepare(ctx context.Context) (err error) {
 	if b.wire, err = newWire(b.issuer); err != nil {
 		return err
 	}
-	b.databases, err = openPostgres(ctx, b.config.PostgresURL)
+	b.databases, err = openPostgres(ctx, b.config.PostgresURL, b.config.PostgresSettings)
 	return err
 }
 

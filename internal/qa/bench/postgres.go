@@ -29,8 +29,8 @@ type databases struct {
 }
 
 // openPostgres starts a server that takes everything to disk, unless a URL names one.
-func openPostgres(ctx context.Context, given string) (*databases, error) {
-	d, err := connect(ctx, given)
+func openPostgres(ctx context.Context, given string, settings []string) (*databases, error) {
+	d, err := connect(ctx, given, settings)
 	if err != nil {
 		return nil, err
 	}
@@ -57,14 +57,14 @@ func (d *databases) make(ctx context.Context, name string) (string, error) {
 }
 
 // connect starts a server, unless a URL names one.
-func connect(ctx context.Context, given string) (*databases, error) {
+func connect(ctx context.Context, given string, settings []string) (*databases, error) {
 	if given != "" {
 		server, err := url.Parse(given)
 		return &databases{server: server}, err
 	}
-	server, err := pgtest.Temporary(ctx,
-		"fsync=on", "shared_buffers=1GB", "max_wal_size=4GB", "checkpoint_timeout=15min", "effective_cache_size=4GB",
-		"random_page_cost=1.1")
+	server, err := pgtest.Temporary(ctx, append([]string{
+		"fsync=on", "shared_buffers=1GB", "max_wal_size=4GB", "checkpoint_timeout=15min", "effective_cache_size=4GB", "random_page_cost=1.1",
+	}, settings...)...)
 	if err != nil {
 		return nil, err
 	}

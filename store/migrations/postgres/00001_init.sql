@@ -42,35 +42,33 @@ COMMENT ON COLUMN sessions.ends_at IS 'When the session ends by itself: the earl
 COMMENT ON COLUMN sessions.end_cause IS 'How it ended; NULL while it is active, and until an end by itself, or by a bulk revocation, has been recorded.';
 COMMENT ON COLUMN sessions.revoked_at IS 'When somebody ended it.';
 
--- The conditions (id = '') IS FALSE and (user_id = '') IS FALSE hold for every row, and no planner concludes them from a comparison of
+-- The conditions (id = '') IS FALSE and (tenant_id = '') IS FALSE hold for every row, and no planner concludes them from a comparison of
 -- the column: only a statement that says so uses the index. Without the first, a tenant's session could be found by its id alone and
 -- then be another tenant's, and the time would tell. Without the second, a list of the few active sessions of a user could pass over
--- all that have ended.
+-- everybody's. An index of active sessions and one of ended ones are two halves: a list with both merges them.
 CREATE UNIQUE INDEX sessions_id ON sessions (id) WHERE (id = '') IS FALSE;
 COMMENT ON INDEX sessions_id IS 'Ids are unique in the whole service; lookups of a session whose tenant is not known.';
 -- ends_at is included so that passing over sessions that have expired and are not recorded yet reads the index only.
 CREATE INDEX sessions_tenant_active ON sessions (tenant_id, created_at DESC, id DESC) INCLUDE (ends_at) WHERE end_cause IS NULL;
 COMMENT ON INDEX sessions_tenant_active IS 'A tenant''s list of active sessions, its page index, bulk revocations.';
-CREATE INDEX sessions_tenant_all ON sessions (tenant_id, created_at DESC, id DESC);
-COMMENT ON INDEX sessions_tenant_all IS 'A tenant''s list with ended sessions, its page index, sessions created at the edge of the last day.';
-CREATE INDEX sessions_tenant_user_active ON sessions (tenant_id, user_id, created_at DESC, id DESC) INCLUDE (ends_at) WHERE end_cause IS NULL;
-COMMENT ON INDEX sessions_tenant_user_active IS 'The active sessions of a user in a tenant: list, count, limit, revocation; the number of users.';
-CREATE INDEX sessions_tenant_user_all ON sessions (tenant_id, user_id, created_at DESC, id DESC) WHERE (user_id = '') IS FALSE;
-COMMENT ON INDEX sessions_tenant_user_all IS 'A user''s list with ended sessions, and erasure.';
-CREATE INDEX sessions_user_active ON sessions (user_id, created_at DESC, id DESC) INCLUDE (ends_at) WHERE end_cause IS NULL;
-COMMENT ON INDEX sessions_user_active IS 'The active sessions of a user in all tenants: own list, revocation.';
+CREATE INDEX sessions_tenant_ended ON sessions (tenant_id, created_at DESC, id DESC) WHERE end_cause IS NOT NULL;
+COMMENT ON INDEX sessions_tenant_ended IS 'A tenant''s list with ended sessions, its page index, sessions created at the edge of the last day.';
+CREATE INDEX sessions_user_active ON sessions (user_id, tenant_id, created_at DESC, id DESC) INCLUDE (ends_at) WHERE end_cause IS NULL;
+COMMENT ON INDEX sessions_user_active IS 'The active sessions of a user, in a tenant or in all: list, count, limit, revocation; the number of users.';
+CREATE INDEX sessions_user_ended ON sessions (user_id, tenant_id, created_at DESC, id DESC) WHERE end_cause IS NOT NULL;
+COMMENT ON INDEX sessions_user_ended IS 'A user''s list with ended sessions, and erasure.';
 CREATE INDEX sessions_partner_active ON sessions (partner_id, created_at DESC, id DESC) INCLUDE (ends_at)
     WHERE end_cause IS NULL AND partner_id IS NOT NULL;
 COMMENT ON INDEX sessions_partner_active IS 'A partner''s list, its page index, revocation.';
-CREATE INDEX sessions_active ON sessions (created_at DESC, id DESC) INCLUDE (ends_at) WHERE end_cause IS NULL;
+CREATE INDEX sessions_active ON sessions (created_at DESC, id DESC) INCLUDE (ends_at) WHERE end_cause IS NULL AND (tenant_id = '') IS FALSE;
 COMMENT ON INDEX sessions_active IS 'The platform''s list and its page index.';
 CREATE INDEX sessions_due ON sessions (ends_at) WHERE end_cause IS NULL;
 COMMENT ON INDEX sessions_due IS 'Sessions whose end by itself is to be recorded, and those that the totals of partners and of all leave out.';
 CREATE INDEX sessions_tenant_due ON sessions (tenant_id, ends_at) WHERE end_cause IS NULL;
 COMMENT ON INDEX sessions_tenant_due IS 'Those that a tenant''s totals and statistics leave out.';
-CREATE INDEX sessions_tenant_ended ON sessions (tenant_id, (CASE WHEN revoked_at IS NULL THEN ends_at ELSE revoked_at END))
+CREATE INDEX sessions_tenant_ended_at ON sessions (tenant_id, (CASE WHEN revoked_at IS NULL THEN ends_at ELSE revoked_at END))
     WHERE end_cause IS NOT NULL;
-COMMENT ON INDEX sessions_tenant_ended IS 'What is past its retention time; sessions revoked at the edge of the last day.';
+COMMENT ON INDEX sessions_tenant_ended_at IS 'What is past its retention time; sessions revoked at the edge of the last day.';
 
 CREATE TABLE session_apps (
     tenant_id        text COLLATE "C" NOT NULL,
@@ -85,7 +83,7 @@ COMMENT ON TABLE session_apps IS 'Applications reached through a session by sing
 
 CREATE TABLE audit_events (
     tenant_id    text COLLATE "C" NOT NULL,
-    operation_id text COLLATE "C" NOT NULL,
+    operation_id uuid NOT NULL,
     session_id   text COLLATE "C" NOT NULL,
     action       text NOT NULL,
     at           timestamptz NOT NULL,
@@ -94,14 +92,14 @@ CREATE TABLE audit_events (
     actor_client text NOT NULL,
     reason       text NOT NULL,
     request_id   text NOT NULL,
-    PRIMARY KEY (tenant_id, operation_id, session_id, action)
+    PRIMARY KEY (tenant_id, at, operation_id, session_id, action)
 );
 COMMENT ON TABLE audit_events IS 'What happened, by whom; appended in the transaction of the change.';
-COMMENT ON COLUMN audit_events.operation_id IS 'One call, ordered by time (UUID version 7); it may change many sessions.';
-CREATE INDEX audit_events_user ON audit_events (tenant_id, user_id, operation_id);
-COMMENT ON INDEX audit_events_user IS 'A user''s history, and erasure.';
-CREATE INDEX audit_events_session ON audit_events (tenant_id, session_id, operation_id);
+COMMENT ON COLUMN audit_events.operation_id IS 'One call, which may change many sessions.';
+CREATE INDEX audit_events_session ON audit_events (tenant_id, session_id, at);
 COMMENT ON INDEX audit_events_session IS 'A session''s history.';
+CREATE INDEX audit_events_user ON audit_events (tenant_id, user_id, at);
+COMMENT ON INDEX audit_events_user IS 'A user''s history, and erasure.';
 
 CREATE TABLE not_before_cutoffs (
     tenant_id  text COLLATE "C" NOT NULL,
@@ -119,7 +117,7 @@ COMMENT ON INDEX not_before_cutoffs_not_before IS 'The purge.';
 
 CREATE TABLE bulk_revocations (
     tenant_id       text COLLATE "C" NOT NULL,
-    operation_id    text COLLATE "C" NOT NULL,
+    operation_id    uuid NOT NULL,
     at              timestamptz NOT NULL,
     ended_by_sub    text NOT NULL,
     ended_by_client text NOT NULL,
@@ -188,7 +186,7 @@ COMMENT ON INDEX session_tombstones_keep_until IS 'The purge.';
 
 CREATE TABLE idempotency_keys (
     key_digest   text COLLATE "C" NOT NULL PRIMARY KEY,
-    operation_id text COLLATE "C" NOT NULL,
+    operation_id uuid NOT NULL,
     tenant_ids   text NOT NULL,
     at           timestamptz NOT NULL
 );

@@ -42,24 +42,22 @@ CREATE UNIQUE INDEX sessions_id ON sessions (id) WHERE (id = '') IS FALSE;
 -- A tenant's list of active sessions, its page index, bulk revocations. SQLite has no INCLUDE: ends_at is the last column of the key.
 CREATE INDEX sessions_tenant_active ON sessions (tenant_id, created_at DESC, id DESC, ends_at) WHERE end_cause IS NULL;
 -- A tenant's list with ended sessions, its page index, sessions created at the edge of the last day.
-CREATE INDEX sessions_tenant_all ON sessions (tenant_id, created_at DESC, id DESC);
--- The active sessions of a user in a tenant: list, count, limit, revocation; the number of users.
-CREATE INDEX sessions_tenant_user_active ON sessions (tenant_id, user_id, created_at DESC, id DESC, ends_at) WHERE end_cause IS NULL;
+CREATE INDEX sessions_tenant_ended ON sessions (tenant_id, created_at DESC, id DESC) WHERE end_cause IS NOT NULL;
+-- The active sessions of a user, in a tenant or in all: list, count, limit, revocation; the number of users.
+CREATE INDEX sessions_user_active ON sessions (user_id, tenant_id, created_at DESC, id DESC, ends_at) WHERE end_cause IS NULL;
 -- A user's list with ended sessions, and erasure.
-CREATE INDEX sessions_tenant_user_all ON sessions (tenant_id, user_id, created_at DESC, id DESC) WHERE (user_id = '') IS FALSE;
--- The active sessions of a user in all tenants: own list, revocation.
-CREATE INDEX sessions_user_active ON sessions (user_id, created_at DESC, id DESC, ends_at) WHERE end_cause IS NULL;
+CREATE INDEX sessions_user_ended ON sessions (user_id, tenant_id, created_at DESC, id DESC) WHERE end_cause IS NOT NULL;
 -- A partner's list, its page index, revocation.
 CREATE INDEX sessions_partner_active ON sessions (partner_id, created_at DESC, id DESC, ends_at)
     WHERE end_cause IS NULL AND partner_id IS NOT NULL;
 -- The platform's list and its page index.
-CREATE INDEX sessions_active ON sessions (created_at DESC, id DESC, ends_at) WHERE end_cause IS NULL;
+CREATE INDEX sessions_active ON sessions (created_at DESC, id DESC, ends_at) WHERE end_cause IS NULL AND (tenant_id = '') IS FALSE;
 -- Sessions whose end by itself is to be recorded, and those that the totals of partners and of all leave out.
 CREATE INDEX sessions_due ON sessions (ends_at) WHERE end_cause IS NULL;
 -- Those that a tenant's totals and statistics leave out.
 CREATE INDEX sessions_tenant_due ON sessions (tenant_id, ends_at) WHERE end_cause IS NULL;
 -- What is past its retention time; sessions revoked at the edge of the last day.
-CREATE INDEX sessions_tenant_ended ON sessions (tenant_id, (CASE WHEN revoked_at IS NULL THEN ends_at ELSE revoked_at END))
+CREATE INDEX sessions_tenant_ended_at ON sessions (tenant_id, (CASE WHEN revoked_at IS NULL THEN ends_at ELSE revoked_at END))
     WHERE end_cause IS NOT NULL;
 
 -- Applications reached through a session by single sign-on, with the latest access.
@@ -85,12 +83,12 @@ CREATE TABLE audit_events (
     actor_client TEXT NOT NULL,
     reason       TEXT NOT NULL,
     request_id   TEXT NOT NULL,
-    PRIMARY KEY (tenant_id, operation_id, session_id, action)
+    PRIMARY KEY (tenant_id, at, operation_id, session_id, action)
 );
--- A user's history, and erasure.
-CREATE INDEX audit_events_user ON audit_events (tenant_id, user_id, operation_id);
 -- A session's history.
-CREATE INDEX audit_events_session ON audit_events (tenant_id, session_id, operation_id);
+CREATE INDEX audit_events_session ON audit_events (tenant_id, session_id, at);
+-- A user's history, and erasure.
+CREATE INDEX audit_events_user ON audit_events (tenant_id, user_id, at);
 
 -- No login from before a time may be registered. An empty id stands for all tenants, all partners, all users.
 CREATE TABLE not_before_cutoffs (

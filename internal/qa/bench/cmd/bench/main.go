@@ -47,6 +47,7 @@ func run(ctx context.Context) error {
 	flag.IntVar(&c.Fairness.Tenant, "fairness-tenant", 2000, "with --fairness: sessions of each tenant")
 	flag.IntVar(&c.Fairness.User, "fairness-user", 100_000, "with --fairness: sessions of the user whose pages are listed")
 	flag.IntVar(&c.Fairness.Revoked, "fairness-revoked", 20_000, "with --fairness: sessions of the tenants that are revoked all at once")
+	footprint := flag.Bool("footprint", false, "measure bytes a session, fresh and after a day of use, and what a change writes")
 	smoke := flag.Bool("smoke", false, "run everything once on few sessions, to see that it runs")
 	flag.Parse()
 	if *smoke {
@@ -80,6 +81,8 @@ func run(ctx context.Context) error {
 	switch {
 	case *before != "":
 		return bench.RunBuilds(ctx, c, *before, *after, os.Stdout)
+	case *footprint:
+		return bench.RunFootprint(ctx, c, os.Stdout)
 	case *fairness:
 		return bench.RunFairness(ctx, c, os.Stdout)
 	case *flat:
