@@ -25,6 +25,9 @@ const (
 // idempotencyKey is the header by which the server recognizes a call that is sent again.
 const idempotencyKey = "Idempotency-Key"
 
+// preferHeader has the caller's preferences (RFC 7240).
+const preferHeader = "Prefer"
+
 // doer sends requests for the generated client, which hands its errors on unchanged.
 type doer struct {
 	http    http.Client
@@ -34,6 +37,9 @@ type doer struct {
 
 // Do sends a request, more than once when that is safe and promises something. An answer other than 2xx is an error.
 func (d *doer) Do(request *http.Request) (*http.Response, error) {
+	if request.Header.Get(preferHeader) == "" {
+		request.Header.Set(preferHeader, "handling=strict") // what the server does not know is an error, and not ignored
+	}
 	if request.Method == http.MethodPost && endsSessions(request.URL.Path) && request.Header.Get(idempotencyKey) == "" {
 		request.Header.Set(idempotencyKey, uuid.NewString())
 	}

@@ -23,6 +23,93 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
+// Defines values for EventAction.
+const (
+	SessionApp        EventAction = "session.app"
+	SessionAppRenamed EventAction = "session.app_renamed"
+	SessionChanged    EventAction = "session.changed"
+	SessionExpired    EventAction = "session.expired"
+	SessionIdle       EventAction = "session.idle"
+	SessionRegistered EventAction = "session.registered"
+	SessionReplaced   EventAction = "session.replaced"
+	SessionRevoked    EventAction = "session.revoked"
+	SessionsPurged    EventAction = "sessions.purged"
+	TenantPartner     EventAction = "tenant.partner"
+	TenantRevoked     EventAction = "tenant.revoked"
+	UserErased        EventAction = "user.erased"
+	UserRevoked       EventAction = "user.revoked"
+)
+
+// Valid indicates whether the value is a known member of the EventAction enum.
+func (e EventAction) Valid() bool {
+	switch e {
+	case SessionApp:
+		return true
+	case SessionAppRenamed:
+		return true
+	case SessionChanged:
+		return true
+	case SessionExpired:
+		return true
+	case SessionIdle:
+		return true
+	case SessionRegistered:
+		return true
+	case SessionReplaced:
+		return true
+	case SessionRevoked:
+		return true
+	case SessionsPurged:
+		return true
+	case TenantPartner:
+		return true
+	case TenantRevoked:
+		return true
+	case UserErased:
+		return true
+	case UserRevoked:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ListAuditEventsParamsOrder.
+const (
+	ListAuditEventsParamsOrderNewest ListAuditEventsParamsOrder = "newest"
+	ListAuditEventsParamsOrderOldest ListAuditEventsParamsOrder = "oldest"
+)
+
+// Valid indicates whether the value is a known member of the ListAuditEventsParamsOrder enum.
+func (e ListAuditEventsParamsOrder) Valid() bool {
+	switch e {
+	case ListAuditEventsParamsOrderNewest:
+		return true
+	case ListAuditEventsParamsOrderOldest:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GetSessionHistoryParamsOrder.
+const (
+	GetSessionHistoryParamsOrderNewest GetSessionHistoryParamsOrder = "newest"
+	GetSessionHistoryParamsOrderOldest GetSessionHistoryParamsOrder = "oldest"
+)
+
+// Valid indicates whether the value is a known member of the GetSessionHistoryParamsOrder enum.
+func (e GetSessionHistoryParamsOrder) Valid() bool {
+	switch e {
+	case GetSessionHistoryParamsOrderNewest:
+		return true
+	case GetSessionHistoryParamsOrderOldest:
+		return true
+	default:
+		return false
+	}
+}
+
 // ApiResponseSessionResponse defines model for ApiResponse_SessionResponse_.
 type ApiResponseSessionResponse struct {
 	// Data Session details response.
@@ -49,16 +136,115 @@ type ApiResponseDictStrAny struct {
 	Meta MetaResponse `json:"meta"`
 }
 
+// AuditEvent One change, recorded in the transaction that made it.
+type AuditEvent struct {
+	// At When it happened.
+	At Timestamp `json:"at"`
+
+	// Action What happened: to a session (`session.registered`; `session.changed`, its address, agent, country or end; `session.app`, the first
+	// single sign-on into an application, and `session.app_renamed`; and its end, `session.revoked`, `session.replaced` by a newer one,
+	// `session.expired` or `session.idle`), to all sessions of a user or tenant at once (`user.revoked`, `tenant.revoked`), to a tenant
+	// (`tenant.partner`, it has another partner), or to what is kept (`sessions.purged`, `user.erased`).
+	Action EventAction `json:"action"`
+
+	// TenantId The tenant; null for a revocation of all sessions of a user in several tenants.
+	TenantId *string `json:"tenant_id"`
+
+	// SessionId The session; null where it is about no single one.
+	SessionId *string `json:"session_id"`
+
+	// UserId The user whom it is about; null where it is about none, or the user was erased.
+	UserId *string `json:"user_id"`
+
+	// Actor Who did it; null where the caller may not know.
+	Actor *EventActor `json:"actor"`
+
+	// Reason What the actor gave as the reason; of `session.app` the application, of `tenant.partner` the partner. Null when nothing was given,
+	// or the caller may not know.
+	Reason *string `json:"reason"`
+
+	// RequestId The request (`X-Request-ID`); null for what happened by itself.
+	RequestId *string `json:"request_id"`
+
+	// OperationId The same for everything that one call changed; null for an end that has not been recorded yet.
+	OperationId *string `json:"operation_id"`
+
+	// Changes The values of the session that changed; of a registration those that tell where it came from. A change of address, country or agent is
+	// recorded at most once an hour and session, unless configured otherwise.
+	Changes EventChanges `json:"changes"`
+}
+
+// AuditEventList A page of events.
+type AuditEventList struct {
+	// Data The events, in the order asked for.
+	Data []AuditEvent `json:"data"`
+
+	// Pagination Where a list goes on.
+	Pagination CursorPagination `json:"pagination"`
+
+	// Meta Metadata included in API responses.
+	Meta MetaResponse `json:"meta"`
+}
+
 // BackchannelLogoutRequest OpenID Connect Back-Channel Logout 1.0, section 2.5.
 type BackchannelLogoutRequest struct {
 	// LogoutToken The logout token, a JWT signed by the identity provider.
 	LogoutToken string `json:"logout_token"`
 }
 
+// CursorPagination Where a list goes on.
+type CursorPagination struct {
+	// Limit The most entries of a page.
+	Limit int `json:"limit"`
+
+	// NextCursor The `cursor` of the next page; null after the last one.
+	NextCursor *string `json:"next_cursor"`
+}
+
 // Error The body of every error but 422.
 type Error struct {
 	// Detail What went wrong, as a sentence.
 	Detail string `json:"detail"`
+}
+
+// EventAction What happened: to a session (`session.registered`; `session.changed`, its address, agent, country or end; `session.app`, the first
+// single sign-on into an application, and `session.app_renamed`; and its end, `session.revoked`, `session.replaced` by a newer one,
+// `session.expired` or `session.idle`), to all sessions of a user or tenant at once (`user.revoked`, `tenant.revoked`), to a tenant
+// (`tenant.partner`, it has another partner), or to what is kept (`sessions.purged`, `user.erased`).
+type EventAction string
+
+// EventActor Who did it.
+type EventActor struct {
+	// Sub The subject of the token; `sessiond` for what happens by itself.
+	Sub string `json:"sub"`
+
+	// ClientId The client of the token; null when it names none.
+	ClientId *string `json:"client_id"`
+}
+
+// EventChange A value before and after.
+type EventChange struct {
+	// From The value before; null when there was none.
+	From *string `json:"from"`
+
+	// To The value afterwards; null when there is none.
+	To *string `json:"to"`
+}
+
+// EventChanges The values of the session that changed; of a registration those that tell where it came from. A change of address, country or agent is
+// recorded at most once an hour and session, unless configured otherwise.
+type EventChanges struct {
+	// IpAddress A value before and after.
+	IpAddress *EventChange `json:"ip_address,omitempty"`
+
+	// Country A value before and after.
+	Country *EventChange `json:"country,omitempty"`
+
+	// UserAgent A value before and after.
+	UserAgent *EventChange `json:"user_agent,omitempty"`
+
+	// ExpiresAt A value before and after.
+	ExpiresAt *EventChange `json:"expires_at,omitempty"`
 }
 
 // HTTPValidationError defines model for HTTPValidationError.
@@ -241,6 +427,21 @@ type ValidationError_Loc_Item struct {
 	union json.RawMessage
 }
 
+// Action defines model for Action.
+type Action = []EventAction
+
+// After defines model for After.
+type After = time.Time
+
+// Before defines model for Before.
+type Before = time.Time
+
+// Cursor defines model for Cursor.
+type Cursor = string
+
+// Limit defines model for Limit.
+type Limit = int
+
 // BadRequest The body of every error but 422.
 type BadRequest = Error
 
@@ -270,6 +471,9 @@ type Unauthorized = Error
 
 // UnknownPath The body of every error but 422.
 type UnknownPath = Error
+
+// UnprocessableContent defines model for UnprocessableContent.
+type UnprocessableContent = HTTPValidationError
 
 // ListSessionsParams defines parameters for ListSessions.
 type ListSessionsParams struct {
@@ -301,6 +505,45 @@ type GetSessionParams struct {
 	Authorization *string `json:"authorization,omitempty"`
 }
 
+// ListAuditEventsParams defines parameters for ListAuditEvents.
+type ListAuditEventsParams struct {
+	// TenantId Only events of this tenant.
+	TenantId *string `form:"tenant_id,omitempty" json:"tenant_id,omitempty"`
+
+	// UserId Only events about this user.
+	UserId *string `form:"user_id,omitempty" json:"user_id,omitempty"`
+
+	// SessionId Only events about this session.
+	SessionId *string `form:"session_id,omitempty" json:"session_id,omitempty"`
+
+	// Actor Only events by this subject.
+	Actor *string `form:"actor,omitempty" json:"actor,omitempty"`
+
+	// RequestId Only events of this request (`X-Request-ID`).
+	RequestId *string `form:"request_id,omitempty" json:"request_id,omitempty"`
+
+	// Order `oldest` or `newest` first.
+	Order *ListAuditEventsParamsOrder `form:"order,omitempty" json:"order,omitempty"`
+
+	// Action Only events with this action; repeat it for several.
+	Action *Action `form:"action,omitempty" json:"action,omitempty"`
+
+	// After Only what happened at this time or later.
+	After *After `form:"after,omitempty" json:"after,omitempty"`
+
+	// Before Only what happened before this time.
+	Before *Before `form:"before,omitempty" json:"before,omitempty"`
+
+	// Cursor The `next_cursor` of the page before, with the same other parameters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit The most entries of a page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// ListAuditEventsParamsOrder defines parameters for ListAuditEvents.
+type ListAuditEventsParamsOrder string
+
 // ListMySessionsParams defines parameters for ListMySessions.
 type ListMySessionsParams struct {
 	Authorization *string `json:"authorization,omitempty"`
@@ -315,6 +558,30 @@ type RevokeMyOtherSessionsParams struct {
 type RevokeMySessionParams struct {
 	Authorization *string `json:"authorization,omitempty"`
 }
+
+// GetSessionHistoryParams defines parameters for GetSessionHistory.
+type GetSessionHistoryParams struct {
+	// Order `oldest` or `newest` first.
+	Order *GetSessionHistoryParamsOrder `form:"order,omitempty" json:"order,omitempty"`
+
+	// Action Only events with this action; repeat it for several.
+	Action *Action `form:"action,omitempty" json:"action,omitempty"`
+
+	// After Only what happened at this time or later.
+	After *After `form:"after,omitempty" json:"after,omitempty"`
+
+	// Before Only what happened before this time.
+	Before *Before `form:"before,omitempty" json:"before,omitempty"`
+
+	// Cursor The `next_cursor` of the page before, with the same other parameters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit The most entries of a page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// GetSessionHistoryParamsOrder defines parameters for GetSessionHistory.
+type GetSessionHistoryParamsOrder string
 
 // ListTenantSessionsParams defines parameters for ListTenantSessions.
 type ListTenantSessionsParams struct {
@@ -557,6 +824,23 @@ type ClientInterface interface {
 	// Corresponds with GET /api/v1/admin/sessions/{session_id} (the `GetSession` operationId).
 	GetSession(ctx context.Context, sessionId string, params *GetSessionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListAuditEvents List Audit Events
+	//
+	// Events of the audit log, in the order of their time; filters combine with AND.
+	//
+	// A revocation of all sessions of a tenant has its own event (`tenant.revoked`) at once; that of each session follows within minutes,
+	// with the same time. The end of a session that came by itself has the time of that end, and is recorded some seconds later.
+	//
+	// An event that only `actor`, `action` or `request_id` finds, or that is of one user or session of an unnamed tenant, is looked for
+	// among 10,000 events at a time: a page may have fewer events than its limit, or none, and a `next_cursor` nevertheless.
+	//
+	// With `admin:sessions:read` all events are found; with `partner:sessions:read` those of the partner's tenants, with
+	// `sessions:read` those of the token's tenant, and with a user's token without these scopes those about that user, without who
+	// else acted and their reasons. Unknown query parameters are refused.
+	//
+	// Corresponds with GET /api/v1/audit-events (the `ListAuditEvents` operationId).
+	ListAuditEvents(ctx context.Context, params *ListAuditEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// RegisterSessionWithBody Register Session
 	//
 	// Register a session at login.
@@ -679,6 +963,20 @@ type ClientInterface interface {
 	//
 	// Corresponds with DELETE /api/v1/me/sessions/{session_id} (the `RevokeMySession` operationId).
 	RevokeMySession(ctx context.Context, sessionId string, params *RevokeMySessionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetSessionHistory Get Session History
+	//
+	// What happened to a session: who, with which client, from which address, and why.
+	//
+	// Its end is in it once, also when it came by itself or by a revocation of the whole tenant a moment ago. The history of a session
+	// is kept as long as the audit log is; when the session itself has been purged, only who reads one tenant still finds it here.
+	//
+	// With `admin:sessions:read` every session is found; with `partner:sessions:read` those of the token's partner, with
+	// `sessions:read` those of the token's tenant, and with a user's token without these scopes that user's own. A user is not told who
+	// else acted, nor their reasons. Unknown query parameters are refused.
+	//
+	// Corresponds with GET /api/v1/sessions/{session_id}/history (the `GetSessionHistory` operationId).
+	GetSessionHistory(ctx context.Context, sessionId string, params *GetSessionHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListTenantSessions List Sessions
 	//
@@ -953,6 +1251,33 @@ func (c *Client) GetSession(ctx context.Context, sessionId string, params *GetSe
 	return c.Client.Do(req)
 }
 
+// ListAuditEvents List Audit Events
+//
+// Events of the audit log, in the order of their time; filters combine with AND.
+//
+// A revocation of all sessions of a tenant has its own event (`tenant.revoked`) at once; that of each session follows within minutes,
+// with the same time. The end of a session that came by itself has the time of that end, and is recorded some seconds later.
+//
+// An event that only `actor`, `action` or `request_id` finds, or that is of one user or session of an unnamed tenant, is looked for
+// among 10,000 events at a time: a page may have fewer events than its limit, or none, and a `next_cursor` nevertheless.
+//
+// With `admin:sessions:read` all events are found; with `partner:sessions:read` those of the partner's tenants, with
+// `sessions:read` those of the token's tenant, and with a user's token without these scopes those about that user, without who
+// else acted and their reasons. Unknown query parameters are refused.
+//
+// Corresponds with GET /api/v1/audit-events (the `ListAuditEvents` operationId).
+func (c *Client) ListAuditEvents(ctx context.Context, params *ListAuditEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListAuditEventsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // RegisterSessionWithBody Register Session
 //
 // Register a session at login.
@@ -1156,6 +1481,30 @@ func (c *Client) RevokeMyOtherSessions(ctx context.Context, params *RevokeMyOthe
 // Corresponds with DELETE /api/v1/me/sessions/{session_id} (the `RevokeMySession` operationId).
 func (c *Client) RevokeMySession(ctx context.Context, sessionId string, params *RevokeMySessionParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRevokeMySessionRequest(c.Server, sessionId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetSessionHistory Get Session History
+//
+// What happened to a session: who, with which client, from which address, and why.
+//
+// Its end is in it once, also when it came by itself or by a revocation of the whole tenant a moment ago. The history of a session
+// is kept as long as the audit log is; when the session itself has been purged, only who reads one tenant still finds it here.
+//
+// With `admin:sessions:read` every session is found; with `partner:sessions:read` those of the token's partner, with
+// `sessions:read` those of the token's tenant, and with a user's token without these scopes that user's own. A user is not told who
+// else acted, nor their reasons. Unknown query parameters are refused.
+//
+// Corresponds with GET /api/v1/sessions/{session_id}/history (the `GetSessionHistory` operationId).
+func (c *Client) GetSessionHistory(ctx context.Context, sessionId string, params *GetSessionHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetSessionHistoryRequest(c.Server, sessionId, params)
 	if err != nil {
 		return nil, err
 	}
@@ -1713,6 +2062,180 @@ func NewGetSessionRequest(server string, sessionId string, params *GetSessionPar
 	return req, nil
 }
 
+// NewListAuditEventsRequest constructs an http.Request for the ListAuditEvents method
+func NewListAuditEventsRequest(server string, params *ListAuditEventsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/audit-events")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.TenantId != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "tenant_id", *params.TenantId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.UserId != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "user_id", *params.UserId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.SessionId != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "session_id", *params.SessionId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Actor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "actor", *params.Actor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.RequestId != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "request_id", *params.RequestId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Order != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "order", *params.Order, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Action != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "action", *params.Action, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.After != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "after", *params.After, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Before != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "before", *params.Before, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewRegisterSessionRequest calls the generic RegisterSession builder with application/json body
 func NewRegisterSessionRequest(server string, body RegisterSessionJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -1982,6 +2505,127 @@ func NewRevokeMySessionRequest(server string, sessionId string, params *RevokeMy
 			req.Header.Set("authorization", headerParam0)
 		}
 
+	}
+
+	return req, nil
+}
+
+// NewGetSessionHistoryRequest constructs an http.Request for the GetSessionHistory method
+func NewGetSessionHistoryRequest(server string, sessionId string, params *GetSessionHistoryParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "session_id", sessionId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/sessions/%s/history", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Order != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "order", *params.Order, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Action != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "action", *params.Action, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.After != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "after", *params.After, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Before != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "before", *params.Before, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
 	}
 
 	return req, nil
@@ -2575,6 +3219,25 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/v1/admin/sessions/{session_id} (the `GetSession` operationId).
 	GetSessionWithResponse(ctx context.Context, sessionId string, params *GetSessionParams, reqEditors ...RequestEditorFn) (*GetSessionResponse, error)
 
+	// ListAuditEventsWithResponse List Audit Events
+	//
+	// Events of the audit log, in the order of their time; filters combine with AND.
+	//
+	// A revocation of all sessions of a tenant has its own event (`tenant.revoked`) at once; that of each session follows within minutes,
+	// with the same time. The end of a session that came by itself has the time of that end, and is recorded some seconds later.
+	//
+	// An event that only `actor`, `action` or `request_id` finds, or that is of one user or session of an unnamed tenant, is looked for
+	// among 10,000 events at a time: a page may have fewer events than its limit, or none, and a `next_cursor` nevertheless.
+	//
+	// With `admin:sessions:read` all events are found; with `partner:sessions:read` those of the partner's tenants, with
+	// `sessions:read` those of the token's tenant, and with a user's token without these scopes those about that user, without who
+	// else acted and their reasons. Unknown query parameters are refused.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/audit-events (the `ListAuditEvents` operationId).
+	ListAuditEventsWithResponse(ctx context.Context, params *ListAuditEventsParams, reqEditors ...RequestEditorFn) (*ListAuditEventsResponse, error)
+
 	// RegisterSessionWithBodyWithResponse Register Session
 	//
 	// Register a session at login.
@@ -2703,6 +3366,22 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with DELETE /api/v1/me/sessions/{session_id} (the `RevokeMySession` operationId).
 	RevokeMySessionWithResponse(ctx context.Context, sessionId string, params *RevokeMySessionParams, reqEditors ...RequestEditorFn) (*RevokeMySessionResponse, error)
+
+	// GetSessionHistoryWithResponse Get Session History
+	//
+	// What happened to a session: who, with which client, from which address, and why.
+	//
+	// Its end is in it once, also when it came by itself or by a revocation of the whole tenant a moment ago. The history of a session
+	// is kept as long as the audit log is; when the session itself has been purged, only who reads one tenant still finds it here.
+	//
+	// With `admin:sessions:read` every session is found; with `partner:sessions:read` those of the token's partner, with
+	// `sessions:read` those of the token's tenant, and with a user's token without these scopes that user's own. A user is not told who
+	// else acted, nor their reasons. Unknown query parameters are refused.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/sessions/{session_id}/history (the `GetSessionHistory` operationId).
+	GetSessionHistoryWithResponse(ctx context.Context, sessionId string, params *GetSessionHistoryParams, reqEditors ...RequestEditorFn) (*GetSessionHistoryResponse, error)
 
 	// ListTenantSessionsWithResponse List Sessions
 	//
@@ -3461,6 +4140,142 @@ func (r GetSessionResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetSessionResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListAuditEventsResponse200Headers the declared response headers of an HTTP 200 response for ListAuditEvents
+type ListAuditEventsResponse200Headers struct {
+	XRequestID *string
+}
+
+// ListAuditEventsResponse401Headers the declared response headers of an HTTP 401 response for ListAuditEvents
+type ListAuditEventsResponse401Headers struct {
+	WWWAuthenticate *string
+	XRequestID      *string
+}
+
+// ListAuditEventsResponse403Headers the declared response headers of an HTTP 403 response for ListAuditEvents
+type ListAuditEventsResponse403Headers struct {
+	WWWAuthenticate *string
+	XRequestID      *string
+}
+
+// ListAuditEventsResponse422Headers the declared response headers of an HTTP 422 response for ListAuditEvents
+type ListAuditEventsResponse422Headers struct {
+	XRequestID *string
+}
+
+// ListAuditEventsResponse429Headers the declared response headers of an HTTP 429 response for ListAuditEvents
+type ListAuditEventsResponse429Headers struct {
+	RetryAfter *int
+	XRequestID *string
+}
+
+// ListAuditEventsResponse500Headers the declared response headers of an HTTP 500 response for ListAuditEvents
+type ListAuditEventsResponse500Headers struct {
+	XRequestID *string
+}
+
+// ListAuditEventsResponse503Headers the declared response headers of an HTTP 503 response for ListAuditEvents
+type ListAuditEventsResponse503Headers struct {
+	RetryAfter *int
+	XRequestID *string
+}
+
+type ListAuditEventsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AuditEventList
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *Forbidden
+	// JSON422 the response for an HTTP 422 `application/json` response
+	JSON422 *UnprocessableContent
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *TooManyRequests
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *InternalServerError
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *ServiceUnavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListAuditEventsResponse200Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ListAuditEventsResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *ListAuditEventsResponse403Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *ListAuditEventsResponse422Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *ListAuditEventsResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *ListAuditEventsResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ListAuditEventsResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListAuditEventsResponse) GetJSON200() *AuditEventList {
+	return r.JSON200
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r ListAuditEventsResponse) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r ListAuditEventsResponse) GetJSON403() *Forbidden {
+	return r.JSON403
+}
+
+// GetJSON422 returns the response for an HTTP 422 `application/json` response
+func (r ListAuditEventsResponse) GetJSON422() *UnprocessableContent {
+	return r.JSON422
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r ListAuditEventsResponse) GetJSON429() *TooManyRequests {
+	return r.JSON429
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r ListAuditEventsResponse) GetJSON500() *InternalServerError {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r ListAuditEventsResponse) GetJSON503() *ServiceUnavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ListAuditEventsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListAuditEventsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListAuditEventsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListAuditEventsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -4446,6 +5261,156 @@ func (r RevokeMySessionResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r RevokeMySessionResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetSessionHistoryResponse200Headers the declared response headers of an HTTP 200 response for GetSessionHistory
+type GetSessionHistoryResponse200Headers struct {
+	XRequestID *string
+}
+
+// GetSessionHistoryResponse401Headers the declared response headers of an HTTP 401 response for GetSessionHistory
+type GetSessionHistoryResponse401Headers struct {
+	WWWAuthenticate *string
+	XRequestID      *string
+}
+
+// GetSessionHistoryResponse403Headers the declared response headers of an HTTP 403 response for GetSessionHistory
+type GetSessionHistoryResponse403Headers struct {
+	WWWAuthenticate *string
+	XRequestID      *string
+}
+
+// GetSessionHistoryResponse404Headers the declared response headers of an HTTP 404 response for GetSessionHistory
+type GetSessionHistoryResponse404Headers struct {
+	XRequestID *string
+}
+
+// GetSessionHistoryResponse422Headers the declared response headers of an HTTP 422 response for GetSessionHistory
+type GetSessionHistoryResponse422Headers struct {
+	XRequestID *string
+}
+
+// GetSessionHistoryResponse429Headers the declared response headers of an HTTP 429 response for GetSessionHistory
+type GetSessionHistoryResponse429Headers struct {
+	RetryAfter *int
+	XRequestID *string
+}
+
+// GetSessionHistoryResponse500Headers the declared response headers of an HTTP 500 response for GetSessionHistory
+type GetSessionHistoryResponse500Headers struct {
+	XRequestID *string
+}
+
+// GetSessionHistoryResponse503Headers the declared response headers of an HTTP 503 response for GetSessionHistory
+type GetSessionHistoryResponse503Headers struct {
+	RetryAfter *int
+	XRequestID *string
+}
+
+type GetSessionHistoryResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AuditEventList
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *Forbidden
+	// JSON404 the response for an HTTP 404 `application/json` response
+	JSON404 *NotFound
+	// JSON422 the response for an HTTP 422 `application/json` response
+	JSON422 *UnprocessableContent
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *TooManyRequests
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *InternalServerError
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *ServiceUnavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetSessionHistoryResponse200Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetSessionHistoryResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *GetSessionHistoryResponse403Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *GetSessionHistoryResponse404Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *GetSessionHistoryResponse422Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *GetSessionHistoryResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *GetSessionHistoryResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetSessionHistoryResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetSessionHistoryResponse) GetJSON200() *AuditEventList {
+	return r.JSON200
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r GetSessionHistoryResponse) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r GetSessionHistoryResponse) GetJSON403() *Forbidden {
+	return r.JSON403
+}
+
+// GetJSON404 returns the response for an HTTP 404 `application/json` response
+func (r GetSessionHistoryResponse) GetJSON404() *NotFound {
+	return r.JSON404
+}
+
+// GetJSON422 returns the response for an HTTP 422 `application/json` response
+func (r GetSessionHistoryResponse) GetJSON422() *UnprocessableContent {
+	return r.JSON422
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r GetSessionHistoryResponse) GetJSON429() *TooManyRequests {
+	return r.JSON429
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r GetSessionHistoryResponse) GetJSON500() *InternalServerError {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r GetSessionHistoryResponse) GetJSON503() *ServiceUnavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r GetSessionHistoryResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetSessionHistoryResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetSessionHistoryResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetSessionHistoryResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -5915,6 +6880,31 @@ func (c *ClientWithResponses) GetSessionWithResponse(ctx context.Context, sessio
 	return ParseGetSessionResponse(rsp)
 }
 
+// ListAuditEventsWithResponse List Audit Events
+//
+// Events of the audit log, in the order of their time; filters combine with AND.
+//
+// A revocation of all sessions of a tenant has its own event (`tenant.revoked`) at once; that of each session follows within minutes,
+// with the same time. The end of a session that came by itself has the time of that end, and is recorded some seconds later.
+//
+// An event that only `actor`, `action` or `request_id` finds, or that is of one user or session of an unnamed tenant, is looked for
+// among 10,000 events at a time: a page may have fewer events than its limit, or none, and a `next_cursor` nevertheless.
+//
+// With `admin:sessions:read` all events are found; with `partner:sessions:read` those of the partner's tenants, with
+// `sessions:read` those of the token's tenant, and with a user's token without these scopes those about that user, without who
+// else acted and their reasons. Unknown query parameters are refused.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/audit-events (the `ListAuditEvents` operationId).
+func (c *ClientWithResponses) ListAuditEventsWithResponse(ctx context.Context, params *ListAuditEventsParams, reqEditors ...RequestEditorFn) (*ListAuditEventsResponse, error) {
+	rsp, err := c.ListAuditEvents(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListAuditEventsResponse(rsp)
+}
+
 // RegisterSessionWithBodyWithResponse Register Session
 //
 // Register a session at login.
@@ -6096,6 +7086,28 @@ func (c *ClientWithResponses) RevokeMySessionWithResponse(ctx context.Context, s
 		return nil, err
 	}
 	return ParseRevokeMySessionResponse(rsp)
+}
+
+// GetSessionHistoryWithResponse Get Session History
+//
+// What happened to a session: who, with which client, from which address, and why.
+//
+// Its end is in it once, also when it came by itself or by a revocation of the whole tenant a moment ago. The history of a session
+// is kept as long as the audit log is; when the session itself has been purged, only who reads one tenant still finds it here.
+//
+// With `admin:sessions:read` every session is found; with `partner:sessions:read` those of the token's partner, with
+// `sessions:read` those of the token's tenant, and with a user's token without these scopes that user's own. A user is not told who
+// else acted, nor their reasons. Unknown query parameters are refused.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/sessions/{session_id}/history (the `GetSessionHistory` operationId).
+func (c *ClientWithResponses) GetSessionHistoryWithResponse(ctx context.Context, sessionId string, params *GetSessionHistoryParams, reqEditors ...RequestEditorFn) (*GetSessionHistoryResponse, error) {
+	rsp, err := c.GetSessionHistory(ctx, sessionId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetSessionHistoryResponse(rsp)
 }
 
 // ListTenantSessionsWithResponse List Sessions
@@ -7059,6 +8071,175 @@ func ParseGetSessionResponse(rsp *http.Response) (*GetSessionResponse, error) {
 		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers GetSessionResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListAuditEventsResponse parses an HTTP response from a ListAuditEventsWithResponse call
+func ParseListAuditEventsResponse(rsp *http.Response) (*ListAuditEventsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListAuditEventsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AuditEventList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest UnprocessableContent
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalServerError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListAuditEventsResponse200Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 401:
+		var headers ListAuditEventsResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers ListAuditEventsResponse403Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 422:
+		var headers ListAuditEventsResponse422Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 429:
+		var headers ListAuditEventsResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers ListAuditEventsResponse500Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers ListAuditEventsResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -8293,6 +9474,192 @@ func ParseRevokeMySessionResponse(rsp *http.Response) (*RevokeMySessionResponse,
 		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers RevokeMySessionResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetSessionHistoryResponse parses an HTTP response from a GetSessionHistoryWithResponse call
+func ParseGetSessionHistoryResponse(rsp *http.Response) (*GetSessionHistoryResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetSessionHistoryResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AuditEventList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest UnprocessableContent
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalServerError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetSessionHistoryResponse200Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 401:
+		var headers GetSessionHistoryResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers GetSessionHistoryResponse403Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 404:
+		var headers GetSessionHistoryResponse404Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 422:
+		var headers GetSessionHistoryResponse422Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 429:
+		var headers GetSessionHistoryResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers GetSessionHistoryResponse500Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetSessionHistoryResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -10013,6 +11380,9 @@ type ServerInterface interface {
 	// GetSession Get Session
 	// (GET /api/v1/admin/sessions/{session_id})
 	GetSession(ctx echo.Context, sessionId string, params GetSessionParams) error
+	// ListAuditEvents List Audit Events
+	// (GET /api/v1/audit-events)
+	ListAuditEvents(ctx echo.Context, params ListAuditEventsParams) error
 	// RegisterSession Register Session
 	// (POST /api/v1/lifecycle/sessions)
 	RegisterSession(ctx echo.Context) error
@@ -10031,6 +11401,9 @@ type ServerInterface interface {
 	// RevokeMySession Revoke Session
 	// (DELETE /api/v1/me/sessions/{session_id})
 	RevokeMySession(ctx echo.Context, sessionId string, params RevokeMySessionParams) error
+	// GetSessionHistory Get Session History
+	// (GET /api/v1/sessions/{session_id}/history)
+	GetSessionHistory(ctx echo.Context, sessionId string, params GetSessionHistoryParams) error
 	// ListTenantSessions List Sessions
 	// (GET /api/v1/tenants/{tenant_id}/sessions)
 	ListTenantSessions(ctx echo.Context, tenantId string, params ListTenantSessionsParams) error
@@ -10229,6 +11602,94 @@ func (w *ServerInterfaceWrapper) GetSession(ctx echo.Context) error {
 	return err
 }
 
+// ListAuditEvents converts echo context to params.
+func (w *ServerInterfaceWrapper) ListAuditEvents(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListAuditEventsParams
+	// ------------- Optional query parameter "tenant_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "tenant_id", ctx.QueryParams(), &params.TenantId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "user_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "user_id", ctx.QueryParams(), &params.UserId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter user_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "session_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "session_id", ctx.QueryParams(), &params.SessionId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter session_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "actor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "actor", ctx.QueryParams(), &params.Actor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter actor: %s", err))
+	}
+
+	// ------------- Optional query parameter "request_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "request_id", ctx.QueryParams(), &params.RequestId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter request_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "order" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "order", ctx.QueryParams(), &params.Order, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter order: %s", err))
+	}
+
+	// ------------- Optional query parameter "action" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "action", ctx.QueryParams(), &params.Action, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter action: %s", err))
+	}
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", ctx.QueryParams(), &params.After, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter after: %s", err))
+	}
+
+	// ------------- Optional query parameter "before" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "before", ctx.QueryParams(), &params.Before, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter before: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListAuditEvents(ctx, params)
+	return err
+}
+
 // RegisterSession converts echo context to params.
 func (w *ServerInterfaceWrapper) RegisterSession(ctx echo.Context) error {
 	var err error
@@ -10369,6 +11830,66 @@ func (w *ServerInterfaceWrapper) RevokeMySession(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.RevokeMySession(ctx, sessionId, params)
+	return err
+}
+
+// GetSessionHistory converts echo context to params.
+func (w *ServerInterfaceWrapper) GetSessionHistory(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "session_id" -------------
+	var sessionId string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "session_id", ctx.Param("session_id"), &sessionId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter session_id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetSessionHistoryParams
+	// ------------- Optional query parameter "order" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "order", ctx.QueryParams(), &params.Order, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter order: %s", err))
+	}
+
+	// ------------- Optional query parameter "action" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "action", ctx.QueryParams(), &params.Action, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter action: %s", err))
+	}
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", ctx.QueryParams(), &params.After, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter after: %s", err))
+	}
+
+	// ------------- Optional query parameter "before" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "before", ctx.QueryParams(), &params.Before, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter before: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetSessionHistory(ctx, sessionId, params)
 	return err
 }
 
@@ -10638,12 +12159,14 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.DELETE(options.BaseURL+"/api/v1/admin/sessions/:session_id", wrapper.RevokeSession, options.OperationMiddlewares["revokeSession"]...)
 	router.GET(options.BaseURL+"/api/v1/admin/sessions/:session_id", wrapper.GetSession, options.OperationMiddlewares["getSession"]...)
 	router.POST(options.BaseURL+"/api/v1/admin/sessions/revoke-all", wrapper.RevokeAllSessions, options.OperationMiddlewares["revokeAllSessions"]...)
+	router.GET(options.BaseURL+"/api/v1/audit-events", wrapper.ListAuditEvents, options.OperationMiddlewares["listAuditEvents"]...)
 	router.POST(options.BaseURL+"/api/v1/lifecycle/sessions", wrapper.RegisterSession, options.OperationMiddlewares["registerSession"]...)
 	router.POST(options.BaseURL+"/api/v1/lifecycle/sessions/:session_id/activity", wrapper.RecordSessionActivity, options.OperationMiddlewares["recordSessionActivity"]...)
 	router.PUT(options.BaseURL+"/api/v1/lifecycle/sessions/:session_id/apps/:application_id", wrapper.RecordSessionApp, options.OperationMiddlewares["recordSessionApp"]...)
 	router.GET(options.BaseURL+"/api/v1/me/sessions", wrapper.ListMySessions, options.OperationMiddlewares["listMySessions"]...)
 	router.DELETE(options.BaseURL+"/api/v1/me/sessions/:session_id", wrapper.RevokeMySession, options.OperationMiddlewares["revokeMySession"]...)
 	router.POST(options.BaseURL+"/api/v1/me/sessions/revoke-all", wrapper.RevokeMyOtherSessions, options.OperationMiddlewares["revokeMyOtherSessions"]...)
+	router.GET(options.BaseURL+"/api/v1/sessions/:session_id/history", wrapper.GetSessionHistory, options.OperationMiddlewares["getSessionHistory"]...)
 	router.GET(options.BaseURL+"/api/v1/tenants/:tenant_id/sessions", wrapper.ListTenantSessions, options.OperationMiddlewares["listTenantSessions"]...)
 	router.DELETE(options.BaseURL+"/api/v1/tenants/:tenant_id/sessions/:session_id", wrapper.RevokeTenantSession, options.OperationMiddlewares["revokeTenantSession"]...)
 	router.GET(options.BaseURL+"/api/v1/tenants/:tenant_id/sessions/:session_id", wrapper.GetTenantSession, options.OperationMiddlewares["getTenantSession"]...)
@@ -10748,6 +12271,15 @@ type UnknownPathJSONResponse struct {
 	Body Error
 
 	Headers UnknownPathResponseHeaders
+}
+
+type UnprocessableContentResponseHeaders struct {
+	XRequestID *string
+}
+type UnprocessableContentJSONResponse struct {
+	Body HTTPValidationError
+
+	Headers UnprocessableContentResponseHeaders
 }
 
 type ListSessionsRequestObject struct {
@@ -11416,6 +12948,156 @@ func (response GetSession500JSONResponse) VisitGetSessionResponse(w http.Respons
 type GetSession503JSONResponse struct{ ServiceUnavailableJSONResponse }
 
 func (response GetSession503JSONResponse) VisitGetSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAuditEventsRequestObject struct {
+	Params ListAuditEventsParams
+}
+
+type ListAuditEventsResponseObject interface {
+	VisitListAuditEventsResponse(w http.ResponseWriter) error
+}
+
+type ListAuditEvents200ResponseHeaders struct {
+	XRequestID *string
+}
+
+type ListAuditEvents200JSONResponse struct {
+	Body    AuditEventList
+	Headers ListAuditEvents200ResponseHeaders
+}
+
+func (response ListAuditEvents200JSONResponse) VisitListAuditEventsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAuditEvents401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ListAuditEvents401JSONResponse) VisitListAuditEventsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAuditEvents403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListAuditEvents403JSONResponse) VisitListAuditEventsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAuditEvents422JSONResponse struct {
+	UnprocessableContentJSONResponse
+}
+
+func (response ListAuditEvents422JSONResponse) VisitListAuditEventsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAuditEvents429JSONResponse struct{ TooManyRequestsJSONResponse }
+
+func (response ListAuditEvents429JSONResponse) VisitListAuditEventsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAuditEvents500JSONResponse struct {
+	InternalServerErrorJSONResponse
+}
+
+func (response ListAuditEvents500JSONResponse) VisitListAuditEventsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAuditEvents503JSONResponse struct{ ServiceUnavailableJSONResponse }
+
+func (response ListAuditEvents503JSONResponse) VisitListAuditEventsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -12566,6 +14248,174 @@ func (response RevokeMySession500JSONResponse) VisitRevokeMySessionResponse(w ht
 type RevokeMySession503JSONResponse struct{ ServiceUnavailableJSONResponse }
 
 func (response RevokeMySession503JSONResponse) VisitRevokeMySessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSessionHistoryRequestObject struct {
+	SessionId string `json:"session_id"`
+	Params    GetSessionHistoryParams
+}
+
+type GetSessionHistoryResponseObject interface {
+	VisitGetSessionHistoryResponse(w http.ResponseWriter) error
+}
+
+type GetSessionHistory200ResponseHeaders struct {
+	XRequestID *string
+}
+
+type GetSessionHistory200JSONResponse struct {
+	Body    AuditEventList
+	Headers GetSessionHistory200ResponseHeaders
+}
+
+func (response GetSessionHistory200JSONResponse) VisitGetSessionHistoryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSessionHistory401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetSessionHistory401JSONResponse) VisitGetSessionHistoryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSessionHistory403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetSessionHistory403JSONResponse) VisitGetSessionHistoryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSessionHistory404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetSessionHistory404JSONResponse) VisitGetSessionHistoryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSessionHistory422JSONResponse struct {
+	UnprocessableContentJSONResponse
+}
+
+func (response GetSessionHistory422JSONResponse) VisitGetSessionHistoryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSessionHistory429JSONResponse struct{ TooManyRequestsJSONResponse }
+
+func (response GetSessionHistory429JSONResponse) VisitGetSessionHistoryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSessionHistory500JSONResponse struct {
+	InternalServerErrorJSONResponse
+}
+
+func (response GetSessionHistory500JSONResponse) VisitGetSessionHistoryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSessionHistory503JSONResponse struct{ ServiceUnavailableJSONResponse }
+
+func (response GetSessionHistory503JSONResponse) VisitGetSessionHistoryResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -14171,6 +16021,9 @@ type StrictServerInterface interface {
 	// GetSession Get Session
 	// (GET /api/v1/admin/sessions/{session_id})
 	GetSession(ctx context.Context, request GetSessionRequestObject) (GetSessionResponseObject, error)
+	// ListAuditEvents List Audit Events
+	// (GET /api/v1/audit-events)
+	ListAuditEvents(ctx context.Context, request ListAuditEventsRequestObject) (ListAuditEventsResponseObject, error)
 	// RegisterSession Register Session
 	// (POST /api/v1/lifecycle/sessions)
 	RegisterSession(ctx context.Context, request RegisterSessionRequestObject) (RegisterSessionResponseObject, error)
@@ -14189,6 +16042,9 @@ type StrictServerInterface interface {
 	// RevokeMySession Revoke Session
 	// (DELETE /api/v1/me/sessions/{session_id})
 	RevokeMySession(ctx context.Context, request RevokeMySessionRequestObject) (RevokeMySessionResponseObject, error)
+	// GetSessionHistory Get Session History
+	// (GET /api/v1/sessions/{session_id}/history)
+	GetSessionHistory(ctx context.Context, request GetSessionHistoryRequestObject) (GetSessionHistoryResponseObject, error)
 	// ListTenantSessions List Sessions
 	// (GET /api/v1/tenants/{tenant_id}/sessions)
 	ListTenantSessions(ctx context.Context, request ListTenantSessionsRequestObject) (ListTenantSessionsResponseObject, error)
@@ -14349,6 +16205,31 @@ func (sh *strictHandler) GetSession(ctx echo.Context, sessionId string, params G
 		return err
 	} else if validResponse, ok := response.(GetSessionResponseObject); ok {
 		return validResponse.VisitGetSessionResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListAuditEvents operation middleware
+func (sh *strictHandler) ListAuditEvents(ctx echo.Context, params ListAuditEventsParams) error {
+	var request ListAuditEventsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListAuditEvents(ctx.Request().Context(), request.(ListAuditEventsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListAuditEvents")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListAuditEventsResponseObject); ok {
+		return validResponse.VisitListAuditEventsResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -14571,6 +16452,32 @@ func (sh *strictHandler) RevokeMySession(ctx echo.Context, sessionId string, par
 		return err
 	} else if validResponse, ok := response.(RevokeMySessionResponseObject); ok {
 		return validResponse.VisitRevokeMySessionResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetSessionHistory operation middleware
+func (sh *strictHandler) GetSessionHistory(ctx echo.Context, sessionId string, params GetSessionHistoryParams) error {
+	var request GetSessionHistoryRequestObject
+
+	request.SessionId = sessionId
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetSessionHistory(ctx.Request().Context(), request.(GetSessionHistoryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetSessionHistory")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetSessionHistoryResponseObject); ok {
+		return validResponse.VisitGetSessionHistoryResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -14852,148 +16759,191 @@ func (sh *strictHandler) IntrospectToken(ctx echo.Context) error {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H1rc9u4kuhf6eLdrdgpSpbkVyx/uNfjTM7xbjJJTZzNqY2yFkS2JKwpQIcAbeuk/N9voQE+RT1sKzPO",
-	"RPNhYpHEq7vRL3Q3vnmBnEylQKGV1/3mjZGFGNOfv+M/E1T64rX5EaIKYj7VXAqv612OEWL7+oUCHnaB",
-	"awX9fzRcm8bF6z7cjlGAHjMNXEEbtIR25xXccMUHEcLZx/OLCwjGLGaBxlj5wGAYoxqDFAhSjzG+5Qqb",
-	"nu+pYIwTZmahZ1P0up7SMRcj7/7e935HHc/Ohhrj+Vl+xECKUJmRbxnXMMChjBH0GEHgnQYdz2q750Lj",
-	"CGPq//Pnz2eJHqPQPGAa5wf5/c05HB0ftnxQGJhnsL98zve+F6OaSqGQwPwLCx3UzK9ACo2C/mTTaWQG",
-	"5VLs/a8yg33z8I5NppGbhmY8ssiIEW6ZAiYA41jGMGWx4mJESx3IcObdF2f0bzEOva73f/Zy1O/Zt2rv",
-	"V9PeznIe5aYrCJgQ0gATQgxkiKHnF6mmSAOLBnOf7+UURgOeSzGMePAEOIBCpQwOxkwBihDD5oaWrjTT",
-	"CHJIIE1HkTFoFExoCCUqMGBhUSRvgeuNAeWNjAc8DFE8ASpaXqOAiAXXys4/kFOEoZn+mCuQU4ypo00B",
-	"i8Z7oew4qgSmJUD6/Plzo7rXlgGqujXv/afA+UJojAWLPmJ8g7Fd3uMgnvYEtitwoHoyZM8EJALvphho",
-	"DGHIkkifEjojOSKCNzw4YIlCSESIMb1zXBr45rbpb1K/kYkIHwmej27zGEIYmn42QXW/SVBJMM52Zkbb",
-	"AYsijDe29g9sFkkWXkr5lsUjfMKeJF7KFUSmHzNZJqDdOnh1eHwEg5lG1dwk064OBO/4LxsDiqFzHuAn",
-	"wW4Yj9ggwidxcOrMzFjjZCpjFvNoBkne+aYAEzLNBkxhQaLFyIIxhsAFaD7BMoRI1WhkusZyAGVaydO4",
-	"0qWU75iYuafqsXCVEiZMzFJusDHasrvLNxzeMB8WhjEqo8qpawUTo2zJobZaoHCSk1giCQD154P3k2CJ",
-	"HsuY/wsfy87O4IZFPIQBsthsLxK1XBGoeYyb4m52EOo9A/ecsvOc5OkncS3krfjA9PiRkP1NarCCZjPE",
-	"ykOCFAMVMTU2e5xrH5gIDWXGxHGEEyNOXZExJGpj0iNbBXVzNuW/OzPgyonE7Ld5P42NWqa5NRIMr1q1",
-	"+Eovnu/dNWQcmu3Uuve9Ca7u4h1qVmo/kg1jvzTUNZ82JEGTRY2pNCZS7HV1nCANM+GGWeuZ1x2ySGFh",
-	"6LY1eOxm8Lpf7FK++p7m2iC8CIgvlSV89fzUfJKD/8VAG0qoBdyNvMZNga/Y1w8NxOJCVoIy5IG+Ujq+",
-	"ujoTs6slMGRhyO0SPhTe20Wk03ltvq0OWACF2ZG0xdxcP2qm1Y8IawO1L0rHPpyJ2ddaIP/CgutgzITA",
-	"6K0cyUQXrP0yk3o/RXHxGs6lEBhoMA0b57Yl2KbQbhYcDZ3mYdPzK2iK6MMrkhT1jhv7RSpLGPzH50tQ",
-	"fCQwhMGMpDQPjRDQM5jG8oaHGJth0uW7mVzSAH7FvVFCYQWOpZkV4LkQQDXAzOyyBXquHALeYDxzfpBB",
-	"ouGg05mHUipkqh19HjMNtyg03MZSjIwmYwQGGuEVYBEMr20PDwGAG7SwdLucmnX+/fLyw38ZkU9iMlv1",
-	"okUYYlar9kq1v/vFi2FxzGYb2k8EhnSgunXVLP9C6FiqqaXzhfvl9zfncHx01CnuiPY8rpdsBRYEqJRT",
-	"2rSESMprYLqI5zXo3LdDXJlPrsbcaTli9n7odb/MOQD97IlIosi7/zpn5wcBTo2Jb1QTY5gIxBDDLkgR",
-	"zUpTVsBiBNKzwKgwc/OGy9kU4e9mSss43NyWrIX/ajw5PrwWojpNeCNjYCnwnZ/YrHckZQicfva/9TwW",
-	"aH6DPa8LRFr3/RQwYy5GgJF1EpdxbtvU7W80yh5xuUxVt7q16bSqVZvZODdigf/bvjNwDKSMkIkHbZec",
-	"dFgSlnZwlVryYZPwKRvUjnh873tBxFHoK07jpr2f00O4CGtJ/WGDdO59D++mix3yiosAoX1y3DJwHcp4",
-	"wrT1ux8dFAD96900n03qlH/4dA7ufY8z/eTpXDC9iekcmukoVQT+hVIbAPure9+bslgLjCvI/WCfbga7",
-	"7TYZMnKKxSE+0oMN9G46L8/+I9/EtE9Mx8mg1HEy2EDHR2aPkjJbgbrVcDcE9LKUKQ2TMfoNjLNfFQ2O",
-	"kS6WDZnuPSccSrr53OYzb41mDVwEURJap9vZhwvIDsfmubpzXzk4P0TCppN3sswiZYXaYlpNUGk2IVaW",
-	"8YWQaWw492CGhOzLJTiofLcxYyWdRMUYmkPIBzbigmkMq/bzW670hcbJEqtvLQ2z0l1JwyxZhLn4+vPt",
-	"vQ6xTYIMt86oZRP4kH1ppuKttBtLfRcIcQ4XXyrA+7oEg+noc5sqfw8Tt7/md9GUjbAsHUZYL9gKyJli",
-	"fDXXEGNY2bhNjEuz6CpXcTLOpVkEF/R4WRedrAszg5ouPtDjZV3M8bWpnXe2rPIky+PNoy1H/xyKHBpJ",
-	"SeSG3qo4OoNE0UkyS1XNJpwNjIkJE5wMMFYQIbtBuHUqsdXvE2Fs5JFVRcsIxbspj1FdsYrhUc+xHmiN",
-	"XFK0xK1RgyvH382yqmamAGe6ijg+vXLHAgsmx6c3TMzSbx4+wc/kvC0ey3NlQBzCMJYTEPK2ONGLKZxl",
-	"Q5UoPFEYX7ERVs23Cbt7i2Kkx1630zp4ZTa01hibof/ny//0enet1teX//ZIyNJ41vhJFCpj9VQm/Elh",
-	"DGc0rUV8v0pyS6hyOj0j+7FGGeZiFCE5ghoGhkJLYAIKzvo6K8v0heH3obzPNn4Ii3OgMBd3SndqQGWj",
-	"jBjtn7KRZqdWoUjDjQrdXQk2IZZWRPLhoe9NuEh/t5dgPPMI5hP8jU3wQV6huel8ncdshralqL0QQ1nD",
-	"bwqTSxFmdC1W3MdL8bpU8ykDen3dp8AiihAoq9DFuS/Qo4umdA1iH4Oi9jIUkTEyN5JfglktBgk7i/GX",
-	"KU01ZqplaxFXGox8qkHYdHoVyEQ4I5diQ7xuq0ShcE4fPMmCXaKIGgQEMRqVZh2yObefPpJqjumA74YH",
-	"mJlDj7EGXlMXqe1UstDLMnXpUkqy78FLMXZpmehXE/oimbr+yuvF4D65Jq6CJI6xQksO37nHAs7dV0/y",
-	"gy0mKGNWR0zpK+bE2qaETHaOwZSGVGamYmIFsl4t0RPWH7lepB+kfePEefUf3fevE+vNX2n30Hhl6qMO",
-	"lpPgHH8knpj2VSLPErjKe7bELmpwXdqD8xw145eLWervOOJKx5ldV9XDU31RS4jpU4yBaYjkiNcIxTJz",
-	"+166jgFXehrHhW912PbJccvMcshvECZcJBpVpt0uVYNKbLZExmUGt2A2KYRQhAoGM+BaYTQ8BTY0sOrn",
-	"IOnbQApum82QxXBycnICO58uz3cNUClOkWlUuuRjfQQ/neOb9ar6A7S4R+jt6cHoCwXGOMssjxB2+oqH",
-	"/V0fEsH/mWTxbI1bHuIpTFiI6SlrGulWRB2cUSdkEAgJU6bHPREwAUbLsGFFQ7Jtbrkew0Gn06VwefoV",
-	"SKFjGZVi6vvNvvlfs58FuoDC0QSFVtaa4wrOPly4ZZjhVE/0YwodaLAoMq2VZlrZQ5e+IU/Vb/ZE0aQK",
-	"15VPT7D5lguuoznXdy1RtDuvvitRODc7YY9OmKwHeICRFCMFWjbhQsOEzWCAEOFQg0y0wX+M7ryLbP0m",
-	"/CZrsSmkNhg1qOgJ+6NZQUbJ1V8S7CUfdU3MNr2mA293tmhJTptN3c8a99eZHGRz8/zHwn8tJ3pVlP3R",
-	"5rsRlg2S5GBDvlIXCcmQU+gXBF4fAjlJ+TbXq23843RVIVfTiM0ym2Yxw3v82kpTeW0HTA2lkmK8SEUp",
-	"TGW/09rYVAqqTEVNWkTI5uUcGesxToiQVTJ4Egk/wjvwGI0qV6bybbtCISppO8uUokUnMqmdacNKVHYQ",
-	"s0oV+o523sl3tfOO/kg7j45Nn4uhd/CMDL1Xz9HQI3dGJIPMdngM7N+m7StMXSl5xaZTVYL7l6/+gw7Z",
-	"Uo9S0Q+sJJyZfr9LHFe78x2N38PVsu7JMmzx0vZ/OtM7yknzSVb4suPmShzyoiA+dyJPRrj5MjWmVN1B",
-	"V4BTXcu2yvHHv9KHyzlXARd24CsWRctYoV0InEXR0g4pgsUu4YqHFca9OMxrwu7sSWi33Wq1WpUtvIzu",
-	"Url9ESpvUdxlLS5W42xhQJ97Q3l2qfFroLjopMhCOMyd1GWghsuc0wV5WIHr6qC5MmwWRR/M7arydMvj",
-	"fl0I1cVbYWUobySD0oLW4D9ZlvrX+1qRszTUQo2KSHiHSpXO8esYT/ryWzl6eXHkUbbB5uLAA89OwbUq",
-	"QHRlbDARQZDEXM8+GoFowWeTr84Sm2tkf71JtYb/+Hzp1eTSlmJ/ndkWSDHkoyTGELhSCcaw8/ubczhp",
-	"Hb3abcJ5xPhEda0R4ReNYh/6ufuBfCbun0BOsZ/VAyCOQZPLFzbWemozlnj98R28dF2/pJDUl3ZU9dIH",
-	"ljoY6Dm5Zugp+RDpWcpKX57mx330xiz2ZeEUS73Mch/1OJbJaNwTXMNgBqp8LrzTT7WX/m4Tzopn7i9f",
-	"2mCxly/hdswj8h2kQbQDROH4e+hDP5cpfdPSuQ2HiU5i7AkbiWte3HI9di8jPuHWaWX+cQvf4WGElKq5",
-	"e5rXjHCNX76k0N2XL5tg7MKXTmy8zNP3h8DyBGkLFCnQxSJrleWxEzohMOgnc1I1e6In3qdp88q2QBFm",
-	"sgs0u0bqnaksHRmBJSEnB3O6ZOc1oMoZ5HP7nRr0YadzeFiwTXdpDT3x4f3HyzxfXwGbSFvmYeJGFNC/",
-	"CHEylRpFMGv8J876PmgpYYeJGWi806cUf8IoqMOs1szNoB44ZehxKXa7lPEAbMS4sL5FchyyCfbENc4y",
-	"B6axrG0KaLZCepZBweGvcwBjmRgLW49xRoBKw7cpSdQgnAl1i7Ed7TZ1oA15rDQNYcOw/Z5gkZLWZUoZ",
-	"p64VUxBJpQkvlMOR5USC0mzm/u5m4ea3Y6nQ4ZUwSrUz7Pc5RWfO1jHTeINZGQOubaPcqcpDl0XcE5RG",
-	"bE8TMLQwJHdEZDBF6SQllpMOFzABEb9BWoL1AtMh/ZTpsZnLFOMAhW6goKIbXejv0d7p/3vnjWE1/57+",
-	"OuyTl5GrtD4HSBFYGBtrgsWU56PJDW3+TX3OBHnWE4XsyNQPTak1VGEghbhZGcEssWmeNM0uHLQOKDt1",
-	"v3Wcln9BuwI6QXBETyPQOn+lXJ3U0QABi2OO1UIyTXjn4qLchnVfsxjTHknUpLzBGkovFOQitglk5RFE",
-	"e6LUw6fLcx8Mk9/f3z+xQOj/t3UBsejWkI7idzA0+5CcI3xkxtjpd1qdo0ar3WgfXrZedVutbqvVbNF/",
-	"/93ftUgs8pZgjMG1yyynmhtmxjn9WEK/4TKyIQqOG1lgdy0Idw5aB7s+TFCPZWh+He76oGPGI7ORLNp2",
-	"9lvHu35PWBLbOWi1d33r6mKBhp2DTmfXN6Q04Zbqdg5a+7t+RoQ0RPkQguge7ww92xyJjEPmbm1QcoKG",
-	"SHoCI4UwQp0zA7uGJhx0Om6r2QytwmIF9K3TqX/qXhIvd0lcLg3EftHzutDzekmrtR+kaVn0C3vevfOF",
-	"q2QyYfGMFDQ0W910UT1Ts153uyAjr4IxWBPJIgWJJc0yyDCdbyPD60ZSlpJCPqYs7+zDhed7NxgrK79b",
-	"zXazZXRAOUXBptzrevv0iByHY1Jf9tiU792091g44WIv5Z575tUIa2ymt1xpsMK2zGthyCONRgMjCrzM",
-	"SIh2LvRXRwD3fSMYDNFaktwpH/Jps6n7pNyYKaEIuRjtNuENjat6IpCTAU9PpM5+e31KjNWYwWBVQzuT",
-	"GxYljowmTAdjWz3HSIQm9AuRmMTU8I4FLlPb8MORYSnKUphBE1dGZXCDRNxJgd8QQwV9Amk3BVI3Rhb2",
-	"T902d3pV5a3THmI086VSK1oWTnNUyrhT5cD1YkkvE80Xodf1zGRSwiB8x2yCmvLIjS1oUPnPBGOjnlt/",
-	"RxqWmme7Z8Zom9zOfJJM6O/lwbv3xk6o7T+Pd60Zo9MiO9QNYozQ2iEXhv0uHDZ3UOSjPtrFchEuHqjo",
-	"LX/aUPnBEw1W3oCW3I0ETc/8doyOklIIF+nzXc9fgOfssPKxE33CjGoOC3OIWpU0n2paISO1K58G1rNS",
-	"b/fmVakaWqfVemC5CEpQ+FKKgWuXQ9G8JbK64hnrGrBeazktO77yLjqdui642e2t9snJ4DjoNA7bw1bj",
-	"mO0PGq+GR9joDE7Co4OgxdrHWHbRmW73m61mu73fPPbKLnnr0Jp3jJcWc9LtnHQP2s3OYTqTooPWeyf/",
-	"xaOI7R02W7Dzj3b7FN5ykdzB3aujq6ODU4hvuu2DVrO1C3/D4FrudVrtVqvdasMbHuNQ3u3RW6/sHPVY",
-	"yP6fQ0AzkJOC/7HrJY2D43abMJ6mcxSTdhyM8KBxFLTDxnFwiI0TdnjcaIUHbD9oD19hp+2VEm8q690v",
-	"QX4udcOmKLSL+QqGqZUSENqVbIL2fam+SPFsYE5ezmW4zJca+ZiQY2GYRFBwCW2m0tJBq72oRbaL9kpF",
-	"bajR/upGeZk506LTWWMTrleSpS7juwZq+SeQen42BLLOyerVV8ss3fveoWVEy9vVFY2jtmtAvKZqFhFi",
-	"prySlldQHzQbGcXB+xAxPZTxJFP9vK+m4QIlMo/lof0h633w5Nk2AiNTJ4eUnE2uJEkFm+hva8ORUCEt",
-	"q++2vgsPyj1iqWVmS0aOpTG3C+auOoWB1GPQcmQTsifIRJYHEdvWTOdRKUb30xAhU7onjAlSLLEE/di5",
-	"TUYSVaqvZc4W35kTaXoNGY4jIalpXsaqEsuFtnSotJ8U1Giz7NVFaPp2AUYFTC2eLN4wLUznnBoEXRln",
-	"GvBi9fU25hoX66/29QYVWEs8Z1G0Qov9E3QG2qm/yHD2MHWhEAXlsYCOBuelV2nCjy13c1/2e5sW95tR",
-	"duaOU9qVk5Ev6+kiX+//ICm9UL4WtlH9WcofLl/XYPqFgr1/oEhur9GiWp1yK8qfiSjPj46fLtC/5Vv9",
-	"3oryCGsLU9sxd+z73UK+l/UwG3mmoNM6gNylrksllENgUYwsnKVySknyv+qYCooqNsRnJ6sceBfIqSnT",
-	"41xK5YD0qpy6VMB77ix5Pvzo2VjPBzVxfX8Bg8Sua3mLrC7xlu09L7aX78llHM+v93X/DXXh7Howg4vX",
-	"db5tAf1lFTX7p+XTPWsEUPlpSITmkT2ZNA+nSTzC8Nn4kEeof3ae9kgl+Wd1AeZhq95bKUIpfPgkuCHC",
-	"/+RiFJLHLg9B/VJJ965Cqt1tdwrLrOZqe7f8mtdlRHe9S2QT+GxeG5x+R8dkOWbUOwsZvJU3GLEAH+O7",
-	"fI5G0Z9lDm2l+1a6L5LuRjKvJ9oLxkzEhxjMgggzg2aZWzJNyi0ew9v03FQFoBCDPg/75TglkLfCNKQI",
-	"JpbZOi0bBkOFdLITZyfKmbBeQmrpO/9n7rKzMUU94UwhGZdbFXL/REHSv1C+0QXSGRy0Tk6NFUXXxTC7",
-	"FBuO4O4mYoUoWgp3iaKeyHQWF+BiM5zyGuVubD8LzxjgTGbZnmlAWiUp0Zbgdy7eoraTaTLcAEn3T/Og",
-	"KdJ4ij7eeRWn4LPNElOLsZG1ihDTPZGqQORttbEHcSGjyeHDTb4al2Q4f5jCcMKuURUG8XPSKGVoct0T",
-	"NiBFxpWYv7mVNeGsNHZWlmmEWlFUgu2YSrQOZkQ5Nru3WNg07/LUxSGlI2RBNWkwWomqiNyyxRuySGmV",
-	"gp6EFOjbmRy09uttY7uT8u36aAfqKpVog7pQMaPXEzImPXeRA/cHUS3WE0p1KX3f05+8VZW3qvKPoiov",
-	"2zdLL9VYdLObE/G2slgWuGuFycbUvI5VpX/CremyqOb3pkii6MFbcLs9/qTtwYu742c4cGutYZdlN1Zu",
-	"T+h+eFe1szXnLdq8/p4zXVdZtKUjuj1WqARbb+f+JrXT/llJGiXK+aFdBr+NgqFqIxNmDJ8bdLZsaG2/",
-	"Ul6V+WQib7CYpaXLqTHZraWBnCAMWHBNl2DwIXZ74qB1Yo0xsrIqRWu+g8FYb7cEMg7n65v+sX7wp8Sb",
-	"LBSSD7UFstXfz18hXHvs52qhONvzJ+HZD3Ukbpn8z8XkDTtJWTwUCyZviNdPp2rvW9nwoyCNabKI76vV",
-	"dZdJBJAns5RlWfikay81t+lWISXE0lnmgFJ5NSRTw2xDprEJ70WNXzPNjzRM/89g7dPpn3G6OXfL5kOK",
-	"QtVMb65O8OIprl25a71KyE8TUss9Eg8VVFmx6rU8VgdLb+baCq+t8NoKr1rhRSxzTbk1KR+3LUkqjaK5",
-	"xNJU6DiPTn5gVA7BoRxdplnP60L1MhMfms3mVx965BAxXxQvcrmvJJ02oZ87kIwhE1+r4mFWT+SHWaUK",
-	"DbY2A1jhZU+2XrgTnSWSSyGqorSiQ5x0gbEVpFSLdYSqa3PQKUeBOqL6BfZOdb/Vas0BT4/RJZpre5GG",
-	"WSV9mid/W1Ltif4/Gn9nqvFOxtgFwy37oNgsP7pzczFDLso2fTd7fpH62+y+bXbfBhyb6yRiZHWpSrlT",
-	"cDbl8F9teIf5o7+hXnFBcYGFPTLuJt3M87y2b3f3banqt1HDbTmUOR7iYgocs6WcolNXMjove9MsbV8U",
-	"yYTu9owTW2Gpqv5u8xC3iseT8hDfzRbE+BS0jUenH9pSfyW9QwpXHKcgyGWiney3laayj11HNmchilzA",
-	"7cTYuY9N6KtXLBanIrybvTdb868okH/sDLQHSZKa1J06eVL47INUq2TL88t72/LzbTLa+lz9gTloDNQU",
-	"Az7kQSkHbc0UjkpatbXfSvynD20KkWu5SnKFWkBzeW09MZfY9nDGvs3I2AqNNYRG7quZkxeQ4xngtd0+",
-	"W5mxTQ74y6f+LZQvLiJ871vmmrtf02lZqVlSKE9yzgQM0FXFo7qX4LwZVLVwLG+rjTNBVQiLf3Q5PHh0",
-	"NTy63uex5fBgYTW8SpZiOWWitp5xNbExE6dzdxvVJTSSVK7Nn1zkwLRl11bYTGUBW6z5tlq+Lr5QaGmd",
-	"N/LQXLxeUM7tqfXtVo9aWwGv3Oy9iGYQo05iUXUhLZi2/epKimhWXxDQAvEhw+TXwtKb97brSrX8xeUJ",
-	"f/Dyh1t/99bf/byq2S3TblZXg/2ZdcpPtrL1ByNrtmrlM/dFO6n+cM3yoQ7qusPxksp5Oea2TrrRCHWc",
-	"2O8zRcdqebc8iugaAJnovLYetb9IL02wcbd0FwLVqlMgBZ5aj/jyenVnC8vJVavvPEgBTNs8XQO0PS0t",
-	"OPen6oFbh8djEklKfrqt5NhKjufq9XZbf6NihC5JXuim+BtmnYL5kivNgxrh0TeMw55lOrM/HcBwZGeu",
-	"FR9ZrT4sPUuZTvGZvYz6yl7fDDuudIGTZlmFgV0/FxFXg9lV6fbaHfux74qZmocwjVGh0KadltOr4oVC",
-	"fdiRw6q49F0kcru16/dE5kshu6BzMC7OPntmM1uYupLD/o/jyxhh2ZXxkejjBxVjFcLzuvvtlu8RSlaI",
-	"lNx0TfHpdU+OUms0LHR5bOztKvK9bruTP80/7uy3MlFapVS6AUwac97PzN9u+5Wx5uWAm4W1W23fo7AZ",
-	"87fZ/YPI7Nr28b0xpsp0nFrjD0/lzmdIV0/TCUtpT5vVHbR8r7g5KRz8Wcv7kAf6Sun46upMzK62gn4r",
-	"6J9tWSJIue7T5Tttzr1vzjd0/6ADifkzhfdxaO/QEiF58Ok2rWLVoB/Qc/9JrYx1+o5++5r+c6f86t4X",
-	"Xb27dbNv3exbN/vWzb51s291qJ/NzU4ycaNOkooS5XzvK/3uNXfSZNEd6Z3xlfhCZStF++ndNXPJbFkn",
-	"/fzy9zTpijzpedB4GhVYdf1zUSoyqKaMIjpKDvpC7Lq9FLkn+uVb7Cmkw4zbzJS8Kx4qNwuK9YhmoOm+",
-	"Wipz6FeD4kFLeQo8dIliLMb0Vlbf1fmQcU+kV3QCRgpf2PrXU6aUeX1jb9xRPEIRYBN+daOaztNK1bcS",
-	"uHAHGmb1k0QZHRJG/AbFX+DM4S+qvn59UqnHIqGmo+f7JUvpfmBRQ3tQ4PKrt7fk/CVOX37orPqqDrLN",
-	"k//xD3o2r71sJunhO1y884NI2NJ5yLMQsRsvEra9imcbj/+DxePP88MlF/HYO/jn/NpF/vbro6/Z+bEO",
-	"dH8CBrYtJr4tJr6tlrx2teStcN8K9+d0E0+9pSMNjXT2Biy4DsZMCIwakRxJW5+y3g17OUbgIQrN9Qym",
-	"sbzhIcagMYqULYdlO4Cd91MUF6/hXAqBgYZfWHDdOLeDwFv7TbvZ2i0IfSHTSn8knG0dS9dddhML3dwS",
-	"SzlswmdK/qaCH+TsLAY/+1b+91Uy6LtmMTlH7a0sfEg3vnCVXzP+QqXX+FEbFklRKUPirqexiVhUO6RY",
-	"OSyQYsgFKkBO17FUql7mhZddxTJ3DYy9OUbGhUrMFDCuLAOhu2aytTPzhxQB2ow/M10uyB074SLRmN0K",
-	"1OdM12ouBVRbJKx9/ctd4/b2tjGU8aSRxBGKQIZGvVh3Q/9SHfjhTr+F9eiVLX9N0Nu0G+sBKg/pw25m",
-	"VbI1qL4xzMpSNd6YoSGIGJ/klbcVm6V3D5k2UmBz/YqbC3nk0un44M5A7N38TJg3A4QQLX43Bs2tG+3H",
-	"kykYJDEVq//ytShhalj5GtUnnazhQsfSGItLZMyFYcuGCxakwQtVCJrmUQQjKcP/Czu/vzmH46Ojzi6d",
-	"333ruQCbntcFumzkPivWO+ZiRAdeaag1bYaUF09YZHgbhj64eFRb7ZcuZDMbhCuVODvxlg7gchddehNc",
-	"WjtkrlQyGZeFhykI+g+oRJmWIlFpSco53p73e2k+/KM4+0U2LCnF3+8ox2I2NclYEhpyc1ANva++F0Qc",
-	"0+vAbnFgbUev2z4+enVwvN9qtXyPM+0eHJ0c0AOy/8ZaT1V3b4+HzbJlogJpq3BMUdic7ofYmCoZ5DZN",
-	"7XVlhNLU5v0FWYzx+iy/AvnFpT9IVmqmsXTX8M9w4rMVOz+wKZPTN6QcbamUKcusb96A9tNZosdGhN0b",
-	"IUbTtB6XOnXSvE2NifgGnRwKZZBMDB34XhIbDW/Plkiyc5mrE+E0qqm7/PSFchmfMlZWb5+7CpzH2R2Y",
-	"w/wOT9XMnXvzN6nWFKhILwTgI4Fhgwsb2JJ3Uiy3Ut+c5cKGfKH2xkFZmkrVlFwyEYtgJ8bMtGxuK9A9",
-	"rKELZLGBKuraWGxkObHiPVO5sC9MYR7791/v/38AAAD//w==",
+	"7L17c9s4lij+VVD87VbbKUqW5Fcs16/udZzOjHeT7lTHvZmayGvCJCRhTQEcArKiTfm738IBQAIk9bKV",
+	"7qSj+WM6Fkng4AA478eXIOaTjDPCpAj6X4IxwQnJ4Z+/kX9NiZBXr9UfCRFxTjNJOQv6wfWYoFw//kkg",
+	"mvQRlQJF/2iZb1pXryM0GxOG5BhLRAXqIslRt/cSPVBB71KCLj5cXl2heIxzHEuSixBhNMyJGCPOCOJy",
+	"TPIZFaQdhIGIx2SCFRRynpGgHwiZUzYKHh/D4Dci8/nFUJK8DuUHEnOWCDXzDFOJ7siQ5wTJMUGMfJZI",
+	"5vPG4SmTZERyGP/jx48XUzkmTNIYS1Kf5Lc3l+jk9LgTIkFi9Rs6XA7zYxhkOMcTIg2eL2I9VHXkX1k6",
+	"R+RB7QyaUTlGckwFwvD2OcpJRhRqJRryHAnyQHKcqpnJZzzJUhL0PwWCCEE5a+fkgd+TRIFlfiGfM5qT",
+	"JLgJA6rm+teU5PMgDBieKGD1JN4yqCQTAPffcjIM+sH/d1AenAP9mjj4WUFr1vMYBhP8+Up/1uuEgaRS",
+	"gWXXG1rM4DzHc0D2gn0ERMzUQRrjLCOMJAhLjQ1JJwTxHKVYktxbfdDr9E5anW6re3zdednvdPqdzj+D",
+	"BcuFed3VDnk+wTLoBwmWpKVmCZwFmNfrp/EVnLC1VlAcRrOKBcCfXAPkS4DXA60P/Sv7fh38y2kueN58",
+	"3SN1ZW5jeCNCfAjXKMMjYlYS2jNKkMATc4NRedLbC8DXI3rgT/Dnt4SN5DjoH3XOTkrQL+27ddDf0gmV",
+	"zZBPuJCIMJlTIhTgGMD28H3caQYuhVFd2BIyxNNU6k8m+DOdTCfqeKu/KNN/dUuI35oBapTlMQxyIjLO",
+	"BIFb9Qonhnaqv2LOJGHwT5xlqSI9lLOD/xGaThRwK3gkpqleaU7QDAuEGSJ5zgH5grIR7MkdT+bqSpYr",
+	"WXqP1fcayjo+1VAoxoxxRVJRQmKeAHFxeIfLCRZNZl4/KPkMTHjJ2TCl8TPwgAyVQ2MsEGEJSdpbWrqQ",
+	"WBJ7+O0sPEeSMMwkSjgRSKEFpymfIdj57SDlDc/vaJIQ9gysSH5PGEpxfC80/DHPCHAPIEI8IzkMtC1k",
+	"wXw/CT2P8NC0BEkfP35sVTnuMkRVGfRj+Bw8XzFJcobTDyR/ILle3tMwbkdCeihkUPVszF4wNGXkc0Zi",
+	"SRIExOgctjPlIzjwShKL8VQQNGUJyeGZkdUQ3d41/YXLN3zKkiei54O5POogDNU42zh1v3AkpvG4uJnF",
+	"2Y5xmgLL3s7a3+N5ynFyzflbnI/IM+4k0FIqUKrGUcBihrqdo5fHpyfobi6JaG+TaFcnQu/oq60hRZ1z",
+	"GpPfGX7ANMV3KXkWBYfBFMSSTDKe45ymczQtB98WYhIs8R0WxOFoOcHxmCSIMmRkJ08rkvm8VUiqyxFU",
+	"6CbPo0rXnL/DbG5+FU/FK+dogtncUoOtnS19u0JF4RXxwUmSE6EUOnEv0ERJuXwotS7IDOcEkggMQPz5",
+	"6P2d4akc85z+L3kqObtADzilSqrHubpewGqpAFQrRWtL1E1PAqMX6K4JO98SP/2d3TM+Y++xEuafhNlf",
+	"uESa0WznsNIEMIWRSLEYqztOZYgwS9TJzIHiMMNGjLjCczQVW+Qev7Ms5zERQpGxyxIjmyPn05cg5bHS",
+	"9K3eohWWmzCYiBEIIdlUIjHm01SdTZQSIfQ15Dki/5riFEmOep1OqaKoV27VK7fwPHi8WRvvf7++fv9f",
+	"6oQC4Et3wQokhcQ8pBJIg0JCjmN5jsgDyefogfIUhoONwZOtKRrFqrQNJqO/GXXs1ogmxd/qeZYr8VhS",
+	"rawpnrEKGZVRgjD43OJ5osha5zEMJmT1EO+IxN73I95Su9QS9zRrccAnTlsZV2plHvRlPiUwzYQqpinn",
+	"QX+IU0Gcqbta8dRESR0cWMqNY9soEfGpsoSb8pDwu/8hsVQ3shFxD/yebAt97ljfNRLdhaxEZUJjeStk",
+	"fnt7wea3S3CIk4TqJbx3nutFWHBeq3erEzqoUHcSSJ2B9YPEUnyPuFZY+yRkHqILNr9pRvI0oRLMlE1W",
+	"OoLiMWYjEqKcxAoCLQQqZTbHTGizqLZpT3BCEJXtIKzsDC7MuetaSr3lhmoArXViNv91CFR+nZFAuyzM",
+	"zWyaKtpdpb0fxxwlNEFUniP1CpoB05OFFIcmeA4EWfHttgvasQKtAWsfx0rUKS2bi62wZ9qQ2e7A//4Z",
+	"hCvMrLJm6ascWjohQuJJVj2rehPXs1ZfmnedIc4ew6CwhtzSpNmsCFZOpWECo5JjbWnDEvwXCpnmLCUG",
+	"0+pVzJSIpl9TUohWOAgrj9ucSB+Bne7Z2d1p3Gsdd4ed1mnc7bbOks5R6wR373rxYXJEjocO0n61cKOr",
+	"pEDfpxJ/cC5unMW+hPuFRZMH4uMYa64MRxKN8ANBWBiLgvrkHPEhiqxTAWdZpF8vxZcQ3tCSVDvDuWQk",
+	"j4ztGP5oo1/MOQRjAKBxhgUa0QfCwgHj+cLTOWAeplIuJMrGnLmH6De9tHUwcWIoDRFy4aZbuWXP93Xt",
+	"O3tcMfPPlZBO0uHCXSWkdYq7ndbdEe62ju9O427SI4fDo463Cj3tmnt6+lh4ehYfX/3cIwMUXHX4jk8l",
+	"CMGUjVKizvPSI4kP71ovhyek1bs7S06O4g7unrpbYE09awJ/+BgG+rwshF0/du8VyskD1ycOTPxpahdo",
+	"TP5Kgle03DjKzBDCXxiOPQKkmeK6cPcew0DNshBqAGE25hMXz0vwzwjoeLL4VCl4ORZVEjttHZ12uw7c",
+	"v6u314T6qMpfsaK6hf+v3AjvRJUrteyqICLeHarQ0ZIyuwy85MhL+fVbKhq4z4X2QfGh8ZTW+bGVlOob",
+	"or8ILYsHjCAs7kmiDhU4rNZxejoLeFwkdGkf57chUvXAAz2iDK8jqGif2/vy/ZXCmTe6WWXjfsOONuz5",
+	"Kxzfq4PCSPqWj/hUOp6xisSWEXb1Gl1yxkgskfqwdam/RPpT1G07rvle+7h+QFJ48RasKs0HRb9h7S4Y",
+	"/cfHayToyNB3CVYFwiSVc5Tl/IEm2hddOAH159cwQZNIU5yJCjo9yBwULkRQAzJr+9ckwOUEYZRSIdFI",
+	"KeScNWDp2Q7WFT7RyuVw3M0LHNIVXzSEdKiJDUkFp772jGAhLRezQPyi3q74k5fRydpRt65hF86bqqva",
+	"uza1rSncSwvM9Zqo5XPjzr2bSnTU6zVQOGMOahTfZoRJNMs5G4VI270Ik4TFHjZe6xE2OZtmUmfJejlN",
+	"63R0nWYgrbjUR5IDiFpi2IvKCJYRFZLkJInOS4HTCNhRWLE7jwiTIYr5lMl8DqYulpz7cmoIJ2NIcyEH",
+	"zAg66kq3OEOUKSiYL8Zilngj3OYEzFHROTxSABCWhCiqBN1E3k9ZimOSRIpsYMTIjOTqYIYDFlUicyIF",
+	"dvEjTVIS7YeAnWbRpvSuggYSE7QXqQcuGEYKt7+Y8cx3A7ZXFdNDrdYJhFkRzaEe7Gu5hGtRlwp0TzJZ",
+	"bpZoZ9Ncb4sGQQst0b4R2Nl04gcn2a114pPMzjq/4Czz/7Ib4Pxaj3OyGG8IfSp/UdgtZB27+vKHclQX",
+	"oeX3dr32Bb1cdTNKGa0OYXFrPENAJbClvDtNhKJU5us0IU4pWSJB68eWdAKDKSVRUOcVbgVIob60SZPM",
+	"gf5Sj7OmsNlVesn0boFCMgWCUYHJHqokqipXYpFu5UP4YXq3EV0T8H6Jvpv6Vi2hctqa0CSmPuB0amOl",
+	"gGIAf6pv3DDnk2YEuSO4myWLyJ/6bvU6h+1Ou9s9bJ86OHmj5lhnwxQjlnwZOLCKGc4TUQeJNkHUPXvZ",
+	"Pu62u51O+8jVtfjT2PDQLIXXNspsxfKdEkvWJqqBPmC2KYw6QHs18TIWFznmgui3JHGVuhhMRTmftNGF",
+	"GQA+twzL4VTAuxAVA1aYhLDUEhZQdczQmE9zOEEGrhBNGTh2Ys6GdDTNSeLEz/pGki8BzW7NvOVpqx4T",
+	"Xt0nCFr16YsGeQMTW9XMqemwuNU2xScMcvgYVlbzhEE6VmsHxD9xkN7jY+PhE02nr8lLVjfvFyLdWipo",
+	"zeu2WLQrNdHna5Idd91N62pY/hWTOReZVsgWKna/vblEpycnPVd169aJ5RKdDccxODvBEy85Sjm/R1i2",
+	"PZqzUiEL9RS36pXbMTXe2cIuX2XXq8zvF3FMMqnuNEvAjskISZTYy1k690AWCOcEzJwMKTJSgxtdzzOC",
+	"/k6ZXKqR13THRvyv3idjgVhro3pt9AaMcgb5RkpU6x1xnhgzV/RlAHamBzII+giO1mNkEQNmYJLq+P+6",
+	"f+WBNKqxIKQWwoOaRAdMWAHdDZVQ0JjYUD80/cHhGXecpwSzja5LeXTwNPFucE24c0wiz7mgpdHXk/oW",
+	"y2gN7pQ1J+lpwr0410JQxaW6Z6edtuvfoUyeuOz+589ZswVgM3COFAtockptCM4VltsA51iBo1lRMbIQ",
+	"W0D7S500ovSSyua+179uZ3e7IKDHPCPuFB/ghy2Mrgb3of9AtwH2WalWrJL6Nxv4pOqKWOwZeAZafC7j",
+	"TVMQ+i3Mc1iz9Gtit5g3FFbnGnPwrNK1y6eeJlhiRFmcTo0T/eL9FSoyHupU3Xe8bcJhG31kK8QW9ZX1",
+	"Ha/Kl3G9zOt7o7cU+WCBqLgBahtiDI0kqQbjvKVCXkkyWRJCspaEWRnur+jpKI21CpQN/RzOQaztxacK",
+	"8m6W7KCdvXapyudoYu5X/RZleER87uBqwAss7RnJb2sfkhyt/LgLhEvi9LYUcQrKJXGKdPLfsiF6xRAK",
+	"goYh3mNPjWoYokbXMg13sSwfSH+++raV21/bIrONICRSOW+y8kyF1uytqNlGF3dCSV8TMrkjuUApwQ+k",
+	"NJyCfD9lxqhQ31BfSS7JYjPF2lAbuQavyQxCUnxTR9sX1RQI6EJWN85XvhuAo9kDZnP7zuYAfiyCk6zk",
+	"ToVCcQLGFGQilArulaGLYqolCn4JqJNo2OscvVQXWkqSq6n/+9N/DwafO52bF//2RMxqSw4oP1NBBNhU",
+	"fYDBT38xIg0qXCV2ojhyS05lll2A/tggDK90bzRpWWosknydk/fRGAldGMCCaVIvzhWqtCkRw/3xlTQN",
+	"WuVEQuhcOdytTuH0N/n4GNI07d/dJTtehBeWAP6CJ2QjW3INnJv6zhbbtnRrr9iwwQzrAmc3TMla2L3H",
+	"S/d1eQCeh+iNI/F6lQ3xRWgX9gVytKtKN2zsU7aou2yLdDhLdabQw1njDsLuLN6/QmhqUFM1WQPXu+JP",
+	"DRuWZbdgbPWyjzveCUWX8MKzNNglgiiEVOZEiTTrHJtL/eoTT80p5As80JgU6tBTtIHXMITVnTwN3eep",
+	"S5fi8b6Nl6L0Uv/Qrz7oi3jq+itvZoNgLBe38TTPSeUsmf0uLRbo0rz1LDvY4gOl1OoUC3mLDVvbFpMp",
+	"IkywkMjyTMsmVmzWyyVywvozN7P0Izs2mRir/pPH/nmirfkr9R4nFHFRXOA69LES7OccTw9d/p31yEXD",
+	"Xnt3sE5RC3q5mKT+5vjdmuTwwmXHkY0vQFiilI9oA1P0idvXknUgTsOEjVEWahm2e3baUVAO6QNBE8qm",
+	"kohCul0qBnlk1jvGPoFbAI3FEGGJ40k/N2FTUYmSSMe+mCDJOcE5Ojs7O0N7v19f7iMTIJ5iSYRsrwrp",
+	"X0FPa3SzWVTfQIp7gtxuI/h+EkgpZ4XmkaC9SFAIm5ky+q9pkaTcmtGEnOuEEBMOaNOX3a1DFzAIKASM",
+	"owzL8YDFmEGkhc4VHYJuA3VUjnq9PmQSwF+QFcdTr1xS1I7U/7WjInsRCTKaQLkg0OaoQBfvr8wy1HRi",
+	"wCIdgNLCaQqBSRJLoZ0uEKojIu0v9vjVWvzpGTrfcsZ1UjN9Nx6Kbu/lVz0UxswubUaECba6IylnI4Ek",
+	"b6MrCekJkGY5lIhPpRfWDbp+G/3CG3eTcal2VG3FgOk/2pXN8Ez9m4fLQ/if8S3qIyfVpY6Kj6N1gEMF",
+	"bEH4VPyvZUSvsrI/Wn1XzLIFnBzp/FFrIgEeco4ih+FFKOYTS7epXK3jn9pVJVRkKZ4XOs1igvf0tXmg",
+	"vNYTWkXJE4wXiSgOKIe9ztZAcUSZipi0LIOidozlmEzgIIvp3bOO8BOsA0+RqEphyk2uWCoQedLOMqFo",
+	"kUfG6pk6rEQUjphVotBX1PPOvqqed/JH6nngNv1WFL2jb0jRe/ktKnpgzkhNsthTcf/Wfl/NuhP8FmeZ",
+	"8PD+6SbcyMlmLUquHVhwdKHG/SpxXN3eV1R+j1fzumfzsMVLO/zhVO+0PJrP0sKXuZsrRQ0WBfEZjzwo",
+	"4erNInGhydEVk0w2ki2/mMHP8OJyyuXshZ74FqfpMlKoF4Iu0nTpgF0vr7ZCuBeHeZVlULudTqdTLXy6",
+	"5NyVqbMiWBR32bgXq/dsYUCfeWLKyur5y+zapsgNSGkojdQ+UpNlxmmHH1bwujpozsfNouiD2q3ywfXn",
+	"vVmI1cVXYWUoL1TocRa0Bv0pyoTePDaynKWhFmLkbsI7IoTnx28iPPbhFz+Xa3HkkRv37CcsxoEGwXzl",
+	"YHRlbDAcgniaUzn/oBiiRp+uqHUx1QWk9F9vrNTwHx+vg4YCiV7sr1HbnOB4KsSU5GjvtzeX6Kxz8nK/",
+	"jS5TTCeir5WI0FWKQxSV5gewmZj/xDwjUVHqWVfiVcCVCxtLmekCSLTZfYdemKFfQEjqC5OU/iIssrL0",
+	"72CagV/Bhgi/WVL64txJmBub6gwvHC+WeFEUtJPjnE9H4wGjEt3NUSXtbS+y0ku030YXrs/9xQsdLPbi",
+	"BZqNaUpsYphTvwJuVYiikqdE6ktjNhxO5TQnA6YjcdWDGZVj8xBSKcFopf5jFr5Hk5RA/b398zKdwXz8",
+	"4gWE7r540UZKL3xh2MaLsiarTs4wVS81UjgzyRkwiylOCtuJYrX9OuWpPWADVlTREPoLUmZbCCTxPYHR",
+	"sShqTBKEpwkFA7NdsrEaQKEIsLnpUhQR2usdHzu66T6sYcDe//rhuizCKhCecF27d2JmZCi6Ssgk45Kw",
+	"eN76TzKPQiQ5R3uYzZEkn+U5xJ9AYiGsFqqT4HiMKFQWo5zt9yH/E+ERpsyv2Dxg92ReGDCVZm1qbtgV",
+	"wm8FFsz+9Y4gH0VAPuUcEGXDtydFphMTM5Lr2WbWgAapl7pOCuxlOGA4Fdzmn4niKyxQyoWEffloC6fA",
+	"J0hIPDf/7hfh5jPIwtH7qpPYdNUVkrgnujC2jrEkD6TInrSZb6VRlSamNOSAQW1Im62ocQjmiFTtFCTX",
+	"eiTHThdjhlL6QGAJ2goMTvoMy7GCJSN5TJhsEQaVlPsoOoC7E/17740iNf9u/zqOwMpIhS26bHOCEqS0",
+	"CZxDQroEM7T6r7U5A+bxgDkl76wdGhKNoWysxbhaGeBsqmv3AZh9dNQ5grTPw85pkeOlVwAeBHPoYQZY",
+	"p6n8h6AynVMHHKC10VBwTQEEnBNER4znioiYfCbMyvuAhNrqkg5wv7Ctejpg0fucDEneR2PMkpSy0f+v",
+	"eFYsI03rT3tHnf2++o7p06omrVrdFQWTOb4d2orLjn3dHElvMsJi0oIQBLVz1Ynb6ANHGE2oEBlJU2Ls",
+	"7LdAdHTBUVIY78ukXkj7Vnix+52TmE8mOl9BYfdnyAu3ZhwU4xyS7/2qNG30zsVz8Tbg2q15YSivVkN/",
+	"EqgUYNoIdGg4rwPmjfD79WWIFFoPDw/PNPqif2oDG05narcE/YyGuSmaldCRmmMvaqjLbytCQYrwgF24",
+	"lDsek/je1uGiQkNcbokmI16VwHKn+vqA7h11jvZDNCFyzBP11/F+iGSOqdopUwdy77Bzuh8OmL7Ae0ed",
+	"7n5YFCNEe0e93n6oLqraSUhNP+oc7odlprqawnfxAFUhnxW10BkoBf8pnQZI8AlR+zxgJBUEjYgsSa1e",
+	"QxsOpSZktZKIDEXapBfZeok6UVsXDDBJNvqNQdBHg2Aw7XQOY1sCAP4ig+DReBrEdDLB+RzEX6IIqRqi",
+	"6rHUPg29ICUNxGOkFVC9KQQI/rzADJYlkVKcZMS5l3LzwR77i/dXQRg8kFxo6ajT7rY7gS7FxXBGg35w",
+	"CD+BWXYMwuEBzujBQ/cAJxPKDuwNOlCPRqRBI31LhURalPE5GRrSVBIl38IJvC4vu6KLKFodXx2FkM8v",
+	"pDmSe74LFYhOBKKjAomwhLLRfhu9gXnFgMV8cketv+/il9fnwLYmmZwjLXhrSHTWralAJ+OxLp+p+G0b",
+	"RU6cK7AM8hnHpriprsmBMiz0CVPbRIUSyMwkKTU89hdCEoEiQGnfIqmfE5xE5+aaG6m18tTIZjnRtE/J",
+	"m9zxlQkvs1tRGVMADI5eQeivEui7IGwxQhH4/VKUpt3QqcFE+jY0aug2d2Zojm5+VFpY4/hlNHHDHD23",
+	"GUR3UTOIxUHVC6ctzT/lrE82YF0liyfyCj09a6rSrQeT+RdQH3cln1iP6p6SAO0JoayoMbGgXYjjCn4q",
+	"oM+AqMEVW2JUC/xOVxlTVBrXeuk8Ba0X3miP6pHXQKTX6WxYRBjSPz55EYZdP9AvWMKrK3bHvkLrveSZ",
+	"b1Ysh+j1moagyfr15FyPSSVj3XV4aHNh3e1QKUXZO+sfddu9YwuJa/4O3vH/pWmKD47bHbT3j273HL2l",
+	"bPoZfX55cntydI7yh373qNPu7KO/kfieH/Q63U6n2+miNzQnQ/75AJ4Gvuk5wAn+v2YD2jGULSgsxbaI",
+	"m9pWmyzjpkQZHJGj1kncTVqn8TFpneHj01YnOcKHcXf4kvR0Cbgiramy3kMP87XEGJ0A0nWzQaBnk5ve",
+	"0a3kanQfvdLQruelxi9r+UP1utAfpmC2GU5T5BjctlNz+6jTXfRFcYsOvDrw8NHh6o/Kzizqi15vjUu4",
+	"1Wra5SvI2tW2hLLe2erVVzsTPIbBsSZEy79r6rMC366B8YZGE3AQC+EVpDxHfJB4pASH4H2K5ZDnk0L0",
+	"C27UhwuEyDJSCu4Hb/ZwgN/Aq8mk61HaokzqEZjvQIHRBYWUlFWqgRB8VdobrWamuyyNuS4pUoqr5+iO",
+	"yzGSfKTT3ScEsyLLJNdfQwESE/PDoIBISrCQA6ZUELcrAYpyY5SCum9GXitMWaFRJ6y67ijp2vCmLUSV",
+	"SDmie+5x/YojRqtlr64XHukFKBHQajxlARbTy8WYjAC7PC8k4MXi6yynkiyWX/XjLQqw+vBcpOkKKfZP",
+	"kBngpr7iyXwzccGJMbN1UuvcywP4OZXJzYlbHC9jqo3ePPouCDX843Yko5pnq1txUn1aT3C5efyDWPpC",
+	"ZuzcuWa31h/OjNfgEE5DvD+Qf3fX+KLa/WnH978Rvl968Z/P/b+UV/1R8/2UNLZ/1XPu6ef7TuqdNvYr",
+	"5idQr3OESu+G9FoUJginOcHJ3DI1wcFYK3No2CXwkHxzjM2gdwFTy7AclyzNKxvtU2qvTe7iauFOn89v",
+	"RNU+agix/AtoL3pdy78o+v7tyN63RfbKO7mM4oXNhvG/EemEEdzN0dXrJkM4Q9GyTknRue9o1RoDtHdE",
+	"UyZpWrrddMnUb8bgPCLyR6dpTxSSf1R7YRlBHLzlLOEsRL8zqg7hf1I2SsC8V0YDf6pk3lcx1e13e84y",
+	"q2nzwYze06bk9H5wTfAEfVSP1Z5+RSumH74bXCQYveUPJMUxeYqh81tUiv4sdWjH3XfcfRF3V5x5Pdbu",
+	"KjPThMqW7m+y0BkOhWoLJukY/aqxIXJMaA6heOfGTy5Q1V1dBG4sb8PjRDVCyN+M6S4saK9Wnd5GDpyb",
+	"rlpDHcpW9naG7rE2Ds2kTocD5gW1AdTaEGmqHOFKOWf1UpH+XARQqs/00nX0n8mBFmWjLsEhGk6XmUyx",
+	"BLkCwrv0gkwrsHSOIuiQE4XwD8qZLu1fUr0IDSlLhGn2owtD8SGEi1grshvWyNCUQeH7wsZLBVS31W1r",
+	"BkwHDnY7YafTMT1uFC4xLKpvIwEmeI7G+IGgIXQhMO9Bb1C1MxCTGWrjKiM2hiByul1EOsRFjklKhA6b",
+	"/AjCWpMgB0fBwmJlwhXSnS6nbY6neecnGx8qQvi4bJzQ+JWV/FxruA6GA9T+ZGOE1W/Q4WVMBLEN6/VI",
+	"uhtTYWAPi3dnY26idnBsQ3z0TdG2SdFGi2PgysCzReEPZZucBttxtW9hOrfItZnf5jY1tbda3/2/OlO3",
+	"wcXvQmORp8t25Qv6Vq0b+LAqmWZ9YJzySBu3NWuC1tMHNpf/F8MM4bgKYN0coanRQRM8tidXHZRK+4L1",
+	"oLCHalH3uyf1tmuC22sdVge+oQ3ekhVEPE2IkJrc6tisSAdn+fDqRwsg0pkOjUE/5Ye2pYmeEJoCwRNH",
+	"//rVjNMAdZOAUN73A9MbZJ03TS/0lS++gh4S67xpOiSt8abu6rTNsBTTMKi5UUzRJNUpeW0uBJQChn+b",
+	"jqUr1FKnW6jT1UB3RlB6tGmI8LdXQS1tt/aSq2Y+1tqIrtvM0/bj1AM36EcrL5fb/XHtfo3rePj+rPgU",
+	"037suFPpDKZQ9Lh2h/JK77kGDaTguN9j3MmqaRr6zn//gR6wp6jYN6sh/Z0KyfO57h6jDYTGPezoSSkd",
+	"kngep6Rw/CyL9bB1pNzYZl1RyppKQeWIlEjvayF8xtSHkHSDC59QR2duaPJjgxiMUGxbbsGXoQkq8TSX",
+	"MRYDZlxGPPe/csrVMMci+pOAll4WgqPO2TkSXDfhx3opOsbbtimq63MD5ip0SlPQUrFR7Hgxd1jEvN+R",
+	"Oa/mOFTr6GCtzGmx3LUKF9I9VUiS0XmZ5wO6gxs4UzcFO4EwRS0lN52v0WCM5YAVzYmvixwDr9WP3g8D",
+	"fDWVRmtnBocTfE+EM0lYHg2vqBCVA6aj/As10Kap1VbWRhfe3EUl4RFRcm4xMKif0GrOFqRye3GUQ56b",
+	"5A47Q5GpYPOnvFMFx61YPKik5qyCtUDriwDJUeew2Yeob1Jp1nhyVMoq0/EWbcZuEaqA8Rz8AYt45ndi",
+	"gl2PazZVofmacTc7l8LOpfC9uBSWSptLXKVNsqfTlt0Uwy5yTTUz2ZpY2tNi6Q94NU3hj/rd1LrWhldw",
+	"dz3+pOtB3dvxIwQmdtbQ0S45G6ZUlyXZRTJ+3yE9Rtese/7KkvFGdfU9f3WN1gtlPMBO85JmPfcXLo30",
+	"jz1uZJwVA2aKzmmXEBTILHxJpo+J6ZbtlgJRr0z4A3ELi0i/mgOooUoxifmEoDsc30PfRjok/QE76pxp",
+	"ZQy0rEqd1a+gMDbrLTHPk3pLjj82Xug5QfwLmeSmukCx+kejCKwKjzTlO43u+YPQ7E0DLnZE/sci8oqc",
+	"WBKP3B4/W6L1WSYOvviKHwSzZ9NFdF+sbhUELAAsmV5hIOcVKLGii/OCU5xOdMWQO6g+JdE0U8Q2wZK0",
+	"0a+swa5pS/ooov9nkPYs+zOiQKvbsVEd4wbwaq1tFoO4drHp9Zr3PI9JLbdIbMqoiv5Ka1msjpY2k94x",
+	"rx3z2jGvRuYFJHNNvjXx3W1LKvWkaa1aj2U6xqJTOoz8VAUofIQlHgR9VO2/GaJ2u30TogEYRNQbbu/R",
+	"x0olnzaKSgOSUmTye+E6swasdGZ5RQV1OUGkmZcfcLaEcwlChMutwIljF5hrRgrtQ0ZE9HVAI0QJwkBQ",
+	"cg+cfl2I/qsiT8e3YdNU0awSXi0raumjOmDRP1p/x6L1juekjxS1jHQNNrtaA4uaclEM27v5t5f+vCuZ",
+	"siuZsgXD5jrZ7UUpZa8gBbrIKPqvLnpHyp/+RmRjGnyZruCQsCfmJ9jLXKe1kb7dM69RlRLDdQXPGg0x",
+	"MQWG2EKhhnPT5ais0Nj2rq+NkFMzQVhcVfzdFXfZCR7PKu7ybr4gF8KRNp5c00VXp/fkDs5MPddKCLnm",
+	"/bo4cvGyGUjndqepCU+fKD33qVVSmgWLxSnb7+a/qqv5V2TI33eljo04SUOJgyZ+4rz2notVvOXbqw+y",
+	"o+e7oh3rU/UNa3VgJDIS0yGNvVoda6a6V2pVaf3Noz8R6kKIXMcUP3cKrNbqfwxYrQDI5oR9l7m+Yxpr",
+	"MI3SVlPjF6jcZ4Re6+uz4xm7JOq/fImUhfyl2aM2NkkFi6yWpj9FlhGm3U6Fb6uPZmMe2h4YNB4jnbhU",
+	"FFVXPxlbjclTHWuz35UUplq36dzAGdRad5plVLOYea6jvv3ofcV2ZmOelkH3aMInuhuIKdZo1uflSQ8Y",
+	"FeheqT9Op4tKxxNxXq9s5WRUQ4sYXfEl1EHpszFHiucJHWuu4RGSpqlOhoYGMyQnq9KK/fqQVGyeWFwp",
+	"DvNHpBWbVGJdNrONLkzlTh38InmaVHOLQ8S01XsbycVlqRubIrMivdiJu3t6wuwf6DldN++zyNbcNO+z",
+	"+HCX97nL+9zlfe7yPr87cfRHSxR1iuigkuttlCpqUgQPvhTX5XFNL3alMrhTBPwSM3RHTE0d6N2FzM2D",
+	"3kBjPqt+XFgunDzJJzedQU/uOTNgz2g6gxb2nKnIXH4ObWNPxqpoV0ihRqR0Wi01CntKRGgSLBd5tHUl",
+	"lBVGdF/W8atWrxJ1Niq1UvYuAQny6vUGxVS20TGlnLWxz0xDQZGcyGnOqj7FxVVM6AO5VQpDsySmkbjJ",
+	"NE4ZFPXkVz10pePv4iZA33mToV0AxC4A4tvqGbNMaFvdc+1HNjIa9f+94jU7O+M3HpxguHqzqXGZZLlp",
+	"xEJTtKQncl6Pqe71qiRCmU/1+2WbVZDyZjRNwbDHp7LsYGOskTa2QbdtVRIddIQBS965DpFY3hXmYmHT",
+	"lmrZ+o0EQPvN8yVAPdLSti5/qhy484A9JbPYc9zuOMeOc3yrYRDm6m+VjQiJl1QC/hspBkXqTSokjRuY",
+	"R6QIhw5uM2q/ncBWt30g3k9aqk+83yzRcX+bMvqvKbkFNhOhPVPLynCzouTUfliyiNu7+a2jS0RoT78c",
+	"GpeQ+hFlORGESfWd5Nmtc67VLHxYZZehSU3rdvbDAStsKaAX9I7GLvTFbzrVGYtbPoy+H1vGiPimjA9w",
+	"Pr5TNlY5eEH/sNsJA9iSFSylVF3tfgb9sxOrjSbOkKdK365uftDv9spfy5d7h52ClVZPqgL4jit1PizU",
+	"3373pdLm+R1VC+t2umEAcdTq3+r236Xq1nZPH5Uy5Z9jq41vXtunhFCpbUcQcuPdabW6o04YuJcT8gO/",
+	"aX6f0FjeCpnf3l6w+e2O0e8Y/bfrirBU9/n8HS7nwRdjG3rcyCFR9ymA09qUNM/wSP1LeGUkv0PL/e9i",
+	"ZfD7V7TbN4xfGuVXj75pxfOdmX1nZt+Z2Xdm9p2ZfSdD/VXN7MATt2okqQhRxva+0u7e0Pm9iO7IzSuV",
+	"hBOhWyyGtkN8rbpBMYgxONziNLVZ+GBJL7MIbSxp1fRPmVd1WmQYIjo8A72TzIhmY5qSAYt0rmNZ8IAK",
+	"mLddCHm3NBEGCoj1SOcmOhbqXofVLEkkOT9HNDGRrzgnaKovVWgKv/F8wASfEPAokFSQn3QQa4aFUI8f",
+	"dF97QVPCYtJGP5tZ1eA2InfGEWXGoaFWP5kKJUOiEX0g7C/gc/iLiq83z6r97R5UO3t5X4oaPxtWudaO",
+	"AlNwZ9de/i/hffmuyyxVZZBd4aTv39GzfellO1mwX6Fj/XfCYT1/yDfBYrdeNXbXw36XoPmdJWjW6eGS",
+	"DvYJkZimNbu2S99+fnJ/+u/LofsDELBdd5ldd5ld+4y122fsmPuOuX9LLeybNR2uzkjv4A7H9/EYM0bS",
+	"VspHXBcsbzbDXo8Joglhkso5ynL+QBOSI0nS1DSd1wOgvV8zwq5eo0vOGIkleoXj+9alngS91e902519",
+	"h+kzbks/A3PWhc3NcEVrPmjll3M+bCNdqQAqwIGx0w1+DjX/j8T0LjKf5WAc1RUR6BBaAFKvQIAtZADf",
+	"4JQzUuupX7yti8m5pWRjzoaUEYEIhf58lTLoZScOU8LWVCDQZQV47rTmgIBxoQkINB8s1o7VP0xFClMF",
+	"gTIwx5qO/LZNZESxbJRcnK3Wm7B2P8DPrdls1hryfNKa5ilhMU+UeLHuhX5VnXhzo9/CQglC90MB7G3b",
+	"jLWByAPysIGsemzVVj8oYqVPtWn1HaeYTspWLALPbTNK9Q1npL1+CfaFNHIpOCEyPhBwB8SYqSd3BCVE",
+	"7+/WsLkzo31/PIXE0xy6F326cTlMAylfoxy54TWUyZwrZXEJj7kSugO+yw1+Ek7QNE1TNOI8+T9o77c3",
+	"l+j05KS3D/67LwMTYDMI+gi6zz0W3RvGlI3A4WVDreEyWFo8wamibSQJkYlH1e0foGCQuiBUiKnRE2fg",
+	"gCtNdLY1sC0mV+udAcql86NFQbRBaXJb50bYGuU12l6Oe61e/KMo+1UxLQjFX8+Vo3fWqmR4mqjjZrCa",
+	"BDehV6VkRu607hj0u6cnL49ODzudThhQLM0PJ2dH8APof2MpM9E/OKBJ29dMoIxQ0FeYZjqnexMdUxdJ",
+	"MTpNY+0P2FKr874iOIfaMk/D/OJacMArJZZ+TaUfweOzYzvfsSpTnm9kKdpSLuPzrC/BHdyni6kcKxb2",
+	"qJgYgLm47pZ6apWJ/IEYPpTweDpR5yAMprmS8A50zUwNS61OhJGoshRLRVR/Eibjk+em2Fy1WRKhedEU",
+	"fVg2dRft0rj33gxWanANBSpshyg6YiRpUaYDW8pB3Pp7zZ/jktmALVS3oOYeKFVVsj7SxzFHCU3QbIyl",
+	"UcRsjT2kZoGkISVw6lb7M8OCARHuTLZUzJKl6iNkGKVauM6eRZSZFhuKU+tQGHGvQAHdDLtF7Epxwpm6",
+	"fr4ebx7/XwAAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

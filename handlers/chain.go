@@ -70,7 +70,8 @@ func NewHandler(config Config) (http.Handler, error) {
 	e.IPExtractor = httpserver.ClientAddress(config.HTTP.TrustedProxies)
 	e.Pre( // before Echo's router
 		requests.Middleware,
-		httpserver.CORS(config.HTTP.Origins, []string{reasonHeader, idempotencyHeader}, []string{HasMoreHeader}),
+		httpserver.CORS(config.HTTP.Origins, []string{reasonHeader, idempotencyHeader, validation.PreferHeader},
+			[]string{HasMoreHeader, validation.PreferenceAppliedHeader}),
 		addressLimit,
 		httpserver.RedirectRoot,
 		httpserver.NewRouteTable(contract).Routing(system.Owns),

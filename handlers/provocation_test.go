@@ -39,6 +39,9 @@ func provocationOf(l *logoutFixture, operation *openapi3.Operation, status strin
 	p := goodRequest(l, operation)
 	switch status {
 	case "200", "204":
+		if operation.Tags[0] == "History" {
+			p.query = "?action=session.registered"
+		}
 	case "201":
 		p.registered = false
 	case "400":
@@ -61,7 +64,7 @@ func provocationOf(l *logoutFixture, operation *openapi3.Operation, status strin
 	case "413":
 		p.body = strings.Repeat(" ", 1<<20) + p.body
 	case "422":
-		p.query = "?page=0"
+		p.query = "?page=0&limit=0"
 		if operation.RequestBody != nil {
 			p.body = invalidBodies()[operation.OperationID]
 		}
@@ -91,6 +94,8 @@ func goodRequest(l *logoutFixture, operation *openapi3.Operation) provocation {
 	switch operation.Tags[0] {
 	case "Platform sessions":
 		request.TenantID, request.Scope = "", "admin:sessions:read admin:sessions:write"
+	case "History":
+		request.Scope = "sessions:read"
 	case "Tenant sessions":
 		request.Scope = "sessions:read sessions:write"
 	case "Session lifecycle":
@@ -155,6 +160,14 @@ func (b broken) NewestActive(context.Context, store.CallerSession, store.Scope) 
 
 func (b broken) TenantStats(context.Context, store.Scope) (store.Stats, error) {
 	return store.Stats{}, b.err
+}
+
+func (b broken) ListEvents(context.Context, store.Scope, store.EventFilter, store.EventPage) (store.Events, error) {
+	return store.Events{}, b.err
+}
+
+func (b broken) SessionHistory(context.Context, store.Scope, string, store.EventFilter, store.EventPage) (store.Events, error) {
+	return store.Events{}, b.err
 }
 
 func (b broken) RevokeSession(context.Context, store.Scope, string, store.Actor) (bool, error) {

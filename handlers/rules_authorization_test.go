@@ -91,6 +91,17 @@ func (a caller) reaches(rule auth.Rule, p place) bool {
 	if rule.Audience == auth.Me {
 		return a.token.TenantID == "" || a.token.TenantID == string(p)
 	}
+	if rule.Audience == auth.Everyone {
+		held := strings.Join(a.held(rule), " ")
+		switch {
+		case strings.Contains(held, "admin:"):
+			return true
+		case strings.Contains(held, "partner:") && a.token.PartnerID != "":
+			return a.token.PartnerID == p.partner()
+		default: // the tenant's, or the user's own
+			return a.token.TenantID == "" || a.token.TenantID == string(p)
+		}
+	}
 	return slices.ContainsFunc(a.held(rule), func(scope string) bool {
 		kind, _, _ := strings.Cut(scope, ":")
 		switch {
@@ -125,7 +136,7 @@ func expected(a caller, op operation, rule auth.Rule, tenant, session place) wan
 		return want{status: http.StatusUnauthorized}
 	case rule.Audience == auth.Me && a.token.ClientID == a.token.Subject:
 		return want{status: http.StatusForbidden}
-	case rule.Audience != auth.Me && len(held) == 0:
+	case rule.Audience != auth.Me && (rule.Audience != auth.Everyone || a.token.ClientID == a.token.Subject) && len(held) == 0:
 		return want{status: http.StatusForbidden, scope: a.missing(rule)}
 	case rule.Audience == auth.Platform && len(held) == 1 && strings.HasPrefix(held[0], "partner:") && a.token.PartnerID == "":
 		return want{status: http.StatusForbidden}

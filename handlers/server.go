@@ -33,6 +33,8 @@ type Store interface {
 	ListSessions(ctx context.Context, caller store.CallerSession, scope store.Scope, filter store.Filter, page store.Page) ([]store.ListItem, int, error)
 	NewestActive(ctx context.Context, caller store.CallerSession, scope store.Scope) ([]store.ListItem, bool, error)
 	TenantStats(ctx context.Context, scope store.Scope) (store.Stats, error)
+	ListEvents(ctx context.Context, scope store.Scope, filter store.EventFilter, page store.EventPage) (store.Events, error)
+	SessionHistory(ctx context.Context, scope store.Scope, id string, filter store.EventFilter, page store.EventPage) (store.Events, error)
 	RevokeSession(ctx context.Context, scope store.Scope, id string, by store.Actor) (bool, error)
 	RevokeSessions(ctx context.Context, scope store.Scope, ids []string, by store.Actor) ([]string, error)
 	RevokeAllSessions(ctx context.Context, scope store.Scope, except string, by store.Actor) ([]string, error)
@@ -99,6 +101,9 @@ func scopeOf(granted auth.Grant) store.Scope {
 	}
 	if granted.PartnerID != "" {
 		scope = scope.OfPartner(granted.PartnerID)
+	}
+	if granted.UserID != "" {
+		scope = scope.OfUser(granted.UserID)
 	}
 	return scope
 }

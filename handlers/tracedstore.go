@@ -35,6 +35,7 @@ func finish(span trace.Span, err error) {
 func answered(err error) bool {
 	for _, answer := range []error{
 		store.ErrNotFound, store.ErrCallerEnded, store.ErrTaken, store.ErrEnded, store.ErrOtherPartner, store.ErrOutOfScope, store.ErrTooOld, store.ErrTooMany,
+		store.ErrCursor,
 	} {
 		if errors.Is(err, answer) {
 			return true
@@ -48,6 +49,24 @@ func (s tracedStore) Ready(ctx context.Context) (err error) {
 	ctx, span := s.begin(ctx, "Ready")
 	defer func() { finish(span, err) }()
 	return s.store.Ready(ctx)
+}
+
+// ListEvents implements Store.
+func (s tracedStore) ListEvents(
+	ctx context.Context, scope store.Scope, filter store.EventFilter, page store.EventPage,
+) (events store.Events, err error) {
+	ctx, span := s.begin(ctx, "ListEvents")
+	defer func() { finish(span, err) }()
+	return s.store.ListEvents(ctx, scope, filter, page)
+}
+
+// SessionHistory implements Store.
+func (s tracedStore) SessionHistory(
+	ctx context.Context, scope store.Scope, id string, filter store.EventFilter, page store.EventPage,
+) (events store.Events, err error) {
+	ctx, span := s.begin(ctx, "SessionHistory")
+	defer func() { finish(span, err) }()
+	return s.store.SessionHistory(ctx, scope, id, filter, page)
 }
 
 // SessionEnded implements Store.

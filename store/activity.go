@@ -95,11 +95,41 @@ func (t *transaction) recordActivity(key sessionKey, at time.Time, activity Acti
 		return err
 	}
 	after := activity.apply(before, at, t.limits(before.TenantID))
+	changed := change{before: &before, after: &after, changes: t.tellOfMove(before, &after, at)}
+	if end := (difference{"expires_at", new(timeText(before.ExpiresAt)), new(timeText(after.ExpiresAt))}); *end.from != *end.to {
+		changed.changes = merged(changed.changes, differences(end))
+	}
+	if len(changed.changes) > 0 {
+		changed.action = ActionChanged
+	}
 	if err := t.update(after); err != nil {
 		return err
 	}
-	return t.record(change{action: ActionChanged, before: &before, after: &after})
+	return t.record(changed)
 }
+
+// tellOfMove returns what an event tells of a change of address, agent or country, and remembers that it did: nothing while the last such
+// event is recent, so that a session that comes from two networks in turn does not fill the audit log.
+func (t *transaction) tellOfMove(before Session, after *Session, at time.Time) map[string]Change {
+	changes := moved(&before, after)
+	if changes == nil || before.ChangeRecordedAt != nil && at.Sub(*before.ChangeRecordedAt) < t.changeInterval {
+		return nil
+	}
+	after.ChangeRecordedAt = &at
+	return changes
+}
+
+// merged are the entries of both.
+func merged(changes, more map[string]Change) map[string]Change {
+	if changes == nil {
+		return more
+	}
+	maps.Copy(changes, more)
+	return changes
+}
+
+// timeText writes a time as the API does.
+func timeText(at time.Time) string { return at.UTC().Format("2006-01-02T15:04:05.000000Z") }
 
 // lockActive reads an active session and locks its row. It answers ErrEnded when there is none.
 func (t *transaction) lockActive(key sessionKey) (session Session, err error) {
@@ -115,7 +145,7 @@ func (t *transaction) update(session Session) error {
 	return t.tx.Model(&Session{}).Where("tenant_id = ? AND id = ?", session.TenantID, session.ID).Updates(map[string]any{
 		"last_activity_at": session.LastActivityAt, "ip_address": session.IPAddress, "user_agent": session.UserAgent,
 		"device_type": session.DeviceType, "location": session.Location, "country": session.Country,
-		"expires_at": session.ExpiresAt, "ends_at": session.EndsAt,
+		"expires_at": session.ExpiresAt, "ends_at": session.EndsAt, "change_recorded_at": session.ChangeRecordedAt,
 	}).Error
 }
 

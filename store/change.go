@@ -18,6 +18,42 @@ type change struct {
 	at time.Time
 	// before is nil for a session that is created, after for one that is deleted.
 	before, after *Session
+	// changes are the event's.
+	changes map[string]Change
+}
+
+// cameFrom is what the event of a registration tells of where it came from.
+func cameFrom(session *Session) map[string]Change {
+	return differences(
+		difference{"ip_address", nil, session.IPAddress}, difference{"country", nil, session.Country})
+}
+
+// moved is what has changed in where a session is used from, and with what.
+func moved(before, after *Session) map[string]Change {
+	return differences(
+		difference{"ip_address", before.IPAddress, after.IPAddress}, difference{"country", before.Country, after.Country},
+		difference{"user_agent", before.UserAgent, after.UserAgent})
+}
+
+// difference is a value before and after.
+type difference struct {
+	name     string
+	from, to *string
+}
+
+// differences are those values that are not the same, nil when all are.
+func differences(of ...difference) map[string]Change {
+	var changes map[string]Change
+	for _, d := range of {
+		if text(d.from) == text(d.to) {
+			continue
+		}
+		if changes == nil {
+			changes = map[string]Change{}
+		}
+		changes[d.name] = Change{d.from, d.to}
+	}
+	return changes
 }
 
 // countsAs is what a session adds to the counters as it is; nothing when it is nil.
@@ -96,6 +132,7 @@ func (t *transaction) record(changes ...change) error {
 			if c.reason != "" {
 				event.Reason = c.reason
 			}
+			event.Changes = c.changes
 			events = append(events, event)
 		}
 		deltas = append(deltas, c.deltas()...)

@@ -167,7 +167,7 @@ func (e *erasure) countEvents(tx *gorm.DB) (int, error) {
 
 // forgetEvents takes the user out of the events that are about the user.
 func (e *erasure) forgetEvents() error {
-	return e.tx.Model(&AuditEvent{}).Scopes(e.events).Updates(map[string]any{"user_id": "", "reason": "", "request_id": ""}).Error
+	return e.tx.Model(&AuditEvent{}).Scopes(e.events).Updates(map[string]any{"user_id": "", "reason": "", "request_id": "", "changes": nil}).Error
 }
 
 // forgetActor takes the user, the reasons that the user gave and the ids that the user chose for requests, out of what the user has

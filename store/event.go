@@ -22,13 +22,16 @@ type Actor struct {
 	IdempotencyKey string
 }
 
-// system is the actor of what happens by itself.
-func system() Actor { return Actor{Subject: "sessiond"} }
+// SystemActor is the subject of the actor of what happens by itself.
+const SystemActor = "sessiond"
+
+// system is that actor.
+func system() Actor { return Actor{Subject: SystemActor} }
 
 // What an audit event says happened.
 const (
 	ActionRegistered = "session.registered"
-	ActionChanged    = "session.changed"     // address, agent or end; a heartbeat is no event
+	ActionChanged    = "session.changed"     // address, agent, country or end; a heartbeat is no event
 	ActionApp        = "session.app"         // first single sign-on into an application; Reason has its id
 	ActionAppRenamed = "session.app_renamed" // an access gave another name; Reason has the application's id
 	ActionRevoked    = "session.revoked"
@@ -81,6 +84,14 @@ type AuditEvent struct {
 	ActorClient string    `json:"actor_client"`
 	Reason      string    `json:"reason"`
 	RequestID   string    `json:"request_id"`
+	// Changes are values of the session that changed, by their names in the API; of a registration those that tell where it came from.
+	Changes map[string]Change `gorm:"serializer:json" json:"changes,omitempty"`
+}
+
+// Change is a value before and after, nil where there was, or is, none.
+type Change struct {
+	From *string `json:"from"`
+	To   *string `json:"to"`
 }
 
 // AfterFind gives times one form whatever the driver's time zone is.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -24,7 +25,8 @@ func (c auditContext) input() []sqlbuild.Value {
 }
 
 // addRecord appends what transaction.record does for sessions in a table that has their columns and those of the input: their events, and
-// the counter deltas of a change from one state to another. A session that ends takes its applications with it.
+// the counter deltas of a change from one state to another. A session that ends takes its applications with it; of one that is registered the
+// column came_from has the event's changes.
 func addRecord(st *sqlbuild.Statement, table, action string, before, after *Session) *sqlbuild.Statement {
 	amounts := countsAs(after).Minus(countsAs(before))
 	revokedAt := "NULL"
@@ -39,8 +41,13 @@ func addRecord(st *sqlbuild.Statement, table, action string, before, after *Sess
 			SELECT %[1]s.tenant_id, a.application_id, %[2]d FROM %[1]s JOIN session_apps a ON a.tenant_id = %[1]s.tenant_id AND a.session_id = %[1]s.id
 			WHERE %[1]s.app_count > 0), `, table, amounts.Open))
 	}
+	changes := "NULL"
+	if before == nil {
+		changes = "came_from"
+	}
 	return st.Add(fmt.Sprintf(`events AS (INSERT INTO audit_events (tenant_id, operation_id, session_id, action, at, user_id, actor_sub, actor_client,
-		reason, request_id) SELECT tenant_id, operation, id, '%s', at, user_id, by_sub, by_client, because, request FROM %s) `, action, table))
+		reason, request_id, changes) SELECT tenant_id, operation, id, '%s', at, user_id, by_sub, by_client, because, request, %s FROM %s) `,
+		action, changes, table))
 }
 
 // registerSession registers a session in the common case. In the others (a new tenant, a known id, a late login) its statement changes
@@ -84,10 +91,10 @@ func insertStatement(n Session, r registration) *sqlbuild.Statement {
 		sqlbuild.Value{Name: "of_country", Type: "text", Value: n.Country}, sqlbuild.Value{Name: "created", Type: "timestamptz", Value: n.CreatedAt},
 		sqlbuild.Value{Name: "expires", Type: "timestamptz", Value: n.ExpiresAt}, sqlbuild.Value{Name: "ends", Type: "timestamptz", Value: n.EndsAt},
 		sqlbuild.Value{Name: "session_digest", Type: "text", Value: r.sessionDigest},
-		sqlbuild.Value{Name: "user_digest", Type: "text", Value: r.userDigest})...)
+		sqlbuild.Value{Name: "user_digest", Type: "text", Value: r.userDigest}, sqlbuild.Value{Name: "came_from", Type: "text", Value: jsonOf(cameFrom(&n))})...)
 	st.Add(`inserted AS (INSERT INTO sessions (tenant_id, id, user_id, partner_id, user_email, user_display_name, ip_address, user_agent,
-			device_type, location, country, created_at, expires_at, ends_at)
-		SELECT t.tenant_id, session, of_user, t.partner_id, email, display_name, address, agent, device, place, of_country, created, expires, ends
+			device_type, location, country, created_at, expires_at, ends_at, login_ip_address)
+		SELECT t.tenant_id, session, of_user, t.partner_id, email, display_name, address, agent, device, place, of_country, created, expires, ends, address
 		FROM input JOIN tenants t ON t.tenant_id = of_tenant AND t.partner_id IS NOT DISTINCT FROM coalesce(of_partner, t.partner_id)
 		WHERE (NOT EXISTS (SELECT FROM not_before_cutoffs c WHERE c.tenant_id IN ('', of_tenant) AND c.partner_id IN ('', coalesce(t.partner_id, ''))
 				AND c.user_id IN ('', of_user, user_digest) AND c.not_before >= created)) IS TRUE
@@ -96,6 +103,15 @@ func insertStatement(n Session, r registration) *sqlbuild.Statement {
 		ON CONFLICT DO NOTHING RETURNING tenant_id, id, user_id, partner_id, device_type, created_at), `)
 	st.Add("registered AS (SELECT inserted.*, input.* FROM inserted JOIN input ON tenant_id = of_tenant AND id = session), ")
 	return addRecord(st, "registered", ActionRegistered, nil, &n).Add("SELECT nr, partner_id FROM registered")
+}
+
+// jsonOf is the text of an event's changes, nil for none.
+func jsonOf(changes map[string]Change) *string {
+	if changes == nil {
+		return nil
+	}
+	text, _ := json.Marshal(changes) // of texts it does not fail
+	return new(string(text))
 }
 
 func (f fast) revokeSession(ctx context.Context, scope Scope, id string, audit auditContext) (ended bool, err error) {

@@ -75,6 +75,7 @@ func (s *Store) complete(session *Session, limits Limits) error {
 	}
 	session.CreatedAt = timestamp(session.CreatedAt)
 	session.ExpiresAt = timestamp(limits.cap(session.CreatedAt, session.ExpiresAt))
+	session.LoginIPAddress = session.IPAddress
 	// A registration is an activity of the session, whenever the login was.
 	session.EndsAt = timestamp(limits.end(now, session.ExpiresAt))
 	return nil
@@ -130,7 +131,7 @@ func (r *registration) register(session Session) (Session, bool, error) {
 		session, err = r.known(session)
 		return session, false, err
 	}
-	if err := r.transaction().record(change{action: ActionRegistered, after: &session}); err != nil {
+	if err := r.transaction().record(change{action: ActionRegistered, after: &session, changes: cameFrom(&session)}); err != nil {
 		return session, false, err
 	}
 	return session, true, r.endSurplus(session)

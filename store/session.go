@@ -34,6 +34,10 @@ type Session struct {
 	EndedBySub, EndedByClient, EndReason *string
 	// AppCount is the number of applications, kept with the session so that lists need no count.
 	AppCount int
+	// LoginIPAddress is where the session was registered from; IPAddress is where it was used last.
+	LoginIPAddress *string `gorm:"column:login_ip_address"`
+	// ChangeRecordedAt is when an event last told of a change of the address, the agent or the country.
+	ChangeRecordedAt *time.Time
 }
 
 // ListItem is what lists show of a session.
@@ -91,7 +95,7 @@ func (s *Session) AfterFind(*gorm.DB) error {
 
 func (s *Session) inUTC() {
 	s.CreatedAt, s.ExpiresAt, s.EndsAt = s.CreatedAt.UTC(), s.ExpiresAt.UTC(), s.EndsAt.UTC()
-	for _, at := range []*time.Time{s.LastActivityAt, s.RevokedAt} {
+	for _, at := range []*time.Time{s.LastActivityAt, s.RevokedAt, s.ChangeRecordedAt} {
 		if at != nil {
 			*at = at.UTC()
 		}

@@ -58,6 +58,8 @@ type Options struct {
 	MustExist bool
 	// ActivityInterval is how long a heartbeat may wait to be written; each is written at once when zero.
 	ActivityInterval time.Duration
+	// ChangeInterval is how long no second event tells of a change of a session's address, agent or country; each has one when zero.
+	ChangeInterval time.Duration
 	// MaxTokenLifetime is how long an access token may live after its session has ended; 24 hours when zero. So long it is known that the
 	// session has ended, also when its row is deleted.
 	MaxTokenLifetime time.Duration
@@ -73,8 +75,8 @@ type Store struct {
 	digests    digester
 	limits     func(tenantID string) Limits
 	onEnded    func(cause string, n int)
-	// activityInterval and maxTokenLifetime are those of the options.
-	activityInterval, maxTokenLifetime time.Duration
+	// activityInterval, changeInterval and maxTokenLifetime are those of the options.
+	activityInterval, changeInterval, maxTokenLifetime time.Duration
 	// revokedLast is the tenant (a string) of which a bulk revocation was applied last: the next turn is another tenant's.
 	revokedLast atomic.Value
 	pending     pendingActivity
@@ -113,7 +115,7 @@ func Open(ctx context.Context, url string, options Options) (*Store, error) {
 	processors := runtime.GOMAXPROCS(0)
 	s := &Store{
 		engine: e, clock: clock{machine: options.Now}, limits: options.Limits, onEnded: options.OnEnded,
-		activityInterval: options.ActivityInterval, maxTokenLifetime: options.MaxTokenLifetime,
+		activityInterval: options.ActivityInterval, changeInterval: options.ChangeInterval, maxTokenLifetime: options.MaxTokenLifetime,
 		pending: pendingActivity{heartbeats: map[sessionKey]heartbeat{}}, longReads: fair.NewSemaphore(2*processors, max(1, processors/2)),
 	}
 	s.counters = counters.New(e, counted{e}, tuning.BucketSize(ctx))

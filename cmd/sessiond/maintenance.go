@@ -16,13 +16,15 @@ import (
 // maintenanceOptions are the flags of what happens to sessions when nobody asks.
 type maintenanceOptions struct {
 	maintenance.Config
-	activityInterval, maxTokenLifetime time.Duration
+	activityInterval, changeInterval, maxTokenLifetime time.Duration
 }
 
 func (o *maintenanceOptions) flags(flags *pflag.FlagSet) {
 	const day = 24 * time.Hour
 	flags.DurationVar(&o.activityInterval, "activity-interval", 15*time.Second,
 		"write the activity of a session at most once in this interval; 0 to write each at once")
+	flags.DurationVar(&o.changeInterval, "change-interval", time.Hour,
+		"record a change of a session's address, agent or country at most once in this interval; 0 to record each")
 	flags.DurationVar(&o.Retention, "retention", 90*day, "delete sessions this long after their end")
 	flags.DurationVar(&o.AuditRetention, "audit-retention", 365*day, "delete audit events after this time")
 	maxTokenLifetimeFlag(flags, &o.maxTokenLifetime)
@@ -35,8 +37,10 @@ func maxTokenLifetimeFlag(flags *pflag.FlagSet, lifetime *time.Duration) {
 }
 
 func (o *maintenanceOptions) check() error {
-	if o.activityInterval < 0 {
-		return usageError{fmt.Errorf("--activity-interval is %s: it must not be negative", o.activityInterval)}
+	for flag, interval := range map[string]time.Duration{"activity-interval": o.activityInterval, "change-interval": o.changeInterval} {
+		if interval < 0 {
+			return usageError{fmt.Errorf("--%s is %s: it must not be negative", flag, interval)}
+		}
 	}
 	for _, d := range []struct {
 		flag  string

@@ -173,7 +173,7 @@ func (s *serveOptions) database(ctx context.Context, logger *slog.Logger, onEnde
 	}
 	s.db.mayMake = s.dev
 	db, err := s.db.open(ctx, store.Options{
-		Logger: logger, Limits: of, ActivityInterval: s.maintenance.activityInterval, OnEnded: onEnded, MaxTokenLifetime: s.maintenance.maxTokenLifetime,
+		Logger: logger, Limits: of, ActivityInterval: s.maintenance.activityInterval, ChangeInterval: s.maintenance.changeInterval, OnEnded: onEnded, MaxTokenLifetime: s.maintenance.maxTokenLifetime,
 	})
 	if err != nil {
 		return nil, err

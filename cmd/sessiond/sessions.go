@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/sessiond/sessiond/client"
+	"github.com/sessiond/sessiond/gen"
 )
 
 // environment looks a variable up, as os.LookupEnv does.
@@ -33,14 +34,14 @@ func sessionsCommand(getenv environment) *cobra.Command {
 			"Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 not allowed, 5 unavailable (try later), 130 interrupted.",
 		Args: arguments(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
-			return usageError{errors.New("sessions needs list, get, revoke, revoke-all or stats; see sessiond sessions --help")}
+			return usageError{errors.New("sessions needs list, get, history, audit, revoke, revoke-all or stats; see sessiond sessions --help")}
 		},
 	}
 	o.flags(cmd.PersistentFlags())
 	// Completion of what is not there offers nothing, which is what an error here would come to.
 	_ = cmd.RegisterFlagCompletionFunc("profile", o.completeProfiles)
 	_ = cmd.MarkPersistentFlagFilename("config", "yaml", "yml")
-	cmd.AddCommand(listCommand(o), getCommand(o), revokeCommand(o), revokeAllCommand(o), statsCommand(o))
+	cmd.AddCommand(listCommand(o), getCommand(o), historyCommand(o), eventsCommand(o), revokeCommand(o), revokeAllCommand(o), statsCommand(o))
 	return cmd
 }
 
@@ -69,6 +70,15 @@ func (o *operation) flags(flags *pflag.FlagSet) {
 
 // open returns the operations that fit the flags, on the server that they name.
 func (o *operation) open(cmd *cobra.Command) (apiGroup, error) {
+	api, err := o.client(cmd)
+	if err != nil {
+		return nil, err
+	}
+	return o.apiGroup(api, cmd.ErrOrStderr())
+}
+
+// client returns a client of the server that the flags name.
+func (o *operation) client(cmd *cobra.Command) (*gen.ClientWithResponses, error) {
 	if o.timeout <= 0 {
 		return nil, usageError{errors.New("--timeout must be positive")}
 	}
@@ -93,7 +103,7 @@ func (o *operation) open(cmd *cobra.Command) (apiGroup, error) {
 	if readable(o.server) {
 		fmt.Fprintf(cmd.ErrOrStderr(), "sessiond: warning: the token goes to %s unencrypted; use https\n", o.server)
 	}
-	return o.apiGroup(api, cmd.ErrOrStderr())
+	return api, nil
 }
 
 // readable reports whether others on the network could read what is sent to a server.

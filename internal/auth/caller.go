@@ -44,6 +44,7 @@ func (c Caller) IsClient() bool {
 type Grant struct {
 	TenantID  string
 	PartnerID string
+	UserID    string
 }
 
 // contextKey is a type of its own, so that no other package can put a caller in by accident.

@@ -10,6 +10,7 @@ const (
 	Platform Audience = "platform" // /admin: the platform, and partners for their own tenants
 	Me       Audience = "me"       // /me: the signed-in user
 	Tenant   Audience = "tenant"   // /tenants/{tenant_id}: its administrators, its partner, the platform
+	Everyone Audience = "everyone" // /sessions, /audit-events: each of these, for what is theirs
 	Service  Audience = "service"  // lifecycle and introspection: the services that sign users in or ask
 	Issuer   Audience = "issuer"   // logout: the token issuer itself, whose signed body is the proof; no caller
 )
@@ -17,7 +18,7 @@ const (
 // Rule says who may call one operation.
 type Rule struct {
 	Audience Audience
-	// Scopes are alternatives, the narrowest first. For Platform and Tenant the position says what a scope covers: the own tenant,
+	// Scopes are alternatives, the narrowest first. For Platform, Tenant and Everyone the position says what a scope covers: the own tenant,
 	// the own partner, everything. A user needs none for their own sessions.
 	Scopes []string
 	// ChecksSession: the operation itself looks whether the caller's own session has ended, in the statement that it sends anyhow (see
@@ -54,6 +55,9 @@ func Policy() Rules {
 		"RevokeUserSessions":      tenantRule("write"),
 		"RevokeTenantSession":     tenantRule("write"),
 
+		"GetSessionHistory": everyoneRule("read"),
+		"ListAuditEvents":   everyoneRule("read"),
+
 		"RegisterSession":       {Audience: Service, Scopes: []string{"sessions:ingest"}},
 		"RecordSessionActivity": {Audience: Service, Scopes: []string{"sessions:ingest"}},
 		"RecordSessionApp":      {Audience: Service, Scopes: []string{"sessions:ingest"}},
@@ -71,6 +75,12 @@ func tenantRule(action string) Rule {
 	return Rule{Audience: Tenant, Scopes: []string{
 		"sessions:" + action, "partner:sessions:" + action, "admin:sessions:" + action,
 	}}
+}
+
+func everyoneRule(action string) Rule {
+	rule := tenantRule(action)
+	rule.Audience = Everyone
+	return rule
 }
 
 // Decide authorizes the caller for the operation, and returns the authorized scope. tenantID is the path's and matters for the
@@ -91,6 +101,8 @@ func (r Rules) Decide(
 		return rule.decideMe(caller)
 	case Tenant:
 		return rule.decideTenant(caller, tenantID, partnerOf)
+	case Everyone:
+		return rule.decideEveryone(caller)
 	case Service:
 		return rule.decideService(caller)
 	case Issuer:
@@ -147,6 +159,27 @@ func (r Rule) decideTenant(
 		return Grant{}, NotYourTenant()
 	default:
 		return grant, nil
+	}
+}
+
+// decideEveryone authorizes a caller for the most that the token's scopes reach, and a user without any for what is the user's own.
+func (r Rule) decideEveryone(caller Caller) (Grant, error) {
+	own, partner, admin := r.Scopes[0], r.Scopes[1], r.Scopes[2]
+	switch {
+	case caller.HasScope(admin):
+		return Grant{}, nil
+	case caller.HasScope(partner) && caller.PartnerID != "":
+		return Grant{PartnerID: caller.PartnerID}, nil
+	case caller.HasScope(own) && caller.TenantID != "":
+		return Grant{TenantID: caller.TenantID}, nil
+	case !caller.IsClient():
+		return Grant{TenantID: caller.TenantID, UserID: caller.Subject}, nil
+	case caller.HasScope(partner):
+		return Grant{}, errForbidden("The token names no partner.")
+	case caller.HasScope(own):
+		return Grant{}, errForbidden("The token names no tenant.")
+	default:
+		return Grant{}, errScope(own)
 	}
 }
 

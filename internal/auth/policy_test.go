@@ -38,7 +38,7 @@ func operations(t *testing.T) map[string]string {
 func TestPolicyCoversTheContract(t *testing.T) {
 	rules := Policy()
 	paths := operations(t)
-	require.Len(t, paths, 19)
+	require.Len(t, paths, 21)
 	require.ElementsMatch(t, slices.Collect(maps.Keys(paths)), slices.Collect(maps.Keys(rules)))
 	methods := reflect.TypeFor[gen.StrictServerInterface]()
 	require.Len(t, rules, methods.NumMethod())
@@ -48,7 +48,7 @@ func TestPolicyCoversTheContract(t *testing.T) {
 		want := Service
 		for prefix, audience := range map[string]Audience{
 			"/api/v1/admin/": Platform, "/api/v1/me/": Me, "/api/v1/tenants/{tenant_id}/": Tenant,
-			"/oauth2/backchannel-logout": Issuer,
+			"/oauth2/backchannel-logout": Issuer, "/api/v1/sessions": Everyone, "/api/v1/audit-events": Everyone,
 		} {
 			if strings.HasPrefix(path, prefix) {
 				want = audience
@@ -64,7 +64,8 @@ func TestPolicyScopes(t *testing.T) {
 		"partner:sessions:read admin:sessions:read":   "ListSessions GetSession",
 		"partner:sessions:write admin:sessions:write": "RevokeAllSessions RevokeSession",
 		"": "ListMySessions RevokeMyOtherSessions RevokeMySession BackchannelLogout",
-		"sessions:read partner:sessions:read admin:sessions:read":    "ListTenantSessions ListUserSessions GetTenantSession GetTenantSessionStats",
+		"sessions:read partner:sessions:read admin:sessions:read": "ListTenantSessions ListUserSessions GetTenantSession GetTenantSessionStats " +
+			"GetSessionHistory ListAuditEvents",
 		"sessions:write partner:sessions:write admin:sessions:write": "RevokeAllTenantSessions RevokeUserSessions RevokeTenantSession",
 		"sessions:ingest":                     "RegisterSession RecordSessionActivity RecordSessionApp",
 		"sessions:introspect sessions:ingest": "IntrospectToken",
@@ -157,6 +158,19 @@ func expected(operation string, audience Audience, caller Caller, target string)
 		return verdict{}
 	case audience == Me:
 		return verdict{grant: &Grant{TenantID: caller.TenantID}}
+
+	case audience == Everyone && admin:
+		return verdict{grant: &Grant{}}
+	case audience == Everyone && partner && caller.PartnerID != "":
+		return verdict{grant: &Grant{PartnerID: caller.PartnerID}}
+	case audience == Everyone && own && caller.TenantID != "":
+		return verdict{grant: &Grant{TenantID: caller.TenantID}}
+	case audience == Everyone && caller.Subject != caller.ClientID:
+		return verdict{grant: &Grant{TenantID: caller.TenantID, UserID: caller.Subject}}
+	case audience == Everyone && (own || partner):
+		return verdict{}
+	case audience == Everyone:
+		return verdict{scope: "sessions:" + action}
 
 	case audience == Service && service:
 		return verdict{grant: &restricted}

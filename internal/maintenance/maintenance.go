@@ -50,10 +50,6 @@ const (
 	// nine tenths of the time are left to requests, however busy the database is.
 	throttleFactor = 9
 	minPause       = 20 * time.Millisecond
-
-	// auditPurges is how often the audit log is purged within its retention. There is no index on the events' times, which every
-	// change would pay for, so the last transaction of each purge reads all events.
-	auditPurges = 1000
 )
 
 // Config is what an operator decides.
@@ -69,8 +65,6 @@ type Scheduler struct {
 	config Config
 	now    func() time.Time
 	logger *slog.Logger
-	// auditPurged is when the audit log was purged last; zero is never.
-	auditPurged time.Time
 }
 
 // New returns a scheduler that is not started.
@@ -142,25 +136,19 @@ func (s *Scheduler) recordExpired(ctx context.Context) error {
 	return s.throttled(ctx, whileFull(func(limit int) (int, error) { return s.store.RecordExpired(ctx, limit) }))
 }
 
-// Purge deletes what is past its retention. The audit log is purged when it is due.
+// Purge deletes what is past its retention.
 func (s *Scheduler) Purge(ctx context.Context) error {
 	now := s.now()
 	oldest := now.Add(-s.config.AuditRetention)
 	purges := []func(limit int) (int, error){
 		func(limit int) (int, error) { return s.store.PurgeEnded(ctx, now.Add(-s.config.Retention), limit) },
 		func(limit int) (int, error) { return s.store.PurgeTombstones(ctx, oldest, limit) },
-	}
-	due := now.Sub(s.auditPurged) >= s.config.AuditRetention/auditPurges
-	if due {
-		purges = append(purges, func(limit int) (int, error) { return s.store.PurgeAuditLog(ctx, oldest, limit) })
+		func(limit int) (int, error) { return s.store.PurgeAuditLog(ctx, oldest, limit) },
 	}
 	for _, purge := range purges {
 		if err := s.throttled(ctx, whileFull(purge)); err != nil || ctx.Err() != nil {
 			return err
 		}
-	}
-	if due {
-		s.auditPurged = now
 	}
 	return nil
 }

@@ -9,10 +9,12 @@ type content struct {
 	doc             *document
 	json            *node
 	form            inputs
+	// text is that of a form.
+	text string
 }
 
 // readBody reads the body of an operation that has one. It fails on a body that cannot be parsed.
-func (op *operation) readBody(c echo.Context) (*content, error) {
+func (op *operation) readBody(c echo.Context, strict bool) (*content, error) {
 	if op.body == nil {
 		return nil, nil //nolint:nilnil // No body is no failure.
 	}
@@ -21,12 +23,15 @@ func (op *operation) readBody(c echo.Context) (*content, error) {
 		return nil, err
 	}
 	contentType := c.Request().Header.Get(echo.HeaderContentType)
-	in := &content{json: op.body.json}
+	in, ordered := &content{json: op.body.json}, op.body.ordered
+	if strict && in.json != nil {
+		in.json, ordered = op.body.strict, true
+	}
 	switch {
 	case op.body.json == nil:
 		in.form = inputs{op.body.form, make([][]string, len(op.body.form))}
 		if mediaType(contentType) == formType {
-			in.form.texts = splitForm(string(text), op.body.form)
+			in.form.texts, in.text = splitForm(string(text), op.body.form), string(text)
 		}
 		in.dropEmpty()
 		in.present = op.body.required || len(text) > 0
@@ -34,7 +39,7 @@ func (op *operation) readBody(c echo.Context) (*content, error) {
 	case !isJSON(contentType):
 		in.present, in.unread = true, true
 	default:
-		in.doc, err = decodeJSON(text, op.body.ordered)
+		in.doc, err = decodeJSON(text, ordered)
 		in.present = err == nil && in.doc.value != nil
 	}
 	return in, asError(err)

@@ -38,16 +38,29 @@ type inputs struct {
 // apply checks a request and, if it is valid, rewrites it. The order is the reference's: a body that is not text or not JSON is the
 // only error; otherwise the violations of path, query, header, cookie and body are reported together.
 func (op *operation) apply(c echo.Context) error {
-	in, err := op.readBody(c)
+	strict := op.strict(c)
+	in, err := op.readBody(c, strict)
 	if err != nil {
 		return err
 	}
 	path, query, header, cookie := op.inputs(c)
 	var violations []Violation
-	for _, part := range [...]inputs{path, query, header, cookie} {
-		violations = op.check.parameters(violations, part)
+	violations = op.check.parameters(violations, path)
+	violations = op.check.parameters(violations, query)
+	if strict {
+		violations = unknown(violations, c.Request().URL.RawQuery, "query", op.query)
 	}
+	violations = op.check.parameters(violations, header)
+	violations = op.check.parameters(violations, cookie)
 	violations = op.checkBody(violations, in)
+	switch {
+	case strict && in == nil:
+		if violations, err = unexpectedBody(violations, c); err != nil {
+			return err
+		}
+	case strict && in.json == nil:
+		violations = unknown(violations, in.text, "body", op.body.form)
+	}
 	if len(violations) > 0 {
 		return &Error{Violations: violations}
 	}

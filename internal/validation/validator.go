@@ -25,6 +25,8 @@ type operation struct {
 	path, query, header, cookie []parameter
 	body                        *body
 	check                       *checker
+	// alwaysStrict: it handles every request strictly.
+	alwaysStrict bool
 }
 
 // parameter is an input that comes as text: a parameter of the operation, or a field of a form.
@@ -43,6 +45,8 @@ type body struct {
 	json     *node
 	ordered  bool
 	form     []parameter
+	// strict is json without other members than those that are described.
+	strict *node
 }
 
 // checker asks kin-openapi whether a value is valid: once to know, and only if it is not, once more for all that is wrong.
@@ -121,6 +125,7 @@ func echoPath(template string) string {
 
 func (c *compiler) operation(item *openapi3.PathItem, described *openapi3.Operation) (*operation, error) {
 	plan := &operation{}
+	plan.alwaysStrict, _ = described.Extensions[strictExtension].(bool)
 	for _, ref := range declared(item, described) {
 		p, err := c.parameter(ref.Value)
 		if err != nil {
@@ -195,6 +200,7 @@ func (c *compiler) body(described *openapi3.RequestBody) (*body, error) {
 		switch {
 		case isJSON(name):
 			b.json, b.ordered = n, n.ordered(map[*node]bool{})
+			b.strict = c.node(closed(media.Schema, map[*openapi3.Schema]*openapi3.SchemaRef{}))
 		case name == formType && n.kind == objectKind:
 			b.form, err = formFields(n)
 		default:

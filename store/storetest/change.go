@@ -227,7 +227,7 @@ func testActivity(t *testing.T, newStore Factory) {
 			hasEveryMember(t, activity, "ExpiresAt")
 			require.NoError(t, f.RecordActivity(f.ctx, store.AllTenants(), "s1", activity, tester()))
 			want.LastActivityAt, want.IPAddress, want.UserAgent, want.DeviceType = new(Epoch.Add(2*time.Minute)), new("192.0.2.2"), new("new"), new("mobile")
-			want.Location, want.Country = new("Oslo"), new("NO")
+			want.Location, want.Country, want.ChangeRecordedAt = new("Oslo"), new("NO"), want.LastActivityAt
 			if limits.Idle > 0 {
 				want.EndsAt = Epoch.Add(32 * time.Minute)
 			}

@@ -32,6 +32,8 @@ CREATE TABLE sessions (
     ended_by_client   text,
     end_reason        text,
     app_count         integer NOT NULL DEFAULT 0 CHECK (app_count >= 0),
+    login_ip_address  text,
+    change_recorded_at timestamptz,
     PRIMARY KEY (tenant_id, id),
     CHECK (revoked_at IS NULL OR end_cause IS NOT NULL)
 ) WITH (fillfactor = 90); -- room for an activity's new version on the same page: then no index is written
@@ -40,6 +42,8 @@ COMMENT ON COLUMN sessions.partner_id IS 'The tenant''s partner, repeated so tha
 COMMENT ON COLUMN sessions.country IS 'ISO 3166-1 alpha-2 code of the place of ip_address.';
 COMMENT ON COLUMN sessions.ends_at IS 'When the session ends by itself: the earlier of expires_at and the idle limit.';
 COMMENT ON COLUMN sessions.end_cause IS 'How it ended; NULL while it is active, and until an end by itself, or by a bulk revocation, has been recorded.';
+COMMENT ON COLUMN sessions.login_ip_address IS 'Where it was registered from; ip_address is where it was used last.';
+COMMENT ON COLUMN sessions.change_recorded_at IS 'When an event last told of a change of address, agent or country.';
 COMMENT ON COLUMN sessions.revoked_at IS 'When somebody ended it.';
 
 -- The conditions (id = '') IS FALSE and (tenant_id = '') IS FALSE hold for every row, and no planner concludes them from a comparison of
@@ -92,10 +96,14 @@ CREATE TABLE audit_events (
     actor_client text NOT NULL,
     reason       text NOT NULL,
     request_id   text NOT NULL,
+    changes      text,
     PRIMARY KEY (tenant_id, at, operation_id, session_id, action)
 );
 COMMENT ON TABLE audit_events IS 'What happened, by whom; appended in the transaction of the change.';
 COMMENT ON COLUMN audit_events.operation_id IS 'One call, which may change many sessions.';
+COMMENT ON COLUMN audit_events.changes IS 'JSON: the values of the session that changed, before and after.';
+CREATE INDEX audit_events_at ON audit_events (at);
+COMMENT ON INDEX audit_events_at IS 'Everybody''s history; the purge.';
 CREATE INDEX audit_events_session ON audit_events (tenant_id, session_id, at);
 COMMENT ON INDEX audit_events_session IS 'A session''s history.';
 CREATE INDEX audit_events_user ON audit_events (tenant_id, user_id, at);

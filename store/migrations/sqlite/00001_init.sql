@@ -33,6 +33,8 @@ CREATE TABLE sessions (
     ended_by_client   TEXT,
     end_reason        TEXT,
     app_count         INTEGER NOT NULL DEFAULT 0 CHECK (app_count >= 0),
+    login_ip_address  TEXT,
+    change_recorded_at TIMESTAMP,
     PRIMARY KEY (tenant_id, id),
     CHECK (revoked_at IS NULL OR end_cause IS NOT NULL)
 );
@@ -83,8 +85,11 @@ CREATE TABLE audit_events (
     actor_client TEXT NOT NULL,
     reason       TEXT NOT NULL,
     request_id   TEXT NOT NULL,
+    changes      TEXT,
     PRIMARY KEY (tenant_id, at, operation_id, session_id, action)
 );
+-- Everybody's history; the purge.
+CREATE INDEX audit_events_at ON audit_events (at);
 -- A session's history.
 CREATE INDEX audit_events_session ON audit_events (tenant_id, session_id, at);
 -- A user's history, and erasure.

@@ -1,0 +1,131 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/sessiond/sessiond/gen"
+	"github.com/sessiond/sessiond/internal/auth"
+	"github.com/sessiond/sessiond/internal/validation"
+	"github.com/sessiond/sessiond/store"
+)
+
+// GetSessionHistory serves GET /api/v1/sessions/{session_id}/history.
+func (s *Server) GetSessionHistory(ctx context.Context, request gen.GetSessionHistoryRequestObject) (gen.GetSessionHistoryResponseObject, error) {
+	params := request.Params
+	filter := store.EventFilter{
+		Actions: actions(params.Action), After: timeOf(params.After), Before: timeOf(params.Before),
+		OldestFirst: *params.Order == gen.GetSessionHistoryParamsOrderOldest,
+	}
+	page := store.EventPage{Limit: *params.Limit, Cursor: textOf(params.Cursor)}
+	found, err := s.store.SessionHistory(ctx, authorizedScope(ctx), request.SessionId, filter, page)
+	if err != nil {
+		return nil, cursorError(err)
+	}
+	return gen.GetSessionHistory200JSONResponse{Body: s.events(ctx, found, page)}, nil
+}
+
+// ListAuditEvents serves GET /api/v1/audit-events.
+func (s *Server) ListAuditEvents(ctx context.Context, request gen.ListAuditEventsRequestObject) (gen.ListAuditEventsResponseObject, error) {
+	params, scope := request.Params, authorizedScope(ctx)
+	if params.TenantId != nil {
+		scope = scope.InTenant(*params.TenantId)
+	}
+	if params.UserId != nil {
+		scope = scope.OfUser(*params.UserId)
+	}
+	filter := store.EventFilter{
+		SessionID: params.SessionId, Actor: params.Actor, RequestID: params.RequestId,
+		Actions: actions(params.Action), After: timeOf(params.After), Before: timeOf(params.Before),
+		OldestFirst: *params.Order == gen.ListAuditEventsParamsOrderOldest,
+	}
+	page := store.EventPage{Limit: *params.Limit, Cursor: textOf(params.Cursor)}
+	found, err := s.store.ListEvents(ctx, scope, filter, page)
+	if err != nil {
+		return nil, cursorError(err)
+	}
+	return gen.ListAuditEvents200JSONResponse{Body: s.events(ctx, found, page)}, nil
+}
+
+// cursorError answers 422 for a cursor of another list.
+func cursorError(err error) error {
+	if errors.Is(err, store.ErrCursor) {
+		return validation.ValueError("it is not a cursor of this list", "query", "cursor")
+	}
+	return err
+}
+
+// events is a page of events as the answer.
+func (s *Server) events(ctx context.Context, found store.Events, page store.EventPage) gen.AuditEventList {
+	list := gen.AuditEventList{
+		Data: make([]gen.AuditEvent, len(found.Events)), Meta: s.meta(ctx),
+		Pagination: gen.CursorPagination{Limit: page.Limit, NextCursor: optional(found.Next)},
+	}
+	granted, _ := auth.GrantFromContext(ctx)
+	for i, event := range found.Events {
+		list.Data[i] = ToAPIEvent(event, granted.UserID)
+	}
+	return list
+}
+
+// ToAPIEvent converts an event. A reader who is a user, and reads as no more than that, is not told who else acted, and why.
+func ToAPIEvent(event store.AuditEvent, reader string) gen.AuditEvent {
+	answer := gen.AuditEvent{
+		At: gen.Timestamp{Time: event.At}, Action: gen.EventAction(event.Action), TenantId: optional(event.TenantID),
+		SessionId: optional(event.SessionID), UserId: optional(event.UserID), OperationId: optional(event.OperationID),
+		Changes: gen.EventChanges{
+			IpAddress: toAPIChange(event, "ip_address"), Country: toAPIChange(event, "country"), UserAgent: toAPIChange(event, "user_agent"),
+			ExpiresAt: toAPIChange(event, "expires_at"),
+		},
+	}
+	if reader == "" || reader == event.ActorSub || event.ActorSub == store.SystemActor {
+		answer.Actor = &gen.EventActor{Sub: event.ActorSub, ClientId: optional(event.ActorClient)}
+		answer.Reason, answer.RequestId = optional(event.Reason), optional(event.RequestID)
+	}
+	return answer
+}
+
+// toAPIChange is what an event says of a value, nil when it did not change.
+func toAPIChange(event store.AuditEvent, name string) *gen.EventChange {
+	change, changed := event.Changes[name]
+	if !changed {
+		return nil
+	}
+	return &gen.EventChange{From: change.From, To: change.To}
+}
+
+func actions(named *gen.Action) []string {
+	if named == nil {
+		return nil
+	}
+	all := make([]string, len(*named))
+	for i, action := range *named {
+		all[i] = string(action)
+	}
+	return all
+}
+
+// optional is nil for an empty text.
+func optional(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
+}
+
+// textOf is the text, "" for none.
+func textOf(text *string) string {
+	if text == nil {
+		return ""
+	}
+	return *text
+}
+
+// timeOf is the time, the zero time for none.
+func timeOf(at *time.Time) time.Time {
+	if at == nil {
+		return time.Time{}
+	}
+	return *at
+}
