@@ -5,12 +5,8 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"strings"
 )
-
-// ErrCursor: the cursor is not one that this list has given out.
-var ErrCursor = errors.New("not a cursor of this list")
 
 // digestOfCursor authenticates cursors.
 const digestOfCursor = "cursor"

@@ -27,6 +27,8 @@ var (
 	ErrTooOld = errors.New("login is older than a revocation")
 	// ErrTooMany: the user has as many sessions as the tenant allows.
 	ErrTooMany = errors.New("too many sessions")
+	// ErrCursor: the cursor is not one that this list has given out.
+	ErrCursor = errors.New("not a cursor of this list")
 	// ErrUnavailable: the database cannot be reached or did not answer in time.
 	ErrUnavailable = engine.ErrUnavailable
 	// ErrConnect: the database could not be opened at first, whatever the reason.

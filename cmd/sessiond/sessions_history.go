@@ -26,7 +26,7 @@ type eventFlags struct {
 
 func (f *eventFlags) flags(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringSliceVar(&f.actions, "action", nil, "only events with this action, such as session.revoked; may be repeated")
+	flags.StringSliceVar(&f.actions, "action", nil, "only events with this `ACTION`, such as session.revoked; may be repeated")
 	flags.StringVar(&f.since, "since", "", "only events since this `TIME`: 2026-01-15T12:00:00Z, or 24h for 24 hours ago")
 	flags.StringVar(&f.until, "until", "", "only events before this `TIME`, in the form of --since")
 	flags.IntVar(&f.limit, "limit", 200, "maximum number of events; 0 for all")

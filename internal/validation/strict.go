@@ -15,8 +15,9 @@ import (
 // are violations, when it says Prefer: handling=strict (RFC 7240, section 4.4), and by operations that the contract marks with x-strict.
 
 const (
-	// PreferHeader has the caller's preferences, PreferenceAppliedHeader those that were honoured (RFC 7240).
-	PreferHeader            = "Prefer"
+	// PreferHeader has the caller's preferences (RFC 7240).
+	PreferHeader = "Prefer"
+	// PreferenceAppliedHeader has those that were honoured.
 	PreferenceAppliedHeader = "Preference-Applied"
 	// StrictHandling is the preference.
 	StrictHandling = "handling=strict"
