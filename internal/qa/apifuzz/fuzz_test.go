@@ -27,10 +27,10 @@ func run(t *testing.T, requests int) apifuzz.Fuzz {
 }
 
 func TestEveryAnswerFitsTheContract(t *testing.T) {
-	report, err := run(t, 2000).Run()
+	report, err := run(t, 4000).Run()
 	require.NoError(t, err)
 	assert.Empty(t, strings.Join(report.Failures[:min(10, len(report.Failures))], "\n\n"))
-	assert.Len(t, report.Operations(), 19)
+	assert.Len(t, report.Operations(), 21)
 	for _, operation := range report.Operations() {
 		if operation != "backchannelLogout" { // whose tokens only an identity provider makes
 			assert.Positive(t, report.Count(operation, "good", "2"), operation)

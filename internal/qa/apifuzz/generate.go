@@ -73,8 +73,8 @@ func (g *generator) good(o operation) *request {
 		case openapi3.ParameterInPath:
 			r.path = strings.ReplaceAll(r.path, "{"+name+"}", url.PathEscape(g.segment(name)))
 		case openapi3.ParameterInQuery:
-			if value := g.value(name, p.Value.Schema.Value); value != nil && g.IntN(2) == 0 {
-				r.query.Set(name, fmt.Sprint(value))
+			if name != "cursor" && g.IntN(2) == 0 { // which only the server makes
+				r.setQuery(name, g.value(name, p.Value.Schema.Value))
 			}
 		}
 	}
@@ -86,6 +86,19 @@ func (g *generator) good(o operation) *request {
 		r.set("X-Request-ID", fmt.Sprintf("fuzz-%d", g.made))
 	}
 	return r
+}
+
+// setQuery sets a parameter; a list is one that is repeated.
+func (r *request) setQuery(name string, value any) {
+	switch value := value.(type) {
+	case nil:
+	case []any:
+		for _, item := range value {
+			r.query.Add(name, fmt.Sprint(item))
+		}
+	default:
+		r.query.Set(name, fmt.Sprint(value))
+	}
 }
 
 // body is the content type of an operation's body, empty for none, and whether it must be there.
@@ -198,6 +211,8 @@ func (g *generator) value(name string, s *openapi3.Schema) any {
 		return g.value(name, s.AnyOf[g.IntN(len(s.AnyOf))].Value)
 	}
 	switch {
+	case len(s.Enum) > 0:
+		return pick(g, s.Enum...)
 	case s.Type.Is(openapi3.TypeInteger):
 		return g.integer(s)
 	case s.Type.Is(openapi3.TypeBoolean):

@@ -76,7 +76,7 @@ func (j judge) declared(o operation, r *request, answer *httptest.ResponseRecord
 	}
 	usual := []string{
 		"Content-Type", "Content-Length", "Cache-Control", "Vary", "X-Content-Type-Options", "Content-Security-Policy",
-		"Referrer-Policy", "Strict-Transport-Security", "X-Frame-Options", "Date",
+		"Referrer-Policy", "Strict-Transport-Security", "X-Frame-Options", "Date", "Preference-Applied",
 	}
 	for name := range answer.Header() {
 		if !slices.Contains(usual, name) && !slices.ContainsFunc(headers(response.Value), func(declared string) bool { return declared == name }) {

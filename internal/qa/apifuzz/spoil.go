@@ -14,7 +14,11 @@ func (g *generator) invalid(o operation, r *request) bool {
 	var ways []func()
 	for _, p := range slices.Concat(o.item.Parameters, o.Parameters) {
 		name, schema := p.Value.Name, p.Value.Schema.Value
-		for _, text := range invalidTexts(schema) {
+		texts := invalidTexts(schema)
+		if name == "cursor" {
+			texts = texts[:1] // the others are no cursors, which is looked at when the session is known
+		}
+		for _, text := range texts {
 			switch p.Value.In {
 			case openapi3.ParameterInQuery:
 				ways = append(ways, func() { r.query.Set(name, text); r.note = name })
@@ -40,6 +44,12 @@ func (g *generator) invalid(o operation, r *request) bool {
 // invalidTexts are texts that a parameter's schema does not allow.
 func invalidTexts(s *openapi3.Schema) []string {
 	switch {
+	case s.Type.Is(openapi3.TypeArray):
+		return invalidTexts(s.Items.Value)
+	case len(s.Enum) > 0:
+		return []string{"", "x", "NULL"}
+	case s.Format == "date-time":
+		return []string{"", "tomorrow", "2026-02-30T00:00:00Z", "2026-01-15T25:00:00Z"}
 	case s.Type.Is(openapi3.TypeInteger):
 		texts := []string{"", "x", "1.5", "0x10", "true", "1e3", "--1", "٣x"}
 		if s.Min != nil {
@@ -196,6 +206,7 @@ func (g *generator) odd(o operation, r *request) {
 		func() { r.set("X-Revoke-Reason", strings.Repeat("ä", g.IntN(400))) },
 		func() { r.set("Accept", "text/html"); r.set("Accept-Encoding", "br, gzip;q=0") },
 		func() { r.query.Set("unknown", g.text(0, 20)) },
+		func() { r.set("Prefer", "handling=strict"); r.query.Set("unknown", g.text(0, 20)) },
 		func() { r.path = strings.Replace(r.path, "/api/", "/%61pi/", 1) },
 	}
 	if strings.HasSuffix(o.path, "}") {
