@@ -45,9 +45,15 @@ type fastListing struct {
 func (f fast) listing(ctx context.Context, caller CallerSession, l listing) fastListing {
 	return fastListing{
 		listing: l, engine: f.engine, bucketSize: f.counters.BucketSize(), buckets: f.counters.BucketsBefore(l.page.Offset),
-		caller: func(st *sqlbuild.Statement) { f.joinCaller(ctx, st, caller) }, long: l.page.Offset >= maxShort,
+		caller: func(st *sqlbuild.Statement) { f.joinCaller(ctx, st, caller) },
+		// Those of a user that are a partner's may be few among very many.
+		long: l.page.Offset >= maxShort || l.sorts() && l.scope.partner != nil,
 	}
 }
+
+// sorts reports whether no index has the order of the list, so that all of its sessions are read and sorted: a user's in several tenants. A
+// short statement does so only if they are few, and returns none otherwise.
+func (l listing) sorts() bool { return l.scope.user != nil && l.scope.tenant == nil }
 
 func (f fast) listSessions(ctx context.Context, caller CallerSession, l listing) ([]ListItem, int, error) {
 	list := f.listing(ctx, caller, l)
@@ -56,8 +62,8 @@ func (f fast) listSessions(ctx context.Context, caller CallerSession, l listing)
 		switch {
 		case err == nil && again:
 			list.bulkRevoked = true
-		case err == nil && total > maxShort && list.countsRows() && !list.long:
-			list.long = true // the count was cut off at maxShort
+		case err == nil && !list.long && (total > maxShort && list.countsRows() || len(items) == 0 && list.sorts()):
+			list.long = true // the count was cut off at maxShort, or there may be too many to sort
 		case err == nil && len(items) == 0 && l.page.Offset > 0:
 			// The total is a column of the page's rows, and the page is empty.
 			total, err = f.countSessions(ctx, l)
@@ -76,7 +82,7 @@ func (f fast) newestActive(ctx context.Context, caller CallerSession, scope Scop
 		switch {
 		case err == nil && again:
 			list.bulkRevoked = true
-		case err == nil && len(items) > maxShort && !list.long:
+		case err == nil && !list.long && (len(items) > maxShort || len(items) == 0 && list.sorts()):
 			list.long, list.page.Limit = true, MaxListed+1
 		default:
 			return items[:min(len(items), MaxListed)], len(items) > MaxListed, err
@@ -188,7 +194,9 @@ func (l fastListing) statement() *sqlbuild.Statement {
 func (l fastListing) addRows(st *sqlbuild.Statement, columns string, quick bool, older, most func()) {
 	if l.filter.table(l.scope) != activeAndEnded {
 		l.filter.add(st.Add(" FROM sessions WHERE "), l.scope, l.now, !quick)
-		older()
+		if older(); l.sorts() && !l.long {
+			l.addIfFew(st)
+		}
 		st.Add(newestFirst)
 		return
 	}
@@ -291,6 +299,12 @@ func addBulkRevoked(st *sqlbuild.Statement, of counters.Group, now time.Time) *s
 		st.Add(" WHERE of IN (SELECT tenant_id FROM tenants WHERE partner_id = ?)", of.Partner)
 	}
 	return st.Add("), 0)")
+}
+
+// addIfFew appends the condition that there are no more sessions than may be sorted: otherwise none is read.
+func (l fastListing) addIfFew(st *sqlbuild.Statement) {
+	st.Add(" AND (SELECT count(*) <= " + strconv.Itoa(maxShort) + " FROM (SELECT 1 FROM sessions WHERE ")
+	l.filter.add(st, l.scope, l.now, false).Add(literalLimit(maxShort+1) + ") AS few)")
 }
 
 // countLimit bounds how many sessions a short statement counts: there are too many when one more than maxShort is found.

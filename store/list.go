@@ -166,15 +166,22 @@ func (p plain) newestActive(ctx context.Context, caller CallerSession, scope Sco
 	if err := p.checkCaller(ctx, caller); err != nil {
 		return nil, false, err
 	}
-	items := []ListItem{}
+	items, many := []ListItem{}, false
 	newest := func(limit int) func(tx *gorm.DB) error {
-		return func(tx *gorm.DB) error {
+		return func(tx *gorm.DB) (err error) {
 			items = []ListItem{}
+			l := listing{scope: scope, filter: Filter{ActiveOnly: true}, now: now}
+			if limit <= maxShort+1 && l.sorts() {
+				n, err := p.count(tx, l, maxShort)
+				if many = n > maxShort; err != nil || many {
+					return err
+				}
+			}
 			return tx.Model(&Session{}).Scopes(Filter{ActiveOnly: true}.where(scope, now)).Order(listOrder).Limit(limit).Find(&items).Error
 		}
 	}
 	err := p.read(ctx, newest(maxShort+1))
-	if err == nil && len(items) > maxShort {
+	if err == nil && (many || len(items) > maxShort) {
 		err = p.readLong(ctx, scope.tenantID(), newest(MaxListed+1))
 	}
 	return items[:min(len(items), MaxListed)], len(items) > MaxListed, err

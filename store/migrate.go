@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"embed"
 	"errors"
@@ -14,6 +15,7 @@ import (
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
 )
 
 // migrations has the same numbers for both engines. A released migration is never edited.
@@ -39,6 +41,9 @@ func (s *Store) Migrate(ctx context.Context) ([]Migration, error) {
 		return nil, err
 	}
 	results, err := provider.Up(ctx)
+	if err == nil {
+		err = s.recordDigests(ctx)
+	}
 	if err != nil {
 		return nil, mapError("bring the schema up to date", err)
 	}
@@ -49,13 +54,65 @@ func (s *Store) Migrate(ctx context.Context) ([]Migration, error) {
 	return steps, s.loosenIDs(ctx)
 }
 
-// refuseUnreleased answers ErrIncompatibleSchema for a database whose migrations had the same numbers as today's, so that it would be taken for
-// one that is up to date.
+// migrationDigest is the text of a migration that was applied. A migration that was released is never edited, but others are: a database that
+// an earlier text has made has the same version, and would be taken for one that is up to date.
+type migrationDigest struct {
+	Version int64 `gorm:"primaryKey;autoIncrement:false"`
+	Digest  string
+}
+
+// refuseUnreleased answers ErrIncompatibleSchema for a database that another text of a migration has made.
 func (s *Store) refuseUnreleased(ctx context.Context) error {
-	if s.engine.DB.WithContext(ctx).Migrator().HasTable("session_changes") {
+	db := s.engine.DB.WithContext(ctx)
+	if !db.Migrator().HasTable(&Session{}) {
+		return nil // it is empty
+	}
+	if !db.Migrator().HasTable(&migrationDigest{}) {
 		return ErrIncompatibleSchema
 	}
-	return nil
+	var applied []migrationDigest
+	if err := db.Find(&applied).Error; err != nil {
+		return mapError("read the schema's version", err)
+	}
+	known, err := s.migrationDigests()
+	for _, made := range applied {
+		if text, ok := known[made.Version]; ok && text != made.Digest {
+			return ErrIncompatibleSchema
+		}
+	}
+	return err
+}
+
+// migrationDigests are those of the texts in this program.
+func (s *Store) migrationDigests() (map[int64]string, error) {
+	dir := "migrations/" + s.engine.Name
+	files, err := fs.ReadDir(migrations, dir)
+	digests := map[int64]string{}
+	for _, file := range files {
+		text, err := fs.ReadFile(migrations, path.Join(dir, file.Name()))
+		if err != nil {
+			return nil, err
+		}
+		version, err := goose.NumericComponent(file.Name())
+		if err != nil {
+			return nil, err
+		}
+		digests[version] = fmt.Sprintf("%x", sha256.Sum256(text))
+	}
+	return digests, err
+}
+
+// recordDigests stores the digests of what has been applied now.
+func (s *Store) recordDigests(ctx context.Context) error {
+	known, err := s.migrationDigests()
+	if err != nil {
+		return err
+	}
+	var made []migrationDigest
+	for version, digest := range known {
+		made = append(made, migrationDigest{version, digest})
+	}
+	return s.engine.DB.WithContext(ctx).Clauses(clause.OnConflict{DoNothing: true}).Create(&made).Error
 }
 
 // loosenIDs replaces the unique index on session ids where tables are distributed by tenant and it cannot exist.

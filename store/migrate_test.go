@@ -17,12 +17,14 @@ func TestADatabaseFromBeforeTheFirstRelease(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := open(t, store.Options{})
 			require.NoError(t, s.CheckSchema(t.Context()))
-			require.NoError(t, s.Exec(t.Context(), "CREATE TABLE session_changes (seq integer)"))
-			require.ErrorIs(t, s.CheckSchema(t.Context()), store.ErrIncompatibleSchema)
-			_, err := s.Migrate(t.Context())
-			require.ErrorIs(t, err, store.ErrIncompatibleSchema)
-			_, err = s.MigrationStatus(t.Context())
-			require.ErrorIs(t, err, store.ErrIncompatibleSchema)
+			for _, another := range []string{"UPDATE migration_digests SET digest = 'x'", "DROP TABLE migration_digests"} {
+				require.NoError(t, s.Exec(t.Context(), another))
+				require.ErrorIs(t, s.CheckSchema(t.Context()), store.ErrIncompatibleSchema)
+				_, err := s.Migrate(t.Context())
+				require.ErrorIs(t, err, store.ErrIncompatibleSchema)
+				_, err = s.MigrationStatus(t.Context())
+				require.ErrorIs(t, err, store.ErrIncompatibleSchema)
+			}
 		})
 	}
 }

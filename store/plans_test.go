@@ -288,3 +288,52 @@ func TestStatisticsReadOnlyApplicationsOfExpiredSessions(t *testing.T) {
 	require.NoError(t, err)
 	assert.Regexp(t, `SEARCH a USING INDEX \S+ \(tenant_id=\? AND session_id=\?\)`, how)
 }
+
+// TestAUserOfManyTenantsIsSortedByALongReadOnly: no index has the order of a user's sessions in all tenants. The short statement that every
+// caller may send at any time reads no more than it takes to know that they are many.
+func TestAUserOfManyTenantsIsSortedByALongReadOnly(t *testing.T) {
+	for name, open := range map[string]storetest.Factory{"sqlite": storetest.SQLite, "postgres": storetest.Postgres} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t, store.Options{})
+			now := time.Now()
+			var rows store.Import
+			for i := range 1500 {
+				rows.Sessions = append(rows.Sessions, store.Session{
+					TenantID: fmt.Sprintf("t%d", i%50), ID: fmt.Sprintf("s%05d", i), UserID: "admin",
+					CreatedAt: now.Add(-time.Duration(i) * time.Second), ExpiresAt: now.Add(time.Hour), EndsAt: now.Add(time.Hour),
+				})
+			}
+			require.NoError(t, s.ImportSessions(t.Context(), rows))
+			_, err := s.RollUp(t.Context(), 10_000)
+			require.NoError(t, err)
+			_, err = s.Analyze(t.Context())
+			require.NoError(t, err)
+			admin := store.AllTenants().OfUser("admin")
+			if name == "postgres" {
+				own, err := s.ExplainNewest(t.Context(), false, admin)
+				require.NoError(t, err)
+				list, err := s.ExplainList(t.Context(), store.Filter{ActiveOnly: true}, store.Page{Limit: 20}, admin)
+				require.NoError(t, err)
+				for _, how := range []string{own, list} {
+					for _, read := range regexp.MustCompile(`Scan .*rows=(\d+)`).FindAllStringSubmatch(how, -1) {
+						n, err := strconv.Atoi(read[1])
+						require.NoError(t, err)
+						assert.LessOrEqual(t, n, 201, how)
+					}
+				}
+			}
+			newest, more, err := s.NewestActive(t.Context(), store.CallerSession{}, admin)
+			require.NoError(t, err)
+			assert.True(t, more)
+			require.Len(t, newest, 1000)
+			page, total, err := s.ListSessions(t.Context(), store.CallerSession{}, admin, store.Filter{ActiveOnly: true}, store.Page{Offset: 40, Limit: 20})
+			require.NoError(t, err)
+			assert.Equal(t, 1500, total)
+			assert.Equal(t, newest[40:60], page)
+			none, more, err := s.NewestActive(t.Context(), store.CallerSession{}, store.AllTenants().OfUser("nobody"))
+			require.NoError(t, err)
+			assert.False(t, more)
+			assert.Empty(t, none)
+		})
+	}
+}

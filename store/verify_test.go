@@ -25,7 +25,11 @@ func TestWhatAHandDidIsRepaired(t *testing.T) {
 			active, mail int
 		}{
 			"sessions made active again": {
-				[]string{"UPDATE sessions SET end_cause = NULL, revoked_at = NULL, ended_by_sub = NULL, ended_by_client = NULL, end_reason = NULL"}, "", 0, 4, 4,
+				[]string{"UPDATE sessions SET end_cause = NULL, revoked_at = NULL, ended_by_sub = NULL, ended_by_client = NULL, end_reason = NULL"}, "end_cause", 1, 3, 3,
+			},
+			"a revocation without its time": {[]string{"UPDATE sessions SET revoked_at = NULL"}, "revoked_at", 1, 3, 3},
+			"a session that outlives its end": {
+				[]string{"UPDATE sessions SET expires_at = created_at WHERE id = 's1'"}, "ends_at", 1, 2, 2,
 			},
 			"a session ended":   {[]string{"UPDATE sessions SET end_cause = 'expired' WHERE id = 's1'"}, "", 0, 2, 2},
 			"a session deleted": {[]string{"DELETE FROM session_apps WHERE session_id = 's1'", "DELETE FROM sessions WHERE id = 's1'"}, "", 0, 2, 2},
@@ -94,4 +98,27 @@ func TestWhatAHandDidIsRepaired(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestApplicationsOfNoSessionAreRepaired: SQLite's prompt does not heed foreign keys. What is left of a deleted session would be the next one's
+// that has its id.
+func TestApplicationsOfNoSessionAreRepaired(t *testing.T) {
+	clock := storetest.NewClock()
+	s := storetest.SQLite(t, store.Options{Now: clock.Now})
+	session := store.Session{TenantID: "acme", UserID: "ada", ID: "s1", ExpiresAt: clock.Now().Add(time.Hour)}
+	_, _, err := s.RegisterSession(t.Context(), store.AllTenants(), session, store.Actor{})
+	require.NoError(t, err)
+	require.NoError(t, s.RecordApp(t.Context(), store.AllTenants(), store.App{SessionID: "s1", ApplicationID: "mail", ApplicationName: "Mail"}, store.Actor{}))
+	require.NoError(t, s.Exec(t.Context(), "PRAGMA foreign_keys = OFF; DELETE FROM sessions WHERE id = 's1'; PRAGMA foreign_keys = ON"))
+	var found []store.Drift
+	_, err = s.VerifyCounters(t.Context(), true, func(d store.Drift) { found = append(found, d) })
+	require.NoError(t, err)
+	assert.Contains(t, found, store.Drift{TenantID: "acme", Kind: "session_apps", Sessions: 1})
+	session.UserID = "bob"
+	_, _, err = s.RegisterSession(t.Context(), store.AllTenants(), session, store.Actor{})
+	require.NoError(t, err)
+	require.NoError(t, s.RecordApp(t.Context(), store.AllTenants(), store.App{SessionID: "s1", ApplicationID: "wiki", ApplicationName: "Wiki"}, store.Actor{}))
+	_, apps, err := s.GetSessionWithApps(t.Context(), store.CallerSession{}, store.AllTenants(), "s1")
+	require.NoError(t, err)
+	assert.Len(t, apps, 1)
 }

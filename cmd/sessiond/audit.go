@@ -25,8 +25,8 @@ func auditCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "audit",
 		Short: "Print events of the audit log",
-		Long: "Prints events of the audit log in the order of the calls that they belong to. The end of a session that expired has the time\n" +
-			"at which it expired, and is recorded some seconds later.",
+		Long: "Prints events of the audit log by their time. The end of a session that expired has the time at which it expired, and is\n" +
+			"recorded some seconds later.",
 		Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			for text, into := range map[*string]*time.Time{&since: &filter.Since, &until: &filter.Until} {

@@ -21,7 +21,9 @@ func checkCommand() *cobra.Command {
 		Use:   "check",
 		Short: "Verify the counters against a count of all sessions",
 		Long: "Counts all sessions in one snapshot of the database and prints every counter that differs, and in how many sessions a column\n" +
-			"differs from the table that it is derived from. Exits with 1 when one does.\n" +
+			"differs from the table that it is derived from, or the end from the audit log. Exits with 1 when one does.\n" +
+			"With --repair a session that has ended by the audit log has ended again, and everything derived follows the tables that it is\n" +
+			"derived from: read what differs before, because a wrong partner of a tenant becomes that of its sessions.\n" +
 			"The server may run meanwhile; writes wait until a check with --repair is done, and on SQLite until any check is.",
 		Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -44,7 +46,11 @@ func check(ctx context.Context, cmd *cobra.Command, s *store.Store, repair bool)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "%d sessions counted, %d differences\n", n, drifts)
+	done := ""
+	if repair && drifts > 0 {
+		done = ", all corrected"
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "%d sessions counted, %d differences%s\n", n, drifts, done)
 	if drifts > 0 && !repair {
 		return errDrift
 	}
@@ -63,6 +69,7 @@ func describe(d store.Drift) string {
 	if d.Sessions > 0 {
 		return fmt.Sprintf("%s: %s is not %s in %d sessions", of, d.Kind, map[string]string{
 			"tenant_id": "in the table of tenants", "partner_id": "the tenant's", "app_count": "the number of applications",
+			"end_cause": "what the audit log says", "revoked_at": "there", "ends_at": "at the latest expires_at", "session_apps": "of a session",
 		}[d.Kind], d.Sessions)
 	}
 	return fmt.Sprintf("%s, %s %q: stored %d open, %d in total, %d revoked; counted %d, %d, %d",

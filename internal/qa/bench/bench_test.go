@@ -68,7 +68,7 @@ func TestSmoke(t *testing.T) {
 		}
 	}
 	for _, algorithm := range []string{"RS256", "ES256", "EdDSA"} {
-		require.Contains(t, table.String(), "\n| get, new "+algorithm+" token | 4 | median | sessiond | ")
+		require.Contains(t, table.String(), "\n| get with new "+algorithm+" token | 4 | median | sessiond | ")
 	}
 	for _, operation := range []string{"activity", "revoke one", "register"} {
 		require.Contains(t, table.String(), "\n| "+operation+" | 4 | largest | baseline, all indexes | ")

@@ -87,12 +87,17 @@ func (b *bench) program(ctx context.Context, name, from string) (string, error) 
 		return nil
 	}
 	b.progress("building %s", from)
+	// Also when the context has ended, or nothing came of it: the repository would go on listing it.
+	defer func() {
+		ctx := context.WithoutCancel(ctx)
+		_ = exec.CommandContext(ctx, "git", "worktree", "remove", "--force", tree).Run()
+		_ = exec.CommandContext(ctx, "git", "worktree", "prune").Run()
+	}()
 	if err := run("", "git", "worktree", "add", "--detach", tree, from); err != nil {
 		return "", err
 	}
 	path := filepath.Join(b.dir, name)
-	err := run(tree, "go", "build", "-o", path, "./cmd/sessiond")
-	return path, errors.Join(err, run("", "git", "worktree", "remove", "--force", tree))
+	return path, run(tree, "go", "build", "-o", path, "./cmd/sessiond")
 }
 
 // fillByProgram fills a database whose schema and counters the build makes.

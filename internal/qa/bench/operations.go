@@ -12,7 +12,7 @@ import (
 //   - "activity" uses sessions that were not used for a while, so each use is written; "activity again" uses a few sessions
 //     over and over, which sessiond writes once in --activity-interval and the baseline every time.
 //   - "revoke one" revokes each session once.
-//   - "get, new RS256 token" and its like send each token once.
+//   - "get with new RS256 token" and its like send each token once.
 type operation struct {
 	name     string
 	expect   expectation
@@ -46,7 +46,7 @@ func operations(w *wire) []operation {
 	}
 	for _, name := range algorithms() {
 		all = append(all, operation{
-			name: "get, new " + name + " token", newTokens: true, most: mostTokens, expect: one, sessiond: w.getWithNewToken(name), baseline: baselineGetSome, against: "get",
+			name: "get with new " + name + " token", newTokens: true, most: mostTokens, expect: one, sessiond: w.getWithNewToken(name), baseline: baselineGetSome, against: "get",
 			baselineExpect: one,
 		})
 	}

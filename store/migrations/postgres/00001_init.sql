@@ -210,6 +210,12 @@ CREATE TABLE secrets (
 COMMENT ON TABLE secrets IS 'The key of the digests (HMAC-SHA-256): who has a digest cannot find out by trying whose it is without it.';
 INSERT INTO secrets (name, value) VALUES ('digest_key', replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''));
 
+CREATE TABLE migration_digests (
+    version bigint NOT NULL PRIMARY KEY,
+    digest  text NOT NULL
+);
+COMMENT ON TABLE migration_digests IS 'SHA-256 of the text of each migration that was applied: a database that another text has made is refused.';
+
 CREATE TABLE readiness (
     id         smallint PRIMARY KEY CHECK (id = 1),
     written_at timestamptz NOT NULL
@@ -265,6 +271,6 @@ END $$;
 -- +goose StatementEnd
 
 -- +goose Down
-DROP TABLE readiness, secrets, idempotency_keys, session_tombstones, page_index, counters, user_counter_deltas, counter_deltas,
+DROP TABLE readiness, migration_digests, secrets, idempotency_keys, session_tombstones, page_index, counters, user_counter_deltas, counter_deltas,
     bulk_revocations, not_before_cutoffs, audit_events, session_apps, sessions, tenants;
 DROP FUNCTION tenant_is_partners;

@@ -194,6 +194,12 @@ CREATE TABLE secrets (
 );
 INSERT INTO secrets (name, value) VALUES ('digest_key', lower(hex(randomblob(32))));
 
+-- SHA-256 of the text of each migration that was applied: a database that another text has made is refused.
+CREATE TABLE migration_digests (
+    version INTEGER NOT NULL PRIMARY KEY,
+    digest  TEXT NOT NULL
+);
+
 -- One row that /readyz writes.
 CREATE TABLE readiness (
     id         INTEGER PRIMARY KEY CHECK (id = 1),
@@ -202,6 +208,7 @@ CREATE TABLE readiness (
 
 -- +goose Down
 DROP TABLE readiness;
+DROP TABLE migration_digests;
 DROP TABLE secrets;
 DROP TABLE idempotency_keys;
 DROP TABLE session_tombstones;

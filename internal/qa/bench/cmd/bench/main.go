@@ -4,6 +4,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -75,8 +76,13 @@ func run(ctx context.Context) error {
 		c.SQLite.Tenants = c.Shape.Tenants * c.SQLite.Sessions / max(c.Shape.Sessions, 1)
 		c.SQLite.Largest = c.Shape.Largest * c.SQLite.Sessions / max(c.Shape.Sessions, 1)
 	}
-	if *only != "" {
-		c.Only = strings.Split(*only, ",")
+	for name := range strings.SplitSeq(*only, ",") {
+		if name = strings.TrimSpace(name); name != "" {
+			c.Only = append(c.Only, name)
+		}
+	}
+	if err := check(c, *before, *flat, *fairness, *footprint); err != nil {
+		return err
 	}
 	switch {
 	case *before != "":
@@ -89,6 +95,36 @@ func run(ctx context.Context) error {
 		return bench.RunFlat(ctx, c, os.Stdout)
 	default:
 		return bench.Run(ctx, c, os.Stdout)
+	}
+}
+
+// check refuses what could only fail, or mean nothing, after the databases have been filled.
+func check(c bench.Config, before string, flat, fairness, footprint bool) error {
+	modes := 0
+	for _, chosen := range []bool{before != "", flat, fairness, footprint} {
+		if chosen {
+			modes++
+		}
+	}
+	newGiven := false
+	flag.Visit(func(f *flag.Flag) { newGiven = newGiven || f.Name == "new" })
+	switch {
+	case flag.NArg() > 0:
+		return fmt.Errorf("%q is no flag", flag.Arg(0))
+	case modes > 1:
+		return errors.New("--old, --flat, --fairness and --footprint are one run each")
+	case newGiven && before == "":
+		return errors.New("--new needs --old")
+	case c.Shape.Tenants < 2 || c.Shape.Largest < 1 || c.Shape.Sessions-c.Shape.Largest < c.Shape.Tenants-1:
+		return errors.New("every tenant needs a session: set --sessions higher, or --tenants (2 at least) or --largest (1 at least) lower")
+	case c.SQLite.Sessions < 0:
+		return errors.New("--sqlite-sessions must not be negative")
+	case c.Rounds < 1 || c.Round <= 0 && c.Requests == 0:
+		return errors.New("--rounds and --round must be above 0")
+	case footprint && (len(c.Only) > 0 || c.JSON != ""):
+		return errors.New("--footprint has neither --only nor --json")
+	default:
+		return nil
 	}
 }
 
