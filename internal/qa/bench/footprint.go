@@ -25,7 +25,7 @@ func RunFootprint(ctx context.Context, config Config, out io.Writer) error {
 			return err
 		}
 		var t strings.Builder
-		fmt.Fprintf(&t, "- PostgreSQL: %s; %s\n\n", config.Shape, b.databases.about)
+		fmt.Fprintf(&t, "- PostgreSQL: %s; %s\n%s", config.Shape, b.databases.about, footprintNotes)
 		fresh, err := b.sizes(ctx)
 		if err != nil {
 			return err
@@ -41,6 +41,13 @@ func RunFootprint(ctx context.Context, config Config, out io.Writer) error {
 		return write(out, &t)
 	})
 }
+
+// footprintNotes explain the tables.
+const footprintNotes = `- a change: the mean of 5,000 requests of the median tenants, 16 at a time, with what sessiond does afterwards; a server that was started
+  for this has full_page_writes=off, because full pages depend on checkpoints only, and autovacuum_naptime=1s
+- a day of use: of every 100 sessions there are, 33 are registered, 17 revoked and 100 used, and the jobs of maintenance run each hour
+
+`
 
 // size is what a table or an index takes of a session, in bytes.
 type size struct {
