@@ -90,7 +90,7 @@ func (b *bench) program(ctx context.Context, name, from string) (string, error) 
 	// Also when the context has ended, or nothing came of it: the repository would go on listing it.
 	defer func() {
 		ctx := context.WithoutCancel(ctx)
-		_ = exec.CommandContext(ctx, "git", "worktree", "remove", "--force", tree).Run()
+		_ = exec.CommandContext(ctx, "git", "worktree", "remove", "--force", tree).Run() //nolint:gosec // our own directory
 		_ = exec.CommandContext(ctx, "git", "worktree", "prune").Run()
 	}()
 	if err := run("", "git", "worktree", "add", "--detach", tree, from); err != nil {
