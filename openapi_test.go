@@ -21,19 +21,23 @@ import (
 func additions() map[string]string {
 	operation := `/paths/\S+/(get|post|put|delete)`
 	return map[string]string{
-		`/info/(summary|description)`:     "what the service is",
-		`/servers`:                        "a document needs a server to be tried out",
-		`/tags`:                           "groups of operations, explained",
-		`/security`:                       "every operation needs a token",
-		`/components/securitySchemes`:     "and this is which",
-		`/components/(responses|headers)`: "the errors and headers that operations share",
-		operation + `/tags`:               "the group of the operation",
+		`/info/(summary|description)`: "what the service is",
+		`/servers`:                    "a document needs a server to be tried out",
+		`/tags`:                       "groups of operations, explained",
+		`/security`:                   "every operation needs a token",
+		`/components/securitySchemes`: "and this is which",
+		`/components/(responses|headers|parameters)`:                                                    "the errors, headers and parameters that operations share",
+		operation + `/tags`:                                                                             "the group of the operation",
 		operation + `/responses/(400|401|403|404|409|413|429|500|503)`:                                  "the other statuses that the server sends",
 		operation + `/responses/(200|204|422)/headers`:                                                  "X-Request-ID, X-Has-More",
 		operation + `/(requestBody|responses/200)/content/application/json/example`:                     "examples",
 		`/components/schemas/SessionRevokeRequest/properties/session_ids/anyOf/0/maxItems`:              "what one request may name is bounded",
 		operation + `/(requestBody|responses/200)/content/application/json/schema/additionalProperties`: "generators take an object without members for an empty one",
 		`/components/schemas/ApiResponse_dict_str__Any__/properties/data/additionalProperties`:          "as above",
+		`/paths//api/v1/(sessions/{session_id}/history|audit-events)`:                                   "the tag History",
+		`/components/schemas/(Event\S+|AuditEvent|AuditEventList|CursorPagination)`:                     "and its answers",
+		operation + `/requestBody/content/application/json/schema/x-members`:                            "the members that the description names, for strict handling",
+		`/components/schemas/OAuthError`:                                                                "RFC 6749",
 		`/paths//api/v1/lifecycle/\S+`:                                                                  "the tag Session lifecycle",
 		`/paths//oauth2/introspect`:                                                                     "RFC 7662",
 		`/components/schemas/Error`:                                                                     "the body of every error but 422",
@@ -186,5 +190,5 @@ func TestContractIsValid(t *testing.T) {
 			assert.Equal(t, operation.OperationID, generated.Paths.Find(path).GetOperation(method).OperationID)
 		}
 	}
-	assert.Len(t, names, 19, "14 operations of the reference, 5 of the session lifecycle")
+	assert.Len(t, names, 21, "14 operations of the reference, 5 of the session lifecycle, 2 of history")
 }

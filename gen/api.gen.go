@@ -280,12 +280,27 @@ type IntrospectionResponse struct {
 	Sid       string   `json:"sid,omitempty"`
 	TenantId  string   `json:"tenant_id,omitempty"`
 	PartnerId string   `json:"partner_id,omitempty"`
+
+	// Jti The id of the token.
+	Jti string `json:"jti,omitempty"`
 }
 
 // MetaResponse Metadata included in API responses.
 type MetaResponse struct {
 	RequestId *string   `json:"request_id"`
 	Timestamp Timestamp `json:"timestamp"`
+}
+
+// OAuthError An error of RFC 6749, section 5.2.
+type OAuthError struct {
+	// Error `invalid_request`, `invalid_client` or `insufficient_scope`.
+	Error string `json:"error"`
+
+	// ErrorDescription What went wrong, as a sentence.
+	ErrorDescription string `json:"error_description"`
+
+	// Detail The same sentence, as in the errors of all operations.
+	Detail string `json:"detail"`
 }
 
 // PaginatedResponseSessionListItem defines model for PaginatedResponse_SessionListItem_.
@@ -1118,6 +1133,8 @@ type ClientInterface interface {
 	// `{"active": false}` and nothing else for a token that is malformed, expired, not from the issuer, or whose session has
 	// ended. Needs `sessions:ingest` or `sessions:introspect`; a token with `tenant_id` sees that tenant's tokens only.
 	//
+	// Errors of the request and of the caller have the form of OAuth (RFC 6749, section 5.2).
+	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /oauth2/introspect (the `IntrospectToken` operationId).
@@ -1129,6 +1146,8 @@ type ClientInterface interface {
 	//
 	// `{"active": false}` and nothing else for a token that is malformed, expired, not from the issuer, or whose session has
 	// ended. Needs `sessions:ingest` or `sessions:introspect`; a token with `tenant_id` sees that tenant's tokens only.
+	//
+	// Errors of the request and of the caller have the form of OAuth (RFC 6749, section 5.2).
 	//
 	// Takes a body of the `application/x-www-form-urlencoded` content type.
 	//
@@ -1755,6 +1774,8 @@ func (c *Client) BackchannelLogoutWithFormdataBody(ctx context.Context, body Bac
 // `{"active": false}` and nothing else for a token that is malformed, expired, not from the issuer, or whose session has
 // ended. Needs `sessions:ingest` or `sessions:introspect`; a token with `tenant_id` sees that tenant's tokens only.
 //
+// Errors of the request and of the caller have the form of OAuth (RFC 6749, section 5.2).
+//
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /oauth2/introspect (the `IntrospectToken` operationId).
@@ -1776,6 +1797,8 @@ func (c *Client) IntrospectTokenWithBody(ctx context.Context, contentType string
 //
 // `{"active": false}` and nothing else for a token that is malformed, expired, not from the issuer, or whose session has
 // ended. Needs `sessions:ingest` or `sessions:introspect`; a token with `tenant_id` sees that tenant's tokens only.
+//
+// Errors of the request and of the caller have the form of OAuth (RFC 6749, section 5.2).
 //
 // Takes a body of the `application/x-www-form-urlencoded` content type.
 //
@@ -3535,6 +3558,8 @@ type ClientWithResponsesInterface interface {
 	// `{"active": false}` and nothing else for a token that is malformed, expired, not from the issuer, or whose session has
 	// ended. Needs `sessions:ingest` or `sessions:introspect`; a token with `tenant_id` sees that tenant's tokens only.
 	//
+	// Errors of the request and of the caller have the form of OAuth (RFC 6749, section 5.2).
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /oauth2/introspect (the `IntrospectToken` operationId).
@@ -3546,6 +3571,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// `{"active": false}` and nothing else for a token that is malformed, expired, not from the issuer, or whose session has
 	// ended. Needs `sessions:ingest` or `sessions:introspect`; a token with `tenant_id` sees that tenant's tokens only.
+	//
+	// Errors of the request and of the caller have the form of OAuth (RFC 6749, section 5.2).
 	//
 	// Takes a body of the `application/x-www-form-urlencoded` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6642,11 +6669,6 @@ type IntrospectTokenResponse413Headers struct {
 	XRequestID *string
 }
 
-// IntrospectTokenResponse422Headers the declared response headers of an HTTP 422 response for IntrospectToken
-type IntrospectTokenResponse422Headers struct {
-	XRequestID *string
-}
-
 // IntrospectTokenResponse429Headers the declared response headers of an HTTP 429 response for IntrospectToken
 type IntrospectTokenResponse429Headers struct {
 	RetryAfter *int
@@ -6670,15 +6692,13 @@ type IntrospectTokenResponse struct {
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *IntrospectionResponse
 	// JSON400 the response for an HTTP 400 `application/json` response
-	JSON400 *BadRequest
+	JSON400 *OAuthError
 	// JSON401 the response for an HTTP 401 `application/json` response
-	JSON401 *Unauthorized
+	JSON401 *OAuthError
 	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *Forbidden
+	JSON403 *OAuthError
 	// JSON413 the response for an HTTP 413 `application/json` response
 	JSON413 *PayloadTooLarge
-	// JSON422 the response for an HTTP 422 `application/json` response
-	JSON422 *HTTPValidationError
 	// JSON429 the response for an HTTP 429 `application/json` response
 	JSON429 *TooManyRequests
 	// JSON500 the response for an HTTP 500 `application/json` response
@@ -6695,8 +6715,6 @@ type IntrospectTokenResponse struct {
 	Headers403 *IntrospectTokenResponse403Headers
 	// Headers413 the parsed response headers for an HTTP 413 response
 	Headers413 *IntrospectTokenResponse413Headers
-	// Headers422 the parsed response headers for an HTTP 422 response
-	Headers422 *IntrospectTokenResponse422Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *IntrospectTokenResponse429Headers
 	// Headers500 the parsed response headers for an HTTP 500 response
@@ -6711,28 +6729,23 @@ func (r IntrospectTokenResponse) GetJSON200() *IntrospectionResponse {
 }
 
 // GetJSON400 returns the response for an HTTP 400 `application/json` response
-func (r IntrospectTokenResponse) GetJSON400() *BadRequest {
+func (r IntrospectTokenResponse) GetJSON400() *OAuthError {
 	return r.JSON400
 }
 
 // GetJSON401 returns the response for an HTTP 401 `application/json` response
-func (r IntrospectTokenResponse) GetJSON401() *Unauthorized {
+func (r IntrospectTokenResponse) GetJSON401() *OAuthError {
 	return r.JSON401
 }
 
 // GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r IntrospectTokenResponse) GetJSON403() *Forbidden {
+func (r IntrospectTokenResponse) GetJSON403() *OAuthError {
 	return r.JSON403
 }
 
 // GetJSON413 returns the response for an HTTP 413 `application/json` response
 func (r IntrospectTokenResponse) GetJSON413() *PayloadTooLarge {
 	return r.JSON413
-}
-
-// GetJSON422 returns the response for an HTTP 422 `application/json` response
-func (r IntrospectTokenResponse) GetJSON422() *HTTPValidationError {
-	return r.JSON422
 }
 
 // GetJSON429 returns the response for an HTTP 429 `application/json` response
@@ -7322,6 +7335,8 @@ func (c *ClientWithResponses) BackchannelLogoutWithFormdataBodyWithResponse(ctx 
 // `{"active": false}` and nothing else for a token that is malformed, expired, not from the issuer, or whose session has
 // ended. Needs `sessions:ingest` or `sessions:introspect`; a token with `tenant_id` sees that tenant's tokens only.
 //
+// Errors of the request and of the caller have the form of OAuth (RFC 6749, section 5.2).
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /oauth2/introspect (the `IntrospectToken` operationId).
@@ -7339,6 +7354,8 @@ func (c *ClientWithResponses) IntrospectTokenWithBodyWithResponse(ctx context.Co
 //
 // `{"active": false}` and nothing else for a token that is malformed, expired, not from the issuer, or whose session has
 // ended. Needs `sessions:ingest` or `sessions:introspect`; a token with `tenant_id` sees that tenant's tokens only.
+//
+// Errors of the request and of the caller have the form of OAuth (RFC 6749, section 5.2).
 //
 // Takes a body of the `application/x-www-form-urlencoded` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11185,21 +11202,21 @@ func ParseIntrospectTokenResponse(rsp *http.Response) (*IntrospectTokenResponse,
 		response.JSON200 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
-		var dest BadRequest
+		var dest OAuthError
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
 		response.JSON400 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Unauthorized
+		var dest OAuthError
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
 		response.JSON401 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest Forbidden
+		var dest OAuthError
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -11211,13 +11228,6 @@ func ParseIntrospectTokenResponse(rsp *http.Response) (*IntrospectTokenResponse,
 			return nil, err
 		}
 		response.JSON413 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
-		var dest HTTPValidationError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON422 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
 		var dest TooManyRequests
@@ -11307,16 +11317,6 @@ func ParseIntrospectTokenResponse(rsp *http.Response) (*IntrospectTokenResponse,
 			headers.XRequestID = &value
 		}
 		response.Headers413 = &headers
-	case rsp.StatusCode == 422:
-		var headers IntrospectTokenResponse422Headers
-		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.XRequestID = &value
-		}
-		response.Headers422 = &headers
 	case rsp.StatusCode == 429:
 		var headers IntrospectTokenResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -15850,7 +15850,14 @@ func (response IntrospectToken200JSONResponse) VisitIntrospectTokenResponse(w ht
 	return err
 }
 
-type IntrospectToken400JSONResponse struct{ BadRequestJSONResponse }
+type IntrospectToken400ResponseHeaders struct {
+	XRequestID *string
+}
+
+type IntrospectToken400JSONResponse struct {
+	Body    OAuthError
+	Headers IntrospectToken400ResponseHeaders
+}
 
 func (response IntrospectToken400JSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
 
@@ -15867,7 +15874,15 @@ func (response IntrospectToken400JSONResponse) VisitIntrospectTokenResponse(w ht
 	return err
 }
 
-type IntrospectToken401JSONResponse struct{ UnauthorizedJSONResponse }
+type IntrospectToken401ResponseHeaders struct {
+	WWWAuthenticate *string
+	XRequestID      *string
+}
+
+type IntrospectToken401JSONResponse struct {
+	Body    OAuthError
+	Headers IntrospectToken401ResponseHeaders
+}
 
 func (response IntrospectToken401JSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
 
@@ -15887,7 +15902,15 @@ func (response IntrospectToken401JSONResponse) VisitIntrospectTokenResponse(w ht
 	return err
 }
 
-type IntrospectToken403JSONResponse struct{ ForbiddenJSONResponse }
+type IntrospectToken403ResponseHeaders struct {
+	WWWAuthenticate *string
+	XRequestID      *string
+}
+
+type IntrospectToken403JSONResponse struct {
+	Body    OAuthError
+	Headers IntrospectToken403ResponseHeaders
+}
 
 func (response IntrospectToken403JSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
 
@@ -15920,30 +15943,6 @@ func (response IntrospectToken413JSONResponse) VisitIntrospectTokenResponse(w ht
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type IntrospectToken422ResponseHeaders struct {
-	XRequestID *string
-}
-
-type IntrospectToken422JSONResponse struct {
-	Body    HTTPValidationError
-	Headers IntrospectToken422ResponseHeaders
-}
-
-func (response IntrospectToken422JSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	if response.Headers.XRequestID != nil {
-		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
-	}
-	w.WriteHeader(422)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -16759,191 +16758,198 @@ func (sh *strictHandler) IntrospectToken(ctx echo.Context) error {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L17c9s4lij+VVD87VbbKUqW5Fcs16/udZzOjHeT7lTHvZmayGvCJCRhTQEcArKiTfm738IBQAIk9bKV",
-	"7qSj+WM6Fkng4AA478eXIOaTjDPCpAj6X4IxwQnJ4Z+/kX9NiZBXr9UfCRFxTjNJOQv6wfWYoFw//kkg",
-	"mvQRlQJF/2iZb1pXryM0GxOG5BhLRAXqIslRt/cSPVBB71KCLj5cXl2heIxzHEuSixBhNMyJGCPOCOJy",
-	"TPIZFaQdhIGIx2SCFRRynpGgHwiZUzYKHh/D4Dci8/nFUJK8DuUHEnOWCDXzDFOJ7siQ5wTJMUGMfJZI",
-	"5vPG4SmTZERyGP/jx48XUzkmTNIYS1Kf5Lc3l+jk9LgTIkFi9Rs6XA7zYxhkOMcTIg2eL2I9VHXkX1k6",
-	"R+RB7QyaUTlGckwFwvD2OcpJRhRqJRryHAnyQHKcqpnJZzzJUhL0PwWCCEE5a+fkgd+TRIFlfiGfM5qT",
-	"JLgJA6rm+teU5PMgDBieKGD1JN4yqCQTAPffcjIM+sH/d1AenAP9mjj4WUFr1vMYBhP8+Up/1uuEgaRS",
-	"gWXXG1rM4DzHc0D2gn0ERMzUQRrjLCOMJAhLjQ1JJwTxHKVYktxbfdDr9E5anW6re3zdednvdPqdzj+D",
-	"BcuFed3VDnk+wTLoBwmWpKVmCZwFmNfrp/EVnLC1VlAcRrOKBcCfXAPkS4DXA60P/Sv7fh38y2kueN58",
-	"3SN1ZW5jeCNCfAjXKMMjYlYS2jNKkMATc4NRedLbC8DXI3rgT/Dnt4SN5DjoH3XOTkrQL+27ddDf0gmV",
-	"zZBPuJCIMJlTIhTgGMD28H3caQYuhVFd2BIyxNNU6k8m+DOdTCfqeKu/KNN/dUuI35oBapTlMQxyIjLO",
-	"BIFb9Qonhnaqv2LOJGHwT5xlqSI9lLOD/xGaThRwK3gkpqleaU7QDAuEGSJ5zgH5grIR7MkdT+bqSpYr",
-	"WXqP1fcayjo+1VAoxoxxRVJRQmKeAHFxeIfLCRZNZl4/KPkMTHjJ2TCl8TPwgAyVQ2MsEGEJSdpbWrqQ",
-	"WBJ7+O0sPEeSMMwkSjgRSKEFpymfIdj57SDlDc/vaJIQ9gysSH5PGEpxfC80/DHPCHAPIEI8IzkMtC1k",
-	"wXw/CT2P8NC0BEkfP35sVTnuMkRVGfRj+Bw8XzFJcobTDyR/ILle3tMwbkdCeihkUPVszF4wNGXkc0Zi",
-	"SRIExOgctjPlIzjwShKL8VQQNGUJyeGZkdUQ3d41/YXLN3zKkiei54O5POogDNU42zh1v3AkpvG4uJnF",
-	"2Y5xmgLL3s7a3+N5ynFyzflbnI/IM+4k0FIqUKrGUcBihrqdo5fHpyfobi6JaG+TaFcnQu/oq60hRZ1z",
-	"GpPfGX7ANMV3KXkWBYfBFMSSTDKe45ymczQtB98WYhIs8R0WxOFoOcHxmCSIMmRkJ08rkvm8VUiqyxFU",
-	"6CbPo0rXnL/DbG5+FU/FK+dogtncUoOtnS19u0JF4RXxwUmSE6EUOnEv0ERJuXwotS7IDOcEkggMQPz5",
-	"6P2d4akc85z+L3kqObtADzilSqrHubpewGqpAFQrRWtL1E1PAqMX6K4JO98SP/2d3TM+Y++xEuafhNlf",
-	"uESa0WznsNIEMIWRSLEYqztOZYgwS9TJzIHiMMNGjLjCczQVW+Qev7Ms5zERQpGxyxIjmyPn05cg5bHS",
-	"9K3eohWWmzCYiBEIIdlUIjHm01SdTZQSIfQ15Dki/5riFEmOep1OqaKoV27VK7fwPHi8WRvvf7++fv9f",
-	"6oQC4Et3wQokhcQ8pBJIg0JCjmN5jsgDyefogfIUhoONwZOtKRrFqrQNJqO/GXXs1ogmxd/qeZYr8VhS",
-	"rawpnrEKGZVRgjD43OJ5osha5zEMJmT1EO+IxN73I95Su9QS9zRrccAnTlsZV2plHvRlPiUwzYQqpinn",
-	"QX+IU0Gcqbta8dRESR0cWMqNY9soEfGpsoSb8pDwu/8hsVQ3shFxD/yebAt97ljfNRLdhaxEZUJjeStk",
-	"fnt7wea3S3CIk4TqJbx3nutFWHBeq3erEzqoUHcSSJ2B9YPEUnyPuFZY+yRkHqILNr9pRvI0oRLMlE1W",
-	"OoLiMWYjEqKcxAoCLQQqZTbHTGizqLZpT3BCEJXtIKzsDC7MuetaSr3lhmoArXViNv91CFR+nZFAuyzM",
-	"zWyaKtpdpb0fxxwlNEFUniP1CpoB05OFFIcmeA4EWfHttgvasQKtAWsfx0rUKS2bi62wZ9qQ2e7A//4Z",
-	"hCvMrLJm6ascWjohQuJJVj2rehPXs1ZfmnedIc4ew6CwhtzSpNmsCFZOpWECo5JjbWnDEvwXCpnmLCUG",
-	"0+pVzJSIpl9TUohWOAgrj9ucSB+Bne7Z2d1p3Gsdd4ed1mnc7bbOks5R6wR373rxYXJEjocO0n61cKOr",
-	"pEDfpxJ/cC5unMW+hPuFRZMH4uMYa64MRxKN8ANBWBiLgvrkHPEhiqxTAWdZpF8vxZcQ3tCSVDvDuWQk",
-	"j4ztGP5oo1/MOQRjAKBxhgUa0QfCwgHj+cLTOWAeplIuJMrGnLmH6De9tHUwcWIoDRFy4aZbuWXP93Xt",
-	"O3tcMfPPlZBO0uHCXSWkdYq7ndbdEe62ju9O427SI4fDo463Cj3tmnt6+lh4ehYfX/3cIwMUXHX4jk8l",
-	"CMGUjVKizvPSI4kP71ovhyek1bs7S06O4g7unrpbYE09awJ/+BgG+rwshF0/du8VyskD1ycOTPxpahdo",
-	"TP5Kgle03DjKzBDCXxiOPQKkmeK6cPcew0DNshBqAGE25hMXz0vwzwjoeLL4VCl4ORZVEjttHZ12uw7c",
-	"v6u314T6qMpfsaK6hf+v3AjvRJUrteyqICLeHarQ0ZIyuwy85MhL+fVbKhq4z4X2QfGh8ZTW+bGVlOob",
-	"or8ILYsHjCAs7kmiDhU4rNZxejoLeFwkdGkf57chUvXAAz2iDK8jqGif2/vy/ZXCmTe6WWXjfsOONuz5",
-	"Kxzfq4PCSPqWj/hUOp6xisSWEXb1Gl1yxkgskfqwdam/RPpT1G07rvle+7h+QFJ48RasKs0HRb9h7S4Y",
-	"/cfHayToyNB3CVYFwiSVc5Tl/IEm2hddOAH159cwQZNIU5yJCjo9yBwULkRQAzJr+9ckwOUEYZRSIdFI",
-	"KeScNWDp2Q7WFT7RyuVw3M0LHNIVXzSEdKiJDUkFp772jGAhLRezQPyi3q74k5fRydpRt65hF86bqqva",
-	"uza1rSncSwvM9Zqo5XPjzr2bSnTU6zVQOGMOahTfZoRJNMs5G4VI270Ik4TFHjZe6xE2OZtmUmfJejlN",
-	"63R0nWYgrbjUR5IDiFpi2IvKCJYRFZLkJInOS4HTCNhRWLE7jwiTIYr5lMl8DqYulpz7cmoIJ2NIcyEH",
-	"zAg66kq3OEOUKSiYL8Zilngj3OYEzFHROTxSABCWhCiqBN1E3k9ZimOSRIpsYMTIjOTqYIYDFlUicyIF",
-	"dvEjTVIS7YeAnWbRpvSuggYSE7QXqQcuGEYKt7+Y8cx3A7ZXFdNDrdYJhFkRzaEe7Gu5hGtRlwp0TzJZ",
-	"bpZoZ9Ncb4sGQQst0b4R2Nl04gcn2a114pPMzjq/4Czz/7Ib4Pxaj3OyGG8IfSp/UdgtZB27+vKHclQX",
-	"oeX3dr32Bb1cdTNKGa0OYXFrPENAJbClvDtNhKJU5us0IU4pWSJB68eWdAKDKSVRUOcVbgVIob60SZPM",
-	"gf5Sj7OmsNlVesn0boFCMgWCUYHJHqokqipXYpFu5UP4YXq3EV0T8H6Jvpv6Vi2hctqa0CSmPuB0amOl",
-	"gGIAf6pv3DDnk2YEuSO4myWLyJ/6bvU6h+1Ou9s9bJ86OHmj5lhnwxQjlnwZOLCKGc4TUQeJNkHUPXvZ",
-	"Pu62u51O+8jVtfjT2PDQLIXXNspsxfKdEkvWJqqBPmC2KYw6QHs18TIWFznmgui3JHGVuhhMRTmftNGF",
-	"GQA+twzL4VTAuxAVA1aYhLDUEhZQdczQmE9zOEEGrhBNGTh2Ys6GdDTNSeLEz/pGki8BzW7NvOVpqx4T",
-	"Xt0nCFr16YsGeQMTW9XMqemwuNU2xScMcvgYVlbzhEE6VmsHxD9xkN7jY+PhE02nr8lLVjfvFyLdWipo",
-	"zeu2WLQrNdHna5Idd91N62pY/hWTOReZVsgWKna/vblEpycnPVd169aJ5RKdDccxODvBEy85Sjm/R1i2",
-	"PZqzUiEL9RS36pXbMTXe2cIuX2XXq8zvF3FMMqnuNEvAjskISZTYy1k690AWCOcEzJwMKTJSgxtdzzOC",
-	"/k6ZXKqR13THRvyv3idjgVhro3pt9AaMcgb5RkpU6x1xnhgzV/RlAHamBzII+giO1mNkEQNmYJLq+P+6",
-	"f+WBNKqxIKQWwoOaRAdMWAHdDZVQ0JjYUD80/cHhGXecpwSzja5LeXTwNPFucE24c0wiz7mgpdHXk/oW",
-	"y2gN7pQ1J+lpwr0410JQxaW6Z6edtuvfoUyeuOz+589ZswVgM3COFAtockptCM4VltsA51iBo1lRMbIQ",
-	"W0D7S500ovSSyua+179uZ3e7IKDHPCPuFB/ghy2Mrgb3of9AtwH2WalWrJL6Nxv4pOqKWOwZeAZafC7j",
-	"TVMQ+i3Mc1iz9Gtit5g3FFbnGnPwrNK1y6eeJlhiRFmcTo0T/eL9FSoyHupU3Xe8bcJhG31kK8QW9ZX1",
-	"Ha/Kl3G9zOt7o7cU+WCBqLgBahtiDI0kqQbjvKVCXkkyWRJCspaEWRnur+jpKI21CpQN/RzOQaztxacK",
-	"8m6W7KCdvXapyudoYu5X/RZleER87uBqwAss7RnJb2sfkhyt/LgLhEvi9LYUcQrKJXGKdPLfsiF6xRAK",
-	"goYh3mNPjWoYokbXMg13sSwfSH+++raV21/bIrONICRSOW+y8kyF1uytqNlGF3dCSV8TMrkjuUApwQ+k",
-	"NJyCfD9lxqhQ31BfSS7JYjPF2lAbuQavyQxCUnxTR9sX1RQI6EJWN85XvhuAo9kDZnP7zuYAfiyCk6zk",
-	"ToVCcQLGFGQilArulaGLYqolCn4JqJNo2OscvVQXWkqSq6n/+9N/DwafO52bF//2RMxqSw4oP1NBBNhU",
-	"fYDBT38xIg0qXCV2ojhyS05lll2A/tggDK90bzRpWWosknydk/fRGAldGMCCaVIvzhWqtCkRw/3xlTQN",
-	"WuVEQuhcOdytTuH0N/n4GNI07d/dJTtehBeWAP6CJ2QjW3INnJv6zhbbtnRrr9iwwQzrAmc3TMla2L3H",
-	"S/d1eQCeh+iNI/F6lQ3xRWgX9gVytKtKN2zsU7aou2yLdDhLdabQw1njDsLuLN6/QmhqUFM1WQPXu+JP",
-	"DRuWZbdgbPWyjzveCUWX8MKzNNglgiiEVOZEiTTrHJtL/eoTT80p5As80JgU6tBTtIHXMITVnTwN3eep",
-	"S5fi8b6Nl6L0Uv/Qrz7oi3jq+itvZoNgLBe38TTPSeUsmf0uLRbo0rz1LDvY4gOl1OoUC3mLDVvbFpMp",
-	"IkywkMjyTMsmVmzWyyVywvozN7P0Izs2mRir/pPH/nmirfkr9R4nFHFRXOA69LES7OccTw9d/p31yEXD",
-	"Xnt3sE5RC3q5mKT+5vjdmuTwwmXHkY0vQFiilI9oA1P0idvXknUgTsOEjVEWahm2e3baUVAO6QNBE8qm",
-	"kohCul0qBnlk1jvGPoFbAI3FEGGJ40k/N2FTUYmSSMe+mCDJOcE5Ojs7O0N7v19f7iMTIJ5iSYRsrwrp",
-	"X0FPa3SzWVTfQIp7gtxuI/h+EkgpZ4XmkaC9SFAIm5ky+q9pkaTcmtGEnOuEEBMOaNOX3a1DFzAIKASM",
-	"owzL8YDFmEGkhc4VHYJuA3VUjnq9PmQSwF+QFcdTr1xS1I7U/7WjInsRCTKaQLkg0OaoQBfvr8wy1HRi",
-	"wCIdgNLCaQqBSRJLoZ0uEKojIu0v9vjVWvzpGTrfcsZ1UjN9Nx6Kbu/lVz0UxswubUaECba6IylnI4Ek",
-	"b6MrCekJkGY5lIhPpRfWDbp+G/3CG3eTcal2VG3FgOk/2pXN8Ez9m4fLQ/if8S3qIyfVpY6Kj6N1gEMF",
-	"bEH4VPyvZUSvsrI/Wn1XzLIFnBzp/FFrIgEeco4ih+FFKOYTS7epXK3jn9pVJVRkKZ4XOs1igvf0tXmg",
-	"vNYTWkXJE4wXiSgOKIe9ztZAcUSZipi0LIOidozlmEzgIIvp3bOO8BOsA0+RqEphyk2uWCoQedLOMqFo",
-	"kUfG6pk6rEQUjphVotBX1PPOvqqed/JH6nngNv1WFL2jb0jRe/ktKnpgzkhNsthTcf/Wfl/NuhP8FmeZ",
-	"8PD+6SbcyMlmLUquHVhwdKHG/SpxXN3eV1R+j1fzumfzsMVLO/zhVO+0PJrP0sKXuZsrRQ0WBfEZjzwo",
-	"4erNInGhydEVk0w2ki2/mMHP8OJyyuXshZ74FqfpMlKoF4Iu0nTpgF0vr7ZCuBeHeZVlULudTqdTLXy6",
-	"5NyVqbMiWBR32bgXq/dsYUCfeWLKyur5y+zapsgNSGkojdQ+UpNlxmmHH1bwujpozsfNouiD2q3ywfXn",
-	"vVmI1cVXYWUoL1TocRa0Bv0pyoTePDaynKWhFmLkbsI7IoTnx28iPPbhFz+Xa3HkkRv37CcsxoEGwXzl",
-	"YHRlbDAcgniaUzn/oBiiRp+uqHUx1QWk9F9vrNTwHx+vg4YCiV7sr1HbnOB4KsSU5GjvtzeX6Kxz8nK/",
-	"jS5TTCeir5WI0FWKQxSV5gewmZj/xDwjUVHqWVfiVcCVCxtLmekCSLTZfYdemKFfQEjqC5OU/iIssrL0",
-	"72CagV/Bhgi/WVL64txJmBub6gwvHC+WeFEUtJPjnE9H4wGjEt3NUSXtbS+y0ku030YXrs/9xQsdLPbi",
-	"BZqNaUpsYphTvwJuVYiikqdE6ktjNhxO5TQnA6YjcdWDGZVj8xBSKcFopf5jFr5Hk5RA/b398zKdwXz8",
-	"4gWE7r540UZKL3xh2MaLsiarTs4wVS81UjgzyRkwiylOCtuJYrX9OuWpPWADVlTREPoLUmZbCCTxPYHR",
-	"sShqTBKEpwkFA7NdsrEaQKEIsLnpUhQR2usdHzu66T6sYcDe//rhuizCKhCecF27d2JmZCi6Ssgk45Kw",
-	"eN76TzKPQiQ5R3uYzZEkn+U5xJ9AYiGsFqqT4HiMKFQWo5zt9yH/E+ERpsyv2Dxg92ReGDCVZm1qbtgV",
-	"wm8FFsz+9Y4gH0VAPuUcEGXDtydFphMTM5Lr2WbWgAapl7pOCuxlOGA4Fdzmn4niKyxQyoWEffloC6fA",
-	"J0hIPDf/7hfh5jPIwtH7qpPYdNUVkrgnujC2jrEkD6TInrSZb6VRlSamNOSAQW1Im62ocQjmiFTtFCTX",
-	"eiTHThdjhlL6QGAJ2goMTvoMy7GCJSN5TJhsEQaVlPsoOoC7E/17740iNf9u/zqOwMpIhS26bHOCEqS0",
-	"CZxDQroEM7T6r7U5A+bxgDkl76wdGhKNoWysxbhaGeBsqmv3AZh9dNQ5grTPw85pkeOlVwAeBHPoYQZY",
-	"p6n8h6AynVMHHKC10VBwTQEEnBNER4znioiYfCbMyvuAhNrqkg5wv7Ctejpg0fucDEneR2PMkpSy0f+v",
-	"eFYsI03rT3tHnf2++o7p06omrVrdFQWTOb4d2orLjn3dHElvMsJi0oIQBLVz1Ynb6ANHGE2oEBlJU2Ls",
-	"7LdAdHTBUVIY78ukXkj7Vnix+52TmE8mOl9BYfdnyAu3ZhwU4xyS7/2qNG30zsVz8Tbg2q15YSivVkN/",
-	"EqgUYNoIdGg4rwPmjfD79WWIFFoPDw/PNPqif2oDG05narcE/YyGuSmaldCRmmMvaqjLbytCQYrwgF24",
-	"lDsek/je1uGiQkNcbokmI16VwHKn+vqA7h11jvZDNCFyzBP11/F+iGSOqdopUwdy77Bzuh8OmL7Ae0ed",
-	"7n5YFCNEe0e93n6oLqraSUhNP+oc7odlprqawnfxAFUhnxW10BkoBf8pnQZI8AlR+zxgJBUEjYgsSa1e",
-	"QxsOpSZktZKIDEXapBfZeok6UVsXDDBJNvqNQdBHg2Aw7XQOY1sCAP4ig+DReBrEdDLB+RzEX6IIqRqi",
-	"6rHUPg29ICUNxGOkFVC9KQQI/rzADJYlkVKcZMS5l3LzwR77i/dXQRg8kFxo6ajT7rY7gS7FxXBGg35w",
-	"CD+BWXYMwuEBzujBQ/cAJxPKDuwNOlCPRqRBI31LhURalPE5GRrSVBIl38IJvC4vu6KLKFodXx2FkM8v",
-	"pDmSe74LFYhOBKKjAomwhLLRfhu9gXnFgMV8cketv+/il9fnwLYmmZwjLXhrSHTWralAJ+OxLp+p+G0b",
-	"RU6cK7AM8hnHpriprsmBMiz0CVPbRIUSyMwkKTU89hdCEoEiQGnfIqmfE5xE5+aaG6m18tTIZjnRtE/J",
-	"m9zxlQkvs1tRGVMADI5eQeivEui7IGwxQhH4/VKUpt3QqcFE+jY0aug2d2Zojm5+VFpY4/hlNHHDHD23",
-	"GUR3UTOIxUHVC6ctzT/lrE82YF0liyfyCj09a6rSrQeT+RdQH3cln1iP6p6SAO0JoayoMbGgXYjjCn4q",
-	"oM+AqMEVW2JUC/xOVxlTVBrXeuk8Ba0X3miP6pHXQKTX6WxYRBjSPz55EYZdP9AvWMKrK3bHvkLrveSZ",
-	"b1Ysh+j1moagyfr15FyPSSVj3XV4aHNh3e1QKUXZO+sfddu9YwuJa/4O3vH/pWmKD47bHbT3j273HL2l",
-	"bPoZfX55cntydI7yh373qNPu7KO/kfieH/Q63U6n2+miNzQnQ/75AJ4Gvuk5wAn+v2YD2jGULSgsxbaI",
-	"m9pWmyzjpkQZHJGj1kncTVqn8TFpneHj01YnOcKHcXf4kvR0Cbgiramy3kMP87XEGJ0A0nWzQaBnk5ve",
-	"0a3kanQfvdLQruelxi9r+UP1utAfpmC2GU5T5BjctlNz+6jTXfRFcYsOvDrw8NHh6o/Kzizqi15vjUu4",
-	"1Wra5SvI2tW2hLLe2erVVzsTPIbBsSZEy79r6rMC366B8YZGE3AQC+EVpDxHfJB4pASH4H2K5ZDnk0L0",
-	"C27UhwuEyDJSCu4Hb/ZwgN/Aq8mk61HaokzqEZjvQIHRBYWUlFWqgRB8VdobrWamuyyNuS4pUoqr5+iO",
-	"yzGSfKTT3ScEsyLLJNdfQwESE/PDoIBISrCQA6ZUELcrAYpyY5SCum9GXitMWaFRJ6y67ijp2vCmLUSV",
-	"SDmie+5x/YojRqtlr64XHukFKBHQajxlARbTy8WYjAC7PC8k4MXi6yynkiyWX/XjLQqw+vBcpOkKKfZP",
-	"kBngpr7iyXwzccGJMbN1UuvcywP4OZXJzYlbHC9jqo3ePPouCDX843Yko5pnq1txUn1aT3C5efyDWPpC",
-	"ZuzcuWa31h/OjNfgEE5DvD+Qf3fX+KLa/WnH978Rvl968Z/P/b+UV/1R8/2UNLZ/1XPu6ef7TuqdNvYr",
-	"5idQr3OESu+G9FoUJginOcHJ3DI1wcFYK3No2CXwkHxzjM2gdwFTy7AclyzNKxvtU2qvTe7iauFOn89v",
-	"RNU+agix/AtoL3pdy78o+v7tyN63RfbKO7mM4oXNhvG/EemEEdzN0dXrJkM4Q9GyTknRue9o1RoDtHdE",
-	"UyZpWrrddMnUb8bgPCLyR6dpTxSSf1R7YRlBHLzlLOEsRL8zqg7hf1I2SsC8V0YDf6pk3lcx1e13e84y",
-	"q2nzwYze06bk9H5wTfAEfVSP1Z5+RSumH74bXCQYveUPJMUxeYqh81tUiv4sdWjH3XfcfRF3V5x5Pdbu",
-	"KjPThMqW7m+y0BkOhWoLJukY/aqxIXJMaA6heOfGTy5Q1V1dBG4sb8PjRDVCyN+M6S4saK9Wnd5GDpyb",
-	"rlpDHcpW9naG7rE2Ds2kTocD5gW1AdTaEGmqHOFKOWf1UpH+XARQqs/00nX0n8mBFmWjLsEhGk6XmUyx",
-	"BLkCwrv0gkwrsHSOIuiQE4XwD8qZLu1fUr0IDSlLhGn2owtD8SGEi1grshvWyNCUQeH7wsZLBVS31W1r",
-	"BkwHDnY7YafTMT1uFC4xLKpvIwEmeI7G+IGgIXQhMO9Bb1C1MxCTGWrjKiM2hiByul1EOsRFjklKhA6b",
-	"/AjCWpMgB0fBwmJlwhXSnS6nbY6neecnGx8qQvi4bJzQ+JWV/FxruA6GA9T+ZGOE1W/Q4WVMBLEN6/VI",
-	"uhtTYWAPi3dnY26idnBsQ3z0TdG2SdFGi2PgysCzReEPZZucBttxtW9hOrfItZnf5jY1tbda3/2/OlO3",
-	"wcXvQmORp8t25Qv6Vq0b+LAqmWZ9YJzySBu3NWuC1tMHNpf/F8MM4bgKYN0coanRQRM8tidXHZRK+4L1",
-	"oLCHalH3uyf1tmuC22sdVge+oQ3ekhVEPE2IkJrc6tisSAdn+fDqRwsg0pkOjUE/5Ye2pYmeEJoCwRNH",
-	"//rVjNMAdZOAUN73A9MbZJ03TS/0lS++gh4S67xpOiSt8abu6rTNsBTTMKi5UUzRJNUpeW0uBJQChn+b",
-	"jqUr1FKnW6jT1UB3RlB6tGmI8LdXQS1tt/aSq2Y+1tqIrtvM0/bj1AM36EcrL5fb/XHtfo3rePj+rPgU",
-	"037suFPpDKZQ9Lh2h/JK77kGDaTguN9j3MmqaRr6zn//gR6wp6jYN6sh/Z0KyfO57h6jDYTGPezoSSkd",
-	"kngep6Rw/CyL9bB1pNzYZl1RyppKQeWIlEjvayF8xtSHkHSDC59QR2duaPJjgxiMUGxbbsGXoQkq8TSX",
-	"MRYDZlxGPPe/csrVMMci+pOAll4WgqPO2TkSXDfhx3opOsbbtimq63MD5ip0SlPQUrFR7Hgxd1jEvN+R",
-	"Oa/mOFTr6GCtzGmx3LUKF9I9VUiS0XmZ5wO6gxs4UzcFO4EwRS0lN52v0WCM5YAVzYmvixwDr9WP3g8D",
-	"fDWVRmtnBocTfE+EM0lYHg2vqBCVA6aj/As10Kap1VbWRhfe3EUl4RFRcm4xMKif0GrOFqRye3GUQ56b",
-	"5A47Q5GpYPOnvFMFx61YPKik5qyCtUDriwDJUeew2Yeob1Jp1nhyVMoq0/EWbcZuEaqA8Rz8AYt45ndi",
-	"gl2PazZVofmacTc7l8LOpfC9uBSWSptLXKVNsqfTlt0Uwy5yTTUz2ZpY2tNi6Q94NU3hj/rd1LrWhldw",
-	"dz3+pOtB3dvxIwQmdtbQ0S45G6ZUlyXZRTJ+3yE9Rtese/7KkvFGdfU9f3WN1gtlPMBO85JmPfcXLo30",
-	"jz1uZJwVA2aKzmmXEBTILHxJpo+J6ZbtlgJRr0z4A3ELi0i/mgOooUoxifmEoDsc30PfRjok/QE76pxp",
-	"ZQy0rEqd1a+gMDbrLTHPk3pLjj82Xug5QfwLmeSmukCx+kejCKwKjzTlO43u+YPQ7E0DLnZE/sci8oqc",
-	"WBKP3B4/W6L1WSYOvviKHwSzZ9NFdF+sbhUELAAsmV5hIOcVKLGii/OCU5xOdMWQO6g+JdE0U8Q2wZK0",
-	"0a+swa5pS/ooov9nkPYs+zOiQKvbsVEd4wbwaq1tFoO4drHp9Zr3PI9JLbdIbMqoiv5Ka1msjpY2k94x",
-	"rx3z2jGvRuYFJHNNvjXx3W1LKvWkaa1aj2U6xqJTOoz8VAUofIQlHgR9VO2/GaJ2u30TogEYRNQbbu/R",
-	"x0olnzaKSgOSUmTye+E6swasdGZ5RQV1OUGkmZcfcLaEcwlChMutwIljF5hrRgrtQ0ZE9HVAI0QJwkBQ",
-	"cg+cfl2I/qsiT8e3YdNU0awSXi0raumjOmDRP1p/x6L1juekjxS1jHQNNrtaA4uaclEM27v5t5f+vCuZ",
-	"siuZsgXD5jrZ7UUpZa8gBbrIKPqvLnpHyp/+RmRjGnyZruCQsCfmJ9jLXKe1kb7dM69RlRLDdQXPGg0x",
-	"MQWG2EKhhnPT5ais0Nj2rq+NkFMzQVhcVfzdFXfZCR7PKu7ybr4gF8KRNp5c00VXp/fkDs5MPddKCLnm",
-	"/bo4cvGyGUjndqepCU+fKD33qVVSmgWLxSnb7+a/qqv5V2TI33eljo04SUOJgyZ+4rz2notVvOXbqw+y",
-	"o+e7oh3rU/UNa3VgJDIS0yGNvVoda6a6V2pVaf3Noz8R6kKIXMcUP3cKrNbqfwxYrQDI5oR9l7m+Yxpr",
-	"MI3SVlPjF6jcZ4Re6+uz4xm7JOq/fImUhfyl2aM2NkkFi6yWpj9FlhGm3U6Fb6uPZmMe2h4YNB4jnbhU",
-	"FFVXPxlbjclTHWuz35UUplq36dzAGdRad5plVLOYea6jvv3ofcV2ZmOelkH3aMInuhuIKdZo1uflSQ8Y",
-	"FeheqT9Op4tKxxNxXq9s5WRUQ4sYXfEl1EHpszFHiucJHWuu4RGSpqlOhoYGMyQnq9KK/fqQVGyeWFwp",
-	"DvNHpBWbVGJdNrONLkzlTh38InmaVHOLQ8S01XsbycVlqRubIrMivdiJu3t6wuwf6DldN++zyNbcNO+z",
-	"+HCX97nL+9zlfe7yPr87cfRHSxR1iuigkuttlCpqUgQPvhTX5XFNL3alMrhTBPwSM3RHTE0d6N2FzM2D",
-	"3kBjPqt+XFgunDzJJzedQU/uOTNgz2g6gxb2nKnIXH4ObWNPxqpoV0ihRqR0Wi01CntKRGgSLBd5tHUl",
-	"lBVGdF/W8atWrxJ1Niq1UvYuAQny6vUGxVS20TGlnLWxz0xDQZGcyGnOqj7FxVVM6AO5VQpDsySmkbjJ",
-	"NE4ZFPXkVz10pePv4iZA33mToV0AxC4A4tvqGbNMaFvdc+1HNjIa9f+94jU7O+M3HpxguHqzqXGZZLlp",
-	"xEJTtKQncl6Pqe71qiRCmU/1+2WbVZDyZjRNwbDHp7LsYGOskTa2QbdtVRIddIQBS965DpFY3hXmYmHT",
-	"lmrZ+o0EQPvN8yVAPdLSti5/qhy484A9JbPYc9zuOMeOc3yrYRDm6m+VjQiJl1QC/hspBkXqTSokjRuY",
-	"R6QIhw5uM2q/ncBWt30g3k9aqk+83yzRcX+bMvqvKbkFNhOhPVPLynCzouTUfliyiNu7+a2jS0RoT78c",
-	"GpeQ+hFlORGESfWd5Nmtc67VLHxYZZehSU3rdvbDAStsKaAX9I7GLvTFbzrVGYtbPoy+H1vGiPimjA9w",
-	"Pr5TNlY5eEH/sNsJA9iSFSylVF3tfgb9sxOrjSbOkKdK365uftDv9spfy5d7h52ClVZPqgL4jit1PizU",
-	"3373pdLm+R1VC+t2umEAcdTq3+r236Xq1nZPH5Uy5Z9jq41vXtunhFCpbUcQcuPdabW6o04YuJcT8gO/",
-	"aX6f0FjeCpnf3l6w+e2O0e8Y/bfrirBU9/n8HS7nwRdjG3rcyCFR9ymA09qUNM/wSP1LeGUkv0PL/e9i",
-	"ZfD7V7TbN4xfGuVXj75pxfOdmX1nZt+Z2Xdm9p2ZfSdD/VXN7MATt2okqQhRxva+0u7e0Pm9iO7IzSuV",
-	"hBOhWyyGtkN8rbpBMYgxONziNLVZ+GBJL7MIbSxp1fRPmVd1WmQYIjo8A72TzIhmY5qSAYt0rmNZ8IAK",
-	"mLddCHm3NBEGCoj1SOcmOhbqXofVLEkkOT9HNDGRrzgnaKovVWgKv/F8wASfEPAokFSQn3QQa4aFUI8f",
-	"dF97QVPCYtJGP5tZ1eA2InfGEWXGoaFWP5kKJUOiEX0g7C/gc/iLiq83z6r97R5UO3t5X4oaPxtWudaO",
-	"AlNwZ9de/i/hffmuyyxVZZBd4aTv39GzfellO1mwX6Fj/XfCYT1/yDfBYrdeNXbXw36XoPmdJWjW6eGS",
-	"DvYJkZimNbu2S99+fnJ/+u/LofsDELBdd5ldd5ld+4y122fsmPuOuX9LLeybNR2uzkjv4A7H9/EYM0bS",
-	"VspHXBcsbzbDXo8Joglhkso5ynL+QBOSI0nS1DSd1wOgvV8zwq5eo0vOGIkleoXj+9alngS91e902519",
-	"h+kzbks/A3PWhc3NcEVrPmjll3M+bCNdqQAqwIGx0w1+DjX/j8T0LjKf5WAc1RUR6BBaAFKvQIAtZADf",
-	"4JQzUuupX7yti8m5pWRjzoaUEYEIhf58lTLoZScOU8LWVCDQZQV47rTmgIBxoQkINB8s1o7VP0xFClMF",
-	"gTIwx5qO/LZNZESxbJRcnK3Wm7B2P8DPrdls1hryfNKa5ilhMU+UeLHuhX5VnXhzo9/CQglC90MB7G3b",
-	"jLWByAPysIGsemzVVj8oYqVPtWn1HaeYTspWLALPbTNK9Q1npL1+CfaFNHIpOCEyPhBwB8SYqSd3BCVE",
-	"7+/WsLkzo31/PIXE0xy6F326cTlMAylfoxy54TWUyZwrZXEJj7kSugO+yw1+Ek7QNE1TNOI8+T9o77c3",
-	"l+j05KS3D/67LwMTYDMI+gi6zz0W3RvGlI3A4WVDreEyWFo8wamibSQJkYlH1e0foGCQuiBUiKnRE2fg",
-	"gCtNdLY1sC0mV+udAcql86NFQbRBaXJb50bYGuU12l6Oe61e/KMo+1UxLQjFX8+Vo3fWqmR4mqjjZrCa",
-	"BDehV6VkRu607hj0u6cnL49ODzudThhQLM0PJ2dH8APof2MpM9E/OKBJ29dMoIxQ0FeYZjqnexMdUxdJ",
-	"MTpNY+0P2FKr874iOIfaMk/D/OJacMArJZZ+TaUfweOzYzvfsSpTnm9kKdpSLuPzrC/BHdyni6kcKxb2",
-	"qJgYgLm47pZ6apWJ/IEYPpTweDpR5yAMprmS8A50zUwNS61OhJGoshRLRVR/Eibjk+em2Fy1WRKhedEU",
-	"fVg2dRft0rj33gxWanANBSpshyg6YiRpUaYDW8pB3Pp7zZ/jktmALVS3oOYeKFVVsj7SxzFHCU3QbIyl",
-	"UcRsjT2kZoGkISVw6lb7M8OCARHuTLZUzJKl6iNkGKVauM6eRZSZFhuKU+tQGHGvQAHdDLtF7Epxwpm6",
-	"fr4ebx7/XwAAAP//",
+	"7L19c9u2ljD+VTD87U7tDCVLsmzH8vzmeVynude7aZtp3M3OrbImTEISrimAl4CsaDP+7s/gACABknqz",
+	"ldZpdf+4jUUSODgAzvvLlyDm04wzwqQIBl+CCcEJyeGfv5B/zYiQ12/UHwkRcU4zSTkLBsHNhKBcP/5O",
+	"IJoMEJUCRf/dMt+0rt9EaD4hDMkJlogK1EWSo27vNXqggt6lBF1+uLq+RvEE5ziWJBchwmiUEzFBnBHE",
+	"5YTkcypIOwgDEU/IFCso5CIjwSAQMqdsHDw+hsEvROaLy5EkeR3KDyTmLBFq5jmmEt2REc8JkhOCGPks",
+	"kcwXjcNTJsmY5DD+x48fL2dyQpikMZakPskvb6/Q6dlJJ0SCxOo3dLwa5scwyHCOp0QaPF/GeqjqyD+z",
+	"dIHIg9oZNKdyguSECoTh7QuUk4wo1Eo04jkS5IHkOFUzk894mqUkGPwWCCIE5aydkwd+TxIFlvmFfM5o",
+	"TpLgUxhQNde/ZiRfBGHA8FQBqyfxlkElmQK4/5aTUTAI/r+j8uAc6dfE0Q8KWrOexzCY4s/X+rNeJwwk",
+	"lQosu97QYgbnOV4AspfsIyBirg7SBGcZYSRBWGpsSDoliOcoxZLk3uqDXqd32up0W92Tm87rQacz6HT+",
+	"ESxZLszrrnbE8ymWwSBIsCQtNUvgLMC8Xj+N38MJ22gFxWE0q1gC/OkNQL4CeD3Q5tB/b9+vg381ywXP",
+	"m697pK7MbQxvRIiP4BpleEzMSkJ7RgkSeGpuMCpPensJ+HpED/wp/vyOsLGcBIN+5/y0BP3KvlsH/R2d",
+	"UtkM+ZQLiQiTOSVCAY4BbA/fJ51m4FIY1YUtISM8S6X+ZIo/0+lsqo63+osy/Ve3hPidGaBGWR7DICci",
+	"40wQuFXf48TQTvVXzJkkDP6JsyxVpIdydvRPoelEAbeCR2Ka6pXmBM2xQJghkucckC8oG8Oe3PFkoa5k",
+	"uZKV91h9r6Gs41MNhWLMGFckFSUk5gkQF4d3uJxg2WTm9aOSz8CEV5yNUho/Aw/IUDk0wQIRlpCkvaOl",
+	"C4klsYffzsJzJAnDTKKEE4EUWnCa8jmCnd8NUt7y/I4mCWHPwIrk94ShFMf3QsMf84wA9wAixDOSw0C7",
+	"QhbM953Q8wgPTSuQ9PHjx1aV465CVJVBP4bPwfM1kyRnOP1A8geS6+U9DeN2JKSHQgZVz8bsJUMzRj5n",
+	"JJYkQUCMLmA7Uz6GA68ksRjPBEEzlpAcnhlZDdHdXdOfuHzLZyx5Ino+mMujDsJIjbOLU/cTR2IWT4qb",
+	"WZztGKcpsOzdrP09XqQcJzecv8P5mDzjTgItpQKlahwFLGao2+m/Pjk7RXcLSUR7l0S7OhH6kX6/M6So",
+	"c05j8ivDD5im+C4lz6LgMJiCWJJpxnOc03SBZuXgu0JMgiW+w4I4HC0nOJ6QBFGGjOzkaUUyX7QKSXU1",
+	"ggrd5HlU6YbzHzFbmF/FU/HKOZpitrDUYGdnS9+uUFF4RXxwkuREKIVO3As0VVIuH0mtCzLDOYEkAgMQ",
+	"fzx6f2V4Jic8p/9LnkrOLtEDTqmS6nGurhewWioA1UrR2hF105PA6AW6a8LOS+Knv7J7xufsPVbC/JMw",
+	"+xOXSDOa3RxWmgCmMBIpFhN1x6kMEWaJOpk5UBxm2IgRV3iOZmKH3ONXluU8JkIoMnZVYmR75Pz2JUh5",
+	"rDR9q7doheVTGEzFGISQbCaRmPBZqs4mSokQ+hryHJF/zXCKJEe9TqdUUdQrt+qVW3gePH7aGO9/v7l5",
+	"/1/qhALgK3fBCiSFxDyiEkiDQkKOY3mByAPJF+iB8hSGg43B050pGsWqtA0mo78YdezWiCbF3+p5livx",
+	"WFKtrCmesQ4ZlVGCMPjc4nmiyFrnMQymZP0QPxKJve/HvKV2qSXuadbigE+ctjKu1Mo8GMh8RmCaKVVM",
+	"Uy6CwQingjhTd7XiqYmSOjiwlE+ObaNExG+VJXwqDwm/+yeJpbqRjYh74PdkV+hzx/qmkeguZC0qExrL",
+	"WyHz29tLtrhdgUOcJFQv4b3zXC/CgvNGvVud0EGFupNA6gysHySW4lvEtcLab0LmIbpki0/NSJ4lVIKZ",
+	"sslKR1A8wWxMQpSTWEGghUClzOaYCW0W1TbtKU4IorIdhJWdwYU5d1NLqbfcUA2gtU7MFj+PgMpvMhJo",
+	"l4W5mc1SRburtPfjhKOEJojKC6ReQXNgerKQ4tAUL4AgK77ddkE7UaA1YO3jRIk6pWVzuRX2XBsy2x34",
+	"3z+CcI2ZVdYsfZVDS6dESDzNqmdVb+Jm1uor864zxPljGBTWkFua+HtRsT2uRfmNtYgqbRSYmpxoqxyW",
+	"4OtQiDfnLjG7ol7FTIlz+jUlsWjlhLDyaC6I9JHd6Z6f353FvdZJd9RpncXdbus86fRbp7h714uPkz45",
+	"GTkI/tmuEV0n7vpfw5XDRu54+so/TrBm6nCi0Rg/EISFMUio4S8QH6HI+iRwlkX69VL6CeENLYi1M5xL",
+	"RvLImJ7hjzb6yRxjsCUAZudYoDF9ICwcMp4vPdxD5iEv5UKibMKZewZ/0WhwkHNq6BERcidHw0pCB773",
+	"7NA5CRXHwUKJ/SQdLd17QlpnuNtp3fVxt3VydxZ3kx45HvU73sL0tP7Onz0WLqLdnHs9lkdrKPgD8R2f",
+	"SZC0KRunRF2ElWcZH9+1Xo9OSat3d56c9uMO7p65G2XtSf56jh/DQB+enSxHD+XeUZSTB66PKrgW0tSu",
+	"2bgalOageIhx0JkhhL9WHHuETzPjylJ6j2GgBtvJQgCq+YRP3d1YsUuMgLopi0+VrpljUaX2s1b/rNt1",
+	"lvKrettfSL/K0bGi84XHsdwu7yiWi7cMsqBR3n2sUO6SF7giQykDrJQQ3lHRwO8utdeLj4xvti4BWNms",
+	"jnf9RWiFCsAIwuKeJOo4gYtsEzers4DHZWKe9qq+DCGuBz7vMWV4E9FIe/nel++vFQe90c0qG/cbdrRh",
+	"z7/H8b06KIyk7/iYz6Tji6vIiBlh12/QFWeMxBKpD1tX+kukP0XdthMM0Guf1A9ICi/egh2n+aDoN6yl",
+	"B6P/+HiDBB0b+i/BjkGYpHKBspw/0ER7vwu3o/78BiZoEqKKM1FBpweZg8KlCGpAZm3/mkTGnCCMUiok",
+	"GnMiEGcNWHq2S3eNF7ZyORwH9/MpbFTxlEPAiQLSUFkIOdB+GyykZX8W4J/U24W3e/npt/5pF/RPVX+5",
+	"d5Nqu1X4uJb4DDSdyxfGp3w3k6jf6zUQPWOT+tIkBM4Jk2ieczYOkTa+ESYJi71Fv9EjbHNczaTOkvVy",
+	"mtbpKFzNQFoJa4AkBxC1RHEQlWE0YyokyUkSXZRiq5Hco7Bi/B4TJkMU8xmT+QLsbSy58KXdEA7AiOZC",
+	"DpkRhNQtb3GGKFNQMF8YxizxRrjNCdjEogt4pAAgLAlRVIn8ibyfshTHJIkUJcGIkTnJ1fkLhyyqhAdF",
+	"CuziR5qkJDoMATvNck7p4gXVJiboIFIPXDCMLG9/MeOZ74bsoCrsh1q3FAizIqREPTjUEgnX0jEV6J5k",
+	"stws0c5mud4WDYIWV6JDI/az2dSPkLJb6wRJmZ11fsFZ5v9lN8D5tR5sZTHeEH9V/qKwW4g/dvXlD+Wo",
+	"LkLL7+167Qt6uepmlNJZHcLi1njWiCq9CxwTQ8PVsRaFOk2IU0p2JHrroSw1Bf5Uyqtgf1D7IEBW9WVS",
+	"mmTOSq/0OL5I2lVqz+yumQqKGdCQytT2nCVRVUUTyzQ0H5APs7utSJ2A90uMfqrv3grCp60cTcLsA05n",
+	"NoYLiAhwpvpejnI+ff42urO5+yeL6KX6BvY6x+1Ou9s9bp85+Hur4KlwcMl3BSEgYY7zRNShpE1Ads9f",
+	"t0+67W6n0+67qhxfyb9HehGS17bTbNjq/RTNJxaWIKphSmBIKsxMQLQ11TM2IDnhgui3JHH1wBiMVzmf",
+	"ttGlGQA+t5zOYXHA9BAVQ1YYqbDU0hqwA8zQhM9yOGcGrhDNGLilYs5GdDzLSeJE//o2mi8BzW7NvOWZ",
+	"rB4QXt0OCLn1CZMGeQsDYZVcaAIubrVF9AmDHD+GldU8YZCONQoA4p84SO/xsfHwiabT1+TjqzsnCllw",
+	"I3W25jNcLhOWWu3ztdKOu+6mdTUs/5rJnItMK3dLlcRf3l6hs9PTnqsGduskdYX+h+MYXLUQRyA5Sjm/",
+	"R1i2PdKyVrkL9RS36pXbCTW+5SeTx8s4JplUd5olYEZlhCRKXuYsXXggC4RzAlZWhhQZqcGNbhYZQX+n",
+	"TK6kjzU9tBH/6/fJWDM22qheG70F055BvhEv1XrHnCfGMhZ9GYLN6oEMgwGCo/UYWcSAFZqkOnuh7h16",
+	"II0qMUi3hYihJtHhHlaydwM9FDQmstUPrH9weMYd5ynBbKvrUh4dPEu8G1yTCh3zynMuaGl59sTFJoFt",
+	"qTNow0l6mnAvzxQRVHGp7vlZp+16pyiTpy5X/+Fz1mxN2A6cvmIBTS61LcG5xnIX4JwocDQrKkYWYgdo",
+	"f/0YBv+UtJnS0cSTrN3z/B+S7mD2rrY+gj5VOVvv9a+7OVxd0CJinhF3ig/www5GV4P70H+guwD7vNR9",
+	"1qkm2w18WvW9NLk3no0Wn8l50xR8ZgfzHNecFprWLmdNhQG9xps8A3vtTqinCZYYURanMxOBcPn+GhXp",
+	"InWm8nR/5DJ34CqpSX1lHe/rko1cF/3mrvwdhY1YICoejdqG/Hw5k5MldtBLm0zDR0in+vXPS2nhpL2F",
+	"JbQIBLDGT7CFGlcQTCKsD7HwYVUchXDSB+gtJWlSxJZuZUIFFti81IgyEDhuzXGKQlT8pFmztgdSJmaj",
+	"EY2BWQPBiyqGDn+cYKl1tllmBfBuPdi2NypvjjOACb1xxl8BX01CJWZFdaDDBuu0c9IazqEx1JOkGlH3",
+	"jgp5Lcl0RRzYRopWZbg/o/OwdHYoULZ0HTo7VduL3yrI+7RiB+3stXNbPkdTQ+fr9CPDY+JLKa4haInz",
+	"KiP5be1DkqO1H3eBgUqc3paSfsFBJU6RzuBdNUSvGEJB0DDEe+xZExqGqPHXTMNdLMsH0p+vvm3l9te2",
+	"yGwj6EpULppMojOhDVxW42qjyztFW9CUTO9ILlBK8AMpHQ+g5s6Ysa3VN9S3FZXsuZlzPsFmycgcYsV8",
+	"i1/b11gUCOhSVjfOt0E1AEezB8wW9p3wCVFgNsLQKrBUKBQnYFNEJsywkKIydFlMtcLOVQLqZAv3Ov3X",
+	"6kJLSXI19f/89j/D4edO59Orf3siZrVBE2wAM0EE+Bl8gCHC5XJMGiwZldik4sitOJVZdglmlAadcK17",
+	"sMnYoMYiydc5eR+NSdyFAUz4Jn/qQqFKG84x3B/fVqFBq5xIiH8th7vVedj+Jp+cQK61/bu7YseLGOES",
+	"wJ/wlGzleKmB86m+s8W2rdzaazbiDfTGAc5umJIKsXuPV+7r6ihaD9Fbh9P2Khviq3Iu7Ev0Odei1LCx",
+	"T9mi7qot0hFi1ZlCD2eNOwi7s3z/CqGpwVqjyRpEsyj+1LBhWXYLPgevhEDHO6HoCl54liFnhUIEcdE5",
+	"USLNJsfmSr/6xFNzBkk/DzQmhVr+FK30DQxhdXjPUOXz1JVL8Xjf1ks5VzzSO/TrD/oynrr5ypvZIPiM",
+	"xG08y3NSOUtmv0vDHboybz3LHLz8QJ0+hkGKhbzFhq3tiskUQVtYSGR5pmUTazbr9Qo5YfOZm1l6345N",
+	"pka9f/LYP0y1lr5W73ECfusRtZvTx0r8rHM8PXT5d9YjFw177d3BOkUt6OVykvqL435uksMLzzVHNj4H",
+	"YYlSPqYNTNEnbl9L1oE4JxOJSVmoZdju+VlHQTmiDwRNKZtJIgrpdqUY5JFZ7xj7BG4JNBZDhCVO2MmF",
+	"iS6MSpREOnbMGJsWBOfo/Pz8HB38enN1iEyaRoolEbK9Li9nDT2t0c1mUX0LKe4JcrsNiv1OIKWcFZpH",
+	"gg4iQSHsbMbov2ZFpYHWnCbkQmd1mQhbW4PA3Tp0CYOAQsA4yrCcDFmMGUQf6YTvEeg2UAyp3+sNIMUH",
+	"/oLUVp56Nc+idqT+rx0VKchIkPEUan6BNkcFunx/bZahphNDFukArhZOUwjsk1gK7XuEUDcR6bAJj19t",
+	"xJ+eofOtZlynNRdM46Ho9l5/1UNh3D3S5iWZYMU7knI2FkjyNrqWkCQEudIjifhMegkRoOu30U+8cTcZ",
+	"l2pH1VYMmf6jXdkMz+W0PE9lWe4JWDqNi10fOakudVR8HG0CHCpgC8Kn4n8jZ06Vlf3e6rtili3g5Egn",
+	"gVsTCfCQCxQ5DC9CMZ9auk3leh3/zK4qoSJL8aLQaZYTvKevzQPljZ7QKkqeYLxMRHFAOe51dgaKI8pU",
+	"xKRlB1k9rB1jOSFTOMhidvesI/wE68BTJKpSmHLzlVYKRJ60s0ooWuYZtHqmdiuIwiG4ThT6inre+VfV",
+	"805/Tz0P3PcvRdHrvyBF7/VLVPTAnJGazMun4v6d/b6aASv4Lc4y4eH9t0/hVk42a1Fy7cCCo0s17lcJ",
+	"Z+z2vqLye7Ke1z2bhy1f2vFfTvVOy6P5LC18VdhDpTLJslhWExkCSrh6s0j8aXJ0xSSTjWTLr0jyA7y4",
+	"mnI5e6EnvsVpuooU6oWgyzRdOWDXy3GvEO7l0Y5lLeNup9PpVKsXrzh3ZWq6CJaFHzfuxfo9WxrXap6Y",
+	"2tB6/jJVvSmCCFKCSiO1j9RklXHa4YcVvK6PHfVxsyz6oHarfHD9eT8txeryq7A2oh3KbDkL2oD+FLV+",
+	"Pz02spyVoRZi7G7Cj0QIz4/fRHjswy+VyJalEXBu+L+fAxwHGgTzlYPRtSHycAjiWU7l4oNiiBp9uize",
+	"5UxXgdN/vbVSw398vAkaqpx6IfBGbXNyRKgQM5Kjg1/eXqHzzunrwza6SjGdioFWIkJXKQ5RVJofwGZi",
+	"/lNELwH31uW0FXDlwiZSZrqKGW1236FXZuhXEJn9ylR4eBUWWY36dzDNwK9gQ4TfLCl9deEknE5MjZRX",
+	"jhdLvCqqUspJzmfjyZBRie4WqJI2ehBZ6SU6bKNL1+f+6pUOWnz1Cs0nNCU2sdIpLAO3KkRRyVMi9aUx",
+	"G45mcpaTIdMB6erBnMqJeQipyGC0Uv8xCz+gSUqgiObhRZnVYz5+9Qoi2F+9aiOlF74ybONVWVhZ5yiZ",
+	"0rUaKZyZHCWYxVQYhu1Esdp+nQbYHrIhK8rbCP0FKZOOBJL4nsDoWBSFYgnCs4SCgdku2VgNoDYL2Nx0",
+	"QZgIHfROThzd9BDWMGTvf/5w40TvITzlugD31MzIUHSdkGnGJWHxovWfZBGFSHKODjBbIEk+ywuIP4HE",
+	"XFgtlA3C8QRRKA9IOTscQKgbwmNMmV92fcjuyaIwYCrN2lS+sSs0AYgGC2b/en1IyxKQj7wARNkshmmR",
+	"FsjEnOR6trk1oEHqsi5gBHsZDhlOBbc5maL4CguUciFhXz7aikbwCRISL8y/B0XWxRyS0fS+6sROXQ6J",
+	"JO6JLoytEyzJAymyj202aGlUpYmp7zpkUODVZvtqHII5IlU7BXGEHsmx08WYoZQ+EFiCtgKDkz7DcqJg",
+	"yUgeEyZbhEE59AGKjuDuRP/ee6tIzb/bv04isDJSYSun29S4BCltAudQ40GCGVr919qcAfN4yJy6ldYO",
+	"DYn6UPvZYlytDHA20wU4AcwB6nf6kDZ93DkrMhr1CsCDYA49zADrNOU7EZSXdIr5A7Q2GgquKYCAc4Lo",
+	"mPFcERGT1odZeR+QUFtd0gHuV6dWT4csep+TEckHaIJZklI2/v8Vz4plpGn9Wa/fORyo75g+rWrSqtVd",
+	"UTCZ49uRLZvu2NfNkfQmIywmLQhBUDtXnbiNPnCE0ZQKkZE0JcbOfgtER1cNJoXxvkyKh7IJCi92v3MS",
+	"8+lUp+0o7P4AdRWsGQfFOId6Fn4hqDb60cVz8Tbg2i0jYyivVkO/E6gUYNoIdGg4r0PmjfDrzVUIcc3H",
+	"x8fnGn3RP7SBDadztVuCfkaj3FS+S+hYzXEQNTTXsGXdIMV+yC5dyh1PSHxvi+lRoSEut0STEa/UZ7lT",
+	"A31AD/qd/mGIpkROeKL+OjkMkcwxVTtlirkeHHfODsMh0xf4oN/pHoZFRVF00O/1DkN1UdVOQmmHfuf4",
+	"MCwrPagpfBcPUBXyWVELnYhV8J/SaYAEnxK1z0NGUkHQmMiS1Oo1tOFQakJWq2vKUKRNepEteqoLHei4",
+	"c5Nrpt8YBgM0DIazTuc4ttHO8BcZBo/Rhcnh5aMho242AprgB4Ig+Pg7UdxbLNCcpKn2T4jZdIrzBQjN",
+	"RJFfNXHVz6k9IRoNSoaIJ0irrXorCbCJRYFPLEvSpvjPmHMvX+2DvSyX76+DMHggudAyVafdbXcCXYWP",
+	"4YwGg+AYfgJj7gREyiOc0aOH7hFOppQd2Xt3pB6NSYMe+44KibQA5PM/NKKpJEoqhnN7U5IIRU1RtD4q",
+	"OwqhioaQ5iAf+I5XIFURCJwKJMISysaHbfQW5hVDFvPpHbVewsuf3lwAs5tmcoG0uK4h0ZnppvikjCe6",
+	"cq7i0m0UOdGxwGjIZxybusa6OA7KsNDnUm0TFUqMM5Ok1HDmnwhJBIoApQOLpEFOcBJdGOJgZN3KUyPR",
+	"5URTTCWlcsfDJrwUL0WbTPE+OHoFe7hOoOWKsHVIReC3SlL6eUOTFhMf3NCjpdvclKU5JvpR6W6N45cx",
+	"yA1z9Nw+MN1lfWCWh2IvnbY0GpWzPtnsdZ0sn8iruPasqUpnIEzmX0B93JVUY/2wB0putCeEsqKyy5JO",
+	"QY4D+amAPgOiBgduiVGtJjgNpUw9eVxro/UUtF56oz2qR17voF6ns2X9cEga+c2LS+z64YHBCg5fsVYO",
+	"FFrvJc98Y2Q5RK/XNARNNq/y6PpZKuUeXDeJNjLWnRWVKrS980G/2+6dWEhco3nwI/9fmqb46KTdQQf/",
+	"3e1eoHeUzT6jz69Pb0/7Fyh/GHT7nXbnEP2NxPf8qNfpdjrdThe9pTkZ8c9H8DTwDdYBTvD/NRvQjqHm",
+	"R2FftkUT1bbaFBs3oc/giPRbp3E3aZ3FJ6R1jk/OWp2kj4/j7ug16emSi0VSXmW9xx7ma+k0Om2k6+aQ",
+	"QLs2NymkW8nw6D56VeFdf02NX9ayjuol4T/MwNgzmqXIMdPtptx+v9Nd9kVxi468FhDw0fH6j8qmTOqL",
+	"Xm+DS7jTQvrlK8ha43aEst75+tVXm5I8hsGJJkSrv2tqsQTfboDxhh4zcBAL4RWkPEd8kHisBIfgfYrl",
+	"iOfTQvQLPqkPlwiRZXwV3A/e7BcBb4NXCU2XhLWl0NQjMPqB2qPLeCkpq1QeIWSrtFJafU43WJtwXY+n",
+	"FFcv0B2XEyT5WNeKmBLMityUXH8N1XtMpBCD6jspwUIOmVJc3IYkKMqNKQsKMBp5rTCAhUYJKZSFUrXX",
+	"5jptV6rE1xHdbpPrVxwxWi17fauASC9AiYBWTyqrF5k2TsbQpNNk80ICXi6+znMqyXL5VT/eoQCrD89l",
+	"mq6RYv8AmQFu6vc8WWwnLjiRabZUcZ17eQA/pymBOXHLo2xM2d9Pj77jQg3/uBvJqOYP61ZcW79tJrh8",
+	"evydWPpSZuzcuWZn2O/OjDfgEE4vzN+Rf3c3+KLa+G3P918I3y99/8/n/l/Kq/6o+X5KGjs/6zkP9PND",
+	"J2FPuwgU8xOo1+mj0icive6kCcJpTnCysExNcDDxyhx69Qk8Ii+OsRn0LmFqGZaTkqV59dt9Su11yG6q",
+	"4V9r8ftCVO1+Q2Dmn0B70eta/UXR8nNP9l4W2Svv5CqKFzYbxv9GpBN8cLdA12+aDOEMRauapEUXvntW",
+	"awzQ2RXNmKRp6azThYpfjMF5TORfnaY9UUj+q9oLy7jj4B1nCWch+pVRdQj/k7JxAua9Mob4t0q+fhVT",
+	"3UG35yyzmmwfzOk9bUppHwQ3BE/RR/VY7elXtGL6Qb/BZYLRO/5AUhyTpxg6X6JS9EepQ3vuvufuy7i7",
+	"4sybsXZXmZklVLZ0o6GlznCo8lwwScfoV40okRNCcwjguzB+coGq7uoi3GN1JywnFhICBedMt0NCB7We",
+	"EDZy4MI0yRvpALiyrTs0jrbRaybhOhwyLxQOoNaGSFMbCVdqoauXiqTpIuxSfaaXrmMGTea0KPvuCQ4x",
+	"dLpGa4olyBUQFKYXZDr7pQsUQauqKIR/UM50Ab2S6kVoRFkiTHMtXU6KjyDIxFqR3WBIhmYM2k0UNl4q",
+	"oDS07h81ZDrcsNsJO52OaTalcIlhUQMbCTDFCx0RMoLeH+Y9aAusdgYiOUNtXGXExhBETo+ZSAfGyAlJ",
+	"idDBlh9BWGsS5OAoWFisTLhGurNxLG6nv+9sVKkI4eOyXUnjV1byc63hOoQOUPudjSxWv0GrpQkRBEFA",
+	"sDAj6e5nhYE9LN6dT7iJ9cGxDQzSN0XbJkUbLY+cK8PVloU/lP2qGmzH1Zal6cIi1+aLm9vU1GFuc/f/",
+	"+vzeBhe/C41Fni72lS/pE7dp4MO6FJzNgXGKKm3dbLAJWk8f2F7+Xw4zBPEqgHX/kaZeIk3w2OZ4dVAq",
+	"HUI2g8IeqmVtKp/UhLIJbq+HXx14r0Dt2hVEPE2IMPVKdWxWpIOzfHj1oyUQ6fyIxqCf8kPbSEhPCK24",
+	"4Ilb9NOM0wB1k4BQ3vcj05FnkzdHkuSbvPg9tF7Z5E3TfmyDN3V7tV2GpZg2Xc3tmYr+yE69eHMhoJA1",
+	"/Ns0K16jljqNgp2WILqtiNKjTTeRv30f1JJ9ay+5auZjrYPwpr15bd9dPXCDfrT2crn9WzfuorqJh++P",
+	"ik8xfQBPOpUWfQpFvpK3Wc9MaALZoIEUHPdbjDtZN02Wc6XFKi3jylzIbz/QA/YUFftmNaS/UyF5vlA0",
+	"+HNLGwiNe9jRk1I6IvEiTknh+FkV62GrT7mxzboOlTWVgsoRKZHe10L4nKkPIVUHFz6hjs730OTHBjEY",
+	"odg2uoMvQxNU4mkuEyyGzLiMeO5/5RS5YY5F9DsBjfQsBP3O+QUSHCWcCIT1UnSMt+0EVtfnhsxV6JSm",
+	"oKVio9jxYu6wiJS/IwtezYyoVt/BWpnTYrlrFS6ke6qQJKOLMjsIdAc3cKZuCnYCYYoKTG4SYKPBGMsh",
+	"KxqL3xSZCV6fLL0fBvhqAo7WzgwOp/ieCGeSsDwaXikiKodM5wYUaqBNbqutrI0uvbmL+sNjouTcYmBQ",
+	"P6HBoy1j5TayKYe8MCkhdoYiv8FmXXmnCo5bsXhQSc1ZBWuB1hcBkn7nuNmHqG9SadZ4clTKOtPxDm3G",
+	"bumqgPEc/AHLeOY3YoLdjGs21a75mnE3e5fC3qXwrbgUVkqbK1ylTbLnjRMXoktoFxmqmpnsTCztabH0",
+	"L3g1TbmQ+t3UutaWV3B/Pf6g60Hd2/FXCEzsbKCjXXE2SqkuZrKPZPy2Q3qMrln3/JWF5o3q6nv+6hqt",
+	"F8p4hJ2WJ8167k9cGukfe9zIOCuGzJSq0y4hKKtZ+JJM9xPTo94tIKJemfIH4pYjkX4NCFBDlWIS8ylB",
+	"dzi+h6andEQGQ9bvnGtlDLSsSnXWr6AwNustMc+TeiOP3zde6DlB/EuZ5La6QLH6R6MIrAuPNEU/je75",
+	"F6HZ2wZc7In8X4vIK3JiSTxyOwPtiNZnmTj64it+EMyezZbRfbG+wRCwALBkeuWEnFegMIsu6QtOcTrV",
+	"dUbuoGaVRLNMEdsES9JGP7MGu6YtBKSI/h9B2rPsj4gCrW7HVtWPG8CrNcRZDuLGJao3a/nzPCa12iKx",
+	"LaMqujJtZLHqr+zEvmdee+a1Z16NzAtI5oZ8a+q721ZU6knTWrUey3SMRad0GPmpClAuCUs8DAao2rUz",
+	"RO12+1OIhmAQUW+4HUsfK5V82igqDUhKkcnvhevMGrLSmeWVItRFCJFmXn7A2QrOJQgRLrcCJ45dYK4Z",
+	"KTQdGRMx0AGNECUIA0GhPnD6dSH6r4o8Hd+GTStGs0p4tazDpY/qkEX/3fo7Fq0feU4GSFHLSFdus6s1",
+	"sKgpl8Ww/bh4eenP+5Ip+5IpOzBsbpLdXhRg9gpSoMuMov/qoh9J+dPfiGxMgy/TFRwS9sT8BHuZG3p+",
+	"69s999pbKTFc1/2s0RATU2CILRRquDC9kcq6jm3v+toIOTUThMVVxd99cZe94PGs4i4/LpbkQjjSxpNr",
+	"uuia9p7cwZmpAlsJIde8X5dULl42A+nc7jQ14elTpec+tUpKs2CxPGX7x8XP6mr+GRnyt12pYytO0lDi",
+	"oImfOK+952Idb3l59UH29HxftGNzqr5lrQ6MREZiOqKxV6tjw1T3Sq0qrb959CdCXQiR65iS6U6B1Vr9",
+	"jyGrFQDZnrDvM9f3TGMDplHaamr8ApX7jNAbfX32PGOfRP2nL5GylL80e9QmJqlgmdXSdLXIMsK026nw",
+	"bQ3QfMJD2zmDxhOkE5eKourqJ2OrMXmqE232u5bCVOs2/R44g1rrTouNahYzz3XUtx+9r9jOfMLTMuge",
+	"TflU9xAxxRrN+rw86SGjAt0r9cfpj1HpkyIu6pWtnIxqaCyjK76EOih9PuFI8TyhY801PELSNNXJ0NCW",
+	"huRkXVqxXx+Siu0TiyvFYX6PtGKTSqzLZrbRpancqYNfJE+Tam5xiJi2eu8iubgsdWNTZNakFztxd09P",
+	"mP0dPaeb5n0W2Zrb5n0WH+7zPvd5n/u8z33e5zcnjv7VEkWdIjqo5HpbpYqaFMGjL8V1edzQi12pDO4U",
+	"Ab/CDN0RU1MHOn4hc/Ogo9CEz6sfF5YLJ0/yyU1n0JN7zgzZM5rOoKU9Zyoyl59D29jJsSraFVKoESmd",
+	"Bk2Nwp4SEZoEy2UebV0JZY0R3Zd1/KrV60SdrUqtlL1LQIK8frNFMZVddEwpZ23sM9NQUCQncpazqk9x",
+	"eRUT+kBulcLQLIlpJG4zjVMGRT35WQ9d6RO8vAnQN95kaB8AsQ+AeFk9Y1YJbet7rv2VjYxG/X+veM3e",
+	"zvjCgxMMV282Na6SLLeNWGiKlvREzpsJ1R1ilUQo85l+v2zOClLenKYpGPb4TJYdbIw10sY26GavSqKD",
+	"jjBgybvQIRKru8JcLm3aUi1bv5UAaL95vgSoR1rZ1uUPlQP3HrCnZBZ7jts959hzjpcaBmGu/k7ZiJB4",
+	"RSXgv5FiUKTepELSuIF5RIpw6OA2o/bbCWx12wfi/aSl+sT7zRId97cZo/+akVtgMxE6MLWsDDcrSk4d",
+	"hiWLuL1b3Dq6RIQO9MuhcQmpH1GWE0GYVN9Jnt0651rNwkdVdhma1LRu5zAcssKWAnpBrz9xoS9+06nO",
+	"WNzyUfTt2DLGxDdlfIDz8Y2yscrBCwbH3U4YwJasYSml6mr3Mxicn1ptNHGGPFP6dnXzg0G3V/5avtw7",
+	"7hSstHpSFcB3XKnzYaH+DrqvlTbP76haWLfTDQOIo1b/Vrf/LlW3tnv2qJQp/xxbbXz72j4lhEpt60PI",
+	"jXen1er6nTBwLyfkB75ofp/QWN4Kmd/eXrLF7Z7R7xn9y3VFWKr7fP4Ol/Poi7ENPW7lkKj7FMBpbUqa",
+	"Z3is/iW8MpLfoOX+V7E2+P0r2u0bxi+N8utH37bi+d7Mvjez783sezP73sy+l6H+rGZ24Ik7NZJUhChj",
+	"e19rd2/o/F5Ed+TmlUrCidAtFkPbIb5W3aAYxBgcbnGa2ix8sKSXWYQ2lrRq+qfMqzotMgwRHZ6B3klm",
+	"RPMJTcmQRTrXsSx4QAXM2y6EvFuaCAMFxHqkCxMdC3Wvw2qWJJKcXyCamMhXnBM005cqNIXfeD5kgk8J",
+	"eBRIKsh3Oog1w0Koxw+6r72gKWExaaMfzKxqcBuRO+eIMuPQUKufzoSSIdGYPhD2J/A5/EnF10/Pqv3t",
+	"HlQ7e3lfiho/W1a51o4CU3Bn317+T+F9+abLLFVlkH3hpG/f0bN76WU3WbBfoWP9N8JhPX/Ii2CxO68a",
+	"u+9hv0/Q/MYSNOv0cEUH+4RITNOaXdulbz88uT/9t+XQ/QsQsH13mX13mX37jI3bZ+yZ+565v6QW9s2a",
+	"DldnpHd0h+P7eIIZI2kr5WOuC5Y3m2FvJgTRhDBJ5QJlOX+gCcmRJGlqms7rAdDBzxlh12/QFWeMxBJ9",
+	"j+P71pWeBL3T73TbnUOH6TNuSz8Dc9aFzc1wRWs+aOWXcz5qI12pACrAgbHTDX4ONf+PxOwuMp/lYBzV",
+	"FRHoCFoAUq9AgC1kAN/glDNS66lfvK2LybmlZGPORpQRgQiF/nyVMuhlJw5TwtZUINBlBXjutOaAgHGh",
+	"CQg0HyzWjtU/TEUKUwWBMjDHmo78tk1kRLFslFycrdabsHE/wM+t+XzeGvF82prlKWExT5R4semF/r46",
+	"8fZGv6WFEoTuhwLY27UZawuRB+RhA1n12KqtflDESp9q0+o7TjGdlq1YBF7YZpTqG85Ie/MS7Etp5Epw",
+	"QmR8IOAOiDFTT+4ISoje351hc29G+/Z4ColnOXQv+u2Ty2EaSPkG5cgNr6FM5lwpiyt4zLXQHfBdbvCd",
+	"cIKmaZqiMefJ/0EHv7y9Qmenp71D8N99GZoAm2EwQNB97rHo3jChbAwOLxtqDZfB0uIpThVtI0mITDyq",
+	"bv8ABYPUBaFCzIyeOAcHXGmis62BbTG5Wu8MUC6dHy0Koi1Kk9s6N6KsUQ67LKxXzpBx3Ql45LgeNXVU",
+	"f6sVqmc/X87kROPu9Kx/HiJBwJOHTtq9wya2UYJ8o2D4vZjGdTEtyNtfz0ukD43V9vAsUSfZbFgSfAq9",
+	"AihzcqfV0mDQPTt93T877nQ6YUCxND+cnvfhB1AtJ1JmYnB0RJO2r/RAhaJgoDDNdLr4Nuqrrr9i1KXG",
+	"siJwWqw6/T3BOZSteRrml5eZAzYssfTLNb0ALmxkyLeUpAkqjksYECCN6kgDA7w1B9k+ufWX1zzKxmiE",
+	"i7aU01yWhaSABFEhFI3iOcpJBnaTZew5JzhZdn93rWc+AfeXWrhAd3Dq3L7aGoHthn3QN2zJNqwfcEdb",
+	"clPNqCymcnbHl56UvO3wgiYx9OPHjy01rVKbYqz9RKs24uPHj97rz63YfvwMSVYjIMWxbcShyJYJnVFC",
+	"quUT/p6K2WhEY6CZms417+t2E3yNPdaz6yxbWc7/ovbvybLzt2rDKLkPsvLGSvHSF1a/BJpMqC1Qsuuj",
+	"kl4BzOUF99RTa0XIH4gRQBMez6aaKs1ydSGOdLFcDUutQIyh1VmKpRJ5vrOHl+emymS1SxqhuZHutBvF",
+	"OCNEu7TqvzeDlaabhso0tjUcHTOStCjTEW3lIG7hzebPcSllghNE957nHihVG1J9pI8TjhKaoPkES2OB",
+	"scU1kZoFsgUVKwthuXMjewMi3JlsjagVS9VHyEjIauE6bR5RZnrrKBFdx8CJewUKGGWwW72y1COcqevn",
+	"6/HT4/8LAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

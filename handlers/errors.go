@@ -35,6 +35,9 @@ func (h errorHandler) handle(err error, c echo.Context) {
 }
 
 func (h errorHandler) write(err error, c echo.Context) error {
+	if c.Path() == introspectPath {
+		return h.writeOAuth(err, c)
+	}
 	if invalid, ok := errors.AsType[*validation.Error](err); ok {
 		return c.JSON(http.StatusUnprocessableEntity, invalid)
 	}
@@ -44,6 +47,24 @@ func (h errorHandler) write(err error, c echo.Context) error {
 	}
 	status, detail := h.status(err, c)
 	return c.JSON(status, gen.Error{Detail: detail})
+}
+
+// introspectPath is the operation whose errors have the form of OAuth.
+const introspectPath = "/oauth2/introspect"
+
+// writeOAuth writes an error of the request or of the caller as OAuth has it (RFC 6749, section 5.2), and any other one as all operations do.
+func (h errorHandler) writeOAuth(err error, c echo.Context) error {
+	if invalid, ok := errors.AsType[*validation.Error](err); ok {
+		return c.JSON(http.StatusBadRequest, gen.OAuthError{Error: "invalid_request", ErrorDescription: invalid.Sentence(), Detail: invalid.Sentence()})
+	}
+	status, detail := h.status(err, c)
+	code, ofOAuth := map[int]string{
+		http.StatusBadRequest: "invalid_request", http.StatusUnauthorized: "invalid_client", http.StatusForbidden: "insufficient_scope",
+	}[status]
+	if !ofOAuth {
+		return c.JSON(status, gen.Error{Detail: detail})
+	}
+	return c.JSON(status, gen.OAuthError{Error: code, ErrorDescription: detail, Detail: detail})
 }
 
 // status is the one table from an error to its status and sentence; a header that belongs to it is set on the way.

@@ -55,7 +55,7 @@ func ToAPIIntrospection(subject auth.Caller) gen.IntrospectionResponse {
 	return gen.IntrospectionResponse{
 		Active: true, Sub: subject.Subject, Sid: subject.SessionID, ClientId: subject.ClientID,
 		TenantId: subject.TenantID, PartnerId: subject.PartnerID, Scope: strings.Join(subject.Scopes, " "),
-		Iss: subject.Issuer, Aud: subject.Audience, TokenType: "Bearer",
+		Iss: subject.Issuer, Aud: subject.Audience, Jti: subject.TokenID, TokenType: "Bearer",
 		Exp: seconds(subject.ExpiresAt), Iat: seconds(subject.IssuedAt),
 	}
 }

@@ -3,6 +3,7 @@ package handlers_test
 import (
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -172,9 +173,11 @@ func TestIntrospectToken(t *testing.T) {
 				"Content-Type", "application/x-www-form-urlencoded").want(http.StatusOK).body)
 		}
 		good := f.token(auth.TokenRequest{Subject: "u1", TenantID: "acme", SessionID: "s1", ClientID: "web", Scope: "openid mail"})
+		state := ask(f.service(), good)
+		assert.Regexp(t, `"jti":"[A-Z2-7]+"`, state)
 		assert.JSONEq(t, fmt.Sprintf(`{"active": true, "sub": "u1", "sid": "s1", "tenant_id": "acme", "client_id": "web", "scope": "openid mail",
-			"iss": "urn:sessiond:dev", "aud": ["sessiond"], "token_type": "Bearer", "iat": %d, "exp": %d}`,
-			storetest.Epoch.Unix(), storetest.Epoch.Add(time.Hour).Unix()), ask(f.service(), good))
+			"iss": "urn:sessiond:dev", "aud": ["sessiond"], "token_type": "Bearer", "iat": %d, "exp": %d, "jti": "ID"}`,
+			storetest.Epoch.Unix(), storetest.Epoch.Add(time.Hour).Unix()), regexp.MustCompile(`"jti":"[^"]+"`).ReplaceAllString(state, `"jti":"ID"`))
 		gateway := f.token(auth.TokenRequest{Subject: "gw", TenantID: "globex", Scope: "sessions:introspect"})
 		for name, answered := range map[string]string{
 			"another tenant's gateway": ask(gateway, good),
@@ -191,8 +194,33 @@ func TestIntrospectToken(t *testing.T) {
 		expired := f.user("acme", "u1", "")
 		f.clock.Advance(2 * time.Hour)
 		assert.Equal(t, `{"active":false}`, ask(f.service(), expired))
-		f.do(http.MethodPost, "/oauth2/introspect", f.admin(), "token=x", "Content-Type", "application/x-www-form-urlencoded").want(http.StatusForbidden)
-		assert.JSONEq(t, `{"detail": [{"loc": ["body", "token"], "msg": "Field required", "type": "missing"}]}`,
-			f.do(http.MethodPost, "/oauth2/introspect", f.service(), "token=", "Content-Type", "application/x-www-form-urlencoded").want(http.StatusUnprocessableEntity).body)
+		// Errors are those of OAuth.
+		for body, sentence := range map[string]string{
+			"token=": "token: Field required", "token=x&token=x": "token: Value error, it is given more than once",
+			"token=x&%74oken=y&token_type_hint=a&token_type_hint=b": "token: Value error, it is given more than once; " +
+				"token_type_hint: Value error, it is given more than once",
+		} {
+			got := f.do(http.MethodPost, "/oauth2/introspect", f.service(), body, "Content-Type", "application/x-www-form-urlencoded").want(http.StatusBadRequest)
+			assert.JSONEq(t, fmt.Sprintf(`{"error": "invalid_request", "error_description": %q, "detail": %q}`, sentence, sentence), got.body)
+		}
+		got := f.do(http.MethodPost, "/oauth2/introspect", f.admin(), "token=x", "Content-Type", "application/x-www-form-urlencoded").want(http.StatusForbidden)
+		assert.JSONEq(t, `{"error": "insufficient_scope", "error_description": "The token lacks the scope for this operation.", "detail": "The token lacks the scope for this operation."}`, got.body)
+		got = f.do(http.MethodPost, "/oauth2/introspect", "", "token=x", "Content-Type", "application/x-www-form-urlencoded").want(http.StatusUnauthorized)
+		assert.Contains(t, got.body, `{"error":"invalid_client","error_description":"`)
+		assert.NotEmpty(t, got.header.Get("WWW-Authenticate"))
 	})
+}
+
+// TestTimesAndNull: what the schema says of a time and of an object is what is taken.
+func TestTimesAndNull(t *testing.T) {
+	f := newFixture(t, storetest.SQLite)
+	register := func(id, expires string) answer {
+		return f.do(http.MethodPost, "/api/v1/lifecycle/sessions", f.service(), map[string]any{"id": id, "tenant_id": "acme", "user_id": "u1", "expires_at": expires})
+	}
+	register("s1", "2026-01-16t08:00:00.5z").want(http.StatusCreated)
+	refused := register("s2", "2099-01-01T00:00:00,5Z").want(http.StatusUnprocessableEntity)
+	assert.Contains(t, refused.body, `"loc":["body","expires_at"]`)
+	null := f.do(http.MethodPost, "/api/v1/lifecycle/sessions/s1/activity", f.service(), "null", "Content-Type", "application/json").want(http.StatusUnprocessableEntity)
+	assert.Contains(t, null.body, `"loc":["body"]`)
+	f.do(http.MethodPost, "/api/v1/lifecycle/sessions/s1/activity", f.service(), nil).want(http.StatusNoContent)
 }

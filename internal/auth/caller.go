@@ -21,6 +21,7 @@ type Caller struct {
 	PartnerID string // empty when the token names no partner
 	SessionID string // the current session (sid), empty when the token belongs to none
 	ClientID  string
+	TokenID   string // jti, empty when the token has none
 	Scopes    []string
 	Issuer    string
 	Audience  []string

@@ -38,8 +38,9 @@ func TestDevIssuerTokens(t *testing.T) {
 	require.NoError(t, err)
 	caller, err := devVerifier(t, issuer).Verify(t.Context(), token)
 	require.NoError(t, err)
+	require.NotEmpty(t, caller.TokenID)
 	require.Equal(t, Caller{
-		Subject: "u-1", TenantID: "t-1", PartnerID: "p-1", SessionID: "s-1", ClientID: "app", Scopes: []string{"a", "b"},
+		TokenID: caller.TokenID, Subject: "u-1", TenantID: "t-1", PartnerID: "p-1", SessionID: "s-1", ClientID: "app", Scopes: []string{"a", "b"},
 		Issuer: "urn:sessiond:dev", Audience: []string{"sessiond"}, IssuedAt: testTime, ExpiresAt: testTime.Add(time.Minute),
 	}, caller)
 
@@ -74,7 +75,7 @@ func TestDevIssuerLeavesOutWhatIsEmpty(t *testing.T) {
 	caller, err := devVerifier(t, issuer).Verify(t.Context(), token)
 	require.NoError(t, err)
 	require.Equal(t, Caller{
-		Subject: "u-1", ClientID: "sessiond-cli", Issuer: DevIssuerName, Audience: []string{DevAudience},
+		TokenID: caller.TokenID, Subject: "u-1", ClientID: "sessiond-cli", Issuer: DevIssuerName, Audience: []string{DevAudience},
 		IssuedAt: testTime, ExpiresAt: testTime.Add(time.Hour),
 	}, caller)
 	require.False(t, caller.IsClient())

@@ -134,6 +134,9 @@ func (v *Verifier) caller(claims claimSet) (*verifiedToken, error) {
 		return nil, errInvalid(ReasonClaims, "the scope claim is neither a text nor a list of texts")
 	}
 	caller.Scopes = scopes
+	if id, ok := claims.text("jti"); ok { // it names nobody, so that a strange one is left out
+		caller.TokenID = id
+	}
 	return token, nil
 }
 

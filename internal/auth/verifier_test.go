@@ -26,7 +26,7 @@ func TestVerifyTakesEveryAllowedAlgorithm(t *testing.T) {
 			caller, err := testVerifier(t, nil).Verify(t.Context(), sign(t, test.kid, test.alg, test.key, claims(nil)))
 			require.NoError(t, err)
 			require.Equal(t, Caller{
-				Subject: "u-1", TenantID: "t-1", PartnerID: "p-1", SessionID: "s-1", ClientID: "app",
+				TokenID: "j-1", Subject: "u-1", TenantID: "t-1", PartnerID: "p-1", SessionID: "s-1", ClientID: "app",
 				Scopes: []string{"sessions:read", "sessions:write"}, Issuer: testIssuer, Audience: []string{testAudience},
 				IssuedAt: testTime.Add(-time.Minute), ExpiresAt: testTime.Add(5 * time.Minute),
 			}, caller)

@@ -18,7 +18,22 @@ type document struct {
 	Components struct {
 		Schemas   ordered[schema]     `yaml:"schemas"`
 		Responses map[string]response `yaml:"responses"`
+		// Parameters are those that operations share.
+		Parameters map[string]parameter `yaml:"parameters"`
 	} `yaml:"components"`
+}
+
+// resolve puts the shared parameters in the place of the references to them.
+func (d *document) resolve() {
+	for _, path := range d.Paths {
+		for _, one := range path.Value {
+			for i, p := range one.Value.Parameters {
+				if p.Ref != "" {
+					one.Value.Parameters[i] = d.Components.Parameters[nameOf(p.Ref)]
+				}
+			}
+		}
+	}
 }
 
 type operation struct {
@@ -35,6 +50,7 @@ type operation struct {
 }
 
 type parameter struct {
+	Ref         string `yaml:"$ref"`
 	Name        string `yaml:"name"`
 	In          string `yaml:"in"`
 	Required    bool   `yaml:"required"`

@@ -20,6 +20,7 @@ func Write(out io.Writer, openAPI []byte) error {
 	if err := yaml.Unmarshal(openAPI, &d); err != nil {
 		return fmt.Errorf("the contract cannot be read: %w", err)
 	}
+	d.resolve()
 	t, err := template.New("page").Funcs(template.FuncMap{
 		"upper": strings.ToUpper, "cell": cell, "yes": yes, "type": typeOf, "facts": facts, "answers": d.answers,
 		"has": slices.Contains[[]string],

@@ -139,12 +139,16 @@ func withoutNonFinite(value any) any {
 	return value
 }
 
-// conform converts a valid value to what its generated type takes: numbers within its range and, for an integer, without a
+// conform converts a valid value to what its generated type takes: times in capital letters; numbers within its range and, for an integer, without a
 // fraction; of an object with fields only these, because decoders ignore the case of names, and their defaults.
 func conform(n *node, value any) any {
 	switch value := value.(type) {
 	case json.Number:
 		return conformNumber(n, value)
+	case string:
+		if n.schema.Format == "date-time" {
+			return capital(value)
+		}
 	case []any:
 		if n.items != nil {
 			for i, item := range value {

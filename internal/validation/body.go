@@ -40,7 +40,8 @@ func (op *operation) readBody(c echo.Context, strict bool) (*content, error) {
 		in.present, in.unread = true, true
 	default:
 		in.doc, err = decodeJSON(text, ordered)
-		in.present = err == nil && in.doc.value != nil
+		// Null is no body where one is required, as in the reference; where one may be left out it is a value like another.
+		in.present = err == nil && (in.doc.value != nil || !op.body.required)
 	}
 	return in, asError(err)
 }

@@ -43,7 +43,7 @@ func TestDialectBody(t *testing.T) {
 		{`"at":"2026-13-15T08:00:00Z"`, "at datetime_from_date_parsing: " + notDatetime + "month value is outside expected range of 1-12"},
 		{`"at":"2026-02-29T08:00:00Z"`, "at datetime_from_date_parsing: " + notDatetime + "day value is outside expected range"},
 		{`"at":"2026-01-15T25:00:00Z"`, "at datetime_from_date_parsing: " + notDatetime + "unexpected extra characters at the end of the input"},
-		{`"at":"2026-01-15t08:00:00z"`, "at datetime_from_date_parsing: " + notDatetime + "unexpected extra characters at the end of the input"},
+		{`"at":"2026-01-15T08:00:00,5Z"`, "at datetime_from_date_parsing: " + notDatetime + "unexpected extra characters at the end of the input"},
 		{`"at":"2026-01-15T08:00:00"`, "at datetime_from_date_parsing: " + notDatetime + "unexpected extra characters at the end of the input"},
 		{`"at":1768464000`, "at datetime_type: Input should be a valid datetime"},
 		{`"day":"2026-1-1"`, "day date_from_datetime_parsing: " + notDate + "input is too short"},

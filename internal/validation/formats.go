@@ -33,11 +33,18 @@ func formatOptions() []openapi3.SchemaValidationOption {
 	}
 }
 
-// isDateTime accepts what time.Time reads from JSON: RFC 3339 with a capital T and Z, years 0000 to 9999.
+// isDateTime accepts RFC 3339, whose T and Z may be small letters, with years 0000 to 9999. The comma that time.Time takes for a decimal point
+// is ISO 8601's only.
 func isDateTime(text string) error {
+	if strings.Contains(text, ",") {
+		return errors.New("a comma in the seconds")
+	}
 	var t time.Time
-	return t.UnmarshalText([]byte(text))
+	return t.UnmarshalText([]byte(capital(text)))
 }
+
+// capital writes a time with the capital letters that time.Time needs.
+func capital(text string) string { return strings.ToUpper(text) }
 
 func isDate(text string) error {
 	_, err := time.Parse(time.DateOnly, text)

@@ -58,8 +58,11 @@ func (op *operation) apply(c echo.Context) error {
 		if violations, err = unexpectedBody(violations, c); err != nil {
 			return err
 		}
-	case strict && in.json == nil:
-		violations = unknown(violations, in.text, "body", op.body.form)
+	case in != nil && in.json == nil:
+		violations = repeated(violations, in.text, op.body.form)
+		if strict {
+			violations = unknown(violations, in.text, "body", op.body.form)
+		}
 	}
 	if len(violations) > 0 {
 		return &Error{Violations: violations}

@@ -29,6 +29,22 @@ func splitForm(raw string, declared []parameter) [][]string {
 	return texts
 }
 
+// repeated appends a violation for each field of a form that is there more than once (RFC 6749, section 3.2).
+func repeated(violations []Violation, raw string, declared []parameter) []Violation {
+	times := make([]int, len(declared))
+	for pair := range strings.SplitSeq(raw, "&") {
+		name, _, _ := strings.Cut(pair, "=")
+		i := find(declared, unescape(name))
+		if i < 0 || declared[i].node.kind == arrayKind {
+			continue
+		}
+		if times[i]++; times[i] == 2 {
+			violations = append(violations, valueError("it is given more than once").at([]any{"body", declared[i].name}))
+		}
+	}
+	return violations
+}
+
 // find searches linearly: operations have a handful of parameters, and a map of them costs more than it saves.
 func find(declared []parameter, name string) int {
 	for i := range declared {

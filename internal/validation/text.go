@@ -36,6 +36,9 @@ func canonical(n *node, value any) string {
 	case bool:
 		return strconv.FormatBool(value)
 	case string:
+		if n.schema.Format == "date-time" {
+			return capital(value)
+		}
 		return value
 	default:
 		return ""

@@ -34,6 +34,19 @@ func (e *Error) Error() string {
 	return "the request does not fit the contract: " + strings.Join(places, ", ")
 }
 
+// Sentence says what is wrong for people, where there is one sentence for all: "token: Field required".
+func (e *Error) Sentence() string {
+	sentences := make([]string, len(e.Violations))
+	for i, violation := range e.Violations {
+		steps := make([]string, len(violation.Loc))
+		for j, step := range violation.Loc {
+			steps[j] = fmt.Sprint(step)
+		}
+		sentences[i] = strings.Join(steps[min(1, len(steps)):], ".") + ": " + violation.Msg
+	}
+	return strings.Join(sentences, "; ")
+}
+
 // ValueError is the rejection for a rule that no schema can express, with a sentence about the value at loc.
 func ValueError(sentence string, loc ...any) *Error {
 	return &Error{Violations: []Violation{valueError(sentence).at(loc)}}
