@@ -197,7 +197,8 @@ func TestIntrospectToken(t *testing.T) {
 		// Errors are those of OAuth.
 		const twice = "Value error, it is given more than once"
 		for _, c := range [][2]string{
-			{"token=", "token: Field required"}, {"token=x&token=x", "token: " + twice},
+			{"token=", "token: Field required"},
+			{"token=x&token=x", "token: " + twice},
 			{"token=x&%74oken=y&token_type_hint=a&token_type_hint=b", "token: " + twice + "; token_type_hint: " + twice},
 		} {
 			got := f.do(http.MethodPost, "/oauth2/introspect", f.service(), c[0], "Content-Type", "application/x-www-form-urlencoded").want(http.StatusBadRequest)
