@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
 	"gorm.io/gorm"
 )
 
@@ -68,8 +69,9 @@ func keyOf(e AuditEvent) eventKey {
 // of that end, and may be recorded later. It must answer ErrCursor for a cursor of another list.
 func (s *Store) ListEvents(ctx context.Context, scope Scope, filter EventFilter, page EventPage) (Events, error) {
 	found := Events{Events: []AuditEvent{}}
-	if scope.empty() || !filter.storable() {
-		return found, nil
+	scope, err := s.knownPartner(ctx, scope)
+	if err != nil || scope.empty() || !filter.storable() {
+		return found, mapError("list events", err)
 	}
 	asked, err := json.Marshal([]any{scope.tenant, scope.partner, scope.user, filter})
 	if err != nil {
@@ -82,9 +84,15 @@ func (s *Store) ListEvents(ctx context.Context, scope Scope, filter EventFilter,
 			return found, mapError("list events", err)
 		}
 	}
+	q := eventQuery{scope: scope, filter: filter, from: from}
+	if q.scans() {
+		if err := s.boundScan(ctx, &q); err != nil {
+			return found, mapError("list events", err)
+		}
+	}
 	var next *eventKey
 	err = s.readLong(ctx, scope.tenantID(), func(tx *gorm.DB) error {
-		found.Events, next, err = eventQuery{tx, scope, filter, from, scannedBuckets * s.counters.BucketSize()}.page(page.limit())
+		found.Events, next, err = q.page(tx, page.limit())
 		return err
 	})
 	if err == nil && next != nil {
@@ -98,31 +106,36 @@ func (f EventFilter) storable() bool {
 	return !slices.ContainsFunc([]*string{f.SessionID, f.Actor, f.RequestID}, func(text *string) bool { return text != nil && !storable(*text) })
 }
 
-// eventQuery is one transaction of ListEvents.
+// eventQuery is what ListEvents asks for.
 type eventQuery struct {
-	tx     *gorm.DB
 	scope  Scope
 	filter EventFilter
 	// from is the last event of the page before, nil at the beginning.
 	from *eventKey
-	// most is how many events are looked at.
-	most int
+	// until is the time of the last event that is looked at, nil when it is known that there are not so many.
+	until *time.Time
 }
 
-// page reads a page, and says where the next one begins. What an index finds is read as far as the page goes; of what has to be looked for,
-// so many events are looked at.
-func (q eventQuery) page(limit int) (events []AuditEvent, next *eventKey, err error) {
+// boundScan finds how far the page looks for events that no index finds: scannedBuckets of events, whether they match or not. Row-level
+// security would leave out those of others, and go through all of these: a time is all that is learnt of them.
+func (s *Store) boundScan(ctx context.Context, q *eventQuery) error {
+	return s.readLong(unrestricted(ctx), q.scope.tenantID(), func(tx *gorm.DB) error {
+		var last AuditEvent
+		err := q.indexed(tx).Order(q.order()).Offset(scannedBuckets*s.counters.BucketSize() - 1).Take(&last).Error
+		if errors.Is(err, gorm.ErrRecordNotFound) {
+			return nil
+		}
+		q.until = &last.At
+		return err
+	})
+}
+
+// page reads a page, and says where the next one begins. What an index finds is read as far as the page goes.
+func (q eventQuery) page(tx *gorm.DB, limit int) (events []AuditEvent, next *eventKey, err error) {
 	events = []AuditEvent{}
-	query := q.indexed()
-	var last *eventKey
-	if q.scans() {
-		if last, err = q.nth(q.most); err != nil {
-			return nil, nil, err
-		}
-		query = q.scanned(query)
-		if last != nil {
-			query = query.Where(keyColumns+q.compare("<=")+"(?, ?, ?, ?, ?)", last.values()...)
-		}
+	query := q.scanned(q.indexed(tx), tx)
+	if q.until != nil {
+		query = query.Where("at"+q.compare("<=")+"?", timestamp(*q.until))
 	}
 	if err := query.Order(q.order()).Limit(limit + 1).Find(&events).Error; err != nil {
 		return nil, nil, err
@@ -132,7 +145,19 @@ func (q eventQuery) page(limit int) (events []AuditEvent, next *eventKey, err er
 		next := keyOf(events[limit-1])
 		return events, &next, nil
 	}
-	return events, last, nil
+	if q.until != nil {
+		next = q.after(*q.until)
+	}
+	return events, next, nil
+}
+
+// after is the place behind all events of a time.
+func (q eventQuery) after(at time.Time) *eventKey {
+	id := uuid.Nil
+	if q.filter.OldestFirst {
+		id = uuid.Max
+	}
+	return &eventKey{At: at, OperationID: id.String()}
 }
 
 // keyColumns are those of an eventKey.
@@ -158,20 +183,9 @@ func (q eventQuery) compare(operator string) string {
 	return newestFirst[operator]
 }
 
-// nth is the n-th event from the beginning of the page on, whether it matches or not; nil when there are not so many.
-func (q eventQuery) nth(n int) (*eventKey, error) {
-	var event AuditEvent
-	err := q.indexed().Order(q.order()).Offset(n - 1).Take(&event).Error
-	if errors.Is(err, gorm.ErrRecordNotFound) {
-		return nil, nil //nolint:nilnil // there are fewer, and nothing is wrong
-	}
-	key := keyOf(event)
-	return &key, err
-}
-
 // indexed selects the events that an index finds in their order: of a tenant, or of one of its sessions or users, or of everybody.
-func (q eventQuery) indexed() *gorm.DB {
-	tx := q.tx.Model(&AuditEvent{})
+func (q eventQuery) indexed(tx *gorm.DB) *gorm.DB {
+	tx = tx.Model(&AuditEvent{})
 	if q.scope.tenant != nil {
 		tx = tx.Where("tenant_id = ?", *q.scope.tenant)
 		switch {
@@ -208,24 +222,24 @@ func (q eventQuery) scans() bool {
 }
 
 // scanned selects those that match in every respect.
-func (q eventQuery) scanned(tx *gorm.DB) *gorm.DB {
+func (q eventQuery) scanned(query, tx *gorm.DB) *gorm.DB {
 	if q.scope.partner != nil {
-		tx = tx.Where("tenant_id IN (?)", q.tx.Model(&Tenant{}).Select("tenant_id").Where("partner_id = ?", *q.scope.partner))
+		query = query.Where("tenant_id IN (?)", tx.Model(&Tenant{}).Select("tenant_id").Where("partner_id = ?", *q.scope.partner))
 	}
 	if q.scope.user != nil {
-		tx = tx.Where("user_id = ?", *q.scope.user)
+		query = query.Where("user_id = ?", *q.scope.user)
 	}
 	if len(q.filter.Actions) > 0 {
-		tx = tx.Where("action IN ?", q.filter.Actions)
+		query = query.Where("action IN ?", q.filter.Actions)
 	}
 	for column, value := range map[string]*string{
 		"session_id": q.filter.SessionID, "actor_sub": q.filter.Actor, "request_id": q.filter.RequestID,
 	} {
 		if value != nil {
-			tx = tx.Where(column+" = ?", *value)
+			query = query.Where(column+" = ?", *value)
 		}
 	}
-	return tx
+	return query
 }
 
 // SessionHistory returns the events of one session of a scope. Its end is among them also when it has not been recorded yet: at the end of
