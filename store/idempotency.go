@@ -70,7 +70,7 @@ func (r *revocation) once(key string, do func(*revocation) error) (repeated bool
 	if r.scope.tenant != nil {
 		r.tenants = map[string]bool{*r.scope.tenant: true}
 	}
-	names, err := json.Marshal(slices.Sorted(maps.Keys(r.tenants)))
+	names, err := json.Marshal(append([]string{}, slices.Sorted(maps.Keys(r.tenants))...)) // [] for none, and not null
 	if err != nil {
 		return false, err
 	}

@@ -107,6 +107,14 @@ func testIdempotency(t *testing.T, newStore Factory) {
 			require.NoError(t, f.SetTenantPartner(f.ctx, "left", "south", tester()))
 		}
 	})
+	t.Run("a call of a partner that ends nothing can be repeated", func(t *testing.T) {
+		f := newFixture(t, newStore)
+		for range 2 {
+			ids, err := f.RevokeAllSessions(f.ctx, store.AllTenants().OfPartner("north").OfUser("nobody"), "", keyed("k"))
+			require.NoError(t, err)
+			assert.Empty(t, ids)
+		}
+	})
 	t.Run("the number that ended is counted once", func(t *testing.T) {
 		ended := 0
 		s := newStore(t, store.Options{Now: NewClock().Now, OnEnded: func(_ string, n int) { ended += n }})

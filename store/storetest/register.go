@@ -32,18 +32,20 @@ func testRegister(t *testing.T, newStore Factory) {
 					f.register(s)
 				}
 				in := fullSession()
-				hasEveryMember(t, in, "LastActivityAt", "EndsAt", "EndCause", "RevokedAt", "EndedBySub", "EndedByClient", "EndReason", "AppCount")
+				hasEveryMember(t, in, "LastActivityAt", "EndsAt", "EndCause", "RevokedAt", "EndedBySub", "EndedByClient", "EndReason", "AppCount",
+					"LoginIPAddress", "ChangeRecordedAt")
 				registered := f.register(in)
 				want := in
 				want.CreatedAt = time.Date(2026, 1, 15, 11, 0, 0, 999999000, time.UTC)
 				want.ExpiresAt = time.Date(2026, 1, 16, 11, 0, 0, 1000, time.UTC)
-				want.EndsAt = want.ExpiresAt
+				want.EndsAt, want.LoginIPAddress = want.ExpiresAt, want.IPAddress
 				assert.Equal(t, want, registered)
 				assert.Equal(t, want, f.get("s1"))
 				items, _ := f.list(store.InTenant("acme").OfUser("u1"), page{ActiveOnly: true})
 				assert.Contains(t, items, listItem(want))
 				assert.Equal(t, []store.AuditEvent{{
 					TenantID: "acme", SessionID: "s1", Action: store.ActionRegistered, At: Epoch, UserID: "u1", ActorSub: "tester", ActorClient: "suite", RequestID: "r1",
+					Changes: map[string]store.Change{"ip_address": {To: want.IPAddress}, "country": {To: want.Country}},
 				}}, f.events())
 				stats, err := f.TenantStats(f.ctx, store.InTenant("acme"))
 				require.NoError(t, err)
