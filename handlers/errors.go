@@ -35,6 +35,9 @@ func (h errorHandler) handle(err error, c echo.Context) {
 }
 
 func (h errorHandler) write(err error, c echo.Context) error {
+	if errors.Is(err, store.ErrCursor) {
+		err = validation.ValueError("it is not a cursor of this list", "query", "cursor")
+	}
 	if c.Path() == introspectPath {
 		return h.writeOAuth(err, c)
 	}

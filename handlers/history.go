@@ -2,12 +2,10 @@ package handlers
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/sessiond/sessiond/gen"
 	"github.com/sessiond/sessiond/internal/auth"
-	"github.com/sessiond/sessiond/internal/validation"
 	"github.com/sessiond/sessiond/store"
 )
 
@@ -21,7 +19,7 @@ func (s *Server) GetSessionHistory(ctx context.Context, request gen.GetSessionHi
 	page := store.EventPage{Limit: *params.Limit, Cursor: textOf(params.Cursor)}
 	found, err := s.store.SessionHistory(ctx, authorizedScope(ctx), request.SessionId, filter, page)
 	if err != nil {
-		return nil, cursorError(err)
+		return nil, err
 	}
 	return gen.GetSessionHistory200JSONResponse{Body: s.events(ctx, found, page)}, nil
 }
@@ -43,17 +41,9 @@ func (s *Server) ListAuditEvents(ctx context.Context, request gen.ListAuditEvent
 	page := store.EventPage{Limit: *params.Limit, Cursor: textOf(params.Cursor)}
 	found, err := s.store.ListEvents(ctx, scope, filter, page)
 	if err != nil {
-		return nil, cursorError(err)
+		return nil, err
 	}
 	return gen.ListAuditEvents200JSONResponse{Body: s.events(ctx, found, page)}, nil
-}
-
-// cursorError answers 422 for a cursor of another list.
-func cursorError(err error) error {
-	if errors.Is(err, store.ErrCursor) {
-		return validation.ValueError("it is not a cursor of this list", "query", "cursor")
-	}
-	return err
 }
 
 // events is a page of events as the answer.

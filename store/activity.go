@@ -95,10 +95,12 @@ func (t *transaction) recordActivity(key sessionKey, at time.Time, activity Acti
 		return err
 	}
 	after := activity.apply(before, at, t.limits(before.TenantID))
-	changed := change{before: &before, after: &after, changes: t.tellOfMove(before, &after, at)}
-	if end := (difference{"expires_at", new(timeText(before.ExpiresAt)), new(timeText(after.ExpiresAt))}); *end.from != *end.to {
-		changed.changes = merged(changed.changes, differences(end))
+	differing := []difference{{"expires_at", new(timeText(before.ExpiresAt)), new(timeText(after.ExpiresAt))}}
+	if move := moved(&before, &after); len(differences(move...)) > 0 && !t.toldOfMove(before, at) {
+		after.ChangeRecordedAt = &at
+		differing = append(differing, move...)
 	}
+	changed := change{before: &before, after: &after, changes: differences(differing...)}
 	if len(changed.changes) > 0 {
 		changed.action = ActionChanged
 	}
@@ -108,24 +110,10 @@ func (t *transaction) recordActivity(key sessionKey, at time.Time, activity Acti
 	return t.record(changed)
 }
 
-// tellOfMove returns what an event tells of a change of address, agent or country, and remembers that it did: nothing while the last such
-// event is recent, so that a session that comes from two networks in turn does not fill the audit log.
-func (t *transaction) tellOfMove(before Session, after *Session, at time.Time) map[string]Change {
-	changes := moved(&before, after)
-	if changes == nil || before.ChangeRecordedAt != nil && at.Sub(*before.ChangeRecordedAt) < t.changeInterval {
-		return nil
-	}
-	after.ChangeRecordedAt = &at
-	return changes
-}
-
-// merged are the entries of both.
-func merged(changes, more map[string]Change) map[string]Change {
-	if changes == nil {
-		return more
-	}
-	maps.Copy(changes, more)
-	return changes
+// toldOfMove reports whether an event has told lately that a session has another address, agent or country: one that comes from two networks in
+// turn must not fill the audit log.
+func (t *transaction) toldOfMove(session Session, now time.Time) bool {
+	return session.ChangeRecordedAt != nil && now.Sub(*session.ChangeRecordedAt) < t.changeInterval
 }
 
 // timeText writes a time as the API does.

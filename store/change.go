@@ -28,11 +28,12 @@ func cameFrom(session *Session) map[string]Change {
 		difference{"ip_address", nil, session.IPAddress}, difference{"country", nil, session.Country})
 }
 
-// moved is what has changed in where a session is used from, and with what.
-func moved(before, after *Session) map[string]Change {
-	return differences(
-		difference{"ip_address", before.IPAddress, after.IPAddress}, difference{"country", before.Country, after.Country},
-		difference{"user_agent", before.UserAgent, after.UserAgent})
+// moved is what may have changed in where a session is used from, and with what.
+func moved(before, after *Session) []difference {
+	return []difference{
+		{"ip_address", before.IPAddress, after.IPAddress}, {"country", before.Country, after.Country},
+		{"user_agent", before.UserAgent, after.UserAgent},
+	}
 }
 
 // difference is a value before and after.

@@ -252,7 +252,6 @@ func (s *Store) SessionHistory(ctx context.Context, scope Scope, id string, filt
 	switch {
 	case known:
 		scope = scope.InTenant(session.TenantID)
-		scope.partner = nil // the session is the partner's
 	case !errors.Is(err, ErrNotFound) || scope.empty() || scope.tenant == nil:
 		return Events{}, err
 	}
@@ -289,7 +288,7 @@ func (s *Store) addEnd(ctx context.Context, found Events, session Session, filte
 	err := s.read(ctx, func(tx *gorm.DB) error {
 		var n int64
 		err := tx.Model(&AuditEvent{}).Where("tenant_id = ? AND session_id = ? AND action IN ?", session.TenantID, session.ID, endActions()).Count(&n).Error
-		if recorded = n > 0; err != nil || recorded || cause != Revoked {
+		if recorded = n > 0; err != nil || recorded || session.RevokedAt == nil {
 			return err
 		}
 		end.ActorSub, end.ActorClient, end.Reason = text(session.EndedBySub), text(session.EndedByClient), text(session.EndReason)

@@ -168,19 +168,20 @@ func (p plain) newestActive(ctx context.Context, caller CallerSession, scope Sco
 	}
 	items, many := []ListItem{}, false
 	newest := func(limit int) func(tx *gorm.DB) error {
-		return func(tx *gorm.DB) (err error) {
+		return func(tx *gorm.DB) error {
 			items = []ListItem{}
-			l := listing{scope: scope, filter: Filter{ActiveOnly: true}, now: now}
-			if limit <= maxShort+1 && l.sorts() {
-				n, err := p.count(tx, l, maxShort)
-				if many = n > maxShort; err != nil || many {
-					return err
-				}
-			}
 			return tx.Model(&Session{}).Scopes(Filter{ActiveOnly: true}.where(scope, now)).Order(listOrder).Limit(limit).Find(&items).Error
 		}
 	}
-	err := p.read(ctx, newest(maxShort+1))
+	err := p.read(ctx, func(tx *gorm.DB) error {
+		if l := (listing{scope: scope, filter: Filter{ActiveOnly: true}, now: now}); l.sorts() {
+			n, err := p.count(tx, l, maxShort)
+			if many = n > maxShort; err != nil || many {
+				return err
+			}
+		}
+		return newest(maxShort + 1)(tx)
+	})
 	if err == nil && (many || len(items) > maxShort) {
 		err = p.readLong(ctx, scope.tenantID(), newest(MaxListed+1))
 	}
