@@ -311,3 +311,24 @@ func TestTimeoutIsOfOneTry(t *testing.T) {
 	require.ErrorAs(t, err, &timeout)
 	assert.True(t, timeout.Timeout())
 }
+
+// TestRequestsAreHandledStrictly: what the server does not know is an error, unless the caller asks for something else.
+func TestRequestsAreHandledStrictly(t *testing.T) {
+	var preferred []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		preferred = append(preferred, r.Header.Get("Prefer"))
+		answer(200, `{"data": []}`)(w, r)
+	}))
+	defer server.Close()
+	api, err := client.New(server.URL, client.Token("t"))
+	require.NoError(t, err)
+	lenient := func(_ context.Context, r *http.Request) error {
+		r.Header.Set("Prefer", "handling=lenient")
+		return nil
+	}
+	for _, editors := range [][]gen.RequestEditorFn{nil, {lenient}} {
+		_, err = api.ListMySessionsWithResponse(t.Context(), nil, editors...)
+		require.NoError(t, err)
+	}
+	assert.Equal(t, []string{"handling=strict", "handling=lenient"}, preferred)
+}

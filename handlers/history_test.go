@@ -60,6 +60,13 @@ func TestSessionHistory(t *testing.T) {
 		}
 		assert.Equal(t, moved.Changes, own.Data[1].Changes)
 
+		// What the user did is the user's own.
+		f.register("acme", "ada", "s3")
+		f.do(http.MethodDelete, "/api/v1/me/sessions/s3", f.user("acme", "ada", ""), nil, "X-Revoke-Reason", "wasn't me").want(http.StatusOK)
+		ended := f.eventsOf("/api/v1/sessions/s3/history?order=newest&limit=1", f.user("acme", "ada", "")).Data[0]
+		assert.Equal(t, new("wasn't me"), ended.Reason)
+		assert.Equal(t, "ada", ended.Actor.Sub)
+
 		newest := f.eventsOf(target+"?order=newest&limit=1&action=session.revoked&action=session.registered", f.admin())
 		require.Len(t, newest.Data, 1)
 		assert.Equal(t, end, newest.Data[0])

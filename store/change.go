@@ -31,7 +31,8 @@ func cameFrom(session *Session) map[string]Change {
 // moved is what may have changed in where a session is used from, and with what.
 func moved(before, after *Session) []difference {
 	return []difference{
-		{"ip_address", before.IPAddress, after.IPAddress}, {"country", before.Country, after.Country},
+		{"ip_address", before.IPAddress, after.IPAddress},
+		{"country", before.Country, after.Country},
 		{"user_agent", before.UserAgent, after.UserAgent},
 	}
 }

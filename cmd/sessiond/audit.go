@@ -29,20 +29,12 @@ func auditCommand() *cobra.Command {
 			"recorded some seconds later.",
 		Args: arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			for text, into := range map[*string]*time.Time{&since: &filter.Since, &until: &filter.Until} {
-				at, err := parseTime(*text, time.Now())
-				if err != nil {
-					return usageError{err}
-				}
-				*into = at
+			var err error
+			if filter.Since, filter.Until, err = period(since, until); err != nil {
+				return err
 			}
-			switch {
-			case filter.Limit < 0:
-				return usageError{errors.New("--limit must not be negative; 0 is for all")}
-			case !filter.Until.IsZero() && filter.Until.Before(filter.Since):
-				return usageError{errors.New("--until is before --since")}
-			case filter.Action != "" && !slices.Contains(store.Actions(), filter.Action):
-				return usageError{fmt.Errorf("--action %q is not an action: use one of %s", filter.Action, strings.Join(store.Actions(), ", "))}
+			if err := checkEventFlags(filter.Limit, filter.Action); err != nil {
+				return err
 			}
 			return withSchema(cmd, &db, store.Options{}, func(ctx context.Context, cmd *cobra.Command, s *store.Store) error {
 				events, err := s.ListAuditEvents(ctx, filter)
@@ -64,6 +56,34 @@ func auditCommand() *cobra.Command {
 	flags.BoolVar(&asJSON, "json", false, "print one JSON object per line")
 	db.flags(flags)
 	return cmd
+}
+
+// checkEventFlags checks the flags --limit and --action, which is left out when it is empty.
+func checkEventFlags(limit int, actions ...string) error {
+	if limit < 0 {
+		return usageError{errors.New("--limit must not be negative; 0 is for all")}
+	}
+	for _, action := range actions {
+		if action != "" && !slices.Contains(store.Actions(), action) {
+			return usageError{fmt.Errorf("--action %q is not an action: use one of %s", action, strings.Join(store.Actions(), ", "))}
+		}
+	}
+	return nil
+}
+
+// period reads the flags --since and --until; a time is zero when its text is empty.
+func period(since, until string) (from, to time.Time, err error) {
+	now := time.Now()
+	if from, err = parseTime(since, now); err == nil {
+		to, err = parseTime(until, now)
+	}
+	if err == nil && !to.IsZero() && to.Before(from) {
+		err = errors.New("--until is before --since")
+	}
+	if err != nil {
+		err = usageError{err}
+	}
+	return from, to, err
 }
 
 // parseTime reads a time, or a duration before now; nothing is no time.

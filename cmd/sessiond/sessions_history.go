@@ -1,11 +1,10 @@
 package main
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -33,30 +32,30 @@ func (f *eventFlags) flags(cmd *cobra.Command) {
 	_ = cmd.RegisterFlagCompletionFunc("action", cobra.FixedCompletions(store.Actions(), cobra.ShellCompDirectiveNoFileComp))
 }
 
-// parse checks the flags and returns them as the API's parameters.
-func (f *eventFlags) parse() (actions *[]gen.EventAction, since, until *time.Time, err error) {
-	if f.limit < 0 {
-		return nil, nil, nil, usageError{errors.New("--limit must not be negative; 0 is for all")}
+// eventParams are the flags as the API's parameters, nil for those that are not given.
+type eventParams struct {
+	actions      *[]gen.EventAction
+	since, until *time.Time
+}
+
+// parse checks the flags.
+func (f *eventFlags) parse() (params eventParams, err error) {
+	if err := checkEventFlags(f.limit, f.actions...); err != nil {
+		return params, err
 	}
-	for _, action := range f.actions {
-		if !slices.Contains(store.Actions(), action) {
-			return nil, nil, nil, usageError{fmt.Errorf("--action %q is not an action: use one of %s", action, strings.Join(store.Actions(), ", "))}
-		}
-		if actions == nil {
-			actions = &[]gen.EventAction{}
-		}
-		*actions = append(*actions, gen.EventAction(action))
-	}
-	for text, into := range map[*string]**time.Time{&f.since: &since, &f.until: &until} {
-		at, err := parseTime(*text, time.Now())
-		if err != nil {
-			return nil, nil, nil, usageError{err}
-		}
+	since, until, err := period(f.since, f.until)
+	for at, into := range map[*time.Time]**time.Time{&since: &params.since, &until: &params.until} {
 		if !at.IsZero() {
-			*into = &at
+			*into = at
 		}
 	}
-	return actions, since, until, nil
+	if len(f.actions) > 0 {
+		params.actions = &[]gen.EventAction{}
+		for _, action := range f.actions {
+			*params.actions = append(*params.actions, gen.EventAction(action))
+		}
+	}
+	return params, err
 }
 
 func historyCommand(o *operation) *cobra.Command {
@@ -70,17 +69,9 @@ func historyCommand(o *operation) *cobra.Command {
 			if err := checkID(args[0]); err != nil {
 				return err
 			}
-			actions, since, until, err := f.parse()
-			if err != nil {
-				return err
-			}
-			api, err := o.client(cmd)
-			if err != nil {
-				return err
-			}
-			return o.events(cmd, f.limit, func(limit int, cursor *string) (*http.Response, error) {
+			return o.events(cmd, f, func(api *gen.ClientWithResponses, p eventParams, limit int, cursor *string) (*http.Response, error) {
 				return api.GetSessionHistory(cmd.Context(), args[0], &gen.GetSessionHistoryParams{
-					Action: actions, After: since, Before: until, Limit: &limit, Cursor: cursor,
+					Action: p.actions, After: p.since, Before: p.until, Limit: &limit, Cursor: cursor,
 				})
 			})
 		},
@@ -101,24 +92,15 @@ func eventsCommand(o *operation) *cobra.Command {
 		Args:              arguments(cobra.NoArgs),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			actions, since, until, err := f.parse()
-			if err != nil {
-				return err
-			}
-			api, err := o.client(cmd)
-			if err != nil {
-				return err
-			}
-			params := gen.ListAuditEventsParams{
-				TenantId: optional(o.tenant), UserId: optional(o.user), SessionId: optional(session), Actor: optional(actor), RequestId: optional(request),
-				Action: actions, After: since, Before: until,
-			}
+			order := gen.ListAuditEventsParamsOrderNewest
 			if oldest {
-				params.Order = new(gen.ListAuditEventsParamsOrderOldest)
+				order = gen.ListAuditEventsParamsOrderOldest
 			}
-			return o.events(cmd, f.limit, func(limit int, cursor *string) (*http.Response, error) {
-				params.Limit, params.Cursor = &limit, cursor
-				return api.ListAuditEvents(cmd.Context(), &params)
+			return o.events(cmd, f, func(api *gen.ClientWithResponses, p eventParams, limit int, cursor *string) (*http.Response, error) {
+				return api.ListAuditEvents(cmd.Context(), &gen.ListAuditEventsParams{
+					TenantId: optional(o.tenant), UserId: optional(o.user), SessionId: optional(session), Actor: optional(actor), RequestId: optional(request),
+					Action: p.actions, After: p.since, Before: p.until, Order: &order, Limit: &limit, Cursor: cursor,
+				})
 			})
 		},
 	}
@@ -135,16 +117,27 @@ func eventsCommand(o *operation) *cobra.Command {
 // mostEvents is the largest page that the API gives.
 const mostEvents = 200
 
-// events prints pages of events until there are no more, or as many as the limit. As JSON each page is printed when it comes.
-func (o *operation) events(cmd *cobra.Command, limit int, ask func(limit int, cursor *string) (*http.Response, error)) error {
-	var all []gen.AuditEvent
+// events prints pages of events until there are no more, or as many as the limit. As JSON each page is printed when it comes; a table has to
+// wait, for its columns to fit.
+func (o *operation) events(
+	cmd *cobra.Command, f eventFlags, ask func(api *gen.ClientWithResponses, p eventParams, limit int, cursor *string) (*http.Response, error),
+) error {
+	params, err := f.parse()
+	if err != nil {
+		return err
+	}
+	api, err := o.client(cmd)
+	if err != nil {
+		return err
+	}
+	var events []gen.AuditEvent
 	var cursor *string
-	for {
+	for n := 0; ; {
 		size := mostEvents
-		if limit > 0 {
-			size = min(size, limit-len(all))
+		if f.limit > 0 {
+			size = min(size, f.limit-n)
 		}
-		answer, err := body(ask(size, cursor))
+		answer, err := body(ask(api, params, size, cursor))
 		if err != nil {
 			return err
 		}
@@ -153,23 +146,27 @@ func (o *operation) events(cmd *cobra.Command, limit int, ask func(limit int, cu
 			return err
 		}
 		if o.asJSON {
-			if err := printJSON(cmd.OutOrStdout(), answer); err != nil {
-				return err
-			}
+			err = printJSON(cmd.OutOrStdout(), answer)
+		} else {
+			events = append(events, found.Data...)
 		}
-		all, cursor = append(all, found.Data...), found.Pagination.NextCursor
-		if cursor == nil || limit > 0 && len(all) >= limit {
-			break
+		n, cursor = n+len(found.Data), found.Pagination.NextCursor
+		if err != nil || cursor == nil || f.limit > 0 && n >= f.limit {
+			return cmp.Or(err, o.printEvents(cmd, events, cursor != nil))
 		}
 	}
+}
+
+// printEvents prints the table, and says when there are more.
+func (o *operation) printEvents(cmd *cobra.Command, events []gen.AuditEvent, more bool) error {
 	if o.asJSON {
 		return nil
 	}
-	if err := printHistory(cmd.OutOrStdout(), all); err != nil {
+	if err := printHistory(cmd.OutOrStdout(), events); err != nil {
 		return err
 	}
-	if cursor != nil {
-		fmt.Fprintf(cmd.ErrOrStderr(), "these are %d events, and there are more; --limit 0 shows all\n", len(all))
+	if more {
+		fmt.Fprintf(cmd.ErrOrStderr(), "these are %d events, and there are more; --limit 0 shows all\n", len(events))
 	}
 	return nil
 }

@@ -107,6 +107,21 @@ func TestSmokeFlat(t *testing.T) {
 	require.Contains(t, table.String(), "sessions answered 200 with")
 }
 
+// TestSmokeFootprint fills, changes, lets a day pass, and says what each took.
+func TestSmokeFootprint(t *testing.T) {
+	config := smoke(t)
+	var table strings.Builder
+	require.NoError(t, bench.RunFootprint(t.Context(), config, &table))
+	for _, operation := range []string{"register", "activity", "revoke one"} {
+		for _, server := range []string{"sessiond", "baseline", "baseline, all indexes"} {
+			require.Regexp(t, `(?m)^\| `+operation+` \| `+server+` \| [1-9][0-9]* \| [0-9]+ \|$`, table.String())
+		}
+	}
+	for _, relation := range []string{"sessions", "sessions_pkey", "sessions_user_active", "all"} {
+		require.Regexp(t, `(?m)^\| `+relation+` \| [1-9][0-9]* \| [1-9][0-9]* \|$`, table.String())
+	}
+}
+
 // TestSmokeFairness has a tenant misbehave in every way, on both engines.
 func TestSmokeFairness(t *testing.T) {
 	config := smoke(t)
