@@ -121,10 +121,25 @@ func (t *transaction) recordPurge(purged []Session) error {
 // PurgeAuditLog deletes up to limit audit events from before a time, and returns how many.
 func (s *Store) PurgeAuditLog(ctx context.Context, before time.Time, limit int) (int, error) {
 	return s.writeAsJob(ctx, "purge the audit log", expiryJob, func(tx *gorm.DB) (int, error) {
-		old := tx.Model(&AuditEvent{}).Select("tenant_id", "at", "operation_id", "session_id", "action").Where("at < ?", timestamp(before)).Limit(limit)
-		deleted := tx.Where("(tenant_id, at, operation_id, session_id, action) IN (?)", old).Delete(&AuditEvent{})
+		row, are := s.rowIdentity()
+		old := tx.Model(&AuditEvent{}).Select(row).Where("at < ?", timestamp(before)).Limit(limit)
+		deleted := tx.Where(are, old).Delete(&AuditEvent{})
 		return int(deleted.RowsAffected), deleted.Error
 	})
+}
+
+// rowIdentity is what identifies an event where it is stored, and the condition of those that a query selects. By their keys the planner may
+// look each of them up by its time alone, which a bulk revocation gives to very many.
+func (s *Store) rowIdentity() (columns, condition string) {
+	switch {
+	case s.engine.Distributed: // there rows are on several nodes
+		const key = "tenant_id, at, operation_id, session_id, action"
+		return key, "(" + key + ") IN (?)"
+	case s.engine.IsPostgres():
+		return "ctid", "ctid = ANY(ARRAY(?))"
+	default:
+		return "rowid", "rowid IN (?)"
+	}
 }
 
 // keptLonger is how much longer things are kept than they are needed: a clock may be ahead, and be set back.
