@@ -31,7 +31,7 @@ test: go gcc postgres pgbouncer node strace ## Run every test on both engines, w
 
 .PHONY: bench
 bench: go postgres ## Measure sessiond against a hand-written baseline, on 1,000,000 sessions; ARGS="--help" lists what can be set
-	go run ./internal/qa/bench/cmd/bench $(if $(findstring --footprint,$(ARGS)),,--json bench.json) $(ARGS)
+	go run ./internal/qa/bench/cmd/bench $(if $(or $(findstring --footprint,$(ARGS)),$(findstring --search,$(ARGS))),,--json bench.json) $(ARGS)
 
 .PHONY: bench-compare
 bench-compare: go postgres ## Measure two builds against each other: OLD and NEW are programs or revisions

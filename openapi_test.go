@@ -36,6 +36,10 @@ func additions() map[string]string {
 		`/components/schemas/ApiResponse_dict_str__Any__/properties/data/additionalProperties`:          "as above",
 		`/paths//api/v1/(sessions/{session_id}/history|audit-events)`:                                   "the tag History",
 		`/components/schemas/(Event\S+|AuditEvent|AuditEventList|CursorPagination)`:                     "and its answers",
+		`/paths//api/v1/sessions`:                                                                       "the tag Search",
+		`/paths//api/v1/revocation-jobs\S*`:                                                             "the tag Revocation jobs",
+		`/components/schemas/Revocation\S+`:                                                             "and its bodies",
+		`/components/schemas/(SessionStatus|SessionRecord|SearchPagination|SessionRecordList)`:          "and its answers",
 		operation + `/requestBody/content/application/json/schema/x-members`:                            "the members that the description names, for strict handling",
 		`/components/schemas/OAuthError`:                                                                "RFC 6749",
 		`/paths//api/v1/lifecycle/\S+`:                                                                  "the tag Session lifecycle",
@@ -190,5 +194,5 @@ func TestContractIsValid(t *testing.T) {
 			assert.Equal(t, operation.OperationID, generated.Paths.Find(path).GetOperation(method).OperationID)
 		}
 	}
-	assert.Len(t, names, 21, "14 operations of the reference, 5 of the session lifecycle, 2 of history")
+	assert.Len(t, names, 28, "14 operations of the reference, 5 of the session lifecycle, 2 of history, the search, 6 of revocation jobs")
 }

@@ -74,6 +74,84 @@ func (e EventAction) Valid() bool {
 	}
 }
 
+// Defines values for RevocationFilterDeviceType.
+const (
+	RevocationFilterDeviceTypeBot     RevocationFilterDeviceType = "bot"
+	RevocationFilterDeviceTypeDesktop RevocationFilterDeviceType = "desktop"
+	RevocationFilterDeviceTypeMobile  RevocationFilterDeviceType = "mobile"
+	RevocationFilterDeviceTypeOther   RevocationFilterDeviceType = "other"
+	RevocationFilterDeviceTypeTablet  RevocationFilterDeviceType = "tablet"
+)
+
+// Valid indicates whether the value is a known member of the RevocationFilterDeviceType enum.
+func (e RevocationFilterDeviceType) Valid() bool {
+	switch e {
+	case RevocationFilterDeviceTypeBot:
+		return true
+	case RevocationFilterDeviceTypeDesktop:
+		return true
+	case RevocationFilterDeviceTypeMobile:
+		return true
+	case RevocationFilterDeviceTypeOther:
+		return true
+	case RevocationFilterDeviceTypeTablet:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RevocationJobState.
+const (
+	Cancelled RevocationJobState = "cancelled"
+	Completed RevocationJobState = "completed"
+	Paused    RevocationJobState = "paused"
+	Running   RevocationJobState = "running"
+)
+
+// Valid indicates whether the value is a known member of the RevocationJobState enum.
+func (e RevocationJobState) Valid() bool {
+	switch e {
+	case Cancelled:
+		return true
+	case Completed:
+		return true
+	case Paused:
+		return true
+	case Running:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SessionStatus.
+const (
+	Active   SessionStatus = "active"
+	Expired  SessionStatus = "expired"
+	Idle     SessionStatus = "idle"
+	Replaced SessionStatus = "replaced"
+	Revoked  SessionStatus = "revoked"
+)
+
+// Valid indicates whether the value is a known member of the SessionStatus enum.
+func (e SessionStatus) Valid() bool {
+	switch e {
+	case Active:
+		return true
+	case Expired:
+		return true
+	case Idle:
+		return true
+	case Replaced:
+		return true
+	case Revoked:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ListAuditEventsParamsOrder.
 const (
 	ListAuditEventsParamsOrderNewest ListAuditEventsParamsOrder = "newest"
@@ -86,6 +164,90 @@ func (e ListAuditEventsParamsOrder) Valid() bool {
 	case ListAuditEventsParamsOrderNewest:
 		return true
 	case ListAuditEventsParamsOrderOldest:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SearchSessionsParamsDeviceType.
+const (
+	SearchSessionsParamsDeviceTypeBot     SearchSessionsParamsDeviceType = "bot"
+	SearchSessionsParamsDeviceTypeDesktop SearchSessionsParamsDeviceType = "desktop"
+	SearchSessionsParamsDeviceTypeMobile  SearchSessionsParamsDeviceType = "mobile"
+	SearchSessionsParamsDeviceTypeOther   SearchSessionsParamsDeviceType = "other"
+	SearchSessionsParamsDeviceTypeTablet  SearchSessionsParamsDeviceType = "tablet"
+)
+
+// Valid indicates whether the value is a known member of the SearchSessionsParamsDeviceType enum.
+func (e SearchSessionsParamsDeviceType) Valid() bool {
+	switch e {
+	case SearchSessionsParamsDeviceTypeBot:
+		return true
+	case SearchSessionsParamsDeviceTypeDesktop:
+		return true
+	case SearchSessionsParamsDeviceTypeMobile:
+		return true
+	case SearchSessionsParamsDeviceTypeOther:
+		return true
+	case SearchSessionsParamsDeviceTypeTablet:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SearchSessionsParamsSort.
+const (
+	CreatedAt      SearchSessionsParamsSort = "created_at"
+	EndedAt        SearchSessionsParamsSort = "ended_at"
+	LastActivityAt SearchSessionsParamsSort = "last_activity_at"
+)
+
+// Valid indicates whether the value is a known member of the SearchSessionsParamsSort enum.
+func (e SearchSessionsParamsSort) Valid() bool {
+	switch e {
+	case CreatedAt:
+		return true
+	case EndedAt:
+		return true
+	case LastActivityAt:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SearchSessionsParamsOrder.
+const (
+	SearchSessionsParamsOrderNewest SearchSessionsParamsOrder = "newest"
+	SearchSessionsParamsOrderOldest SearchSessionsParamsOrder = "oldest"
+)
+
+// Valid indicates whether the value is a known member of the SearchSessionsParamsOrder enum.
+func (e SearchSessionsParamsOrder) Valid() bool {
+	switch e {
+	case SearchSessionsParamsOrderNewest:
+		return true
+	case SearchSessionsParamsOrderOldest:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SearchSessionsParamsCount.
+const (
+	All  SearchSessionsParamsCount = "all"
+	Near SearchSessionsParamsCount = "near"
+)
+
+// Valid indicates whether the value is a known member of the SearchSessionsParamsCount enum.
+func (e SearchSessionsParamsCount) Valid() bool {
+	switch e {
+	case All:
+		return true
+	case Near:
 		return true
 	default:
 		return false
@@ -322,6 +484,198 @@ type PaginationMeta struct {
 	TotalPages int `json:"total_pages"`
 }
 
+// RevocationFilter Which sessions end: those that a search with the same parameters finds, as far as they are active. Members combine with AND, and at
+// least one is needed.
+type RevocationFilter struct {
+	// TenantId Only sessions of this tenant.
+	TenantId *string `json:"tenant_id,omitempty"`
+
+	// PartnerId Only sessions of the tenants of this partner.
+	PartnerId *string `json:"partner_id,omitempty"`
+
+	// UserId Only sessions of this user.
+	UserId *string `json:"user_id,omitempty"`
+
+	// Q The beginning of an e-mail, a display name, a user id or a session id, in any case.
+	Q *string `json:"q,omitempty"`
+
+	// Status Only sessions with this status; repeat it for several.
+	Status *[]SessionStatus `json:"status,omitempty"`
+
+	// Ip An address, or a network as `address/bits` (CIDR), IPv4 or IPv6: only sessions that were registered from it or used from it last.
+	Ip *string `json:"ip,omitempty"`
+
+	// Country Only sessions that were used from this country last, by its ISO 3166-1 alpha-2 code.
+	Country *string `json:"country,omitempty"`
+
+	// DeviceType Only sessions on this kind of device.
+	DeviceType *RevocationFilterDeviceType `json:"device_type,omitempty"`
+
+	// Browser Only sessions of this browser or program, as records name it, in any case.
+	Browser *string `json:"browser,omitempty"`
+
+	// Os Only sessions on this operating system, as records name it, in any case.
+	Os *string `json:"os,omitempty"`
+
+	// ApplicationId Only sessions in which this application was reached, be it the first one or a later one.
+	ApplicationId *string `json:"application_id,omitempty"`
+
+	// CreatedAfter Only sessions that were registered at this time or later.
+	CreatedAfter *time.Time `json:"created_after,omitempty"`
+
+	// CreatedBefore Only sessions that were registered before this time.
+	CreatedBefore *time.Time `json:"created_before,omitempty"`
+
+	// LastActivityAfter Only sessions that were used last at this time or later.
+	LastActivityAfter *time.Time `json:"last_activity_after,omitempty"`
+
+	// LastActivityBefore Only sessions that were used last before this time.
+	LastActivityBefore *time.Time `json:"last_activity_before,omitempty"`
+
+	// EndedAfter Only sessions that ended at this time or later.
+	EndedAfter *time.Time `json:"ended_after,omitempty"`
+
+	// EndedBefore Only sessions that ended before this time.
+	EndedBefore *time.Time `json:"ended_before,omitempty"`
+}
+
+// RevocationFilterDeviceType Only sessions on this kind of device.
+type RevocationFilterDeviceType string
+
+// RevocationJob A revocation of the sessions that a filter finds. Every member is always there.
+type RevocationJob struct {
+	// Id The job; events of the sessions that it ends have it as `operation_id`.
+	Id string `json:"id"`
+
+	// State `running`; `paused`, until it is resumed; `completed`: every session has been looked at; or `cancelled`: what had ended by then stays
+	// ended.
+	State RevocationJobState `json:"state"`
+
+	// Filter Which sessions end: those that a search with the same parameters finds, as far as they are active. Members combine with AND, and at
+	// least one is needed.
+	Filter RevocationFilter `json:"filter"`
+
+	// Reason Why.
+	Reason *string `json:"reason"`
+
+	// CreatedBy Who created it; null when who did has been erased.
+	CreatedBy *EventActor `json:"created_by"`
+
+	// CreatedAt When it was created. Sessions that were registered later do not end.
+	CreatedAt Timestamp `json:"created_at"`
+
+	// UpdatedAt When it moved on last.
+	UpdatedAt Timestamp `json:"updated_at"`
+
+	// FinishedAt When it was completed or cancelled.
+	FinishedAt *Timestamp `json:"finished_at"`
+
+	// Sessions How many sessions there were to end when it was created.
+	Sessions int `json:"sessions"`
+
+	// Ended How many it has ended.
+	Ended int `json:"ended"`
+
+	// AlreadyEnded How many had ended otherwise before the job came to them; 0 until it is completed.
+	AlreadyEnded int `json:"already_ended"`
+}
+
+// RevocationJobAnswer A job.
+type RevocationJobAnswer struct {
+	// Data A revocation of the sessions that a filter finds. Every member is always there.
+	Data RevocationJob `json:"data"`
+
+	// Meta Metadata included in API responses.
+	Meta MetaResponse `json:"meta"`
+}
+
+// RevocationJobList A page of jobs.
+type RevocationJobList struct {
+	// Data The jobs, newest first.
+	Data []RevocationJob `json:"data"`
+
+	// Pagination Where a list goes on.
+	Pagination CursorPagination `json:"pagination"`
+
+	// Meta Metadata included in API responses.
+	Meta MetaResponse `json:"meta"`
+}
+
+// RevocationJobRequest A revocation of the sessions that a filter finds.
+type RevocationJobRequest struct {
+	// Filter Which sessions end: those that a search with the same parameters finds, as far as they are active. Members combine with AND, and at
+	// least one is needed.
+	Filter RevocationFilter `json:"filter"`
+
+	// AllTenants Has to be true, and needs the platform's scope, when the filter names no `tenant_id`.
+	AllTenants *bool `json:"all_tenants,omitempty"`
+
+	// DryRun Whether only to tell what would end. A call without it ends nothing.
+	DryRun *bool `json:"dry_run,omitempty"`
+
+	// Confirmation The `confirmation` of the dry run of the same revocation, at most 15 minutes old. Needed when `dry_run` is false.
+	Confirmation *string `json:"confirmation,omitempty"`
+
+	// Tolerance By how many sessions the number may differ from that of the dry run.
+	Tolerance *int `json:"tolerance,omitempty"`
+
+	// Reason Why, for the audit log and for records of the sessions. `X-Revoke-Reason` when it is left out.
+	Reason *string `json:"reason,omitempty"`
+
+	// IncludeOwnSession Whether the session of the caller's own token ends too, if the filter finds it.
+	IncludeOwnSession *bool `json:"include_own_session,omitempty"`
+
+	// AlsoBlockLoginsBefore When given, no login from before this time can be registered any more, of users whose sessions the job ends. It must not be in the
+	// future. Other logins are not touched.
+	AlsoBlockLoginsBefore *time.Time `json:"also_block_logins_before,omitempty"`
+}
+
+// RevocationJobState `running`; `paused`, until it is resumed; `completed`: every session has been looked at; or `cancelled`: what had ended by then stays
+// ended.
+type RevocationJobState string
+
+// RevocationPreview What would end.
+type RevocationPreview struct {
+	// Sessions The number of sessions.
+	Sessions int `json:"sessions"`
+
+	// Tenants The number of tenants that these are of.
+	Tenants int `json:"tenants"`
+
+	// Users The number of users that these are of; who is a user of two tenants counts twice.
+	Users int `json:"users"`
+
+	// Sample The newest of the sessions, up to 20.
+	Sample []SessionRecord `json:"sample"`
+
+	// Confirmation Confirms this revocation, for 15 minutes.
+	Confirmation string `json:"confirmation"`
+}
+
+// RevocationPreviewAnswer What a revocation would end.
+type RevocationPreviewAnswer struct {
+	// Data What would end.
+	Data RevocationPreview `json:"data"`
+
+	// Meta Metadata included in API responses.
+	Meta MetaResponse `json:"meta"`
+}
+
+// SearchPagination Where a search goes on, and how many sessions it finds.
+type SearchPagination struct {
+	// Limit The most entries of a page.
+	Limit int `json:"limit"`
+
+	// NextCursor The `cursor` of the next page; null after the last one.
+	NextCursor *string `json:"next_cursor"`
+
+	// TotalItems How many sessions the search found when its first page was read; at least so many when `total_is_exact` is false.
+	TotalItems int `json:"total_items"`
+
+	// TotalIsExact Whether `total_items` is the exact number.
+	TotalIsExact bool `json:"total_is_exact"`
+}
+
 // SessionActivity A use of a session. Absent members leave what is known unchanged.
 type SessionActivity struct {
 	// IpAddress Where the session is used from now.
@@ -362,6 +716,91 @@ type SessionListItem struct {
 	LastActivityAt *Timestamp `json:"last_activity_at"`
 	ExpiresAt      Timestamp  `json:"expires_at"`
 	AppCount       int        `json:"app_count"`
+}
+
+// SessionRecord All that is known of a session. Every member is always there.
+type SessionRecord struct {
+	// Id The session.
+	Id string `json:"id"`
+
+	// TenantId The tenant.
+	TenantId string `json:"tenant_id"`
+
+	// PartnerId The tenant's partner; null when it has none.
+	PartnerId *string `json:"partner_id"`
+
+	// UserId The user, as tokens name them in `sub`.
+	UserId string `json:"user_id"`
+
+	// UserEmail The user's e-mail at the login; null when it was not told.
+	UserEmail *string `json:"user_email"`
+
+	// UserDisplayName The user's name at the login; null when it was not told.
+	UserDisplayName *string `json:"user_display_name"`
+
+	// Status `active`, or how the session ended: `revoked` by somebody, `replaced` by a newer one of the same user, `expired` by its age, `idle`
+	// because it was not used.
+	Status SessionStatus `json:"status"`
+
+	// IsCurrent Whether it is the session of the caller's own token.
+	IsCurrent bool `json:"is_current"`
+
+	// CreatedAt When the user signed in.
+	CreatedAt Timestamp `json:"created_at"`
+
+	// LastActivityAt When the session was used last, as far as it has been recorded; null when it was not.
+	LastActivityAt *Timestamp `json:"last_activity_at"`
+
+	// ExpiresAt When the session ends at the latest.
+	ExpiresAt Timestamp `json:"expires_at"`
+
+	// EndedAt When the session ended; null while it is active.
+	EndedAt *Timestamp `json:"ended_at"`
+
+	// EndedBy Who ended it; null when it is active or ended by itself, and to a user when it was somebody else.
+	EndedBy *EventActor `json:"ended_by"`
+
+	// EndReason Why it was ended, as who ended it said; null when nothing was said.
+	EndReason *string `json:"end_reason"`
+
+	// LoginIpAddress The address that it was registered from.
+	LoginIpAddress *string `json:"login_ip_address"`
+
+	// IpAddress The address that it was used from last.
+	IpAddress *string `json:"ip_address"`
+
+	// Location The place of the last address, as far as it is known.
+	Location *string `json:"location"`
+
+	// Country The country of the last address, ISO 3166-1 alpha-2; null when it is not known.
+	Country *string `json:"country"`
+
+	// DeviceType The kind of device: `desktop`, `mobile`, `tablet`, `bot` or `other`; null when no agent was told.
+	DeviceType *string `json:"device_type"`
+
+	// Browser The browser or program that the agent names; null when it names none that is known.
+	Browser *string `json:"browser"`
+
+	// Os The operating system that the agent names; null when it names none that is known.
+	Os *string `json:"os"`
+
+	// UserAgent The User-Agent header of the last use; null when none was told.
+	UserAgent *string `json:"user_agent"`
+
+	// AppCount The number of applications that were reached in the session.
+	AppCount int `json:"app_count"`
+}
+
+// SessionRecordList A page of sessions.
+type SessionRecordList struct {
+	// Data The sessions, in the order asked for.
+	Data []SessionRecord `json:"data"`
+
+	// Pagination Where a search goes on, and how many sessions it finds.
+	Pagination SearchPagination `json:"pagination"`
+
+	// Meta Metadata included in API responses.
+	Meta MetaResponse `json:"meta"`
 }
 
 // SessionRegistration A session to register at login.
@@ -423,6 +862,10 @@ type SessionRevokeResponse struct {
 	RevokedCount int      `json:"revoked_count"`
 	SessionIds   []string `json:"session_ids"`
 }
+
+// SessionStatus `active`, or how the session ended: `revoked` by somebody, `replaced` by a newer one of the same user, `expired` by its age, `idle`
+// because it was not used.
+type SessionStatus string
 
 // ValidationError defines model for ValidationError.
 type ValidationError struct {
@@ -574,6 +1017,99 @@ type RevokeMySessionParams struct {
 	Authorization *string `json:"authorization,omitempty"`
 }
 
+// ListRevocationJobsParams defines parameters for ListRevocationJobs.
+type ListRevocationJobsParams struct {
+	// State Only jobs in this state; repeat it for several.
+	State *[]RevocationJobState `form:"state,omitempty" json:"state,omitempty"`
+
+	// Cursor The `next_cursor` of the page before, with the same other parameters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit The most entries of a page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// SearchSessionsParams defines parameters for SearchSessions.
+type SearchSessionsParams struct {
+	// TenantId Only sessions of this tenant.
+	TenantId *string `form:"tenant_id,omitempty" json:"tenant_id,omitempty"`
+
+	// PartnerId Only sessions of the tenants of this partner.
+	PartnerId *string `form:"partner_id,omitempty" json:"partner_id,omitempty"`
+
+	// UserId Only sessions of this user.
+	UserId *string `form:"user_id,omitempty" json:"user_id,omitempty"`
+
+	// Q The beginning of an e-mail, a display name, a user id or a session id, in any case.
+	Q *string `form:"q,omitempty" json:"q,omitempty"`
+
+	// Status Only sessions with this status; repeat it for several.
+	Status *[]SessionStatus `form:"status,omitempty" json:"status,omitempty"`
+
+	// Ip An address, or a network as `address/bits` (CIDR), IPv4 or IPv6: only sessions that were registered from it or used from it last.
+	Ip *string `form:"ip,omitempty" json:"ip,omitempty"`
+
+	// Country Only sessions that were used from this country last, by its ISO 3166-1 alpha-2 code.
+	Country *string `form:"country,omitempty" json:"country,omitempty"`
+
+	// DeviceType Only sessions on this kind of device.
+	DeviceType *SearchSessionsParamsDeviceType `form:"device_type,omitempty" json:"device_type,omitempty"`
+
+	// Browser Only sessions of this browser or program, as records name it, in any case.
+	Browser *string `form:"browser,omitempty" json:"browser,omitempty"`
+
+	// Os Only sessions on this operating system, as records name it, in any case.
+	Os *string `form:"os,omitempty" json:"os,omitempty"`
+
+	// ApplicationId Only sessions in which this application was reached, be it the first one or a later one.
+	ApplicationId *string `form:"application_id,omitempty" json:"application_id,omitempty"`
+
+	// CreatedAfter Only sessions that were registered at this time or later.
+	CreatedAfter *time.Time `form:"created_after,omitempty" json:"created_after,omitempty"`
+
+	// CreatedBefore Only sessions that were registered before this time.
+	CreatedBefore *time.Time `form:"created_before,omitempty" json:"created_before,omitempty"`
+
+	// LastActivityAfter Only sessions that were used last at this time or later.
+	LastActivityAfter *time.Time `form:"last_activity_after,omitempty" json:"last_activity_after,omitempty"`
+
+	// LastActivityBefore Only sessions that were used last before this time.
+	LastActivityBefore *time.Time `form:"last_activity_before,omitempty" json:"last_activity_before,omitempty"`
+
+	// EndedAfter Only sessions that ended at this time or later.
+	EndedAfter *time.Time `form:"ended_after,omitempty" json:"ended_after,omitempty"`
+
+	// EndedBefore Only sessions that ended before this time.
+	EndedBefore *time.Time `form:"ended_before,omitempty" json:"ended_before,omitempty"`
+
+	// Sort The time by which the sessions are sorted. By `ended_at` only sessions that have ended are listed.
+	Sort *SearchSessionsParamsSort `form:"sort,omitempty" json:"sort,omitempty"`
+
+	// Order `oldest` or `newest` first.
+	Order *SearchSessionsParamsOrder `form:"order,omitempty" json:"order,omitempty"`
+
+	// Count With `all` the number is exact up to 10,000, even if many other sessions have to be looked at for that, which takes longer.
+	Count *SearchSessionsParamsCount `form:"count,omitempty" json:"count,omitempty"`
+
+	// Cursor The `next_cursor` of the page before, with the same other parameters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit The most entries of a page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// SearchSessionsParamsDeviceType defines parameters for SearchSessions.
+type SearchSessionsParamsDeviceType string
+
+// SearchSessionsParamsSort defines parameters for SearchSessions.
+type SearchSessionsParamsSort string
+
+// SearchSessionsParamsOrder defines parameters for SearchSessions.
+type SearchSessionsParamsOrder string
+
+// SearchSessionsParamsCount defines parameters for SearchSessions.
+type SearchSessionsParamsCount string
+
 // GetSessionHistoryParams defines parameters for GetSessionHistory.
 type GetSessionHistoryParams struct {
 	// Order `oldest` or `newest` first.
@@ -628,6 +1164,9 @@ type RecordSessionActivityJSONRequestBody = SessionActivity
 
 // RecordSessionAppJSONRequestBody defines body for RecordSessionApp for application/json ContentType.
 type RecordSessionAppJSONRequestBody = SessionAppAccess
+
+// CreateRevocationJobJSONRequestBody defines body for CreateRevocationJob for application/json ContentType.
+type CreateRevocationJobJSONRequestBody = RevocationJobRequest
 
 // RevokeUserSessionsJSONRequestBody defines body for RevokeUserSessions for application/json ContentType.
 type RevokeUserSessionsJSONRequestBody = SessionRevokeRequest
@@ -853,6 +1392,10 @@ type ClientInterface interface {
 	// `sessions:read` those of the token's tenant, and with a user's token without these scopes those about that user, without who
 	// else acted and their reasons. Unknown query parameters are refused.
 	//
+	// With `Accept: text/csv` or `application/x-ndjson` the answer has all pages at once, in one state of the database. In CSV a cell
+	// that a spreadsheet would take for a formula begins with an apostrophe. If anything fails after it has begun, the connection breaks off.
+	// Two exports run at a time, one of a tenant; another one waits ten seconds for its turn, and is then answered 503.
+	//
 	// Corresponds with GET /api/v1/audit-events (the `ListAuditEvents` operationId).
 	ListAuditEvents(ctx context.Context, params *ListAuditEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
@@ -978,6 +1521,102 @@ type ClientInterface interface {
 	//
 	// Corresponds with DELETE /api/v1/me/sessions/{session_id} (the `RevokeMySession` operationId).
 	RevokeMySession(ctx context.Context, sessionId string, params *RevokeMySessionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListRevocationJobs List Revocation Jobs
+	//
+	// The jobs about the tenants whose sessions the caller may see, newest first. Needs a scope to read sessions, of the platform, a partner or a
+	// tenant. Unknown query parameters are refused.
+	//
+	// Corresponds with GET /api/v1/revocation-jobs (the `ListRevocationJobs` operationId).
+	ListRevocationJobs(ctx context.Context, params *ListRevocationJobsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateRevocationJobWithBody Create Revocation Job
+	//
+	// End the sessions that a filter finds: first as a dry run, which tells how many they are, and then, with its `confirmation`, as a job.
+	//
+	// Only sessions that were registered before the job was created end, and logins afterwards are not touched. A job works in chunks
+	// in the background and goes on after a restart; each session ends once. The same call with the same confirmation again answers with
+	// the same job. When the number of sessions has changed since the dry run by more than `tolerance`, it answers 409.
+	//
+	// With `admin:sessions:write` sessions of every tenant can end; with `partner:sessions:write` those of the partner's tenants, with
+	// `sessions:write` those of the token's tenant. Unknown members and query parameters are refused.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/revocation-jobs (the `CreateRevocationJob` operationId).
+	CreateRevocationJobWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateRevocationJob Create Revocation Job
+	//
+	// End the sessions that a filter finds: first as a dry run, which tells how many they are, and then, with its `confirmation`, as a job.
+	//
+	// Only sessions that were registered before the job was created end, and logins afterwards are not touched. A job works in chunks
+	// in the background and goes on after a restart; each session ends once. The same call with the same confirmation again answers with
+	// the same job. When the number of sessions has changed since the dry run by more than `tolerance`, it answers 409.
+	//
+	// With `admin:sessions:write` sessions of every tenant can end; with `partner:sessions:write` those of the partner's tenants, with
+	// `sessions:write` those of the token's tenant. Unknown members and query parameters are refused.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/revocation-jobs (the `CreateRevocationJob` operationId).
+	CreateRevocationJob(ctx context.Context, body CreateRevocationJobJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetRevocationJob Get Revocation Job
+	//
+	// A job, and how far it has come. With `Accept: text/event-stream` the answer is a stream of server-sent events: a `job` with the
+	// job as data at once, and whenever it has moved on, until it is finished or an hour has passed. Needs a scope to read sessions, as
+	// the list does.
+	//
+	// Corresponds with GET /api/v1/revocation-jobs/{job_id} (the `GetRevocationJob` operationId).
+	GetRevocationJob(ctx context.Context, jobId string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CancelRevocationJob Cancel Revocation Job
+	//
+	// End a job. What it has ended stays ended. Of a job that is cancelled nothing changes. A job that is finished otherwise answers 409. Needs a scope to
+	// revoke sessions.
+	//
+	// Corresponds with POST /api/v1/revocation-jobs/{job_id}/cancel (the `CancelRevocationJob` operationId).
+	CancelRevocationJob(ctx context.Context, jobId string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PauseRevocationJob Pause Revocation Job
+	//
+	// Stop a job until it is resumed. Of a job that is paused nothing changes. A job that is finished otherwise answers 409. Needs a scope to
+	// revoke sessions.
+	//
+	// Corresponds with POST /api/v1/revocation-jobs/{job_id}/pause (the `PauseRevocationJob` operationId).
+	PauseRevocationJob(ctx context.Context, jobId string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ResumeRevocationJob Resume Revocation Job
+	//
+	// Go on with a job that is paused. Of a job that is running nothing changes. A job that is finished otherwise answers 409. Needs a scope to
+	// revoke sessions.
+	//
+	// Corresponds with POST /api/v1/revocation-jobs/{job_id}/resume (the `ResumeRevocationJob` operationId).
+	ResumeRevocationJob(ctx context.Context, jobId string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SearchSessions Search Sessions
+	//
+	// Sessions, active and ended ones, of whatever the caller may see; filters combine with AND.
+	//
+	// What an index finds is read as a whole: `user_id`, `q`, `ip`, and in one tenant `application_id` and the time of the end, if
+	// it is not more than some 10,000 sessions. Of everything else 10,000 sessions are looked at for a page, in the order asked for: a page
+	// may have fewer sessions than its limit, or none, and a `next_cursor` nevertheless. A search that would have to sort more than
+	// 10,000 sessions is refused with 422: name a user, a network or a shorter time, or sort by `created_at`.
+	//
+	// `total_items` was counted when the first page was read. It is exact if `total_is_exact` says so; otherwise there are at
+	// least so many.
+	//
+	// With `admin:sessions:read` all sessions are found; with `partner:sessions:read` those of the partner's tenants, with
+	// `sessions:read` those of the token's tenant, and with a user's token without these scopes that user's own, without who
+	// else ended them, and why. Unknown query parameters are refused.
+	//
+	// With `Accept: text/csv` or `application/x-ndjson` the answer has all pages at once, in one state of the database. In CSV a cell
+	// that a spreadsheet would take for a formula begins with an apostrophe. If anything fails after it has begun, the connection breaks off.
+	// Two exports run at a time, one of a tenant; another one waits ten seconds for its turn, and is then answered 503.
+	//
+	// Corresponds with GET /api/v1/sessions (the `SearchSessions` operationId).
+	SearchSessions(ctx context.Context, params *SearchSessionsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetSessionHistory Get Session History
 	//
@@ -1284,6 +1923,10 @@ func (c *Client) GetSession(ctx context.Context, sessionId string, params *GetSe
 // `sessions:read` those of the token's tenant, and with a user's token without these scopes those about that user, without who
 // else acted and their reasons. Unknown query parameters are refused.
 //
+// With `Accept: text/csv` or `application/x-ndjson` the answer has all pages at once, in one state of the database. In CSV a cell
+// that a spreadsheet would take for a formula begins with an apostrophe. If anything fails after it has begun, the connection breaks off.
+// Two exports run at a time, one of a tenant; another one waits ten seconds for its turn, and is then answered 503.
+//
 // Corresponds with GET /api/v1/audit-events (the `ListAuditEvents` operationId).
 func (c *Client) ListAuditEvents(ctx context.Context, params *ListAuditEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListAuditEventsRequest(c.Server, params)
@@ -1500,6 +2143,182 @@ func (c *Client) RevokeMyOtherSessions(ctx context.Context, params *RevokeMyOthe
 // Corresponds with DELETE /api/v1/me/sessions/{session_id} (the `RevokeMySession` operationId).
 func (c *Client) RevokeMySession(ctx context.Context, sessionId string, params *RevokeMySessionParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRevokeMySessionRequest(c.Server, sessionId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListRevocationJobs List Revocation Jobs
+//
+// The jobs about the tenants whose sessions the caller may see, newest first. Needs a scope to read sessions, of the platform, a partner or a
+// tenant. Unknown query parameters are refused.
+//
+// Corresponds with GET /api/v1/revocation-jobs (the `ListRevocationJobs` operationId).
+func (c *Client) ListRevocationJobs(ctx context.Context, params *ListRevocationJobsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListRevocationJobsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateRevocationJobWithBody Create Revocation Job
+//
+// End the sessions that a filter finds: first as a dry run, which tells how many they are, and then, with its `confirmation`, as a job.
+//
+// Only sessions that were registered before the job was created end, and logins afterwards are not touched. A job works in chunks
+// in the background and goes on after a restart; each session ends once. The same call with the same confirmation again answers with
+// the same job. When the number of sessions has changed since the dry run by more than `tolerance`, it answers 409.
+//
+// With `admin:sessions:write` sessions of every tenant can end; with `partner:sessions:write` those of the partner's tenants, with
+// `sessions:write` those of the token's tenant. Unknown members and query parameters are refused.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/revocation-jobs (the `CreateRevocationJob` operationId).
+func (c *Client) CreateRevocationJobWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateRevocationJobRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateRevocationJob Create Revocation Job
+//
+// End the sessions that a filter finds: first as a dry run, which tells how many they are, and then, with its `confirmation`, as a job.
+//
+// Only sessions that were registered before the job was created end, and logins afterwards are not touched. A job works in chunks
+// in the background and goes on after a restart; each session ends once. The same call with the same confirmation again answers with
+// the same job. When the number of sessions has changed since the dry run by more than `tolerance`, it answers 409.
+//
+// With `admin:sessions:write` sessions of every tenant can end; with `partner:sessions:write` those of the partner's tenants, with
+// `sessions:write` those of the token's tenant. Unknown members and query parameters are refused.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/revocation-jobs (the `CreateRevocationJob` operationId).
+func (c *Client) CreateRevocationJob(ctx context.Context, body CreateRevocationJobJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateRevocationJobRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetRevocationJob Get Revocation Job
+//
+// A job, and how far it has come. With `Accept: text/event-stream` the answer is a stream of server-sent events: a `job` with the
+// job as data at once, and whenever it has moved on, until it is finished or an hour has passed. Needs a scope to read sessions, as
+// the list does.
+//
+// Corresponds with GET /api/v1/revocation-jobs/{job_id} (the `GetRevocationJob` operationId).
+func (c *Client) GetRevocationJob(ctx context.Context, jobId string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetRevocationJobRequest(c.Server, jobId)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CancelRevocationJob Cancel Revocation Job
+//
+// End a job. What it has ended stays ended. Of a job that is cancelled nothing changes. A job that is finished otherwise answers 409. Needs a scope to
+// revoke sessions.
+//
+// Corresponds with POST /api/v1/revocation-jobs/{job_id}/cancel (the `CancelRevocationJob` operationId).
+func (c *Client) CancelRevocationJob(ctx context.Context, jobId string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCancelRevocationJobRequest(c.Server, jobId)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PauseRevocationJob Pause Revocation Job
+//
+// Stop a job until it is resumed. Of a job that is paused nothing changes. A job that is finished otherwise answers 409. Needs a scope to
+// revoke sessions.
+//
+// Corresponds with POST /api/v1/revocation-jobs/{job_id}/pause (the `PauseRevocationJob` operationId).
+func (c *Client) PauseRevocationJob(ctx context.Context, jobId string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPauseRevocationJobRequest(c.Server, jobId)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ResumeRevocationJob Resume Revocation Job
+//
+// Go on with a job that is paused. Of a job that is running nothing changes. A job that is finished otherwise answers 409. Needs a scope to
+// revoke sessions.
+//
+// Corresponds with POST /api/v1/revocation-jobs/{job_id}/resume (the `ResumeRevocationJob` operationId).
+func (c *Client) ResumeRevocationJob(ctx context.Context, jobId string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewResumeRevocationJobRequest(c.Server, jobId)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SearchSessions Search Sessions
+//
+// Sessions, active and ended ones, of whatever the caller may see; filters combine with AND.
+//
+// What an index finds is read as a whole: `user_id`, `q`, `ip`, and in one tenant `application_id` and the time of the end, if
+// it is not more than some 10,000 sessions. Of everything else 10,000 sessions are looked at for a page, in the order asked for: a page
+// may have fewer sessions than its limit, or none, and a `next_cursor` nevertheless. A search that would have to sort more than
+// 10,000 sessions is refused with 422: name a user, a network or a shorter time, or sort by `created_at`.
+//
+// `total_items` was counted when the first page was read. It is exact if `total_is_exact` says so; otherwise there are at
+// least so many.
+//
+// With `admin:sessions:read` all sessions are found; with `partner:sessions:read` those of the partner's tenants, with
+// `sessions:read` those of the token's tenant, and with a user's token without these scopes that user's own, without who
+// else ended them, and why. Unknown query parameters are refused.
+//
+// With `Accept: text/csv` or `application/x-ndjson` the answer has all pages at once, in one state of the database. In CSV a cell
+// that a spreadsheet would take for a formula begins with an apostrophe. If anything fails after it has begun, the connection breaks off.
+// Two exports run at a time, one of a tenant; another one waits ten seconds for its turn, and is then answered 503.
+//
+// Corresponds with GET /api/v1/sessions (the `SearchSessions` operationId).
+func (c *Client) SearchSessions(ctx context.Context, params *SearchSessionsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSearchSessionsRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -2533,6 +3352,566 @@ func NewRevokeMySessionRequest(server string, sessionId string, params *RevokeMy
 	return req, nil
 }
 
+// NewListRevocationJobsRequest constructs an http.Request for the ListRevocationJobs method
+func NewListRevocationJobsRequest(server string, params *ListRevocationJobsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/revocation-jobs")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.State != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "state", *params.State, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCreateRevocationJobRequest calls the generic CreateRevocationJob builder with application/json body
+func NewCreateRevocationJobRequest(server string, body CreateRevocationJobJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateRevocationJobRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewCreateRevocationJobRequestWithBody constructs an http.Request for the CreateRevocationJob method, with any body, and a specified content type
+func NewCreateRevocationJobRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/revocation-jobs")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewGetRevocationJobRequest constructs an http.Request for the GetRevocationJob method
+func NewGetRevocationJobRequest(server string, jobId string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "job_id", jobId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/revocation-jobs/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCancelRevocationJobRequest constructs an http.Request for the CancelRevocationJob method
+func NewCancelRevocationJobRequest(server string, jobId string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "job_id", jobId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/revocation-jobs/%s/cancel", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewPauseRevocationJobRequest constructs an http.Request for the PauseRevocationJob method
+func NewPauseRevocationJobRequest(server string, jobId string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "job_id", jobId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/revocation-jobs/%s/pause", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewResumeRevocationJobRequest constructs an http.Request for the ResumeRevocationJob method
+func NewResumeRevocationJobRequest(server string, jobId string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "job_id", jobId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/revocation-jobs/%s/resume", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewSearchSessionsRequest constructs an http.Request for the SearchSessions method
+func NewSearchSessionsRequest(server string, params *SearchSessionsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/sessions")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.TenantId != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "tenant_id", *params.TenantId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.PartnerId != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "partner_id", *params.PartnerId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.UserId != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "user_id", *params.UserId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Q != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "q", *params.Q, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Status != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "status", *params.Status, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Ip != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "ip", *params.Ip, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Country != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "country", *params.Country, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.DeviceType != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "device_type", *params.DeviceType, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Browser != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "browser", *params.Browser, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Os != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "os", *params.Os, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ApplicationId != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "application_id", *params.ApplicationId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.CreatedAfter != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "created_after", *params.CreatedAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.CreatedBefore != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "created_before", *params.CreatedBefore, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.LastActivityAfter != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "last_activity_after", *params.LastActivityAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.LastActivityBefore != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "last_activity_before", *params.LastActivityBefore, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.EndedAfter != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "ended_after", *params.EndedAfter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.EndedBefore != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "ended_before", *params.EndedBefore, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Sort != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "sort", *params.Sort, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Order != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "order", *params.Order, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Count != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "count", *params.Count, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewGetSessionHistoryRequest constructs an http.Request for the GetSessionHistory method
 func NewGetSessionHistoryRequest(server string, sessionId string, params *GetSessionHistoryParams) (*http.Request, error) {
 	var err error
@@ -3256,6 +4635,10 @@ type ClientWithResponsesInterface interface {
 	// `sessions:read` those of the token's tenant, and with a user's token without these scopes those about that user, without who
 	// else acted and their reasons. Unknown query parameters are refused.
 	//
+	// With `Accept: text/csv` or `application/x-ndjson` the answer has all pages at once, in one state of the database. In CSV a cell
+	// that a spreadsheet would take for a formula begins with an apostrophe. If anything fails after it has begun, the connection breaks off.
+	// Two exports run at a time, one of a tenant; another one waits ten seconds for its turn, and is then answered 503.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/v1/audit-events (the `ListAuditEvents` operationId).
@@ -3389,6 +4772,114 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with DELETE /api/v1/me/sessions/{session_id} (the `RevokeMySession` operationId).
 	RevokeMySessionWithResponse(ctx context.Context, sessionId string, params *RevokeMySessionParams, reqEditors ...RequestEditorFn) (*RevokeMySessionResponse, error)
+
+	// ListRevocationJobsWithResponse List Revocation Jobs
+	//
+	// The jobs about the tenants whose sessions the caller may see, newest first. Needs a scope to read sessions, of the platform, a partner or a
+	// tenant. Unknown query parameters are refused.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/revocation-jobs (the `ListRevocationJobs` operationId).
+	ListRevocationJobsWithResponse(ctx context.Context, params *ListRevocationJobsParams, reqEditors ...RequestEditorFn) (*ListRevocationJobsResponse, error)
+
+	// CreateRevocationJobWithBodyWithResponse Create Revocation Job
+	//
+	// End the sessions that a filter finds: first as a dry run, which tells how many they are, and then, with its `confirmation`, as a job.
+	//
+	// Only sessions that were registered before the job was created end, and logins afterwards are not touched. A job works in chunks
+	// in the background and goes on after a restart; each session ends once. The same call with the same confirmation again answers with
+	// the same job. When the number of sessions has changed since the dry run by more than `tolerance`, it answers 409.
+	//
+	// With `admin:sessions:write` sessions of every tenant can end; with `partner:sessions:write` those of the partner's tenants, with
+	// `sessions:write` those of the token's tenant. Unknown members and query parameters are refused.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/revocation-jobs (the `CreateRevocationJob` operationId).
+	CreateRevocationJobWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateRevocationJobResponse, error)
+
+	// CreateRevocationJobWithResponse Create Revocation Job
+	//
+	// End the sessions that a filter finds: first as a dry run, which tells how many they are, and then, with its `confirmation`, as a job.
+	//
+	// Only sessions that were registered before the job was created end, and logins afterwards are not touched. A job works in chunks
+	// in the background and goes on after a restart; each session ends once. The same call with the same confirmation again answers with
+	// the same job. When the number of sessions has changed since the dry run by more than `tolerance`, it answers 409.
+	//
+	// With `admin:sessions:write` sessions of every tenant can end; with `partner:sessions:write` those of the partner's tenants, with
+	// `sessions:write` those of the token's tenant. Unknown members and query parameters are refused.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/revocation-jobs (the `CreateRevocationJob` operationId).
+	CreateRevocationJobWithResponse(ctx context.Context, body CreateRevocationJobJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateRevocationJobResponse, error)
+
+	// GetRevocationJobWithResponse Get Revocation Job
+	//
+	// A job, and how far it has come. With `Accept: text/event-stream` the answer is a stream of server-sent events: a `job` with the
+	// job as data at once, and whenever it has moved on, until it is finished or an hour has passed. Needs a scope to read sessions, as
+	// the list does.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/revocation-jobs/{job_id} (the `GetRevocationJob` operationId).
+	GetRevocationJobWithResponse(ctx context.Context, jobId string, reqEditors ...RequestEditorFn) (*GetRevocationJobResponse, error)
+
+	// CancelRevocationJobWithResponse Cancel Revocation Job
+	//
+	// End a job. What it has ended stays ended. Of a job that is cancelled nothing changes. A job that is finished otherwise answers 409. Needs a scope to
+	// revoke sessions.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/revocation-jobs/{job_id}/cancel (the `CancelRevocationJob` operationId).
+	CancelRevocationJobWithResponse(ctx context.Context, jobId string, reqEditors ...RequestEditorFn) (*CancelRevocationJobResponse, error)
+
+	// PauseRevocationJobWithResponse Pause Revocation Job
+	//
+	// Stop a job until it is resumed. Of a job that is paused nothing changes. A job that is finished otherwise answers 409. Needs a scope to
+	// revoke sessions.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/revocation-jobs/{job_id}/pause (the `PauseRevocationJob` operationId).
+	PauseRevocationJobWithResponse(ctx context.Context, jobId string, reqEditors ...RequestEditorFn) (*PauseRevocationJobResponse, error)
+
+	// ResumeRevocationJobWithResponse Resume Revocation Job
+	//
+	// Go on with a job that is paused. Of a job that is running nothing changes. A job that is finished otherwise answers 409. Needs a scope to
+	// revoke sessions.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/revocation-jobs/{job_id}/resume (the `ResumeRevocationJob` operationId).
+	ResumeRevocationJobWithResponse(ctx context.Context, jobId string, reqEditors ...RequestEditorFn) (*ResumeRevocationJobResponse, error)
+
+	// SearchSessionsWithResponse Search Sessions
+	//
+	// Sessions, active and ended ones, of whatever the caller may see; filters combine with AND.
+	//
+	// What an index finds is read as a whole: `user_id`, `q`, `ip`, and in one tenant `application_id` and the time of the end, if
+	// it is not more than some 10,000 sessions. Of everything else 10,000 sessions are looked at for a page, in the order asked for: a page
+	// may have fewer sessions than its limit, or none, and a `next_cursor` nevertheless. A search that would have to sort more than
+	// 10,000 sessions is refused with 422: name a user, a network or a shorter time, or sort by `created_at`.
+	//
+	// `total_items` was counted when the first page was read. It is exact if `total_is_exact` says so; otherwise there are at
+	// least so many.
+	//
+	// With `admin:sessions:read` all sessions are found; with `partner:sessions:read` those of the partner's tenants, with
+	// `sessions:read` those of the token's tenant, and with a user's token without these scopes that user's own, without who
+	// else ended them, and why. Unknown query parameters are refused.
+	//
+	// With `Accept: text/csv` or `application/x-ndjson` the answer has all pages at once, in one state of the database. In CSV a cell
+	// that a spreadsheet would take for a formula begins with an apostrophe. If anything fails after it has begun, the connection breaks off.
+	// Two exports run at a time, one of a tenant; another one waits ten seconds for its turn, and is then answered 503.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/sessions (the `SearchSessions` operationId).
+	SearchSessionsWithResponse(ctx context.Context, params *SearchSessionsParams, reqEditors ...RequestEditorFn) (*SearchSessionsResponse, error)
 
 	// GetSessionHistoryWithResponse Get Session History
 	//
@@ -5294,6 +6785,1112 @@ func (r RevokeMySessionResponse) ContentType() string {
 	return ""
 }
 
+// ListRevocationJobsResponse200Headers the declared response headers of an HTTP 200 response for ListRevocationJobs
+type ListRevocationJobsResponse200Headers struct {
+	XRequestID *string
+}
+
+// ListRevocationJobsResponse401Headers the declared response headers of an HTTP 401 response for ListRevocationJobs
+type ListRevocationJobsResponse401Headers struct {
+	WWWAuthenticate *string
+	XRequestID      *string
+}
+
+// ListRevocationJobsResponse403Headers the declared response headers of an HTTP 403 response for ListRevocationJobs
+type ListRevocationJobsResponse403Headers struct {
+	WWWAuthenticate *string
+	XRequestID      *string
+}
+
+// ListRevocationJobsResponse422Headers the declared response headers of an HTTP 422 response for ListRevocationJobs
+type ListRevocationJobsResponse422Headers struct {
+	XRequestID *string
+}
+
+// ListRevocationJobsResponse429Headers the declared response headers of an HTTP 429 response for ListRevocationJobs
+type ListRevocationJobsResponse429Headers struct {
+	RetryAfter *int
+	XRequestID *string
+}
+
+// ListRevocationJobsResponse500Headers the declared response headers of an HTTP 500 response for ListRevocationJobs
+type ListRevocationJobsResponse500Headers struct {
+	XRequestID *string
+}
+
+// ListRevocationJobsResponse503Headers the declared response headers of an HTTP 503 response for ListRevocationJobs
+type ListRevocationJobsResponse503Headers struct {
+	RetryAfter *int
+	XRequestID *string
+}
+
+type ListRevocationJobsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RevocationJobList
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *Forbidden
+	// JSON422 the response for an HTTP 422 `application/json` response
+	JSON422 *UnprocessableContent
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *TooManyRequests
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *InternalServerError
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *ServiceUnavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListRevocationJobsResponse200Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ListRevocationJobsResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *ListRevocationJobsResponse403Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *ListRevocationJobsResponse422Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *ListRevocationJobsResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *ListRevocationJobsResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ListRevocationJobsResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListRevocationJobsResponse) GetJSON200() *RevocationJobList {
+	return r.JSON200
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r ListRevocationJobsResponse) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r ListRevocationJobsResponse) GetJSON403() *Forbidden {
+	return r.JSON403
+}
+
+// GetJSON422 returns the response for an HTTP 422 `application/json` response
+func (r ListRevocationJobsResponse) GetJSON422() *UnprocessableContent {
+	return r.JSON422
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r ListRevocationJobsResponse) GetJSON429() *TooManyRequests {
+	return r.JSON429
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r ListRevocationJobsResponse) GetJSON500() *InternalServerError {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r ListRevocationJobsResponse) GetJSON503() *ServiceUnavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ListRevocationJobsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListRevocationJobsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListRevocationJobsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListRevocationJobsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CreateRevocationJobResponse200Headers the declared response headers of an HTTP 200 response for CreateRevocationJob
+type CreateRevocationJobResponse200Headers struct {
+	XRequestID *string
+}
+
+// CreateRevocationJobResponse202Headers the declared response headers of an HTTP 202 response for CreateRevocationJob
+type CreateRevocationJobResponse202Headers struct {
+	XRequestID *string
+}
+
+// CreateRevocationJobResponse400Headers the declared response headers of an HTTP 400 response for CreateRevocationJob
+type CreateRevocationJobResponse400Headers struct {
+	XRequestID *string
+}
+
+// CreateRevocationJobResponse401Headers the declared response headers of an HTTP 401 response for CreateRevocationJob
+type CreateRevocationJobResponse401Headers struct {
+	WWWAuthenticate *string
+	XRequestID      *string
+}
+
+// CreateRevocationJobResponse403Headers the declared response headers of an HTTP 403 response for CreateRevocationJob
+type CreateRevocationJobResponse403Headers struct {
+	WWWAuthenticate *string
+	XRequestID      *string
+}
+
+// CreateRevocationJobResponse409Headers the declared response headers of an HTTP 409 response for CreateRevocationJob
+type CreateRevocationJobResponse409Headers struct {
+	XRequestID *string
+}
+
+// CreateRevocationJobResponse413Headers the declared response headers of an HTTP 413 response for CreateRevocationJob
+type CreateRevocationJobResponse413Headers struct {
+	XRequestID *string
+}
+
+// CreateRevocationJobResponse422Headers the declared response headers of an HTTP 422 response for CreateRevocationJob
+type CreateRevocationJobResponse422Headers struct {
+	XRequestID *string
+}
+
+// CreateRevocationJobResponse429Headers the declared response headers of an HTTP 429 response for CreateRevocationJob
+type CreateRevocationJobResponse429Headers struct {
+	RetryAfter *int
+	XRequestID *string
+}
+
+// CreateRevocationJobResponse500Headers the declared response headers of an HTTP 500 response for CreateRevocationJob
+type CreateRevocationJobResponse500Headers struct {
+	XRequestID *string
+}
+
+// CreateRevocationJobResponse503Headers the declared response headers of an HTTP 503 response for CreateRevocationJob
+type CreateRevocationJobResponse503Headers struct {
+	RetryAfter *int
+	XRequestID *string
+}
+
+type CreateRevocationJobResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RevocationPreviewAnswer
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *RevocationJobAnswer
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *BadRequest
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *Forbidden
+	// JSON409 the response for an HTTP 409 `application/json` response
+	JSON409 *Conflict
+	// JSON413 the response for an HTTP 413 `application/json` response
+	JSON413 *PayloadTooLarge
+	// JSON422 the response for an HTTP 422 `application/json` response
+	JSON422 *UnprocessableContent
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *TooManyRequests
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *InternalServerError
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *ServiceUnavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *CreateRevocationJobResponse200Headers
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *CreateRevocationJobResponse202Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *CreateRevocationJobResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *CreateRevocationJobResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *CreateRevocationJobResponse403Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *CreateRevocationJobResponse409Headers
+	// Headers413 the parsed response headers for an HTTP 413 response
+	Headers413 *CreateRevocationJobResponse413Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *CreateRevocationJobResponse422Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *CreateRevocationJobResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *CreateRevocationJobResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *CreateRevocationJobResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CreateRevocationJobResponse) GetJSON200() *RevocationPreviewAnswer {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r CreateRevocationJobResponse) GetJSON202() *RevocationJobAnswer {
+	return r.JSON202
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r CreateRevocationJobResponse) GetJSON400() *BadRequest {
+	return r.JSON400
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r CreateRevocationJobResponse) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r CreateRevocationJobResponse) GetJSON403() *Forbidden {
+	return r.JSON403
+}
+
+// GetJSON409 returns the response for an HTTP 409 `application/json` response
+func (r CreateRevocationJobResponse) GetJSON409() *Conflict {
+	return r.JSON409
+}
+
+// GetJSON413 returns the response for an HTTP 413 `application/json` response
+func (r CreateRevocationJobResponse) GetJSON413() *PayloadTooLarge {
+	return r.JSON413
+}
+
+// GetJSON422 returns the response for an HTTP 422 `application/json` response
+func (r CreateRevocationJobResponse) GetJSON422() *UnprocessableContent {
+	return r.JSON422
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r CreateRevocationJobResponse) GetJSON429() *TooManyRequests {
+	return r.JSON429
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r CreateRevocationJobResponse) GetJSON500() *InternalServerError {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r CreateRevocationJobResponse) GetJSON503() *ServiceUnavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateRevocationJobResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateRevocationJobResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateRevocationJobResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateRevocationJobResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetRevocationJobResponse200Headers the declared response headers of an HTTP 200 response for GetRevocationJob
+type GetRevocationJobResponse200Headers struct {
+	XRequestID *string
+}
+
+// GetRevocationJobResponse401Headers the declared response headers of an HTTP 401 response for GetRevocationJob
+type GetRevocationJobResponse401Headers struct {
+	WWWAuthenticate *string
+	XRequestID      *string
+}
+
+// GetRevocationJobResponse403Headers the declared response headers of an HTTP 403 response for GetRevocationJob
+type GetRevocationJobResponse403Headers struct {
+	WWWAuthenticate *string
+	XRequestID      *string
+}
+
+// GetRevocationJobResponse404Headers the declared response headers of an HTTP 404 response for GetRevocationJob
+type GetRevocationJobResponse404Headers struct {
+	XRequestID *string
+}
+
+// GetRevocationJobResponse422Headers the declared response headers of an HTTP 422 response for GetRevocationJob
+type GetRevocationJobResponse422Headers struct {
+	XRequestID *string
+}
+
+// GetRevocationJobResponse429Headers the declared response headers of an HTTP 429 response for GetRevocationJob
+type GetRevocationJobResponse429Headers struct {
+	RetryAfter *int
+	XRequestID *string
+}
+
+// GetRevocationJobResponse500Headers the declared response headers of an HTTP 500 response for GetRevocationJob
+type GetRevocationJobResponse500Headers struct {
+	XRequestID *string
+}
+
+// GetRevocationJobResponse503Headers the declared response headers of an HTTP 503 response for GetRevocationJob
+type GetRevocationJobResponse503Headers struct {
+	RetryAfter *int
+	XRequestID *string
+}
+
+type GetRevocationJobResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RevocationJobAnswer
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *Forbidden
+	// JSON404 the response for an HTTP 404 `application/json` response
+	JSON404 *NotFound
+	// JSON422 the response for an HTTP 422 `application/json` response
+	JSON422 *UnprocessableContent
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *TooManyRequests
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *InternalServerError
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *ServiceUnavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetRevocationJobResponse200Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetRevocationJobResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *GetRevocationJobResponse403Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *GetRevocationJobResponse404Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *GetRevocationJobResponse422Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *GetRevocationJobResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *GetRevocationJobResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetRevocationJobResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetRevocationJobResponse) GetJSON200() *RevocationJobAnswer {
+	return r.JSON200
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r GetRevocationJobResponse) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r GetRevocationJobResponse) GetJSON403() *Forbidden {
+	return r.JSON403
+}
+
+// GetJSON404 returns the response for an HTTP 404 `application/json` response
+func (r GetRevocationJobResponse) GetJSON404() *NotFound {
+	return r.JSON404
+}
+
+// GetJSON422 returns the response for an HTTP 422 `application/json` response
+func (r GetRevocationJobResponse) GetJSON422() *UnprocessableContent {
+	return r.JSON422
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r GetRevocationJobResponse) GetJSON429() *TooManyRequests {
+	return r.JSON429
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r GetRevocationJobResponse) GetJSON500() *InternalServerError {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r GetRevocationJobResponse) GetJSON503() *ServiceUnavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r GetRevocationJobResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetRevocationJobResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetRevocationJobResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetRevocationJobResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CancelRevocationJobResponse200Headers the declared response headers of an HTTP 200 response for CancelRevocationJob
+type CancelRevocationJobResponse200Headers struct {
+	XRequestID *string
+}
+
+// CancelRevocationJobResponse401Headers the declared response headers of an HTTP 401 response for CancelRevocationJob
+type CancelRevocationJobResponse401Headers struct {
+	WWWAuthenticate *string
+	XRequestID      *string
+}
+
+// CancelRevocationJobResponse403Headers the declared response headers of an HTTP 403 response for CancelRevocationJob
+type CancelRevocationJobResponse403Headers struct {
+	WWWAuthenticate *string
+	XRequestID      *string
+}
+
+// CancelRevocationJobResponse404Headers the declared response headers of an HTTP 404 response for CancelRevocationJob
+type CancelRevocationJobResponse404Headers struct {
+	XRequestID *string
+}
+
+// CancelRevocationJobResponse409Headers the declared response headers of an HTTP 409 response for CancelRevocationJob
+type CancelRevocationJobResponse409Headers struct {
+	XRequestID *string
+}
+
+// CancelRevocationJobResponse422Headers the declared response headers of an HTTP 422 response for CancelRevocationJob
+type CancelRevocationJobResponse422Headers struct {
+	XRequestID *string
+}
+
+// CancelRevocationJobResponse429Headers the declared response headers of an HTTP 429 response for CancelRevocationJob
+type CancelRevocationJobResponse429Headers struct {
+	RetryAfter *int
+	XRequestID *string
+}
+
+// CancelRevocationJobResponse500Headers the declared response headers of an HTTP 500 response for CancelRevocationJob
+type CancelRevocationJobResponse500Headers struct {
+	XRequestID *string
+}
+
+// CancelRevocationJobResponse503Headers the declared response headers of an HTTP 503 response for CancelRevocationJob
+type CancelRevocationJobResponse503Headers struct {
+	RetryAfter *int
+	XRequestID *string
+}
+
+type CancelRevocationJobResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RevocationJobAnswer
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *Forbidden
+	// JSON404 the response for an HTTP 404 `application/json` response
+	JSON404 *NotFound
+	// JSON409 the response for an HTTP 409 `application/json` response
+	JSON409 *Conflict
+	// JSON422 the response for an HTTP 422 `application/json` response
+	JSON422 *UnprocessableContent
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *TooManyRequests
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *InternalServerError
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *ServiceUnavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *CancelRevocationJobResponse200Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *CancelRevocationJobResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *CancelRevocationJobResponse403Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *CancelRevocationJobResponse404Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *CancelRevocationJobResponse409Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *CancelRevocationJobResponse422Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *CancelRevocationJobResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *CancelRevocationJobResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *CancelRevocationJobResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CancelRevocationJobResponse) GetJSON200() *RevocationJobAnswer {
+	return r.JSON200
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r CancelRevocationJobResponse) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r CancelRevocationJobResponse) GetJSON403() *Forbidden {
+	return r.JSON403
+}
+
+// GetJSON404 returns the response for an HTTP 404 `application/json` response
+func (r CancelRevocationJobResponse) GetJSON404() *NotFound {
+	return r.JSON404
+}
+
+// GetJSON409 returns the response for an HTTP 409 `application/json` response
+func (r CancelRevocationJobResponse) GetJSON409() *Conflict {
+	return r.JSON409
+}
+
+// GetJSON422 returns the response for an HTTP 422 `application/json` response
+func (r CancelRevocationJobResponse) GetJSON422() *UnprocessableContent {
+	return r.JSON422
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r CancelRevocationJobResponse) GetJSON429() *TooManyRequests {
+	return r.JSON429
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r CancelRevocationJobResponse) GetJSON500() *InternalServerError {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r CancelRevocationJobResponse) GetJSON503() *ServiceUnavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r CancelRevocationJobResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CancelRevocationJobResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CancelRevocationJobResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CancelRevocationJobResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// PauseRevocationJobResponse200Headers the declared response headers of an HTTP 200 response for PauseRevocationJob
+type PauseRevocationJobResponse200Headers struct {
+	XRequestID *string
+}
+
+// PauseRevocationJobResponse401Headers the declared response headers of an HTTP 401 response for PauseRevocationJob
+type PauseRevocationJobResponse401Headers struct {
+	WWWAuthenticate *string
+	XRequestID      *string
+}
+
+// PauseRevocationJobResponse403Headers the declared response headers of an HTTP 403 response for PauseRevocationJob
+type PauseRevocationJobResponse403Headers struct {
+	WWWAuthenticate *string
+	XRequestID      *string
+}
+
+// PauseRevocationJobResponse404Headers the declared response headers of an HTTP 404 response for PauseRevocationJob
+type PauseRevocationJobResponse404Headers struct {
+	XRequestID *string
+}
+
+// PauseRevocationJobResponse409Headers the declared response headers of an HTTP 409 response for PauseRevocationJob
+type PauseRevocationJobResponse409Headers struct {
+	XRequestID *string
+}
+
+// PauseRevocationJobResponse422Headers the declared response headers of an HTTP 422 response for PauseRevocationJob
+type PauseRevocationJobResponse422Headers struct {
+	XRequestID *string
+}
+
+// PauseRevocationJobResponse429Headers the declared response headers of an HTTP 429 response for PauseRevocationJob
+type PauseRevocationJobResponse429Headers struct {
+	RetryAfter *int
+	XRequestID *string
+}
+
+// PauseRevocationJobResponse500Headers the declared response headers of an HTTP 500 response for PauseRevocationJob
+type PauseRevocationJobResponse500Headers struct {
+	XRequestID *string
+}
+
+// PauseRevocationJobResponse503Headers the declared response headers of an HTTP 503 response for PauseRevocationJob
+type PauseRevocationJobResponse503Headers struct {
+	RetryAfter *int
+	XRequestID *string
+}
+
+type PauseRevocationJobResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RevocationJobAnswer
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *Forbidden
+	// JSON404 the response for an HTTP 404 `application/json` response
+	JSON404 *NotFound
+	// JSON409 the response for an HTTP 409 `application/json` response
+	JSON409 *Conflict
+	// JSON422 the response for an HTTP 422 `application/json` response
+	JSON422 *UnprocessableContent
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *TooManyRequests
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *InternalServerError
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *ServiceUnavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *PauseRevocationJobResponse200Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *PauseRevocationJobResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *PauseRevocationJobResponse403Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *PauseRevocationJobResponse404Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *PauseRevocationJobResponse409Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *PauseRevocationJobResponse422Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *PauseRevocationJobResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *PauseRevocationJobResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *PauseRevocationJobResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PauseRevocationJobResponse) GetJSON200() *RevocationJobAnswer {
+	return r.JSON200
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r PauseRevocationJobResponse) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r PauseRevocationJobResponse) GetJSON403() *Forbidden {
+	return r.JSON403
+}
+
+// GetJSON404 returns the response for an HTTP 404 `application/json` response
+func (r PauseRevocationJobResponse) GetJSON404() *NotFound {
+	return r.JSON404
+}
+
+// GetJSON409 returns the response for an HTTP 409 `application/json` response
+func (r PauseRevocationJobResponse) GetJSON409() *Conflict {
+	return r.JSON409
+}
+
+// GetJSON422 returns the response for an HTTP 422 `application/json` response
+func (r PauseRevocationJobResponse) GetJSON422() *UnprocessableContent {
+	return r.JSON422
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r PauseRevocationJobResponse) GetJSON429() *TooManyRequests {
+	return r.JSON429
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r PauseRevocationJobResponse) GetJSON500() *InternalServerError {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r PauseRevocationJobResponse) GetJSON503() *ServiceUnavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r PauseRevocationJobResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PauseRevocationJobResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PauseRevocationJobResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PauseRevocationJobResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ResumeRevocationJobResponse200Headers the declared response headers of an HTTP 200 response for ResumeRevocationJob
+type ResumeRevocationJobResponse200Headers struct {
+	XRequestID *string
+}
+
+// ResumeRevocationJobResponse401Headers the declared response headers of an HTTP 401 response for ResumeRevocationJob
+type ResumeRevocationJobResponse401Headers struct {
+	WWWAuthenticate *string
+	XRequestID      *string
+}
+
+// ResumeRevocationJobResponse403Headers the declared response headers of an HTTP 403 response for ResumeRevocationJob
+type ResumeRevocationJobResponse403Headers struct {
+	WWWAuthenticate *string
+	XRequestID      *string
+}
+
+// ResumeRevocationJobResponse404Headers the declared response headers of an HTTP 404 response for ResumeRevocationJob
+type ResumeRevocationJobResponse404Headers struct {
+	XRequestID *string
+}
+
+// ResumeRevocationJobResponse409Headers the declared response headers of an HTTP 409 response for ResumeRevocationJob
+type ResumeRevocationJobResponse409Headers struct {
+	XRequestID *string
+}
+
+// ResumeRevocationJobResponse422Headers the declared response headers of an HTTP 422 response for ResumeRevocationJob
+type ResumeRevocationJobResponse422Headers struct {
+	XRequestID *string
+}
+
+// ResumeRevocationJobResponse429Headers the declared response headers of an HTTP 429 response for ResumeRevocationJob
+type ResumeRevocationJobResponse429Headers struct {
+	RetryAfter *int
+	XRequestID *string
+}
+
+// ResumeRevocationJobResponse500Headers the declared response headers of an HTTP 500 response for ResumeRevocationJob
+type ResumeRevocationJobResponse500Headers struct {
+	XRequestID *string
+}
+
+// ResumeRevocationJobResponse503Headers the declared response headers of an HTTP 503 response for ResumeRevocationJob
+type ResumeRevocationJobResponse503Headers struct {
+	RetryAfter *int
+	XRequestID *string
+}
+
+type ResumeRevocationJobResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RevocationJobAnswer
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *Forbidden
+	// JSON404 the response for an HTTP 404 `application/json` response
+	JSON404 *NotFound
+	// JSON409 the response for an HTTP 409 `application/json` response
+	JSON409 *Conflict
+	// JSON422 the response for an HTTP 422 `application/json` response
+	JSON422 *UnprocessableContent
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *TooManyRequests
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *InternalServerError
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *ServiceUnavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ResumeRevocationJobResponse200Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ResumeRevocationJobResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *ResumeRevocationJobResponse403Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *ResumeRevocationJobResponse404Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *ResumeRevocationJobResponse409Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *ResumeRevocationJobResponse422Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *ResumeRevocationJobResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *ResumeRevocationJobResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ResumeRevocationJobResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ResumeRevocationJobResponse) GetJSON200() *RevocationJobAnswer {
+	return r.JSON200
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r ResumeRevocationJobResponse) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r ResumeRevocationJobResponse) GetJSON403() *Forbidden {
+	return r.JSON403
+}
+
+// GetJSON404 returns the response for an HTTP 404 `application/json` response
+func (r ResumeRevocationJobResponse) GetJSON404() *NotFound {
+	return r.JSON404
+}
+
+// GetJSON409 returns the response for an HTTP 409 `application/json` response
+func (r ResumeRevocationJobResponse) GetJSON409() *Conflict {
+	return r.JSON409
+}
+
+// GetJSON422 returns the response for an HTTP 422 `application/json` response
+func (r ResumeRevocationJobResponse) GetJSON422() *UnprocessableContent {
+	return r.JSON422
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r ResumeRevocationJobResponse) GetJSON429() *TooManyRequests {
+	return r.JSON429
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r ResumeRevocationJobResponse) GetJSON500() *InternalServerError {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r ResumeRevocationJobResponse) GetJSON503() *ServiceUnavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ResumeRevocationJobResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ResumeRevocationJobResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ResumeRevocationJobResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ResumeRevocationJobResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// SearchSessionsResponse200Headers the declared response headers of an HTTP 200 response for SearchSessions
+type SearchSessionsResponse200Headers struct {
+	XRequestID *string
+}
+
+// SearchSessionsResponse401Headers the declared response headers of an HTTP 401 response for SearchSessions
+type SearchSessionsResponse401Headers struct {
+	WWWAuthenticate *string
+	XRequestID      *string
+}
+
+// SearchSessionsResponse403Headers the declared response headers of an HTTP 403 response for SearchSessions
+type SearchSessionsResponse403Headers struct {
+	WWWAuthenticate *string
+	XRequestID      *string
+}
+
+// SearchSessionsResponse422Headers the declared response headers of an HTTP 422 response for SearchSessions
+type SearchSessionsResponse422Headers struct {
+	XRequestID *string
+}
+
+// SearchSessionsResponse429Headers the declared response headers of an HTTP 429 response for SearchSessions
+type SearchSessionsResponse429Headers struct {
+	RetryAfter *int
+	XRequestID *string
+}
+
+// SearchSessionsResponse500Headers the declared response headers of an HTTP 500 response for SearchSessions
+type SearchSessionsResponse500Headers struct {
+	XRequestID *string
+}
+
+// SearchSessionsResponse503Headers the declared response headers of an HTTP 503 response for SearchSessions
+type SearchSessionsResponse503Headers struct {
+	RetryAfter *int
+	XRequestID *string
+}
+
+type SearchSessionsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *SessionRecordList
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *Forbidden
+	// JSON422 the response for an HTTP 422 `application/json` response
+	JSON422 *UnprocessableContent
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *TooManyRequests
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *InternalServerError
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *ServiceUnavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *SearchSessionsResponse200Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *SearchSessionsResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *SearchSessionsResponse403Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *SearchSessionsResponse422Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *SearchSessionsResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *SearchSessionsResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *SearchSessionsResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r SearchSessionsResponse) GetJSON200() *SessionRecordList {
+	return r.JSON200
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r SearchSessionsResponse) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r SearchSessionsResponse) GetJSON403() *Forbidden {
+	return r.JSON403
+}
+
+// GetJSON422 returns the response for an HTTP 422 `application/json` response
+func (r SearchSessionsResponse) GetJSON422() *UnprocessableContent {
+	return r.JSON422
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r SearchSessionsResponse) GetJSON429() *TooManyRequests {
+	return r.JSON429
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r SearchSessionsResponse) GetJSON500() *InternalServerError {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r SearchSessionsResponse) GetJSON503() *ServiceUnavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r SearchSessionsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SearchSessionsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SearchSessionsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SearchSessionsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // GetSessionHistoryResponse200Headers the declared response headers of an HTTP 200 response for GetSessionHistory
 type GetSessionHistoryResponse200Headers struct {
 	XRequestID *string
@@ -6907,6 +9504,10 @@ func (c *ClientWithResponses) GetSessionWithResponse(ctx context.Context, sessio
 // `sessions:read` those of the token's tenant, and with a user's token without these scopes those about that user, without who
 // else acted and their reasons. Unknown query parameters are refused.
 //
+// With `Accept: text/csv` or `application/x-ndjson` the answer has all pages at once, in one state of the database. In CSV a cell
+// that a spreadsheet would take for a formula begins with an apostrophe. If anything fails after it has begun, the connection breaks off.
+// Two exports run at a time, one of a tenant; another one waits ten seconds for its turn, and is then answered 503.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /api/v1/audit-events (the `ListAuditEvents` operationId).
@@ -7099,6 +9700,162 @@ func (c *ClientWithResponses) RevokeMySessionWithResponse(ctx context.Context, s
 		return nil, err
 	}
 	return ParseRevokeMySessionResponse(rsp)
+}
+
+// ListRevocationJobsWithResponse List Revocation Jobs
+//
+// The jobs about the tenants whose sessions the caller may see, newest first. Needs a scope to read sessions, of the platform, a partner or a
+// tenant. Unknown query parameters are refused.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/revocation-jobs (the `ListRevocationJobs` operationId).
+func (c *ClientWithResponses) ListRevocationJobsWithResponse(ctx context.Context, params *ListRevocationJobsParams, reqEditors ...RequestEditorFn) (*ListRevocationJobsResponse, error) {
+	rsp, err := c.ListRevocationJobs(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListRevocationJobsResponse(rsp)
+}
+
+// CreateRevocationJobWithBodyWithResponse Create Revocation Job
+//
+// End the sessions that a filter finds: first as a dry run, which tells how many they are, and then, with its `confirmation`, as a job.
+//
+// Only sessions that were registered before the job was created end, and logins afterwards are not touched. A job works in chunks
+// in the background and goes on after a restart; each session ends once. The same call with the same confirmation again answers with
+// the same job. When the number of sessions has changed since the dry run by more than `tolerance`, it answers 409.
+//
+// With `admin:sessions:write` sessions of every tenant can end; with `partner:sessions:write` those of the partner's tenants, with
+// `sessions:write` those of the token's tenant. Unknown members and query parameters are refused.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/revocation-jobs (the `CreateRevocationJob` operationId).
+func (c *ClientWithResponses) CreateRevocationJobWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateRevocationJobResponse, error) {
+	rsp, err := c.CreateRevocationJobWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateRevocationJobResponse(rsp)
+}
+
+// CreateRevocationJobWithResponse Create Revocation Job
+//
+// End the sessions that a filter finds: first as a dry run, which tells how many they are, and then, with its `confirmation`, as a job.
+//
+// Only sessions that were registered before the job was created end, and logins afterwards are not touched. A job works in chunks
+// in the background and goes on after a restart; each session ends once. The same call with the same confirmation again answers with
+// the same job. When the number of sessions has changed since the dry run by more than `tolerance`, it answers 409.
+//
+// With `admin:sessions:write` sessions of every tenant can end; with `partner:sessions:write` those of the partner's tenants, with
+// `sessions:write` those of the token's tenant. Unknown members and query parameters are refused.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/revocation-jobs (the `CreateRevocationJob` operationId).
+func (c *ClientWithResponses) CreateRevocationJobWithResponse(ctx context.Context, body CreateRevocationJobJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateRevocationJobResponse, error) {
+	rsp, err := c.CreateRevocationJob(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateRevocationJobResponse(rsp)
+}
+
+// GetRevocationJobWithResponse Get Revocation Job
+//
+// A job, and how far it has come. With `Accept: text/event-stream` the answer is a stream of server-sent events: a `job` with the
+// job as data at once, and whenever it has moved on, until it is finished or an hour has passed. Needs a scope to read sessions, as
+// the list does.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/revocation-jobs/{job_id} (the `GetRevocationJob` operationId).
+func (c *ClientWithResponses) GetRevocationJobWithResponse(ctx context.Context, jobId string, reqEditors ...RequestEditorFn) (*GetRevocationJobResponse, error) {
+	rsp, err := c.GetRevocationJob(ctx, jobId, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetRevocationJobResponse(rsp)
+}
+
+// CancelRevocationJobWithResponse Cancel Revocation Job
+//
+// End a job. What it has ended stays ended. Of a job that is cancelled nothing changes. A job that is finished otherwise answers 409. Needs a scope to
+// revoke sessions.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/revocation-jobs/{job_id}/cancel (the `CancelRevocationJob` operationId).
+func (c *ClientWithResponses) CancelRevocationJobWithResponse(ctx context.Context, jobId string, reqEditors ...RequestEditorFn) (*CancelRevocationJobResponse, error) {
+	rsp, err := c.CancelRevocationJob(ctx, jobId, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCancelRevocationJobResponse(rsp)
+}
+
+// PauseRevocationJobWithResponse Pause Revocation Job
+//
+// Stop a job until it is resumed. Of a job that is paused nothing changes. A job that is finished otherwise answers 409. Needs a scope to
+// revoke sessions.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/revocation-jobs/{job_id}/pause (the `PauseRevocationJob` operationId).
+func (c *ClientWithResponses) PauseRevocationJobWithResponse(ctx context.Context, jobId string, reqEditors ...RequestEditorFn) (*PauseRevocationJobResponse, error) {
+	rsp, err := c.PauseRevocationJob(ctx, jobId, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePauseRevocationJobResponse(rsp)
+}
+
+// ResumeRevocationJobWithResponse Resume Revocation Job
+//
+// Go on with a job that is paused. Of a job that is running nothing changes. A job that is finished otherwise answers 409. Needs a scope to
+// revoke sessions.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/revocation-jobs/{job_id}/resume (the `ResumeRevocationJob` operationId).
+func (c *ClientWithResponses) ResumeRevocationJobWithResponse(ctx context.Context, jobId string, reqEditors ...RequestEditorFn) (*ResumeRevocationJobResponse, error) {
+	rsp, err := c.ResumeRevocationJob(ctx, jobId, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseResumeRevocationJobResponse(rsp)
+}
+
+// SearchSessionsWithResponse Search Sessions
+//
+// Sessions, active and ended ones, of whatever the caller may see; filters combine with AND.
+//
+// What an index finds is read as a whole: `user_id`, `q`, `ip`, and in one tenant `application_id` and the time of the end, if
+// it is not more than some 10,000 sessions. Of everything else 10,000 sessions are looked at for a page, in the order asked for: a page
+// may have fewer sessions than its limit, or none, and a `next_cursor` nevertheless. A search that would have to sort more than
+// 10,000 sessions is refused with 422: name a user, a network or a shorter time, or sort by `created_at`.
+//
+// `total_items` was counted when the first page was read. It is exact if `total_is_exact` says so; otherwise there are at
+// least so many.
+//
+// With `admin:sessions:read` all sessions are found; with `partner:sessions:read` those of the partner's tenants, with
+// `sessions:read` those of the token's tenant, and with a user's token without these scopes that user's own, without who
+// else ended them, and why. Unknown query parameters are refused.
+//
+// With `Accept: text/csv` or `application/x-ndjson` the answer has all pages at once, in one state of the database. In CSV a cell
+// that a spreadsheet would take for a formula begins with an apostrophe. If anything fails after it has begun, the connection breaks off.
+// Two exports run at a time, one of a tenant; another one waits ten seconds for its turn, and is then answered 503.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/sessions (the `SearchSessions` operationId).
+func (c *ClientWithResponses) SearchSessionsWithResponse(ctx context.Context, params *SearchSessionsParams, reqEditors ...RequestEditorFn) (*SearchSessionsResponse, error) {
+	rsp, err := c.SearchSessions(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSearchSessionsResponse(rsp)
 }
 
 // GetSessionHistoryWithResponse Get Session History
@@ -8170,6 +10927,9 @@ func ParseListAuditEventsResponse(rsp *http.Response) (*ListAuditEventsResponse,
 			return nil, err
 		}
 		response.JSON503 = &dest
+
+	case rsp.StatusCode == 200:
+		// Content-type (text/csv) unsupported
 
 	}
 
@@ -9491,6 +12251,1382 @@ func ParseRevokeMySessionResponse(rsp *http.Response) (*RevokeMySessionResponse,
 		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers RevokeMySessionResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListRevocationJobsResponse parses an HTTP response from a ListRevocationJobsWithResponse call
+func ParseListRevocationJobsResponse(rsp *http.Response) (*ListRevocationJobsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListRevocationJobsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RevocationJobList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest UnprocessableContent
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalServerError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListRevocationJobsResponse200Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 401:
+		var headers ListRevocationJobsResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers ListRevocationJobsResponse403Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 422:
+		var headers ListRevocationJobsResponse422Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 429:
+		var headers ListRevocationJobsResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers ListRevocationJobsResponse500Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers ListRevocationJobsResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCreateRevocationJobResponse parses an HTTP response from a CreateRevocationJobWithResponse call
+func ParseCreateRevocationJobResponse(rsp *http.Response) (*CreateRevocationJobResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateRevocationJobResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RevocationPreviewAnswer
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest RevocationJobAnswer
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Conflict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest PayloadTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest UnprocessableContent
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalServerError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers CreateRevocationJobResponse200Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 202:
+		var headers CreateRevocationJobResponse202Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers202 = &headers
+	case rsp.StatusCode == 400:
+		var headers CreateRevocationJobResponse400Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers CreateRevocationJobResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers CreateRevocationJobResponse403Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 409:
+		var headers CreateRevocationJobResponse409Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers409 = &headers
+	case rsp.StatusCode == 413:
+		var headers CreateRevocationJobResponse413Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers413 = &headers
+	case rsp.StatusCode == 422:
+		var headers CreateRevocationJobResponse422Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 429:
+		var headers CreateRevocationJobResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers CreateRevocationJobResponse500Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers CreateRevocationJobResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetRevocationJobResponse parses an HTTP response from a GetRevocationJobWithResponse call
+func ParseGetRevocationJobResponse(rsp *http.Response) (*GetRevocationJobResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetRevocationJobResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RevocationJobAnswer
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest UnprocessableContent
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalServerError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	case rsp.StatusCode == 200:
+		// Content-type (text/event-stream) unsupported
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetRevocationJobResponse200Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 401:
+		var headers GetRevocationJobResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers GetRevocationJobResponse403Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 404:
+		var headers GetRevocationJobResponse404Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 422:
+		var headers GetRevocationJobResponse422Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 429:
+		var headers GetRevocationJobResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers GetRevocationJobResponse500Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetRevocationJobResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCancelRevocationJobResponse parses an HTTP response from a CancelRevocationJobWithResponse call
+func ParseCancelRevocationJobResponse(rsp *http.Response) (*CancelRevocationJobResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CancelRevocationJobResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RevocationJobAnswer
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Conflict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest UnprocessableContent
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalServerError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers CancelRevocationJobResponse200Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 401:
+		var headers CancelRevocationJobResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers CancelRevocationJobResponse403Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 404:
+		var headers CancelRevocationJobResponse404Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 409:
+		var headers CancelRevocationJobResponse409Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers409 = &headers
+	case rsp.StatusCode == 422:
+		var headers CancelRevocationJobResponse422Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 429:
+		var headers CancelRevocationJobResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers CancelRevocationJobResponse500Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers CancelRevocationJobResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParsePauseRevocationJobResponse parses an HTTP response from a PauseRevocationJobWithResponse call
+func ParsePauseRevocationJobResponse(rsp *http.Response) (*PauseRevocationJobResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PauseRevocationJobResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RevocationJobAnswer
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Conflict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest UnprocessableContent
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalServerError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers PauseRevocationJobResponse200Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 401:
+		var headers PauseRevocationJobResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers PauseRevocationJobResponse403Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 404:
+		var headers PauseRevocationJobResponse404Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 409:
+		var headers PauseRevocationJobResponse409Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers409 = &headers
+	case rsp.StatusCode == 422:
+		var headers PauseRevocationJobResponse422Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 429:
+		var headers PauseRevocationJobResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers PauseRevocationJobResponse500Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers PauseRevocationJobResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseResumeRevocationJobResponse parses an HTTP response from a ResumeRevocationJobWithResponse call
+func ParseResumeRevocationJobResponse(rsp *http.Response) (*ResumeRevocationJobResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ResumeRevocationJobResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RevocationJobAnswer
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Conflict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest UnprocessableContent
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalServerError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ResumeRevocationJobResponse200Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 401:
+		var headers ResumeRevocationJobResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers ResumeRevocationJobResponse403Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 404:
+		var headers ResumeRevocationJobResponse404Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 409:
+		var headers ResumeRevocationJobResponse409Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers409 = &headers
+	case rsp.StatusCode == 422:
+		var headers ResumeRevocationJobResponse422Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 429:
+		var headers ResumeRevocationJobResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers ResumeRevocationJobResponse500Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers ResumeRevocationJobResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseSearchSessionsResponse parses an HTTP response from a SearchSessionsWithResponse call
+func ParseSearchSessionsResponse(rsp *http.Response) (*SearchSessionsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SearchSessionsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SessionRecordList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest UnprocessableContent
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalServerError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	case rsp.StatusCode == 200:
+		// Content-type (text/csv) unsupported
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers SearchSessionsResponse200Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 401:
+		var headers SearchSessionsResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers SearchSessionsResponse403Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 422:
+		var headers SearchSessionsResponse422Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 429:
+		var headers SearchSessionsResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers SearchSessionsResponse500Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers SearchSessionsResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -11401,6 +15537,27 @@ type ServerInterface interface {
 	// RevokeMySession Revoke Session
 	// (DELETE /api/v1/me/sessions/{session_id})
 	RevokeMySession(ctx echo.Context, sessionId string, params RevokeMySessionParams) error
+	// ListRevocationJobs List Revocation Jobs
+	// (GET /api/v1/revocation-jobs)
+	ListRevocationJobs(ctx echo.Context, params ListRevocationJobsParams) error
+	// CreateRevocationJob Create Revocation Job
+	// (POST /api/v1/revocation-jobs)
+	CreateRevocationJob(ctx echo.Context) error
+	// GetRevocationJob Get Revocation Job
+	// (GET /api/v1/revocation-jobs/{job_id})
+	GetRevocationJob(ctx echo.Context, jobId string) error
+	// CancelRevocationJob Cancel Revocation Job
+	// (POST /api/v1/revocation-jobs/{job_id}/cancel)
+	CancelRevocationJob(ctx echo.Context, jobId string) error
+	// PauseRevocationJob Pause Revocation Job
+	// (POST /api/v1/revocation-jobs/{job_id}/pause)
+	PauseRevocationJob(ctx echo.Context, jobId string) error
+	// ResumeRevocationJob Resume Revocation Job
+	// (POST /api/v1/revocation-jobs/{job_id}/resume)
+	ResumeRevocationJob(ctx echo.Context, jobId string) error
+	// SearchSessions Search Sessions
+	// (GET /api/v1/sessions)
+	SearchSessions(ctx echo.Context, params SearchSessionsParams) error
 	// GetSessionHistory Get Session History
 	// (GET /api/v1/sessions/{session_id}/history)
 	GetSessionHistory(ctx echo.Context, sessionId string, params GetSessionHistoryParams) error
@@ -11833,6 +15990,276 @@ func (w *ServerInterfaceWrapper) RevokeMySession(ctx echo.Context) error {
 	return err
 }
 
+// ListRevocationJobs converts echo context to params.
+func (w *ServerInterfaceWrapper) ListRevocationJobs(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListRevocationJobsParams
+	// ------------- Optional query parameter "state" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "state", ctx.QueryParams(), &params.State, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter state: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListRevocationJobs(ctx, params)
+	return err
+}
+
+// CreateRevocationJob converts echo context to params.
+func (w *ServerInterfaceWrapper) CreateRevocationJob(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreateRevocationJob(ctx)
+	return err
+}
+
+// GetRevocationJob converts echo context to params.
+func (w *ServerInterfaceWrapper) GetRevocationJob(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "job_id" -------------
+	var jobId string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "job_id", ctx.Param("job_id"), &jobId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter job_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetRevocationJob(ctx, jobId)
+	return err
+}
+
+// CancelRevocationJob converts echo context to params.
+func (w *ServerInterfaceWrapper) CancelRevocationJob(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "job_id" -------------
+	var jobId string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "job_id", ctx.Param("job_id"), &jobId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter job_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CancelRevocationJob(ctx, jobId)
+	return err
+}
+
+// PauseRevocationJob converts echo context to params.
+func (w *ServerInterfaceWrapper) PauseRevocationJob(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "job_id" -------------
+	var jobId string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "job_id", ctx.Param("job_id"), &jobId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter job_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.PauseRevocationJob(ctx, jobId)
+	return err
+}
+
+// ResumeRevocationJob converts echo context to params.
+func (w *ServerInterfaceWrapper) ResumeRevocationJob(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "job_id" -------------
+	var jobId string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "job_id", ctx.Param("job_id"), &jobId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter job_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ResumeRevocationJob(ctx, jobId)
+	return err
+}
+
+// SearchSessions converts echo context to params.
+func (w *ServerInterfaceWrapper) SearchSessions(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params SearchSessionsParams
+	// ------------- Optional query parameter "tenant_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "tenant_id", ctx.QueryParams(), &params.TenantId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "partner_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "partner_id", ctx.QueryParams(), &params.PartnerId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter partner_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "user_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "user_id", ctx.QueryParams(), &params.UserId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter user_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "q" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "q", ctx.QueryParams(), &params.Q, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter q: %s", err))
+	}
+
+	// ------------- Optional query parameter "status" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "status", ctx.QueryParams(), &params.Status, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter status: %s", err))
+	}
+
+	// ------------- Optional query parameter "ip" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "ip", ctx.QueryParams(), &params.Ip, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter ip: %s", err))
+	}
+
+	// ------------- Optional query parameter "country" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "country", ctx.QueryParams(), &params.Country, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter country: %s", err))
+	}
+
+	// ------------- Optional query parameter "device_type" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "device_type", ctx.QueryParams(), &params.DeviceType, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter device_type: %s", err))
+	}
+
+	// ------------- Optional query parameter "browser" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "browser", ctx.QueryParams(), &params.Browser, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter browser: %s", err))
+	}
+
+	// ------------- Optional query parameter "os" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "os", ctx.QueryParams(), &params.Os, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter os: %s", err))
+	}
+
+	// ------------- Optional query parameter "application_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "application_id", ctx.QueryParams(), &params.ApplicationId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter application_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "created_after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "created_after", ctx.QueryParams(), &params.CreatedAfter, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter created_after: %s", err))
+	}
+
+	// ------------- Optional query parameter "created_before" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "created_before", ctx.QueryParams(), &params.CreatedBefore, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter created_before: %s", err))
+	}
+
+	// ------------- Optional query parameter "last_activity_after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "last_activity_after", ctx.QueryParams(), &params.LastActivityAfter, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter last_activity_after: %s", err))
+	}
+
+	// ------------- Optional query parameter "last_activity_before" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "last_activity_before", ctx.QueryParams(), &params.LastActivityBefore, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter last_activity_before: %s", err))
+	}
+
+	// ------------- Optional query parameter "ended_after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "ended_after", ctx.QueryParams(), &params.EndedAfter, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter ended_after: %s", err))
+	}
+
+	// ------------- Optional query parameter "ended_before" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "ended_before", ctx.QueryParams(), &params.EndedBefore, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter ended_before: %s", err))
+	}
+
+	// ------------- Optional query parameter "sort" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sort", ctx.QueryParams(), &params.Sort, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter sort: %s", err))
+	}
+
+	// ------------- Optional query parameter "order" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "order", ctx.QueryParams(), &params.Order, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter order: %s", err))
+	}
+
+	// ------------- Optional query parameter "count" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "count", ctx.QueryParams(), &params.Count, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter count: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SearchSessions(ctx, params)
+	return err
+}
+
 // GetSessionHistory converts echo context to params.
 func (w *ServerInterfaceWrapper) GetSessionHistory(ctx echo.Context) error {
 	var err error
@@ -12166,6 +16593,13 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/api/v1/me/sessions", wrapper.ListMySessions, options.OperationMiddlewares["listMySessions"]...)
 	router.DELETE(options.BaseURL+"/api/v1/me/sessions/:session_id", wrapper.RevokeMySession, options.OperationMiddlewares["revokeMySession"]...)
 	router.POST(options.BaseURL+"/api/v1/me/sessions/revoke-all", wrapper.RevokeMyOtherSessions, options.OperationMiddlewares["revokeMyOtherSessions"]...)
+	router.GET(options.BaseURL+"/api/v1/revocation-jobs", wrapper.ListRevocationJobs, options.OperationMiddlewares["listRevocationJobs"]...)
+	router.POST(options.BaseURL+"/api/v1/revocation-jobs", wrapper.CreateRevocationJob, options.OperationMiddlewares["createRevocationJob"]...)
+	router.GET(options.BaseURL+"/api/v1/revocation-jobs/:job_id", wrapper.GetRevocationJob, options.OperationMiddlewares["getRevocationJob"]...)
+	router.POST(options.BaseURL+"/api/v1/revocation-jobs/:job_id/cancel", wrapper.CancelRevocationJob, options.OperationMiddlewares["cancelRevocationJob"]...)
+	router.POST(options.BaseURL+"/api/v1/revocation-jobs/:job_id/pause", wrapper.PauseRevocationJob, options.OperationMiddlewares["pauseRevocationJob"]...)
+	router.POST(options.BaseURL+"/api/v1/revocation-jobs/:job_id/resume", wrapper.ResumeRevocationJob, options.OperationMiddlewares["resumeRevocationJob"]...)
+	router.GET(options.BaseURL+"/api/v1/sessions", wrapper.SearchSessions, options.OperationMiddlewares["searchSessions"]...)
 	router.GET(options.BaseURL+"/api/v1/sessions/:session_id/history", wrapper.GetSessionHistory, options.OperationMiddlewares["getSessionHistory"]...)
 	router.GET(options.BaseURL+"/api/v1/tenants/:tenant_id/sessions", wrapper.ListTenantSessions, options.OperationMiddlewares["listTenantSessions"]...)
 	router.DELETE(options.BaseURL+"/api/v1/tenants/:tenant_id/sessions/:session_id", wrapper.RevokeTenantSession, options.OperationMiddlewares["revokeTenantSession"]...)
@@ -12994,6 +17428,77 @@ func (response ListAuditEvents200JSONResponse) VisitListAuditEventsResponse(w ht
 	}
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAuditEvents200ApplicationxNdjsonResponse struct {
+	Body          io.Reader
+	Headers       ListAuditEvents200ResponseHeaders
+	ContentLength int64
+}
+
+func (response ListAuditEvents200ApplicationxNdjsonResponse) VisitListAuditEventsResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	flusher, ok := w.(http.Flusher)
+	if !ok {
+		// If w doesn't support flushing, fall back to io.Copy.
+		_, err := io.Copy(w, response.Body)
+		return err
+	}
+	// text/event-stream messages are typically small; use a
+	// modest buffer and flush after each chunk so clients see
+	// events immediately instead of waiting on OS buffering.
+	buf := make([]byte, 4096)
+	for {
+		n, err := response.Body.Read(buf)
+		if n > 0 {
+			if _, writeErr := w.Write(buf[:n]); writeErr != nil {
+				return writeErr
+			}
+			flusher.Flush()
+		}
+		if err != nil {
+			if err == io.EOF {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+type ListAuditEvents200TextcsvResponse struct {
+	Body          io.Reader
+	Headers       ListAuditEvents200ResponseHeaders
+	ContentLength int64
+}
+
+func (response ListAuditEvents200TextcsvResponse) VisitListAuditEventsResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/csv")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
 	return err
 }
 
@@ -14248,6 +18753,1368 @@ func (response RevokeMySession500JSONResponse) VisitRevokeMySessionResponse(w ht
 type RevokeMySession503JSONResponse struct{ ServiceUnavailableJSONResponse }
 
 func (response RevokeMySession503JSONResponse) VisitRevokeMySessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListRevocationJobsRequestObject struct {
+	Params ListRevocationJobsParams
+}
+
+type ListRevocationJobsResponseObject interface {
+	VisitListRevocationJobsResponse(w http.ResponseWriter) error
+}
+
+type ListRevocationJobs200ResponseHeaders struct {
+	XRequestID *string
+}
+
+type ListRevocationJobs200JSONResponse struct {
+	Body    RevocationJobList
+	Headers ListRevocationJobs200ResponseHeaders
+}
+
+func (response ListRevocationJobs200JSONResponse) VisitListRevocationJobsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListRevocationJobs401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ListRevocationJobs401JSONResponse) VisitListRevocationJobsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListRevocationJobs403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListRevocationJobs403JSONResponse) VisitListRevocationJobsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListRevocationJobs422JSONResponse struct {
+	UnprocessableContentJSONResponse
+}
+
+func (response ListRevocationJobs422JSONResponse) VisitListRevocationJobsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListRevocationJobs429JSONResponse struct{ TooManyRequestsJSONResponse }
+
+func (response ListRevocationJobs429JSONResponse) VisitListRevocationJobsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListRevocationJobs500JSONResponse struct {
+	InternalServerErrorJSONResponse
+}
+
+func (response ListRevocationJobs500JSONResponse) VisitListRevocationJobsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListRevocationJobs503JSONResponse struct{ ServiceUnavailableJSONResponse }
+
+func (response ListRevocationJobs503JSONResponse) VisitListRevocationJobsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateRevocationJobRequestObject struct {
+	Body *CreateRevocationJobJSONRequestBody
+}
+
+type CreateRevocationJobResponseObject interface {
+	VisitCreateRevocationJobResponse(w http.ResponseWriter) error
+}
+
+type CreateRevocationJob200ResponseHeaders struct {
+	XRequestID *string
+}
+
+type CreateRevocationJob200JSONResponse struct {
+	Body    RevocationPreviewAnswer
+	Headers CreateRevocationJob200ResponseHeaders
+}
+
+func (response CreateRevocationJob200JSONResponse) VisitCreateRevocationJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateRevocationJob202ResponseHeaders struct {
+	XRequestID *string
+}
+
+type CreateRevocationJob202JSONResponse struct {
+	Body    RevocationJobAnswer
+	Headers CreateRevocationJob202ResponseHeaders
+}
+
+func (response CreateRevocationJob202JSONResponse) VisitCreateRevocationJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateRevocationJob400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response CreateRevocationJob400JSONResponse) VisitCreateRevocationJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateRevocationJob401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response CreateRevocationJob401JSONResponse) VisitCreateRevocationJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateRevocationJob403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response CreateRevocationJob403JSONResponse) VisitCreateRevocationJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateRevocationJob409JSONResponse struct{ ConflictJSONResponse }
+
+func (response CreateRevocationJob409JSONResponse) VisitCreateRevocationJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateRevocationJob413JSONResponse struct{ PayloadTooLargeJSONResponse }
+
+func (response CreateRevocationJob413JSONResponse) VisitCreateRevocationJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateRevocationJob422JSONResponse struct {
+	UnprocessableContentJSONResponse
+}
+
+func (response CreateRevocationJob422JSONResponse) VisitCreateRevocationJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateRevocationJob429JSONResponse struct{ TooManyRequestsJSONResponse }
+
+func (response CreateRevocationJob429JSONResponse) VisitCreateRevocationJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateRevocationJob500JSONResponse struct {
+	InternalServerErrorJSONResponse
+}
+
+func (response CreateRevocationJob500JSONResponse) VisitCreateRevocationJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateRevocationJob503JSONResponse struct{ ServiceUnavailableJSONResponse }
+
+func (response CreateRevocationJob503JSONResponse) VisitCreateRevocationJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRevocationJobRequestObject struct {
+	JobId string `json:"job_id"`
+}
+
+type GetRevocationJobResponseObject interface {
+	VisitGetRevocationJobResponse(w http.ResponseWriter) error
+}
+
+type GetRevocationJob200ResponseHeaders struct {
+	XRequestID *string
+}
+
+type GetRevocationJob200JSONResponse struct {
+	Body    RevocationJobAnswer
+	Headers GetRevocationJob200ResponseHeaders
+}
+
+func (response GetRevocationJob200JSONResponse) VisitGetRevocationJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRevocationJob200TexteventStreamResponse struct {
+	Body          io.Reader
+	Headers       GetRevocationJob200ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetRevocationJob200TexteventStreamResponse) VisitGetRevocationJobResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/event-stream")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	flusher, ok := w.(http.Flusher)
+	if !ok {
+		// If w doesn't support flushing, fall back to io.Copy.
+		_, err := io.Copy(w, response.Body)
+		return err
+	}
+	// text/event-stream messages are typically small; use a
+	// modest buffer and flush after each chunk so clients see
+	// events immediately instead of waiting on OS buffering.
+	buf := make([]byte, 4096)
+	for {
+		n, err := response.Body.Read(buf)
+		if n > 0 {
+			if _, writeErr := w.Write(buf[:n]); writeErr != nil {
+				return writeErr
+			}
+			flusher.Flush()
+		}
+		if err != nil {
+			if err == io.EOF {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+type GetRevocationJob401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response GetRevocationJob401JSONResponse) VisitGetRevocationJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRevocationJob403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetRevocationJob403JSONResponse) VisitGetRevocationJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRevocationJob404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetRevocationJob404JSONResponse) VisitGetRevocationJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRevocationJob422JSONResponse struct {
+	UnprocessableContentJSONResponse
+}
+
+func (response GetRevocationJob422JSONResponse) VisitGetRevocationJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRevocationJob429JSONResponse struct{ TooManyRequestsJSONResponse }
+
+func (response GetRevocationJob429JSONResponse) VisitGetRevocationJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRevocationJob500JSONResponse struct {
+	InternalServerErrorJSONResponse
+}
+
+func (response GetRevocationJob500JSONResponse) VisitGetRevocationJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRevocationJob503JSONResponse struct{ ServiceUnavailableJSONResponse }
+
+func (response GetRevocationJob503JSONResponse) VisitGetRevocationJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelRevocationJobRequestObject struct {
+	JobId string `json:"job_id"`
+}
+
+type CancelRevocationJobResponseObject interface {
+	VisitCancelRevocationJobResponse(w http.ResponseWriter) error
+}
+
+type CancelRevocationJob200ResponseHeaders struct {
+	XRequestID *string
+}
+
+type CancelRevocationJob200JSONResponse struct {
+	Body    RevocationJobAnswer
+	Headers CancelRevocationJob200ResponseHeaders
+}
+
+func (response CancelRevocationJob200JSONResponse) VisitCancelRevocationJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelRevocationJob401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response CancelRevocationJob401JSONResponse) VisitCancelRevocationJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelRevocationJob403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response CancelRevocationJob403JSONResponse) VisitCancelRevocationJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelRevocationJob404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response CancelRevocationJob404JSONResponse) VisitCancelRevocationJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelRevocationJob409JSONResponse struct{ ConflictJSONResponse }
+
+func (response CancelRevocationJob409JSONResponse) VisitCancelRevocationJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelRevocationJob422JSONResponse struct {
+	UnprocessableContentJSONResponse
+}
+
+func (response CancelRevocationJob422JSONResponse) VisitCancelRevocationJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelRevocationJob429JSONResponse struct{ TooManyRequestsJSONResponse }
+
+func (response CancelRevocationJob429JSONResponse) VisitCancelRevocationJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelRevocationJob500JSONResponse struct {
+	InternalServerErrorJSONResponse
+}
+
+func (response CancelRevocationJob500JSONResponse) VisitCancelRevocationJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelRevocationJob503JSONResponse struct{ ServiceUnavailableJSONResponse }
+
+func (response CancelRevocationJob503JSONResponse) VisitCancelRevocationJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PauseRevocationJobRequestObject struct {
+	JobId string `json:"job_id"`
+}
+
+type PauseRevocationJobResponseObject interface {
+	VisitPauseRevocationJobResponse(w http.ResponseWriter) error
+}
+
+type PauseRevocationJob200ResponseHeaders struct {
+	XRequestID *string
+}
+
+type PauseRevocationJob200JSONResponse struct {
+	Body    RevocationJobAnswer
+	Headers PauseRevocationJob200ResponseHeaders
+}
+
+func (response PauseRevocationJob200JSONResponse) VisitPauseRevocationJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PauseRevocationJob401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response PauseRevocationJob401JSONResponse) VisitPauseRevocationJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PauseRevocationJob403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response PauseRevocationJob403JSONResponse) VisitPauseRevocationJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PauseRevocationJob404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response PauseRevocationJob404JSONResponse) VisitPauseRevocationJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PauseRevocationJob409JSONResponse struct{ ConflictJSONResponse }
+
+func (response PauseRevocationJob409JSONResponse) VisitPauseRevocationJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PauseRevocationJob422JSONResponse struct {
+	UnprocessableContentJSONResponse
+}
+
+func (response PauseRevocationJob422JSONResponse) VisitPauseRevocationJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PauseRevocationJob429JSONResponse struct{ TooManyRequestsJSONResponse }
+
+func (response PauseRevocationJob429JSONResponse) VisitPauseRevocationJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PauseRevocationJob500JSONResponse struct {
+	InternalServerErrorJSONResponse
+}
+
+func (response PauseRevocationJob500JSONResponse) VisitPauseRevocationJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PauseRevocationJob503JSONResponse struct{ ServiceUnavailableJSONResponse }
+
+func (response PauseRevocationJob503JSONResponse) VisitPauseRevocationJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeRevocationJobRequestObject struct {
+	JobId string `json:"job_id"`
+}
+
+type ResumeRevocationJobResponseObject interface {
+	VisitResumeRevocationJobResponse(w http.ResponseWriter) error
+}
+
+type ResumeRevocationJob200ResponseHeaders struct {
+	XRequestID *string
+}
+
+type ResumeRevocationJob200JSONResponse struct {
+	Body    RevocationJobAnswer
+	Headers ResumeRevocationJob200ResponseHeaders
+}
+
+func (response ResumeRevocationJob200JSONResponse) VisitResumeRevocationJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeRevocationJob401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ResumeRevocationJob401JSONResponse) VisitResumeRevocationJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeRevocationJob403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ResumeRevocationJob403JSONResponse) VisitResumeRevocationJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeRevocationJob404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response ResumeRevocationJob404JSONResponse) VisitResumeRevocationJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeRevocationJob409JSONResponse struct{ ConflictJSONResponse }
+
+func (response ResumeRevocationJob409JSONResponse) VisitResumeRevocationJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeRevocationJob422JSONResponse struct {
+	UnprocessableContentJSONResponse
+}
+
+func (response ResumeRevocationJob422JSONResponse) VisitResumeRevocationJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeRevocationJob429JSONResponse struct{ TooManyRequestsJSONResponse }
+
+func (response ResumeRevocationJob429JSONResponse) VisitResumeRevocationJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeRevocationJob500JSONResponse struct {
+	InternalServerErrorJSONResponse
+}
+
+func (response ResumeRevocationJob500JSONResponse) VisitResumeRevocationJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeRevocationJob503JSONResponse struct{ ServiceUnavailableJSONResponse }
+
+func (response ResumeRevocationJob503JSONResponse) VisitResumeRevocationJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SearchSessionsRequestObject struct {
+	Params SearchSessionsParams
+}
+
+type SearchSessionsResponseObject interface {
+	VisitSearchSessionsResponse(w http.ResponseWriter) error
+}
+
+type SearchSessions200ResponseHeaders struct {
+	XRequestID *string
+}
+
+type SearchSessions200JSONResponse struct {
+	Body    SessionRecordList
+	Headers SearchSessions200ResponseHeaders
+}
+
+func (response SearchSessions200JSONResponse) VisitSearchSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SearchSessions200ApplicationxNdjsonResponse struct {
+	Body          io.Reader
+	Headers       SearchSessions200ResponseHeaders
+	ContentLength int64
+}
+
+func (response SearchSessions200ApplicationxNdjsonResponse) VisitSearchSessionsResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	flusher, ok := w.(http.Flusher)
+	if !ok {
+		// If w doesn't support flushing, fall back to io.Copy.
+		_, err := io.Copy(w, response.Body)
+		return err
+	}
+	// text/event-stream messages are typically small; use a
+	// modest buffer and flush after each chunk so clients see
+	// events immediately instead of waiting on OS buffering.
+	buf := make([]byte, 4096)
+	for {
+		n, err := response.Body.Read(buf)
+		if n > 0 {
+			if _, writeErr := w.Write(buf[:n]); writeErr != nil {
+				return writeErr
+			}
+			flusher.Flush()
+		}
+		if err != nil {
+			if err == io.EOF {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+type SearchSessions200TextcsvResponse struct {
+	Body          io.Reader
+	Headers       SearchSessions200ResponseHeaders
+	ContentLength int64
+}
+
+func (response SearchSessions200TextcsvResponse) VisitSearchSessionsResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/csv")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type SearchSessions401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response SearchSessions401JSONResponse) VisitSearchSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SearchSessions403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response SearchSessions403JSONResponse) VisitSearchSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SearchSessions422JSONResponse struct {
+	UnprocessableContentJSONResponse
+}
+
+func (response SearchSessions422JSONResponse) VisitSearchSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SearchSessions429JSONResponse struct{ TooManyRequestsJSONResponse }
+
+func (response SearchSessions429JSONResponse) VisitSearchSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SearchSessions500JSONResponse struct {
+	InternalServerErrorJSONResponse
+}
+
+func (response SearchSessions500JSONResponse) VisitSearchSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SearchSessions503JSONResponse struct{ ServiceUnavailableJSONResponse }
+
+func (response SearchSessions503JSONResponse) VisitSearchSessionsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -16041,6 +21908,27 @@ type StrictServerInterface interface {
 	// RevokeMySession Revoke Session
 	// (DELETE /api/v1/me/sessions/{session_id})
 	RevokeMySession(ctx context.Context, request RevokeMySessionRequestObject) (RevokeMySessionResponseObject, error)
+	// ListRevocationJobs List Revocation Jobs
+	// (GET /api/v1/revocation-jobs)
+	ListRevocationJobs(ctx context.Context, request ListRevocationJobsRequestObject) (ListRevocationJobsResponseObject, error)
+	// CreateRevocationJob Create Revocation Job
+	// (POST /api/v1/revocation-jobs)
+	CreateRevocationJob(ctx context.Context, request CreateRevocationJobRequestObject) (CreateRevocationJobResponseObject, error)
+	// GetRevocationJob Get Revocation Job
+	// (GET /api/v1/revocation-jobs/{job_id})
+	GetRevocationJob(ctx context.Context, request GetRevocationJobRequestObject) (GetRevocationJobResponseObject, error)
+	// CancelRevocationJob Cancel Revocation Job
+	// (POST /api/v1/revocation-jobs/{job_id}/cancel)
+	CancelRevocationJob(ctx context.Context, request CancelRevocationJobRequestObject) (CancelRevocationJobResponseObject, error)
+	// PauseRevocationJob Pause Revocation Job
+	// (POST /api/v1/revocation-jobs/{job_id}/pause)
+	PauseRevocationJob(ctx context.Context, request PauseRevocationJobRequestObject) (PauseRevocationJobResponseObject, error)
+	// ResumeRevocationJob Resume Revocation Job
+	// (POST /api/v1/revocation-jobs/{job_id}/resume)
+	ResumeRevocationJob(ctx context.Context, request ResumeRevocationJobRequestObject) (ResumeRevocationJobResponseObject, error)
+	// SearchSessions Search Sessions
+	// (GET /api/v1/sessions)
+	SearchSessions(ctx context.Context, request SearchSessionsRequestObject) (SearchSessionsResponseObject, error)
 	// GetSessionHistory Get Session History
 	// (GET /api/v1/sessions/{session_id}/history)
 	GetSessionHistory(ctx context.Context, request GetSessionHistoryRequestObject) (GetSessionHistoryResponseObject, error)
@@ -16457,6 +22345,202 @@ func (sh *strictHandler) RevokeMySession(ctx echo.Context, sessionId string, par
 	return nil
 }
 
+// ListRevocationJobs operation middleware
+func (sh *strictHandler) ListRevocationJobs(ctx echo.Context, params ListRevocationJobsParams) error {
+	var request ListRevocationJobsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListRevocationJobs(ctx.Request().Context(), request.(ListRevocationJobsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListRevocationJobs")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListRevocationJobsResponseObject); ok {
+		return validResponse.VisitListRevocationJobsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CreateRevocationJob operation middleware
+func (sh *strictHandler) CreateRevocationJob(ctx echo.Context) error {
+	var request CreateRevocationJobRequestObject
+
+	var body CreateRevocationJobJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateRevocationJob(ctx.Request().Context(), request.(CreateRevocationJobRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateRevocationJob")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CreateRevocationJobResponseObject); ok {
+		return validResponse.VisitCreateRevocationJobResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetRevocationJob operation middleware
+func (sh *strictHandler) GetRevocationJob(ctx echo.Context, jobId string) error {
+	var request GetRevocationJobRequestObject
+
+	request.JobId = jobId
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetRevocationJob(ctx.Request().Context(), request.(GetRevocationJobRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetRevocationJob")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetRevocationJobResponseObject); ok {
+		return validResponse.VisitGetRevocationJobResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CancelRevocationJob operation middleware
+func (sh *strictHandler) CancelRevocationJob(ctx echo.Context, jobId string) error {
+	var request CancelRevocationJobRequestObject
+
+	request.JobId = jobId
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CancelRevocationJob(ctx.Request().Context(), request.(CancelRevocationJobRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CancelRevocationJob")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CancelRevocationJobResponseObject); ok {
+		return validResponse.VisitCancelRevocationJobResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// PauseRevocationJob operation middleware
+func (sh *strictHandler) PauseRevocationJob(ctx echo.Context, jobId string) error {
+	var request PauseRevocationJobRequestObject
+
+	request.JobId = jobId
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PauseRevocationJob(ctx.Request().Context(), request.(PauseRevocationJobRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PauseRevocationJob")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(PauseRevocationJobResponseObject); ok {
+		return validResponse.VisitPauseRevocationJobResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ResumeRevocationJob operation middleware
+func (sh *strictHandler) ResumeRevocationJob(ctx echo.Context, jobId string) error {
+	var request ResumeRevocationJobRequestObject
+
+	request.JobId = jobId
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ResumeRevocationJob(ctx.Request().Context(), request.(ResumeRevocationJobRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResumeRevocationJob")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ResumeRevocationJobResponseObject); ok {
+		return validResponse.VisitResumeRevocationJobResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// SearchSessions operation middleware
+func (sh *strictHandler) SearchSessions(ctx echo.Context, params SearchSessionsParams) error {
+	var request SearchSessionsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.SearchSessions(ctx.Request().Context(), request.(SearchSessionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SearchSessions")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(SearchSessionsResponseObject); ok {
+		return validResponse.VisitSearchSessionsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // GetSessionHistory operation middleware
 func (sh *strictHandler) GetSessionHistory(ctx echo.Context, sessionId string, params GetSessionHistoryParams) error {
 	var request GetSessionHistoryRequestObject
@@ -16758,198 +22842,303 @@ func (sh *strictHandler) IntrospectToken(ctx echo.Context) error {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L19c9s2uij+VTD8nTO1M5QsybIdy/Obe12n2fWetM1tnM3erXJMmIQkrCmAS0BWdDL+7nfwACABknqz",
-	"lTZptX9sY5EEHjwAnveXz0HMpxlnhEkRDD4HE4ITksM/fyH/nhEhr1+pPxIi4pxmknIWDIKbCUG5fvyd",
-	"QDQZICoFiv7RMt+0rl9FaD4hDMkJlogK1EWSo27vJXqggt6lBF2+u7q+RvEE5ziWJBchwmiUEzFBnBHE",
-	"5YTkcypIOwgDEU/IFCso5CIjwSAQMqdsHDw+hsEvROaLy5EkeR3KdyTmLBFq5jmmEt2REc8JkhOCGPkk",
-	"kcwXjcNTJsmY5DD+hw8fLmdyQpikMZakPskvr6/Q6dlJJ0SCxOo3dLwa5scwyHCOp0QaPF/GeqjqyD+z",
-	"dIHIg9oZNKdyguSECoTh7QuUk4wo1Eo04jkS5IHkOFUzk094mqUkGPwaCCIE5aydkwd+TxIFlvmFfMpo",
-	"TpLgYxhQNde/ZyRfBGHA8FQBqyfxlkElmQK4/5GTUTAI/r+j8uAc6dfE0Q8KWrOexzCY4k/X+rNeJwwk",
-	"lQosu97QYgbnOV4AspfsIyBirg7SBGcZYSRBWGpsSDoliOcoxZLk3uqDXqd32up0W92Tm87LQacz6HT+",
-	"GSxZLszrrnbE8ymWwSBIsCQtNUvgLMC8Xj+N38MJ22gFxWE0q1gC/OkNQL4CeD3Q5tB/b9+vg381ywXP",
-	"m697pK7MbQxvRIiP4BpleEzMSkJ7RgkSeGpuMCpPensJ+HpED/wp/vSGsLGcBIN+5/y0BP3KvlsH/Q2d",
-	"UtkM+ZQLiQiTOSVCAY4BbA/fJ51m4FIY1YUtISM8S6X+ZIo/0elsqo63+osy/Ve3hPiNGaBGWR7DICci",
-	"40wQuFXf48TQTvVXzJkkDP6JsyxVpIdydvQvoelEAbeCR2Ka6pXmBM2xQJghkucckC8oG8Oe3PFkoa5k",
-	"uZKV91h9r6Gs41MNhWLMGFckFSUk5gkQF4d3uJxg2WTm9aOSz8CEV5yNUho/Aw/IUDk0wQIRlpCkvaOl",
-	"C4klsYffzsJzJAnDTKKEE4EUWnCa8jmCnd8NUl7z/I4mCWHPwIrk94ShFMf3QsMf84wA9wAixDOSw0C7",
-	"QhbM953Q8wgPTSuQ9OHDh1aV465CVJVBP4bPwfM1kyRnOH1H8geS6+U9DeN2JKSHQgZVz8bsJUMzRj5l",
-	"JJYkQUCMLmA7Uz6GA68ksRjPBEEzlpAcnhlZDdHdXdOfuHzNZyx5InremcujDsJIjbOLU/cTR2IWT4qb",
-	"WZztGKcpsOzdrP0tXqQcJzecv8H5mDzjTgItpQKlahwFLGao2+m/PDk7RXcLSUR7l0S7OhH6kX6/M6So",
-	"c05j8p7hB0xTfJeSZ1FwGExBLMk04znOabpAs3LwXSEmwRLfYUEcjpYTHE9IgihDRnbytCKZL1qFpLoa",
-	"QYVu8jyqdMP5j5gtzK/iqXjlHE0xW1hqsLOzpW9XqCi8Ij44SXIilEIn7gWaKimXj6TWBZnhnEASgQGI",
-	"3x+97xmeyQnP6f+Qp5KzS/SAU6qkepyr6wWslgpAtVK0dkTd9CQweoHumrDzNfHT9+ye8Tl7i5Uw/yTM",
-	"/sQl0oxmN4eVJoApjESKxUTdcSpDhFmiTmYOFIcZNmLEFZ6jmdgh93jPspzHRAhFxq5KjGyPnF8/BymP",
-	"laZv9RatsHwMg6kYgxCSzSQSEz5L1dlEKRFCX0OeI/LvGU6R5KjX6ZQqinrlVr1yC8+Dx48b4/2vNzdv",
-	"/65OKAC+chesQFJIzCMqgTQoJOQ4lheIPJB8gR4oT2E42Bg83ZmiUaxK22Ay+otRx26NaFL8rZ5nuRKP",
-	"JdXKmuIZ65BRGSUIg08tnieKrHUew2BK1g/xI5HY+37MW2qXWuKeZi0O+MRpK+NKrcyDgcxnBKaZUsU0",
-	"5SIYjHAqiDN1VyuemiipgwNL+ejYNkpE/FpZwsfykPC7f5FYqhvZiLgHfk92hT53rG8aie5C1qIyobG8",
-	"FTK/vb1ki9sVOMRJQvUS3jrP9SIsOK/Uu9UJHVSoOwmkzsD6TmIpvkVcK6z9KmQeoku2+NiM5FlCJZgp",
-	"m6x0BMUTzMYkRDmJFQRaCFTKbI6Z0GZRbdOe4oQgKttBWNkZXJhzN7WUessN1QBa68Rs8fMIqPwmI4F2",
-	"WZib2SxVtLtKez9MOEpogqi8QOoVNAemJwspDk3xAgiy4tttF7QTBVoD1j5MlKhTWjaXW2HPtSGz3YH/",
-	"/TMI15hZZc3SVzm0dEqExNOselb1Jm5mrb4y7zpDnD+GQWENuaWJvxcV2+NalN9Yi6jSRoGpyYm2ymEJ",
-	"vg6FeHPuErMr6lXMlDinX1MSi1ZOCCuP5oJIH9md7vn53Vnca510R53WWdztts6TTr91irt3vfg46ZOT",
-	"kYPgn+0a0XXirv8lXDls5I6nr/zDBGumDicajfEDQVgYg4Qa/gLxEYqsTwJnWaRfL6WfEN7Qglg7w7lk",
-	"JI+M6Rn+aKOfzDEGWwJgdo4FGtMHwsIh4/nSwz1kHvJSLiTKJpy5Z/AXjQYHOaeGHhEhd3I0rCR04HvP",
-	"Dp2TUHEcLJTYT9LR0r0npHWGu53WXR93Wyd3Z3E36ZHjUb/jLUxP6+/82WPhItrNuddjebSGgj8Q3/GZ",
-	"BEmbsnFK1EVYeZbx8V3r5eiUtHp358lpP+7g7pm7Udae5K/n+DEM9OHZyXL0UO4dRTl54PqogmshTe2a",
-	"jatBaQ6KhxgHnRlC+GvFsUf4NDOuLKX3GAZqsJ0sBKCaT/jU3Y0Vu8QIqJuy+FTpmjkWVWo/a/XPul1n",
-	"Ke/V2/5C+lWOjhWdLzyO5XZ5R7FcvGWQBY3y7mOFcpe8wBUZShlgpYTwhooGfnepvV58ZHyzdQnAymZ1",
-	"vOsvQitUAEYQFvckUccJXGSbuFmdBTwuE/O0V/XrEOJ64PMeU4Y3EY20l+9t+f5acdAb3ayycb9hRxv2",
-	"/Hsc36uDwkj6ho/5TDq+uIqMmBF2/QpdccZILJH6sHWlv0T6U9RtO8EAvfZJ/YCk8OIt2HGaD4p+w1p6",
-	"MPrbhxsk6NjQfwl2DMIklQuU5fyBJtr7Xbgd9ec3MEGTEFWciQo6PcgcFC5FUAMya/vXJDLmBGGUUiHR",
-	"mBOBOGvA0rNdumu8sJXL4Ti4n09ho4qnHAJOFJCGykLIgfbbYCEt+7MA/6TeLrzdy0+/9U+7oH+s+su9",
-	"m1TbrcLHtcRnoOlcvjA+5buZRP1er4HoGZvU5yYhcE6YRPOcs3GItPGNMElY7C36lR5hm+NqJnWWrJfT",
-	"tE5H4WoG0kpYAyQ5gKglioOoDKMZUyFJTpLoohRbjeQehRXj95gwGaKYz5jMF2BvY8mFL+2GcABGNBdy",
-	"yIwgpG55izNEmYKC+cIwZok3wm1OwCYWXcAjBQBhSYiiSuRP5P2UpTgmSaQoCUaMzEmuzl84ZFElPChS",
-	"YBc/0iQl0WEI2GmWc0oXL6g2MUEHkXrggmFkefuLGc98N2QHVWE/1LqlQJgVISXqwaGWSLiWjqlA9yST",
-	"5WaJdjbL9bZoELS4Eh0asZ/Npn6ElN1aJ0jK7KzzC84y/y+7Ac6v9WAri/GG+KvyF4XdQvyxqy9/KEd1",
-	"EVp+b9drX9DLVTejlM7qEBa3xrNGVOld4JgYGq6OtSjUaUKcUrIj0VsPZakp8KdSXgX7g9oHAbKqL5PS",
-	"JHNWeqXH8UXSrlJ7ZnfNVFDMgIZUprbnLImqKppYpqH5gLyb3W1F6gS8X2L0Y333VhA+beVoEmYfcDqz",
-	"MVxARIAz1fdylPPp87fRnc3dP1lEL9U3sNc5bnfa3e5x+8zB32sFT4WDS74rCAEJc5wnog4lbQKye/6y",
-	"fdJtdzuddt9V5fhK/j3Si5C8tp1mw1bvp2g+sbAEUQ1TAkNSYWYCoq2pnrEByQkXRL8liasHxmC8yvm0",
-	"jS7NAPC55XQOiwOmh6gYssJIhaWW1oAdYIYmfJbDOTNwhWjGwC0Vczai41lOEif617fRfA5odmvmLc9k",
-	"9YDw6nZAyK1PmDTIWxgIq+RCE3Bxqy2iTxjk+DGsrOYJg3SsUQAQ/8RBeo+PjYdPNJ2+Jh9f3TlRyIIb",
-	"qbM1n+FymbDUap+vlXbcdTetq2H510zmXGRauVuqJP7y+gqdnZ72XDWwWyepK/Q/HMfgqoU4AslRyvk9",
-	"wrLtkZa1yl2op7hVr9xOqPEtP5k8XsYxyaS60ywBMyojJFHyMmfpwgNZIJwTsLIypMhIDW50s8gI+itl",
-	"ciV9rOmhjfhfv0/GmrHRRvXa6DWY9gzyjXip1jvmPDGWsejzEGxWD2QYDBAcrcfIIgas0CTV2Qt179AD",
-	"aVSJQbotRAw1iQ73sJK9G+ihoDGRrX5g/YPDM+44TwlmW12X8ujgWeLd4JpU6JhXnnNBS8uzJy42CWxL",
-	"nUEbTtLThHt5poigikt1z886bdc7RZk8dbn6D5+yZmvCduD0FQtocqltCc41lrsA50SBo1lRMbIQO0D7",
-	"y8cw+JekzZSOJp5k7Z7nv0m6g9m72voI+lTlbL3Vv+7mcHVBi4h5Rtwp3sEPOxhdDe5D/47uAuzzUvdZ",
-	"p5psN/Bp1ffS5N54Nlp8JudNU/CZHcxzXHNaaFq7nDUVBvQab/IM7LU7oZ4mWGJEWZzOTATC5dtrVKSL",
-	"1JnK0/2Ry9yBq6Qm9ZV1vK9LNnJd9Ju78ncUNmKBqHg0ahvy8+VMTpbYQS9tMg0fIZ3q1z8vpYWT9haW",
-	"0CIQwBo/wRZqXEEwibA+xMKHVXEUwkkfoNeUpEkRW7qVCRVYYPNSI8pA4Lg1xykKUfGTZs3aHkiZmI1G",
-	"NAZmDQQvqhg6/HGCpdbZZpkVwLv1YNveqLw5zgAm9MoZfwV8NQmVmBXVgQ4brNPOSWs4h8ZQT5JqRN0b",
-	"KuS1JNMVcWAbKVqV4f6IzsPS2aFA2dJ16OxUbS9+rSDv44odtLPXzm35HE0Nna/TjwyPiS+luIagJc6r",
-	"jOS3tQ9JjtZ+3AUGKnF6W0r6BQeVOEU6g3fVEL1iCAVBwxBvsWdNaBiixl8zDXexLB9If776tpXbX9si",
-	"s42gK1G5aDKJzoQ2cFmNq40u7xRtQVMyvSO5QCnBD6R0PICaO2PGtlbfUN9WVLLnZs75BJslI3OIFfMt",
-	"fm1fY1EgoEtZ3TjfBtUAHM0eMFvYd8InRIHZCEOrwFKhUJyATRGZMMNCisrQZTHVCjtXCaiTLdzr9F+q",
-	"Cy0lydXU//3rfw+Hnzqdjy/+44mY1QZNsAHMBBHgZ/ABhgiXyzFpsGRUYpOKI7fiVGbZJZhRGnTCte7B",
-	"JmODGoskX+bkfTAmcRcGMOGb/KkLhSptOMdwf3xbhQatciIh/rUc7lbnYfubfHICudb27+6KHS9ihEsA",
-	"f8JTspXjpQbOx/rOFtu2cmuv2Yg30BsHOLthSirE7j1eua+ro2g9RG8dTturbIivyrmwL9HnXItSw8Y+",
-	"ZYu6q7ZIR4hVZwo9nDXuIOzO8v0rhKYGa40maxDNovhTw4Zl2S34HLwSAh3vhKIreOFZhpwVChHERedE",
-	"iTSbHJsr/eoTT80ZJP080JgUavlTtNJXMITV4T1Dlc9TVy7F431bL+Vc8Ujv0K8/6Mt46uYrb2aD4DMS",
-	"t/Esz0nlLJn9Lg136Mq89Sxz8PIDdfoYBikW8hYbtrYrJlMEbWEhkeWZlk2s2ayXK+SEzWduZul9OzaZ",
-	"GvX+yWP/MNVa+lq9xwn4rUfUbk4fK/GzzvH00OXfWY9cNOy1dwfrFLWgl8tJ6i+O+7lJDi881xzZ+ByE",
-	"JUr5mDYwRZ+4fSlZB+KcTCQmZaGWYbvnZx0F5Yg+EDSlbCaJKKTblWKQR2a9Y+wTuCXQWAwRljhhJxcm",
-	"ujAqURLp2DFjbFoQnKPz8/NzdPD+5uoQmTSNFEsiZHtdXs4aelqjm82i+hZS3BPkdhsU+51ASjkrNI8E",
-	"HUSCQtjZjNF/z4pKA605TciFzuoyEba2BoG7degSBgGFgHGUYTkZshgziD7SCd8j0G2gGFK/1xtAig/8",
-	"BamtPPVqnkXtSP1fOypSkJEg4ynU/AJtjgp0+fbaLENNJ4Ys0gFcLZymENgnsRTa9wihbiLSYRMev9qI",
-	"Pz1D51vNuE5rLpjGQ9Htvfyih8K4e6TNSzLBinck5WwskORtdC0hSQhypUcS8Zn0EiJA12+jn3jjbjIu",
-	"1Y6qrRgy/Ue7shmey2l5nsqy3BOwdBoXuz5yUl3qqPg42gQ4VMAWhE/F/0bOnCor+63Vd8UsW8DJkU4C",
-	"tyYS4CEXKHIYXoRiPrV0m8r1Ov6ZXVVCRZbiRaHTLCd4T1+bB8orPaFVlDzBeJmI4oBy3OvsDBRHlKmI",
-	"ScsOsnpYO8ZyQqZwkMXs7llH+AnWgadIVKUw5eYrrRSIPGlnlVC0zDNo9UztVhCFQ3CdKPQF9bzzL6rn",
-	"nf6Weh64778WRa//FSl6L79GRQ/MGanJvHwq7t/Y76sZsILf4iwTHt5//Rhu5WSzFiXXDiw4ulTjfpFw",
-	"xm7vCyq/J+t53bN52PKlHf/pVO+0PJrP0sJXhT1UKpMsi2U1kSGghKs3i8SfJkdXTDLZSLb8iiQ/wIur",
-	"KZezF3riW5ymq0ihXgi6TNOVA3a9HPcK4V4e7VjWMu52Op1OtXrxinNXpqaLYFn4ceNerN+zpXGt5omp",
-	"Da3nL1PVmyKIICWoNFL7SE1WGacdfljB6/rYUR83y6IParfKB9ef9+NSrC6/Cmsj2qHMlrOgDehPUev3",
-	"42Mjy1kZaiHG7ib8SITw/PhNhMc+/FyJbFkaAeeG//s5wHGgQTBfORhdGyIPhyCe5VQu3imGqNGny+Jd",
-	"znQVOP3Xays1/O3DTdBQ5dQLgTdqm5MjQoWYkRwd/PL6Cp13Tl8ettFViulUDLQSEbpKcYii0vwANhPz",
-	"nyJ6Cbi3LqetgCsXNpEy01XMaLP7Dr0wQ7+AyOwXpsLDi7DIatS/g2kGfgUbIvxmSemLCyfhdGJqpLxw",
-	"vFjiRVGVUk5yPhtPhoxKdLdAlbTRg8hKL9FhG126PvcXL3TQ4osXaD6hKbGJlU5hGbhVIYpKnhKpL43Z",
-	"cDSTs5wMmQ5IVw/mVE7MQ0hFBqOV+o9Z+AFNUgJFNA8vyqwe8/GLFxDB/uJFGym98IVhGy/Kwso6R8mU",
-	"rtVI4czkKMEspsIwbCeK1fbrNMD2kA1ZUd5G6C9ImXQkkMT3BEbHoigUSxCeJRQMzHbJxmoAtVnA5qYL",
-	"wkTooHdy4uimh7CGIXv787sbJ3oP4SnXBbinZkaGouuETDMuCYsXrf8iiyhEknN0gNkCSfJJXkD8CSTm",
-	"wmqhbBCOJ4hCeUDK2eEAQt0QHmPK/LLrQ3ZPFoUBU2nWpvKNXaEJQDRYMPvX60NaloB85AUgymYxTIu0",
-	"QCbmJNezza0BDVKXdQEj2MtwyHAquM3JFMVXWKCUCwn78sFWNIJPkJB4Yf49KLIu5pCMpvdVJ3bqckgk",
-	"cU90YWydYEkeSJF9bLNBS6MqTUx91yGDAq8221fjEMwRqdopiCP0SI6dLsYMpfSBwBK0FRic9BmWEwVL",
-	"RvKYMNkiDMqhD1B0BHcn+s/ea0Vq/tP+dRKBlZEKWzndpsYlSGkTOIcaDxLM0Oq/1uYMmMdD5tSttHZo",
-	"SNSH2s8W42plgLOZLsAJYA5Qv9OHtOnjzlmR0ahXAB4Ec+hhBlinKd+JoLykU8wfoLXRUHBNAQScE0TH",
-	"jOeKiJi0PszK+4CE2uqSDnC/OrV6OmTR25yMSD5AE8ySlLLx/694ViwjTevPev3O4UB9x/RpVZNWre6K",
-	"gskc345s2XTHvm6OpDcZYTFpQQiC2rnqxG30jiOMplSIjKQpMXb2WyA6umowKYz3ZVI8lE1QeLH7nZOY",
-	"T6c6bUdh9weoq2DNOCjGOdSz8AtBtdGPLp6LtwHXbhkZQ3m1GvqdQKUA00agQ8N5HTJvhPc3VyHENR8f",
-	"H59r9EX/1AY2nM7Vbgn6CY1yU/kuoWM1x0HU0FzDlnWDFPshu3Qpdzwh8b0tpkeFhrjcEk1GvFKf5U4N",
-	"9AE96Hf6hyGaEjnhifrr5DBEMsdU7ZQp5npw3Dk7DIdMX+CDfqd7GBYVRdFBv9c7DNVFVTsJpR36nePD",
-	"sKz0oKbwXTxAVcgnRS10IlbBf0qnARJ8StQ+DxlJBUFjIktSq9fQhkOpCVmtrilDkTbpRbboqS50oOPO",
-	"Ta6ZfmMYDNAwGM46nePYRjvDX2QYPEYXJoeXj4aMutkIaIIfCILg4+9EcW+xQHOSpto/IWbTKc4XIDQT",
-	"RX7VxFU/p/aEaDQoGSKeIK226q0kwCYWBT6xLEmb4j9jzr18tXf2sly+vQ7C4IHkQstUnXa33Ql0FT6G",
-	"MxoMgmP4CYy5ExApj3BGjx66RziZUnZk792RejQmDXrsGyok0gKQz//QiKaSKKkYzu1NSSIUNUXR+qjs",
-	"KIQqGkKag3zgO16BVEUgcCqQCEsoGx+20WuYVwxZzKd31HoJL396dQHMbprJBdLiuoZEZ6ab4pMynujK",
-	"uYpLt1HkRMcCoyGfcGzqGuviOCjDQp9LtU1UKDHOTJJSw5l/IiQRKAKUDiySBjnBSXRhiIORdStPjUSX",
-	"E00xlZTKHQ+b8FK8FG0yxfvg6BXs4TqBlivC1iEVgd8qSennDU1aTHxwQ4+WbnNTluaY6EeluzWOX8Yg",
-	"N8zRc/vAdJf1gVkeir102tJoVM76ZLPXdbJ8Iq/i2rOmKp2BMJl/AfVxV1KN9cMeKLnRnhDKisouSzoF",
-	"OQ7kpwL6DIgaHLglRrWa4DSUMvXkca2N1lPQeumN9qgeeb2Dep3OlvXDIWnkVy8useuHBwYrOHzFWjlQ",
-	"aL2XPPONkeUQvV7TEDTZvMqj62eplHtw3STayFh3VlSq0PbOB/1uu3diIXGN5sGP/H9omuKjk3YHHfyj",
-	"271AbyibfUKfXp7envYvUP4w6PY77c4h+guJ7/lRr9PtdLqdLnpNczLin47gaeAbrAOc4P9tNqAdQ82P",
-	"wr5siyaqbbUpNm5Cn8ER6bdO427SOotPSOscn5y1OkkfH8fd0UvS0yUXi6S8ynqPPczX0ml02kjXzSGB",
-	"dm1uUki3kuHRffSqwrv+mhq/rGUd1UvCv5uBsWc0S5FjpttNuf1+p7vsi+IWHXktIOCj4/UflU2Z1Be9",
-	"3gaXcKeF9MtXkLXG7QhlvfP1q682JXkMgxNNiFZ/19RiCb7dAOMNPWbgIBbCK0h5jvgg8VgJDsHbFMsR",
-	"z6eF6Bd8VB8uESLL+Cq4H7zZLwLeBq8Smi4Ja0uhqUdg9AO1R5fxUlJWqTxCyFZppbT6nG6wNuG6Hk8p",
-	"rl6gOy4nSPKxrhUxJZgVuSm5/hqq95hIIQbVd1KChRwypbi4DUlQlBtTFhRgNPJaYQALjRJSKAulaq/N",
-	"ddquVImvI7rdJtevOGK0Wvb6VgGRXoASAa2eVFYvMm2cjKFJp8nmhQS8XHyd51SS5fKrfrxDAVYfnss0",
-	"XSPF/g4yA9zU73my2E5ccCLTbKniOvfyAH5OUwJz4pZH2Ziyvx8ffceFGv5xN5JRzR/Wrbi2ft1McPn4",
-	"+Bux9KXM2Llzzc6w35wZb8AhnF6YvyH/7m7wRbXx257vfyV8v/T9P5/7fy6v+qPm+ylp7Pys5zzQzw+d",
-	"hD3tIlDMT6Bep49Kn4j0upMmCKc5wcnCMjXBwcQrc+jVJ/CIfHWMzaB3CVPLsJyULM2r3+5Taq9DdlMN",
-	"/1qL369E1e43BGb+AbQXva7VXxQtP/dk7+sie+WdXEXxwmbD+F+IdIIP7hbo+lWTIZyhaFWTtOjCd89q",
-	"jQE6u6IZkzQtnXW6UPFXY3AeE/lnp2lPFJL/rPbCMu44eMNZwlmI3jOqDuF/UTZOwLxXxhD/WsnXr2Kq",
-	"O+j2nGVWk+2DOb2nTSntg+CG4Cn6oB6rPf2CVkw/6De4TDB6wx9IimPyFEPn16gU/V7q0J6777n7Mu6u",
-	"OPNmrN1VZmYJlS3daGipMxyqPBdM0jH6VSNK5ITQHAL4LoyfXKCqu7oI91jdCcuJhYRAwTnT7ZDQQa0n",
-	"hI0cuDBN8kY6AK5s6w6No230mkm4DofMC4UDqLUh0tRGwpVa6OqlImm6CLtUn+ml65hBkzktyr57gkMM",
-	"na7RmmIJcgUEhekFmc5+6QJF0KoqCuEflDNdQK+kehEaUZYI01xLl5PiIwgysVZkNxiSoRmDdhOFjZcK",
-	"KA2t+0cNmQ437HbCTqdjmk0pXGJY1MBGAkzxQkeEjKD3h3kP2gKrnYFIzlAbVxmxMQSR02Mm0oExckJS",
-	"InSw5QcQ1poEOTgKFhYrE66R7mwci9vp7zsbVSpC+LhsV9L4lZX8XGu4DqED1H5nI4vVb9BqaUIEQRAQ",
-	"LMxIuvtZYWAPi3fnE25ifXBsA4P0TdG2SdFGyyPnynC1ZeEPZb+qBttxtWVpurDItfni5jY1dZjb3P2/",
-	"Pr+3wcXvQmORp4t95Uv6xG0a+LAuBWdzYJyiSls3G2yC1tMHtpf/l8MMQbwKYN1/pKmXSBM8tjleHZRK",
-	"h5DNoLCHalmbyic1oWyC2+vhVwfeK1C7dgURTxMiTL1SHZsV6eAsH179aAlEOj+iMein/NA2EtITQisu",
-	"eOIW/TTjNEDdJCCU9/3IdOTZ5M2RJPkmL34PrVc2edO0H9vgTd1ebZdhKaZNV3N7pqI/slMv3lwIKGQN",
-	"/zbNiteopU6jYKcliG4rovRo003kL98HtWTf2kuumvlY6yC8aW9e23dXD9ygH629XG7/1o27qG7i4fu9",
-	"4lNMH8CTTqVFn0KRr+Rt1jMTmkA2aCAFx/0W407WTZPlXGmxSsu4Mhfy2w/0gD1Fxb5ZDemvVEieLxQN",
-	"/tTSBkLjHnb0pJSOSLyIU1I4flbFetjqU25ss65DZU2loHJESqT3tRA+Z+pDSNXBhU+oo/M9NPmxQQxG",
-	"KLaN7uDL0ASVeJrLBIshMy4jnvtfOUVumGMR/U5AIz0LQb9zfoEERwknAmG9FB3jbTuB1fW5IXMVOqUp",
-	"aKnYKHa8mDssIuXvyIJXMyOq1XewVua0WO5ahQvpniokyeiizA4C3cENnKmbgp1AmKICk5sE2GgwxnLI",
-	"isbiN0VmgtcnS++HAb6agKO1M4PDKb4nwpkkLI+GV4qIyiHTuQGFGmiT22ora6NLb+6i/vCYKDm3GBjU",
-	"T2jwaMtYuY1syiEvTEqInaHIb7BZV96pguNWLB5UUnNWwVqg9UWApN85bvYh6ptUmjWeHJWyznS8Q5ux",
-	"W7oqYDwHf8AynvmNmGA345pNtWu+ZNzN3qWwdyl8Ky6FldLmCldpk+x548SF6BLaRYaqZiY7E0t7Wiz9",
-	"E15NUy6kfje1rrXlFdxfj9/pelD3dvwZAhM7G+hoV5yNUqqLmewjGb/tkB6ja9Y9f2WheaO6+p6/ukbr",
-	"hTIeYaflSbOe+xOXRvrHHjcyzoohM6XqtEsIymoWviTT/cT0qHcLiKhXpvyBuOVIpF8DAtRQpZjEfErQ",
-	"HY7voekpHZHBkPU751oZAy2rUp31CyiMzXpLzPOk3sjjt40Xek4Q/1Imua0uUKz+0SgC68IjTdFPo3v+",
-	"SWj2tgEXeyL/5yLyipxYEo/czkA7ovVZJo4++4ofBLNns2V0X6xvMAQsACyZXjkh5xUozKJL+oJTnE51",
-	"nZE7qFkl0SxTxDbBkrTRz6zBrmkLASmi/3uQ9iz7PaJAq9uxVfXjBvBqDXGWg7hxierNWv48j0mttkhs",
-	"y6iKrkwbWaz6Kzux75nXnnntmVcj8wKSuSHfmvruthWVetK0Vq3HMh1j0SkdRn6qApRLwhIPgwGqdu0M",
-	"Ubvd/hiiIRhE1Btux9LHSiWfNopKA5JSZPJ74Tqzhqx0ZnmlCHURQqSZlx9wtoJzCUKEy63AiWMXmGtG",
-	"Ck1HxkQMdEAjRAnCQFCoD5x+XYj+qyJPx7dh04rRrBJeLetw6aM6ZNE/Wn/FovUjz8kAKWoZ6cptdrUG",
-	"FjXlshi2HxdfX/rzvmTKvmTKDgybm2S3FwWYvYIU6DKj6O9d9CMpf/oLkY1p8GW6gkPCnpifYC9zQ89v",
-	"fbvnXnsrJYbrup81GmJiCgyxhUINF6Y3UlnXse1dXxshp2aCsLiq+Lsv7rIXPJ5V3OXHxZJcCEfaeHJN",
-	"F13T3pM7ODNVYCsh5Jr365LKxctmIJ3bnaYmPH2q9NynVklpFiyWp2z/uPhZXc0/IkP+tit1bMVJGkoc",
-	"NPET57W3XKzjLV9ffZA9Pd8X7dicqm9ZqwMjkZGYjmjs1erYMNW9UqtK628e/YlQF0LkOqZkulNgtVb/",
-	"Y8hqBUC2J+z7zPU909iAaZS2mhq/QOU+I/RKX589z9gnUf/hS6Qs5S/NHrWJSSpYZrU0XS2yjDDtdip8",
-	"WwM0n/DQds6g8QTpxKWiqLr6ydhqTJ7qRJv9rqUw1bpNvwfOoNa602KjmsXMcx317UfvK7Yzn/C0DLpH",
-	"Uz7VPURMsUazPi9PesioQPdK/XH6Y1T6pIiLemUrJ6MaGsvoii+hDkqfTzhSPE/oWHMNj5A0TXUyNLSl",
-	"ITlZl1bs14ekYvvE4kpxmN8irdikEuuymW10aSp36uAXydOkmlscIqat3rtILi5L3dgUmTXpxU7c3dMT",
-	"Zn9Dz+mmeZ9Ftua2eZ/Fh/u8z33e5z7vc5/3+c2Jo3+2RFGniA4qud5WqaImRfDoc3FdHjf0YlcqgztF",
-	"wK8wQ3fE1NSBjl/I3DzoKDTh8+rHheXCyZN8ctMZ9OSeM0P2jKYzaGnPmYrM5efQNnZyrIp2hRRqREqn",
-	"QVOjsKdEhCbBcplHW1dCWWNE92Udv2r1OlFnq1IrZe8SkCCvX21RTGUXHVPKWRv7zDQUFMmJnOWs6lNc",
-	"XsWEPpBbpTA0S2IaidtM45RBUU9+1kNX+gQvbwL0jTcZ2gdA7AMgvq6eMauEtvU91/7MRkaj/r9VvGZv",
-	"Z/zKgxMMV282Na6SLLeNWGiKlvREzpsJ1R1ilUQo85l+v2zOClLenKYpGPb4TJYdbIw10sY26GavSqKD",
-	"jjBgybvQIRKru8JcLm3aUi1bv5UAaL95vgSoR1rZ1uV3lQP3HrCnZBZ7jts959hzjq81DMJc/Z2yESHx",
-	"ikrAfyHFoEi9SYWkcQPziBTh0MFtRu23E9jqtg/E+0lL9Yn3myU67m8zRv89I7fAZiJ0YGpZGW5WlJw6",
-	"DEsWcXu3uHV0iQgd6JdD4xJSP6IsJ4Iwqb6TPLt1zrWahY+q7DI0qWndzmE4ZIUtBfSCXn/iQl/8plOd",
-	"sbjlo+jbsWWMiW/KeAfn4xtlY5WDFwyOu50wgC1Zw1JK1dXuZzA4P7XaaOIMeab07ermB4Nur/y1fLl3",
-	"3ClYafWkKoDvuFLnw0L9HXRfKm2e31G1sG6nGwYQR63+rW7/XapubffsUSlT/jm22vj2tX1KCJXa1oeQ",
-	"G+9Oq9X1O2HgXk7ID/yq+X1CY3krZH57e8kWt3tGv2f0X68rwlLd5/N3uJxHn41t6HErh0TdpwBOa1PS",
-	"PMNj9S/hlZH8Bi3378Xa4PcvaLdvGL80yq8ffduK53sz+97Mvjez783sezP7Xob6o5rZgSfu1EhSEaKM",
-	"7X2t3b2h83sR3ZGbVyoJJ0K3WAxth/hadYNiEGNwuMVparPwwZJeZhHaWNKq6Z8yr+q0yDBEdHgGeieZ",
-	"Ec0nNCVDFulcx7LgARUwb7sQ8m5pIgwUEOuRLkx0LNS9DqtZkkhyfoFoYiJfcU7QTF+q0BR+4/mQCT4l",
-	"4FEgqSDf6SDWDAuhHj/ovvaCpoTFpI1+MLOqwW1E7pwjyoxDQ61+OhNKhkRj+kDYH8Dn8AcVXz8+q/a3",
-	"e1Dt7OV9KWr8bFnlWjsKTMGdfXv5P4T35Zsus1SVQfaFk759R8/upZfdZMF+gY713wiH9fwhXwWL3XnV",
-	"2H0P+32C5jeWoFmnhys62CdEYprW7Nouffvhyf3pvy2H7p+AgO27y+y7y+zbZ2zcPmPP3PfM/WtqYd+s",
-	"6XB1RnpHdzi+jyeYMZK2Uj7mumB5sxn2ZkIQTQiTVC5QlvMHmpAcSZKmpum8HgAd/JwRdv0KXXHGSCzR",
-	"9zi+b13pSdAb/U633Tl0mD7jtvQzMGdd2NwMV7Tmg1Z+OeejNtKVCqACHBg73eDnUPP/SMzuIvNZDsZR",
-	"XRGBjqAFIPUKBNhCBvANTjkjtZ76xdu6mJxbSjbmbEQZEYhQ6M9XKYNeduIwJWxNBQJdVoDnTmsOCBgX",
-	"moBA88Fi7Vj9w1SkMFUQKANzrOnIb9tERhTLRsnF2Wq9CRv3A/zUms/nrRHPp61ZnhIW80SJF5te6O+r",
-	"E29v9FtaKEHofiiAvV2bsbYQeUAeNpBVj63a6gdFrPSpNq2+4xTTadmKReCFbUapvuGMtDcvwb6URq4E",
-	"J0TGBwLugBgz9eSOoITo/d0ZNvdmtG+Pp5B4lkP3ol8/uhymgZRvUI7c8BrKZM6VsriCx1wL3QHf5Qbf",
-	"CSdomqYpGnOe/C908MvrK3R2eto7BP/d56EJsBkGAwTd5x6L7g0Tysbg8LKh1nAZLC2e4lTRNpKEyMSj",
-	"6vYPUDBIXRAqxMzoiXNwwJUmOtsa2BaTq/XOAOXS+dGiINqiNLmtcyPKGuWwy8J65QwZ152AR47rUVNH",
-	"9bdaoXr28+VMTjTuTs/65yESBDx56KTdO2xiGyXINwqG34ppXBfTgrz95bxE+tBYbQ/PEnWSzYYlwcfQ",
-	"K4AyJ3daLQ0G3bPTl/2z406nEwYUS/PD6XkffgDVciJlJgZHRzRp+0rPvyQNBsHx+9fv//HXv7/569/e",
-	"v/vH/7n55f/23735583V+5srCJjiuihcRpjOKN9Gw9UlWoxG1Vh5BA6U1bi/JziHyjZP25zlleiAU0ss",
-	"/YpOXwGjNmLma0rSBBUnKgwIUE916oFH3pqzbp/c+strHmVjNMJdXMqMLstaU0ClqBCKjPEc5SQD08oy",
-	"Dp4TnCy74rtWRZ+A+0stf6A7OHVu622NwHbDPuhLuGQb1g+4oy25qSZdFlM5u+MLWEokd9hFk6T64cOH",
-	"lppWaVYx1q6kVRvx4cMH7/XnFnU/foawqxGQ4tj26lBky0TXKDnWshJ/T8VsNKIxkFVN55r3dbsJvsQe",
-	"69l1Iq4s5/+q9u/J4vW3auYouQ+yIslKCdSXZz8HmkyoLVDi7aMScAHM5TX51FNraMgfiJFREx7Pppoq",
-	"zXJ1IY50PV0NS62GjKHVWYqlkoq+s4eX56YQZbWRGqG5EQC1p8X4K0S7NPy/NYOV1p2G4jW2exwdM5K0",
-	"KNNBb+Ugbm3O5s9xKYiCn0S3p+ceKFUzU32kDxOOEpqg+QRLY6Sx9TeRmgUSChUrC2G5cyOeAyLcmWwZ",
-	"qRVL1UfICNFq4TqzHlFm2u8oKV6HyYl7BQrYbbBb4LJUNZyp6+fr8ePj/wsAAP//",
+	"7L17cxs3ti/6VVC8+1RsV5MiKUq2qLp1t2zHE+U4sbclj+dO6COC3SCJqAkwDVAyx6XvfgprAd3oFx8S",
+	"lcix8kcskt14Y73Xb31thHI2l4IJrRr9r40poxFL4M8P7I8FU/r0tfkQMRUmfK65FI1+43zKSII//6AI",
+	"j/qEa0WG/2rad5qnr4fkesoE0VOqCVekQ7Qkne4LcsUVH8WMnJy9Oj0l4ZQmNNQsUQGhZJwwNSVSMCL1",
+	"lCXXXLFWI2iocMpm1IxCL+es0W8onXAxadzcBI0PTCfLk7FmSXmUZyyUIlKm52vKNRmxsUwY0VNGBPui",
+	"iU6Wlc1zodmEJdD+p0+fThZ6yoTmIdWs3MmHN6/I4fODdkAUC813ZH/1mG+CxpwmdMa0XeeTEJsqtvxO",
+	"xEvCrszOkGuup0RPuSIUnj4mCZszs7SajGVCFLtiCY1Nz+wLnc1j1uj/1lBMKS5FK2FX8pJFZlj2G/Zl",
+	"zhMWNT4HDW76+mPBkmUjaAg6M4PFTnLT4JrNYLj/lbBxo9/4f/ayg7OHj6m9H81o7XxugsaMfjnF17rt",
+	"oKG5NsNy8w3cytAkoUtY7Jp9hIW4NgdpSudzJlhEqMbV0HzGiExITDVLcrNvdNvdw2a70+wcnLdf9Nvt",
+	"frv970bNdKFff7ZjmcyobvQbEdWsaXppeBOwj5dP40s4YRvNID2MdhY1gz88h5GvGDw2tPnoX7rny8N/",
+	"tUiUTKqv+9BcmYsQnhgSOYZrNKcTZmcSuDPKiKIze4NJdtJbNcPHFnPDn9Evb5mY6Gmj32sfHWZDf+We",
+	"LQ/9LZ9xXT3ymVSaMKETzpQZOIVh59b7oF09uBha9ccWsTFdxBpfmdEvfLaYmeNtPnGBnzrZiN/aBkqU",
+	"5SZoJEzNpVAMbtVLGlnaaT6FUmgm4E86n8eG9HAp9n5XSCfScZvxaMpjnGnCyDVVhArCkkTC4isuJrAn",
+	"IxktzZXMZrLyHpv3cZTl9TRNkZAKIQ1JJRELZQTExeMdPieo68w+vpfxGejwlRTjmId3WAdiqRyZUkWY",
+	"iFjU2tHUlaaaucPvepEJ0UxQoUkkmSJmWWgcy2sCO7+bRXkjkxGPIibusCpaXjJBYhpeKhx/KOcMuAcQ",
+	"ITlnCTS0q8WC/n5Q2I/KLdOKRfr06VOzyHFXLVSRQd8Ed1nnU6FZImh8xpIrluD0brfiriWCTRG7VHde",
+	"2RNBFoJ9mbNQs4gAMTqG7YzlBA68kcRCulCMLETEEvjNymqE7+6a/ir1G7kQ0S2X58xeHnMQxqadXZy6",
+	"XyVRi3Ca3sz0bIc0joFl72bu7+kyljQ6l/ItTSbsDncSaClXJDbtmMFSQTrt3ouD54dktNRMtXZJtIsd",
+	"kV/4y50tijnnPGQfBb2iPKajmN2JgkNjZsSazeYyoQmPl2SRNb6rhYmopiOqmMfREkbDKYsIF8TKTjmt",
+	"SCfLZiqprl6gVDe5G1U6l/IXKpb2W3XbdZWSzKhYOmqws7OFtyswFN4QHxpFCVNGoVOXisyMlCvHGnVB",
+	"YTknkERgAOqvX96Pgi70VCb8P+y25OyEXNGYG6meJuZ6AavlCpbaKFo7om7YCbSeLndJ2HlI/PSjuBTy",
+	"WrynRpi/1cr+KjVBRrObw8ojWClKVEzV1NxxrgNCRWROZgIUR1g2YsUVmZCF2iH3+CjmiQyZUoaMvcpW",
+	"ZPvF+e1rI5ah0fSd3oIKy+egMVMTEELmC03UVC5iczZJzJTCaygTwv5Y0JhoSbrtdqaimEcuzCMX8Hvj",
+	"5vPG6/7T+fn7f5oTCgNfuQtOIEkl5jHXQBrMIiQ01MeEXbFkSa64jKE52Bg625mikc4KbTBz/sGqYxdW",
+	"NEk/m9/niRGPNUdlzfCMdYtRaKURNL40ZRIZsta+CRoztr6JX5imufcnsml2qaku+bwpYT1p3JxLo1Ym",
+	"jb5OFgy6mXHDNPWy0R/TWDGv6w4qnkiUzMGBqXz2bBvZQvxWmMLn7JDI0e8s1OZGVi7clbxku1o+v61v",
+	"ehH9iaxdyoiH+kLp5OLiRCwvVqwhjSKOU3jv/Y6TcMN5bZ4tdugthbmTQOrsWM801epbXGuzar8pnQTk",
+	"RCw/Vy/yIuIazJRVVjpGwikVExaQhIVmBCgEGmU2oUKhWRRt2jMaMcJ1qxEUdoam5txNLaW56QamAdQ6",
+	"qVi+GwOV36Ql0C5Tc7NYxIZ2F2nvp6kkEY8I18fEPEKugenpVIojM7oEgmz4dssf2oEZWsWqfZoaUSez",
+	"bNZbYY/QkNlqw3//bgRrzKy6ZOkrHFo+Y0rT2bx4VnETN7NWv7LPek0c3QSN1BpywaP8XhRsj2uX/NxZ",
+	"RI02CkxNT9EqRzX4OszC23MX2V0xj1JhxDl8zEgsqJwwkR3NJdP5xW53jo5Gz8Nu86Azbjefh51O8yhq",
+	"95qHtDPqhvtRjx2MvQV+5+ZITiN//i/gylErd9x+5p+mFJk6nGgyoVeMUGUNEqb5YyLHZOh8EnQ+H+Lj",
+	"mfQTwBMoiLXmNNGCJUNreoYPLfKrPcZgS4CVvaaKTPgVE8FAyKT2cA9EbvFiqTSZT6Xwz+AHXAZvcQ4t",
+	"PWJK7+RoOEnoSd579tQ7CQXHwdKI/Swe1+49Y83ntNNujnq00zwYPQ87UZftj3vt3MSw2/zOP79JXUS7",
+	"OffYVo7WcPAH0pFcaJC0uZjEzFyElWeZ7o+aL8aHrNkdHUWHvbBNO8/9jXL2pPx89m+CBh6enUwHm/Lv",
+	"KEnYlcSjCq6FOHZztq4GozkYHmIddLYJlZ8rDXOED5lxYSrdm6BhGtvJRGBU11M583djxS4JBuqmTl81",
+	"umZCVZHaL5q9552ON5WP5un8RHpFjk4NnU89jtl25Y5iNnnHIFMalbuPBcqd8QJfZMhkgJUSwluuKvjd",
+	"CXq95Nj6ZssSgJPNyuuObwROqIAVIVRdssgcJ3CRbeJm9SZwUyfmoVf1YQhxXfB5T7igm4hG6OV7nz2/",
+	"VhzMtW5nWbnfsKMVe/6ShpfmoAgWv5UTudCeL64gI86ZOH1NXkkhWKiJebH5Ct8k+CrptLxggG7roHxA",
+	"YnjwAuw41QcFn3CWHkp+/nROFJ9Y+q/BjsGE5npJ5om84hF6v1O3I75+Dh1UCVHpmSgsZ25k3hLWLlDF",
+	"Ypb2r0pkTBihJOZKk4lkikhRsUp3dumu8cIWLofn4L47hR0WPOUQcGIGaakshByg34Yq7difG/Cv5unU",
+	"211/+p1/2h/656K/PHeTSruV+rhqfAZI55Kl9SmPFpr0ut0KomdtUl+rhMBrJjS5TqSYBASNb0xoJsLc",
+	"pF9jC9scV9upN2WcTtU8PYWrepBOwuoTLWGIKFE8GWZhNBOuNEtYNDzOxFYruQ+DgvF7woQOSCgXQidL",
+	"sLeJ6Dgv7QZwAMY8UXogrCBkbnlTCsKFGYXIC8NURLkWLhIGNrHhMfxkBsBEFJBhIfJnmPtqHtOQRUND",
+	"SSgR7Jol5vwFAzEshAcNzbDTL3kUs+HTAFanWs7JXLyg2oSMPBmaH/xhWFnefWPbs+8NxJOisB+gbqkI",
+	"FWlIifnhKUokEqVjrsglm+tss1RrvkhwW3AIKK4Mn1qxXyxm+Qgpt7VekJTdWe8bOp/nP7kN8L4tB1u5",
+	"Fa+Iv8q+Maubij9u9tkXWav+gmbvu/m6B3C65mZk0ll5hOmtyVkjivSu4ZkYKq6OsyiUaUIYc7Yj0Rub",
+	"ctQU+FMmr4L9weyDAlk1L5PyaO7N9BW2kxdJO0btWYyqqaBaAA0pdO3OWTQsqmiqTkPLD+RsMdqK1Cl4",
+	"PlvRz+XdW0H40MpRJcxe0XjhYriAiABnKu/lOJGzu2+j35u/fzqNXipvYLe932q3Op391nNv/d6Y8RQ4",
+	"uJa7GiEswjVNIlUeJa8aZOfoReug0+q0262er8rJlfx7jJPQsrSddsNW76eqPrEwBVUMUwJDUmpmAqKN",
+	"VM/agPRUKoZPaebrgSEYrxI5a5ET2wC87jidx+KA6RGuBiI1UlGN0hqwAyrIVC4SOGd2XAFZCHBLhVKM",
+	"+WSRsMiL/s3baL42+PzC9pudyeIBkcXtgJDbPGHCIW9hICySCyTg6gItordoZP8mKMzmFo20nVEAFv6W",
+	"jXRvbioPn6o6fVU+vrJzIpUFN1JnSz7Depkw02rvrpW2/XlXzati+qdCJ1LNUbmrVRI/vHlFnh8edn01",
+	"sFMmqSv0PxqG4KqFOAItSSzlJaG6lSMta5W7ALu4MI9cTLn1Ld+aPJ6EIZtrc6dFBGZUwVhk5GUp4mVu",
+	"yIrQhIGVVRBDRkrjJufLOSM/caFX0seSHlq5/uv3yVozNtqobou8AdOeXXwrXpr5TqSMrGVs+HUANqsr",
+	"Nmj0CRytm6FbGLBCsxizF8reoStWqRKDdJuKGKYTDPdwkr0f6GFGYyNb84H1Vx7PGEkZMyq2ui7Z0aGL",
+	"KHeDS1KhZ165ywXNLM85cbFKYKt1Bm3YSRcJd32miOKGS3WOnrdbvneKC33oc/Ufv8yrrQnbDadnWECV",
+	"S23L4ZxSvYvhHJjhICtKW1ZqB8v+4iZo/K55NaXjUU6y9s/zz5rvoPcOWh9Bnyqcrff47W4OVwe0iFDO",
+	"md/FGXyxg9ZN4/nRn/FdDPso033WqSbbNXxY9L1UuTfuvCx5JpfrJuUzO+hnv+S0QFpbz5pSA3qJN+UM",
+	"7KU7YX6NqKaEizBe2AiEk/enJE0XKTOV2/sj69yBq6Qm85ZzvK9LNvJd9Ju78ncUNuIGUfBolDbk3clC",
+	"T2vsoCcumUaOCab69Y4yaeGgtYUlNA0EcMZPsIVaVxB0opwPMfVhFRyFcNL75A1ncZTGlm5lQgUWWD3V",
+	"IRcgcFzY4zQMSPoVsma0B3KhFuMxD4FZA8EbFgwd+XYatdbZapkVhneRG9v2RuXN1wzGRF577a8YX0lC",
+	"ZXZG5UEHFdZp76RVnENrqGdRMaLuLVf6VLPZijiwjRStQnN/R+dh5uwwQ9nSdejtVGkvfiss3ucVO+h6",
+	"L53b7Hcys3S+TD/mdMLyUopvCKpxXs1ZclF6kSVk7csdYKCaxheZpJ9yUE1jghm8q5ropk2YEVQ08Z7m",
+	"rAkVTZT46xzHnU4rP8h8f+Vty7a/tEUf0oCNNzy2WQbVQZT2IBYpD88SjMDb0vctZ4YI0SScFpJhszRY",
+	"MuYigtwIMqaJDYdagrqMIkWL/MJmI/NkKGcjLhg2dfLra3T/UD0QMbM+Q1BMQQlHS9mMC38GnZL2mTmT",
+	"rLBQkaecTo4Lcg3TxcTz7F0w1NosmYCMwEqYerIwf98o0JCUXY7smSGL8rJ8uwcHMHb3ueOHd2a91kiM",
+	"vig4SuS1qs0h911WMCf7uBnuPJGThM5gZ9B4ifHmkB7ABaFiSUKqCnN5wxM2ll/y0zns1c3mpR3eimkY",
+	"ZckzT66ahUYumEBQTgQmWpvuZi2yMVU6sO4Icnr2jux3Dg+bHULj+ZQ2uySUUWE+/3gJFFFrlpj+/s9v",
+	"J81/0+Z/Pn/t3vyX70WxA1wxDyP+hwkzJPSCrsjrr5hN5oy7Q57/SrH0FQ6MVGfyF5U6N43Rquz+1fO4",
+	"Vbb/RlOoSecvKsARu+IhS5WklZdD4DgvuQDdHF9teV7TiKlLLY2sPpMjjn5LOoqZEfVG0vwfLPh572P2",
+	"aCqsQopfrYbmWYbA1LXFMYLn7+vw/AiNrz86B+nAtzg4OPLdHxcc9AaH5RD8EpWKUOrxAeoumL6WyaWh",
+	"l0P7y96IazUkT16dvv7wNCCn76965tnT91eH1ki8+pYABeMu4yr7bOhYnU+wvdftrSS/XU9Fn6+autkv",
+	"09MFMGKul9vSLRgzhPPc08l7a9o+saPb4ATul2a0LQnLprT7I5mfzQZHs3cTNKTalHxZHVpMiFoqzbbl",
+	"7DMavjvblK+/U6sGflQyQK6VTVyscSaquHj33CCFTPQ0P8hO90XdKNeYOz2F4I+agDA24UKYJZVjyE9o",
+	"GlkuIJREXM1juoR1DdKw5wgphXNc8GjFetOI/vfGUuH/rJqAOfVKU71Ye1QyVCV8fjNUpSx8Jg3s+Rxs",
+	"pYCf4ehyCEkHXmgI/lyvjfeKptVNZF0bSFQVeL7Z8Vltty16pDcfGMQrVYeRb3YasiDzFWavG9/YWVAB",
+	"V6qJP8tRVdxMPvDfC7RQThMcQ+Oo8LXIjxBEOQPdDkLr42u6VBhSUuEmjBNGo+UFJnSXuv9JXmMq/5RG",
+	"VmRIYyZ8mLPf5QjDN7Q0n2fHpE0WQvPYejHNEY2ZLoTx+1hdOA7yo00sX2FHaPsC/4o8MaM72uda5Gyl",
+	"PIAKpIWLYWJ3qWWp/H+rFLMDXydY3mOmnu0kl61ndHKMuJtShQlhFZkYudi7RiiFkiB7g6enMUloCJn9",
+	"OYqy7qzZOMzU7Zx29qLdbhckzZVHxfDDcWp8WbViFTc1Z3Uac8HVND1w2TZU7/7W+WveiXU3xbC0kIqQ",
+	"xXHe+/7GjgUP1dpDZNSaKhp5jtf22CH/VRIXDtdBkSm9AuOLkcH9vJdhVS4V6zUPw07UfB4esOYRPXje",
+	"bEc9uh92xi9Y10/aWU/hd5MduMyPUmkZA0DVXMu5WpmEt5/lqakVJ9ZbNAgvhFRXCWmV1xXUyB9Np9vb",
+	"75TSy1YbMV9YwYNtfqx/lqMzeKMggC3m0VpCOpNX5jiKSvWoQBq7nVZvM9L4EXu+JWk8LNpxMY/LTnHs",
+	"LnGaueWR0Rz3yK1A/p57O+9oVlDgl5+reL3h4+sY/YlQ11Ua34m5kvWJXhvv9YNOqi8nTlWtzbolXJc0",
+	"97scbZUyZ54PIEtBaTQwb5wml1/6x0y59Zly5Z1ct91eDOQWXpStxecKATm+sCpyDpazsrufKIAAjxiB",
+	"LcAwPcYizEWfx1QbkuigCoM02NuNwaUWuOyVEoe1vWZSc0zO7eAqo/F8tIdYyYtRLMPLi1hOuFCejeY+",
+	"5BlMjDeTge7QxlY07hgJB5HQMku8WAKWF2TkG5VNGUFU5fYNFQ4G+s6pJrOF0ha2wIY5DMR4oRcJa5F3",
+	"EO2IMwbvl3lOy0U4db6sbDGVJC/NApG3+HhqKspHD0ox5maVeFEyKePJ3iqhz2s/TeuLkiVJFtkZNrpW",
+	"drSDNPq9c0BmXCw0U0TGUYv8Ck47PGjDKFleJAsxNBoZnKRWztXiTasgAtkXcxcAiUx1cCmYYI0qiPH9",
+	"RuMCZCijWpETBKK45noqF5mIacNZc8e9AC+TLMmHhVh50rs7EfkNYbZhURfyWlzYo7eeAPjRtSls69hD",
+	"hvhBEXktbOQtQ9BwGRA+9skAkCKb6FR39U9xeOTdtXDK7cqFOayRpouWD98n938Ggy/t9udn/3UrGrAM",
+	"LC4mI3QRcQ3AoYYimm+dfbRAk1uI7X4lL1kTpfFhKkFzRWI21kQu9K3l+QOIIIhZYhSr3Ha2ixN4uSTT",
+	"KvmeiAWYVmZ0SSI+Hpv9Qoco1YXbmhf0feTmth+m7oazSuQvgRnYQ17HU1eErFcoBeUQrWQB9tfhMRnO",
+	"6UJBfqNv0EmYWsxYdGzIlVVYh32bwOvHj4PdIJbyEtxkxxDXlWq1w77LZ3PGJcw5F0RpulQDgSaAXCKl",
+	"HRgIGGZcRpx3IzB/u7bzPsHsrcrVcqpRKfQ8e+p9wq44u64LEUvJWzk3scAu8m9bqquQJfoU3dySjJrn",
+	"T/wfL/avfvz9wyf280k9Ba9VrHtGffQw/oocyMrAhasZkMUcQfw2lotTSDJz1325+Ax7r5eMV+vd59kt",
+	"lOOMdtxVrW6n1u61fTqnibbIQ4qBbCHzmZglm7ZaGyEFAs+63lEqKvV9DBY7rtIs6THR1zIdKwRrKKKv",
+	"eSFy8ajjV034CCNYHYZVTBn1Vjed58K2o9xe5y5CJd1yd2wl0bIP1WnQn1Co98T+FXdzO706G963qVvn",
+	"V65ikc8gpGwTQA0bfGYhNVDRKXNLruu0qkfIjTLkRhp5qC7YFxrq+tytoReiCMI8BHabdyyRWCFE21hL",
+	"RX6EPlaJjPvliM0N7J/ubADYuhPelA3ZA+OMDeqLjo3WgiGGyiJGo56SX4e8ulJJXDeOH90A1qQ6ADTd",
+	"lM8+Uylcl8orBSvjog+qDFYLhWnObhVb5GSkmNDWh2ekXnrFMvgJSHZcCJthXb5b+YzhHav2Vj4A03Ze",
+	"QGjl89bMEJyHwtPN8pnIFYPj8ysqlu6ZW9kerE8yjQZQXpCPBZvMAnXISdrVimznan2p3XuxO4UJsnEh",
+	"rR0Y+0IxIKCFAYML+mTCKvJZC7JOeuRWnMr5/ASSaSsyA9eCxFSlnJq27tVJVkBt9OODj81SIQGhcH/y",
+	"Gas4tMKJBLuYF6qM1Xi+rgkHqN3xilDiX+mMbQW/URrO5/LOptu2cmtPxVhW0BtvcG7DIFjGv8cr93U1",
+	"lmpuobd263QLG5JP6Ns8Rrtds7G32aLOqi1CnMBiT0FuzSp3EHanfv/S1JmKnF0ka4BpZphUxYbN5xcg",
+	"7RctHN70CYRW3y2dd4VwWg7SuMc4iefluOPb5Cbm44RzNqM8T10dAOvzvq2ncpR66zd3ktfx1M1nXs0G",
+	"ATlEGbkoYYWzVDRGKiPRJjmgy9uAAtQfqMNyzOxumExNyOtGoRUvVsgJm/dczdJ7rm02s0met277R5sI",
+	"s9Yh6MXTbRHy1ql0xWcoqt7xzC1X/s4WvPKlvc7dwTJFTellPUm1ZqgyR4zjFHwDheu8NL5lQF2e9tYb",
+	"cTymkY9Ky2oC5YXrVPPpbkzI3d528xlLd1N/y7lMqSnKCrDgxqxFTcsvdl2aUzmTKTtwR/nUpTsCvjlU",
+	"qXGmsqcJCOVcpsK0LGBLxVQgw6mcx5TN4vkmcYwpErIFZeVibXT/nxOb+OJuPLe8D/ksoD4Z2uSfYUCG",
+	"mNIDqI6Q/mP+GkmbJg4BqUN/X4S0B/Ea/PFxIZ4zyypaw/k7LzBa8WJHYWguDgzcGpAmcD2V1vPBNVGU",
+	"R/lpZDDz5rdWGUYefV759BtSdntBgobNbbpX3czp3NBXOhcepzjfmHq6RXhtIRlqI74MyXQ2I+o+w2bd",
+	"zpVpAs7TgrH6WPq2ApR0Nno/PFDJGQMoXFa0dW0bZdvplmTW9RumiCXiMdWsNtDvcGs6czeBGDSJuvjV",
+	"Ku64LaD/fcrXFRYebCiNrjX7nlmnygGWNXCP1QJ756BCYq8yIOMh3ShIYWUMwhqx31PP7kV2X3Om07XF",
+	"9OQsE94GmOeKnBTuMCKE6lXM9uCg3+m2eu3O/n733427aRJGoomtm+buhwyShaoFmtwiVMtgHxiNuJgE",
+	"5KPgRj7431xMIoQPTVHfw3IYIGhocsLFxX3fl0Ii5yYgrhDQRWpuTZbud7exFhMBdycWv+Vi4QvFkDCY",
+	"ifftUt7fLsqP/JDmAhbGPK1Ez3UpgpVJgDk1M8uZ2zyFbRXeV90ENq59sjJF8fYKfnlcRptugqpPsFZg",
+	"7pIuFMuLf4LVSLC/yP/wOKZ7B602efKvTueYwAkhX14cXhz2jkly1e/02q32U/IPFl7KvW6702532h1i",
+	"9as9+HWtW6Gbzt+mXaZ21LtXhfnB5sY6mcNc0GoaXDH/k4iSt/KKGTpXnMVrmyFqzbo5M97tDSq1k8DU",
+	"1NtNg0b0v+2nVpijsEW7TcEmVHfuzY9A4y04KqywnrIZ4YIM1WI03LiMzoqs1ypzj19NxyNFvh3IW/yq",
+	"U5XShZwIs5VZyNNxPPk/p8JV8KiChSrOmFuYau15S9UotUnIkk0rs/+UjVTWArXORLUus8EPeNo0uyGL",
+	"4rpjSaDamK6/S65DhVf/brkO5b1ddQAyoPSqI5BirMtUCoIgCnOmK0IPc9al+xK38+apADWZztHzthnl",
+	"2KjBLiLdeeBXumpzZqmcuWl7hTZVu49tUM4wW5IhquL2OiwZTcjR0dERefLx/NXTsip8FxW35NupD7/e",
+	"0NN8G6XAlm+yyl2GlUCeDBWHAikLwf9YpDXxm9c8YsdYf9TWgnLV8v2tIyfQCEivQpI51dOBCKmw0BdG",
+	"XB+DFgYgCL1utw/AXfAJijBLKEqZ0FCzRAVk2Bqa/7WGabFsothkxnyMipP3p3Yapjs1EEPESmjSOIYS",
+	"NJpqhSjZUJRFDfOpHnmZtH0/cSmrdfXDFTL7apiEnR4KK6SnmootqzNisRQTI0dggg1dYlVvDL/Ple5D",
+	"dYX8Kit30wg+wxZsxUDgh1ZhM6oVhf1NpfySvGOGJXIZVBsMjqRjWwtTsS78YyPNovtXhRjVqyAoug49",
+	"UWdIQjlzdJvr9XFIz9frC7vLN7mz1O8NZb/b3tlQ7kVsv8MRvkUE0228vpmg7+sCK522OWlnlVBUh2Ht",
+	"YmEQAFel0NXrRKF79Isd3WssyuGfGYsCbpSHEozSe0DBKC8eYjAKOEpua0NeZdmFWs1KXtD5PJ8C/duW",
+	"aFQu6s2PVVWSnMzn6n4K73S69xigc7AL29gaHlY/tf3vLjzIt8vcJVJoFUB/+ohRJuqrLtkaBqCEmydX",
+	"WGTYl5DNdSXZyudl/AgPbuRP68KCmo4vaByvIoU4EXISx2vhAbIS2AXCXV+XJ8OU67QRmcm/wqvOXVZE",
+	"XTXqCmVV7sX6PautwGR/sXh72H+WJVZV6wLQ97JgrvyiRhvEXbXL67q+ylF+berMaaVblR9uvt/Ptau6",
+	"9iqc1eAbDjHCYQgYrVN5XY7+6JOhq71KRss0uCEwX1cXhs2BG6BMPEwLxFpwaTphARlChdiBGLGQLhTz",
+	"jewLVUwYpq5YVQWcoiMVQIeimOWThtM3C4tXhE3M9nBtwbpYhrlTsAHRdufq5vNNJZ9eaXBVE//k/sKU",
+	"ysH0V3u8igVusHDFOvjkcnKVDBs4BPuWdwzXVsCDmxMuEq6XZ0aKwOUbMZqw5GRh1Bj36Y0TtX7+dN4I",
+	"KsCE/Qp3LswhKwHJlVqwhDz58OYVOWofvnjaIq9iymeqj5pX4FsSAjLMbDZgaLL/pMVJQOQBMguDyyY2",
+	"1XreuLkBYInKvAzyzDb9DBysz2wm7bMgLVqM34M961mKfQrfOf7z7NhDQZ0i5j955keaPksDTPU0kYvJ",
+	"dCC4hvuZT/h5MnQi3/Bpi5z4yVTPnuHFePYsC+1ypeJsSAVctPT2GkYMSXzW1orQLAOB9ebMD9dcT+2P",
+	"kJIHlj7zj534E3M5ATDm6bEHQIkvP3sG9ObZsxYxyvQzy2uf+bEtlNgaMS7uJXO4a3s2flC4nSQ024+O",
+	"+dZADMS7tEZOipztJTzSSwatUyVFBd6FnZU1tZTBLZ50Dw48hf4pzGEg3r87O/eK8xA6k2KCJgHsUZDh",
+	"acRmc6mZCJfN/82Ww4BoKckTKpZEsy/6GBILgbzCbM3YzNYTQ1CEafZpHyrZEDqhXOQLSQzEJVumVl86",
+	"c5FB6QxtfSEP35YL0u1B1VUVYK0J5hUpnKVVfyH7GHu7dlZHTA4FWBiMjRwIGiuZZY+6t6gisVQa9sXW",
+	"UrfhlAgZ4ViPK6qIyEG4rxhqQYV7PjvRqYV6SjW7YmlxcRefkVmieURCKoTUhvnkUIvMGoINJzY7BWWC",
+	"ciTHdRdSQWJ+xWAKaDqH7Ks51VMzljlLQiZ0k4lQIhfdg7sz/F/dN4bU/C/36WAIplmuSMTgUVf5NgIM",
+	"SQrVAJYabPfmX2eoh5WnA6FiqsxhwJoaYLyH4EOzotytuJkZrNlCYGi8GWaf9No9YPz77ecZhhXMANwu",
+	"Lnbd9ADz/Gjf/mPBkqVfpMSM1qW5wjWFIdCEET4RMjFExFbtpSK7D0SZrc7ogD2T7oorwA4Zvk/YmCV9",
+	"MqUiirmY/L+GZ4V6iLT+ebfXftpHtJG0MkrRVWEomE7oxVgmIx5FTHhOCXskc50xEbIm5JaZnSt23CJn",
+	"klAy40rNAaMEnRMXQHTgVMGVyWGUyTGCqph1cfudsFDOZg4bZSAwQcHZvkhIE8idB2IDK9I8fT3Myr1Y",
+	"cmifhrX2XcKW8qLu/oMimQDTImB4gPM6ELkWPp6/CqBs2f7+/hEu3/DfaJW06RKKfyFjQ+XAXscnpo8n",
+	"wxXh61BBfyBOfModTll46ZIjuMIRZ1uCZOSKyxiPiaX1uFN9PKBPeu3e04DMmJ7KyHw6eBoQnVAeQ+AW",
+	"XIon++3nT4OBwAv8pNfuPA3Q+kpDTZ70ut2ngbmoZidNP0967f2nQXrFoYu8XwyoCvtiqAXWWU35T+Zp",
+	"SUXkgWCxYmTCdEZqcQ4tOJRIyBBrx5usIEO0gw6P7Y9wQ2xZOVtKFp8YNPpk0Bgs2u390BUzg09s0LgZ",
+	"HttCQ3I8ENwvNogwsFBb7AeV3luqyDWLY5S61WI2o8kShGXm8EiKzmF0H+Ey2Mo/qOvjVjKBKHBuPanO",
+	"SJvhPxMpc4C4KbbzyfvTRtC4YgmCdTXarU6rbeRyOWeCznmj39iHr8ACPgWRco/O+d5VZ49GMy723L3b",
+	"Mz9NWIXy/5Yr7cK78/juiMjExQTO7XlGIgCRZbi+6NowDz9JnuS91UCqhiBwmiExEXExedoiCF+mBqJY",
+	"x+kYmN1srpcExXUcCRaeh8M3ozqcsgx7rYwsAaAHtiAUBqDMqcJzabaJKyPG2U5ibjnzrwB5OIQl7btF",
+	"6ieMRsNjSxysrFv4NQOXAorJIosnni9SwFKBzdUqgKOXsofTqNFvmMF4qD8Zz0GjhtlK4EaNoIGGO1cJ",
+	"DAlfzqrS8ZC7cmUOqkqe3RjdrbL9rMRYRR/dNhhUbCftdk2XtZXWarvNLG1Zr7e2FZ5G9R35bp+7dZV5",
+	"UKGz/AXE426kGue8fmLkRndCuHDfPzVKfeU+e+FptxvoHUZU4fXOVhTVhGyodKGnMuH/cbr+3Zb1JNfa",
+	"jfkprfVq2uy22xawTDtreaY57v1uM6C8pBQMN/stl/TYySe1rUlQy3nKvMQs38eVNtHtVjUBKTEb5nz4",
+	"zqlCpLjvW0LLbNnDU0hV6h71e51W98CNxPc07C5E17fyV0SMpkZ5F8xpttUF2vn1ejcHZ09r7hbmu59b",
+	"+VJQHVaF7PglIgFXzEcQ6hQKOIIZMzvVvpOrxC9LRUVvboo38WwBxp7xIiaebRNvFRxxXySu81rZx/fs",
+	"k6evsadeu1P3RnqL9j4Kd2UZBEf22vvrX3rjtAt4o9vd4BJmS7bK7/bT+fn7oqWtYtWyR4izxu1oybpH",
+	"62d/LuUvVCztq1Cs5gAJ0er3ToVmiaDxGUuuWGInZ97dYMXPMI7to6BXlMd0FDO0OKbCK0h5PmggnRjB",
+	"ofHeQjinol/js3mxRojMgtLgfshqZxK4aAzDSMXJMVQzWtgka/MTIv4ZtQczG4yUlSmPEOeWWSmdPge6",
+	"dDiVWDQ0E1ePyUjqKdFygtlgM0ZFCjqU4NtUZ+FVUAwUgboGwhYDdYbeFhkm1pQFYHBWXksNYIFVQlJl",
+	"IVPt0VyXyzjLBW9qKfERT4w20z6Z86IInXdnXAxxAkYEVAVMUixbmRmasAp2kkrA9eLrdcI1q5df8ecd",
+	"CrB4eE7ieI0U+xfIDHBTX8pouZ244IXzuWycMvfKDbgS6L0ACk0ryu8GjS9Ne+LqQ5NsRsDnm7zjwjR/",
+	"sxvJqORE7BT8gb9tJrh8vvmTWHotM/buXLUH8U9nxhtwiJc0cn7jP5F/dzZ44z1dxpJG51K+pcmEPfL9",
+	"h8L3s4CJu3P/r9lVv0G+HzPNaiWAJ/j7Uw96Bl0Ehvkp0m33SOYT8T0KUxoRW5bGMTUlwcSrkyWY3+iY",
+	"PTjGlmHWVzG1OYVcUsvSsoVsFCm1T7DKERRlH/2DUbV7FdGsfwPtBee1+o1fpX4jFyJ6JHsPjOx5dSRW",
+	"ULyg2jD+D6a94IPRkpy+rjKEC1ItwDvR/TjvnkWNAbGEsf5A6qybL5KJ9YA9BIPzhOnvnabdUkj+Xu2F",
+	"WbB2460UkRQVkBtZ4PVvBSDW4kp1+p2uN80iimrjml/yKqzSfuOc0Rn5ZH42e3qPVsx8pHQxi39rQ+dD",
+	"VIr+KnXokbs/cvc67m4482as3VdmFhHXTawNW+sM/zFXOtYz+hUjSvSU8QQC+I6tnxwq3ebc1Wm4h1+w",
+	"L2cXhcgVLxYSAgWvBVawJU+sCbTlwo6fusiB47Q4EwTAORllLONYXqfRazZLPRiIXCgcjBoNkRb0nnrW",
+	"RKqx7nWaaZ6GXUJ5O5g6xgzadHOVIk5BvAdRLJQiUliC2gWF4YRw0CJekiENtUyGAfyBZeESMsyo3hDr",
+	"bAQYCYUwQnIMQSbOiuwHQwqyEIYGR6mNlytXpGksk4HAcMNOO2i3264+MJRVMZPqu0iAGV1iRMgYIrjt",
+	"c3pKMWYPIjkDNK4K5mIIhl6thSEGxugpi5nCYMtPIKxVCXJwFNxYnEy4RrpzcSw2Pg2e+cFFlaoAXh6I",
+	"4aq3nOTnW8MxhM4hwNhIQ1vODgvyQECwsi3REf5gDexB+uz1VNpYHxq6wCC8KWibVC1SHzmXhat5C3cS",
+	"hmyu+xAAuheqKzwoPtH90hTR72Cv94LYzJk1ywteOXdr4BabIwRVddPSZlTTEVWsRU4FeXX2T0JJyOJ4",
+	"IGw1TTU3i6imjLmqWBCwii4NQ28WMSUjBvUVcR0FoXOpdCLnU9OqOZ9LDBodQ1InIjekmG2ThQhcELew",
+	"cUmjhNFLc+THrYE4v5aEfZnLRCsomZge3MAlGTgickyokLZgISPX1EYcp3fSDBq+WyQivb4QhpNGRx60",
+	"9+uiT04MOUQKWdYI8nT0nbnkfh1urlZhWG0efbE+J70iwsIfjTu7WEQjqYEP2jTuZF3a2OaDuQvyY9Vo",
+	"c+rY9upX/ZghhtoMeAGuifyAeTSvGQ8Q/MqhnNhfthqFO1QulvJJPjj0ae06MtZ8Tjvt5qhHO82D0fOw",
+	"E3XZ/rjXrhm3J4lXDd6lzm22jkMZR0xZmF8MjRtmpZk96Dn4qWZEmJ5SGXOVveiShbBDqAgEv3jq7zvb",
+	"TsWoq+Sz7L7vnYSoMW/wpCF1mzxoK9Nu8KStNLXBk1hJa5dRQaHdR3dZs3h5qJChMUPKh7bFC4Gwtubv",
+	"m6CxgVUASyHZaospLPg4kbNGXyziOGhoiYjcpQT10kO+ln9z49H1iyrDQdjpNI+idq95SDujbrgf9djB",
+	"OPMt2oYr1NO1l8sjSJtD2m7iYP2rwoNsybeDdqEam1mivI69SgvMmCogad3k67yk0k1erSzj/WdkMRV7",
+	"AlQOpCCUxEYvoYr8fPbu1zyp+TpoUD1o9AerjuSgEQzs6YdHy+d/0LgZiCpi0nCS261mYAVTGL4c20Bx",
+	"G0z84c0r0uu8aEM6l61mgMoAOs0xODiU8WImXBJACYiU6gDnFaRnLchO6kCsWJSgvAqBOaTBJoe7crFK",
+	"un8qbH2LEV/rupknMmRKGf3+laXF336IFVxnku6bs038xJWWydKw3y9NNM3bwAzPQhHzMQuXYcz2/Eqx",
+	"dVFWDizPzypA2DznpABlf2iU6bz+L6+FeRGS5GjqjW1jphVyHhc+dOxUGqtVmDcDq/vkbAZT6qobg4Kc",
+	"e8vD5BKeL+IHFRglyI2g1z46JkqSSBqNraLGPi1bUgbCN6WYC476qDWpyLTvIM1RGbGlLOYkFcHCKJpR",
+	"UCH2/TGpXs3NIunhcZaXB9qqH7JWdsJ4IWgpYJyfflvpqqF6IJyTBmw2SP0SD2nI7ocdfDH1De0idg1n",
+	"9JIpr5MgOxo55DSuBwKJbWqAcWmlpZkZ8uv3nVadmTCj4qQNg+EHEuQd6p57XEjtNXlsk7FcD2lmkct3",
+	"zJ0qOG7p5IH+27MK3AAtNTCSXrVm66h3ZlC8dTzYOqfNDr01PtJehlRdIy59I86PzQSmKqit+4x4e3Tm",
+	"PTrzvhVn3kpFY0WQQpXseV4oPOHlhiMz2ZlY2kWx9Du8mhbdqHw3Uc3e8go+Xo+/6Hpw/3Z8DyHB7Q10",
+	"tFdSjGOO2EuPMcTfdjCd1TXLPvesdq9VXfM+97JGmwsi3qNeFflqPfdXqa30T0tlkNC5bOvpgDMWUIBT",
+	"L64tKI+6Xw66xzwyk1fMBwLSefQVUEONYhLKGSMjGl4a9cxMqD8QvfYRKmOgZRXApO9BYazWW0KZROXa",
+	"6H9upN5d0mdqmeS2ukA6+xurCKwLTLYYxVb3/E5o9rahTo9E/vsi8oacOBJPPIKyK1o/n6u9r3nFD9JI",
+	"5os6ul+AcONCS4yuSNtAFgCWzByQl/cIQCLZ0kwiwigmmkDV38VkqslibohtRDVrkXeiwq7pILgM0f8r",
+	"SPt8/lfEXxe3Yyuw9orhFTT+VUPcGFE/qxntmt49k1ptkdiWUc3nJ2Al2cxiVcO5LADkI/N6ZF6PzKuS",
+	"eQHJ3JBvzfLuthUYWXFcwslyTMdadDKHUT5JCIDKqKaDRp/8VoD9CEir1fockAEYRMwTfsWwmwKGVosM",
+	"MwOSUWSSy1zdWxu26Ad6emCRLYLMKx/quYJzKcaUz63AieMmmCAjhRpJE6b6GImIVaBNQwCRCU6/DsTd",
+	"FhcPI0tpgmAOdpbwaIaAh0d1IIb/av5EVfMXmbA+MdRyiJiJbrZ2LKbLuvDFX5YPD3jgEazoEaxoB4bN",
+	"TXAlUrz4HBQMOZlz8s8O+YVlX/2D6UoAiixRyCNht8wMcpe5Aogdb/d1rhqfEcMRcbdEQ2xMgSW2AJFy",
+	"bEu5ZYiqrdz1dcGRpieIiCwFLT3CKj0KHneBVfplWZOF5Ekbt0ZTwhIcOblDCou/XEjeQN6PYObpw7Yh",
+	"RFWIY5sIMTN67m3xiaoFi3qwhF+W78zV/Dsy5G8bI2crTlIBLlLFT7zH3ku1jrc8PGSeR3r+CJezOVXf",
+	"EiWHEjVnIR/zMIeSsyHIRAElDvW3HP0Zkg6EyLVtsQIP2riEvDMQJeid7Qn7I2bEI9PYgGlktpoSvyDZ",
+	"PhPyGq/PI894hC/424MT1fKXLPC9+bsc1dspDdcwD6SJpVkwORaO8W1vrgLOjJpuWdHO6Og+ZH5jaUCa",
+	"oRgFaRK6RV0I/EjvhNCBsP6tTTO+K212H9KJ/2zmvUnWMczf1dOATO9jkrA5gxh2WyzviiU0ziUC/dZI",
+	"FkJgBbA5NUNqfK5JrDVN5vjIRiVDczM5gzZyFQd7XvkH20O++uADT41EoeEChIZGv73CDnlUTne0j46W",
+	"xfTJUAolY5amUE4SGsLC2X5eQJlGBODAkJKcabG91+1VxcXfmHcEV1M7Pgy33IZRunzIhtIyZoLEdK4l",
+	"lH3NnAmdbm/f8HHYzr53wBbzaMXSdDutnmOz33ZuY+7M1xkL7cV+zHD7Rqxd2aYSu3WOfXm/AJcqJ7sF",
+	"NVauHyszsqhF1kEsmL7NfIJKZFGyJMlCBLbYjmZxrKBq5wyqxVlEvdSNJGyeE9eKDKFWYjKDgQ4DbO93",
+	"OcLSeIaD5EdxzRJWDn6H4f4uRxCMaOlXBooDyWsW6OOaJpGyjjJNtFyEU6NWneDbMrkEbhVOF+JSDYRD",
+	"Oqfh5SQBkEDTHiCRS2GRQ6DYlaaJPs7D/wDIuBShBfdJq9wV0v/8+ReyABE+Jn3SrAr55JREsXAptukC",
+	"Tc3kMcqSKC5CXBa7OWS09FyAQ0MnEypCNiym/dXj5Fio1lLxMOeNDLH43Tqo121Rc6pey8PmZFJNigMv",
+	"oq0lHDw3OSp5l/SzKFleJAvhNK+MK6asGNAYPFawfw6s2KWmbcw867jf7ThDGk9SZg6f4HpnQieAFU2X",
+	"rcb9pXt5t8MIfy/2r378/cMn9vOJ4e1OWsw5XbtBY5TIawVrax2IRqpxyA2Nf7xs7MYvK6KLPBADiEGe",
+	"CIOfjRxlP1d5cjuHf3V6S2H+Bwf9TrfVa3f297uF1LMPjEZcTCoSX4DGXqwYiVTAssTiS12+pLK1oL3C",
+	"yN9yBuXnCuHT0jgwKEHNjUb/qNNtP7j0m4wgvE/YFWfXCBNeTROoQ+JiItphFlr3dhTjUfW5F9Xn4Z7Q",
+	"n+Wo/nRaE8xjFtjOYyy/N23rFZCGgr61lbpVb0Hc+/q7HDkPVaUpEfQTFLiMXjWmKWJhKGesRSrgGQHB",
+	"x4yA0VkOjRGAePB7VB/MajUhQgdRf/qEkuHvcpQhlQyEUY+oAnjGDMAR5T+G5WfteGbyClAiAounjgjo",
+	"jsiBMVJAGW94ek6V8t1adeZNqlARAkdZJKF0ehVEelF6X2mgtMShCpxuLUWrcJ/hHm7kOvtZjlbExu9C",
+	"cH5kg98xG7QwXz4FWIX3ZWGWU7uEd9fzdwMa7JvfB8L82idfBw0eAQjZJksAwGWw/PCK3YA6sLI/gZk/",
+	"aL/g98Zh/8H0PbPXvZCKkK2I7/sRMKStoQ1dVFkOstJ0qVwcxrsxPpiiJmHTMYscWJcD73LGRfdgxgpd",
+	"OGzO+lZihQOBwQgpN6y0XUHvj9zvb8H9VrKge2eL6UF+1A//Rixla+3wO9Xy4PDfNxuCkIZ6LnSm5dxy",
+	"F1+HSphazCp5D4ZI/CWMB7p+5DuPWtem7MWG8zzylkfe8p3xlvfm5N83a0EmUc9b/iGJFA7Iu8xDKpiL",
+	"1dL/Eu6Cs3lkL4/s5dGo98hfHvnLmkB2Qyx3xGDWgnCcZb4ZTAKnIrKGMikYRqRfT6kG31A5vn1NnT6w",
+	"vlFBuIjYF4w4RBWIRhgieD2VMeuToY27GAZk+If5H58PbSktLC5mQ9OGecCjYYpokZXRYxgwyMcDwVMc",
+	"9CxiDqrp2ZJ1Kcsy3BJC4JA1Qq21wjMQdWaL31FtweHndMIKVQypsuXxXP27gSgUwMtn2d+qBB4ALNIk",
+	"nNpgSgjbgC60JEom3oQHojgRWH+InsO96nW7fYvkZYH+KRFMX8vkElHg1VQmmiWuOFqCPYyWZJixrSFs",
+	"91BLTeMLCN0fYhCnXAjNoiwpDsNNoTAg4h/TqEVOYaPYFxpqwsfENaMu4CsLSqLksSeUZOgkVA9EzKjS",
+	"REmIVN2kQmC5bvSDrxFo6wL+APVWqqoD4q3VUzbLQvoeKwN+m5UB8XrXZ/JXpOj48by7Kw3owcZ1ui+C",
+	"xoyL9HNwh8KB+dEWynPwrIR6voKbDTGsGr4Xi7j9+N/bHKtbT2A3hQ+LGH3Vg92iLCKg6Zq7Aqof1nFi",
+	"zRnlsaHyNlISiH/gQKZ4RHKFaHgE95iKJQkpYr54xymi/10zvz9uMbP/2X71rbfbZqUt1IZpaZgXDLrJ",
+	"PKbh6sS0hdo+M81e3TN8PZeUdpBPSoPWy1lphcAhQWxEri3N4jg0VYbLwS97I67VkDx5dfr6w9OAnL6/",
+	"6plnT99fHfaxTszqHAwoC8ShwA9IB+5zTIuVFEtKY9XK8XndCTjs5Q5AN1uP0/n2JyCbSzZqOBA2VBzG",
+	"H9jSy+T07B3Z7xweNjuExvMpbXZJKKPCsYbQ8qo5uehzf2I+kOZJ89+0+Z/PX7s3PpTmq/StbUmLTbi8",
+	"5FhSGkPY82OdyRGP62i6H/NehdWURcGnzWijkuhG0BhJ839gb36By9fQJDnHJm9JK21kP9SSSuQkoTNI",
+	"GUKIVqyuRIxIXEt4soSAqmm7xIHNzp9HgF6mL95ypywXFxOilgpwCLea1oyG787qKpSq7efzTm0/FS5c",
+	"/peZkCf6OYE9nLIoICMzFU+kB9HIUCYoUQ7YSYWp8biuim0RxXZbvrEWq3ZjEuKRQ2prCKNqmdjS6wU6",
+	"WEo4+Xcd5chlC/lTNDItGLciqlnT9OaTDpsEd2Jf28XE0lw7O7maOR3m05hWzCmtXLPlpF669+5G8Q19",
+	"3/FuFZJrttuzt2Y8Dur77juXzXFnG5ef3rbbl5/fnTYRVdbd7p3N3tpuz36Egdxlr3AqO9sim3O25dbg",
+	"NDbfknNnOhstU6LP8sYRJRPNohZ5uSRDlxg3rBInwf5kNzTBEG+XoOmFnrrUuhppWya6pgi35yLJCnHn",
+	"vixlxHmZfJ4Ac4Z9/G3KihfyuNDuFcdDP704ta4hLj+aBAPIEyB8jPndaMjwspDRnDgqmj3NZqcp4lD5",
+	"MpZiAgjNhXWhySoxunZV4DW3JvYjjWN/OV7ZBravsv5Xonk8Jrc+Jrc+uOTWB4eEEjTy5v8U8yzzLTT6",
+	"nZvtS5saJexO5eB9NXb7gvC5BIs1dcwbwSA7WPCaOVp3LwdfM4N7LwjPI68SvD2GAd6lgdhkRbAGPB7b",
+	"wFrvNss28Wzoj2g4D9/7fYZ+zQqcUPylEv/mSxMoRRNiftyXRRd4vnDS1NaOr/OLf0KRdj5nAqsLpRbx",
+	"PrmeSntnUArCIJwATY/4VWqsdY64gRiIUw15J+bGcAGWVky/jJVEBynXJKQojXOtWDw2sicU984XaTeS",
+	"HXjO09rqZCZnzPwxkYhTY+eH3qoUiZQrcsnmAPdjhDbzL3jxoL5+LCeEq+MSgKkbC7rPmCDzRQIVAEEJ",
+	"uJ5ilqfy/fRK8zh2/n5Npixh67yyCEHjFf/c2ivr/KtpDfM/2SdrCCS6UJRFJYojzz1LQ20WTWBxE54Q",
+	"lMvU7bH8Jkzbe/KTPc0bBNU5PNyKwLr1QtyfXCBrUxUsVZy2VcHSF++mgq3RJE5CxLXd4EkwQGzwoFXx",
+	"H7jCE9p9dGcuV8+XhlomxRhGHs3T+EXzt5HU1ms/NpYVh2lVqK8NQ44zkRKVqpu8JlLxUK5k5o135S6q",
+	"1J2w02keRe1e85B2Rt1wP+qxg7EX8ogNV8jW0AJjzee0026OerTTPBg9DztRl+2Pe+2GD1S8+f2s00Ue",
+	"vMy/RUVpw6og07kO+hDToB+zi/++2cWOiWRcz8mI7puVMZE21GTva3pdbjYsVparUEazWpMD8YoKMmI2",
+	"GJJFRmizNw9C8qbyuvhyClCfVjf71UMKJk/84LoAg4aGECBpxsVExMXkaYu8qYm+PM5A6ZFRoZp2ReOF",
+	"rfw8ozqcMjUQNiGgRfLRe85k6MIRIWRvTpV2MZYWQj9Dvq+s44kyVx4r0auFFtSKdqkUakXKETMSq8JC",
+	"nxXCHsSpVQiWdSDIGLK0plZKXtbxI6TWizpbxUThPrpjQ05fbxE1tA3i/vpei1FGdd6PhOlFIoqlo+o8",
+	"vPDUhVEYqiUxXMRtukl9v/jLO2zaznckZcyo8AoYlKLFJqx6JB1wMvOZkQdzEWITz6PChWYTxOioaZ8l",
+	"F/V9dNsQD2Q7abdrumQJqev2sc7dY527HcpmcFTN/qfnFs5o3uTqPoPRcCsT7HvsjEXFWiuuXOfF91xL",
+	"wqr/7w2veSwn8cBr0FmuXl1RYpVkuW1huqqiuDmR83zKFUp1EVM6WeDzqaBjI0h4HINhTy6w1i7AlVpr",
+	"pCthN5LREqPTJ0ImAIrNjr1kHzRv5RGxtZQtqOgEWSsoQVbJfxb1eSsB0L1zdwkQW6ovrHQSx3+pHPhY",
+	"6Gidur+2Ptcj53jkHA+12p29+jtlI0pTXW+m+AdLG4WECK40DyuYx9AQDqxhatV+14GhyFZd879CqT7K",
+	"feeIjv/dQvA/FuwC2MyQPEkztKDFgbCPPg0yFnExWl54usSQPMGHA1eVYDlnZJ4wxYQ272k5v/DOtelF",
+	"jovsMkgjnZ4GA5HaUkAv6Pam/ujT74AFDqm6kOPht2PLmLC8KeMMzsc3ysYKB6/R3++0gwZsyRqWkqmu",
+	"bj8b/aNDp41GXpPPjb5d3PxGv9PNvs0e7u63M5SCwkk1Ax5JjOZy6m+/86KdJlP0O+2Oy6Dom4nY3Ip+",
+	"5/mNUaby59hp434ofL9xzS95Ixeu4mJ/zhmdkU/4szfgdg8qK+buNMArtIOGfzkhoP5B8/uIh/pC6eTi",
+	"4kQsLx4Z/SOjf7iuCEd1787f4XLufbW2oZutHBJlnwI4rRnWO5rTCYtcyAd2/YP6Bi33H9XaGuf3aLev",
+	"aD8zyq9vfYvk3Ucz+6OZ/dHM/mhmfzSzP8pQf2szO/DEnRpJCkKUtb2vtbsXxKlUinpFBXEwh07ESp8d",
+	"Lcnpa0Rl8CPsMVWKZY1Yg8MFjeM+MfRziJZ085aNRrWxpEXTP/fFqYCoOYWIjpyB3lJmBKKZ8pgNxJB9",
+	"CdlcO6INIR2m31Yq5F3wSNlRQKxHvLTRsYa9RhYlx2tYS3lMeOQqiSaMLPBSBQ4yLBkIJWcMPAosVuwH",
+	"DGLF+jBEQoEZQRSPGVTU/NH2anF1YJbXknBhHRpm9rMFpL6SCb9i4m/gc/ibiq+f71BjM39QXe/ZfUlj",
+	"+rfM+EFHgVcH857KWz56X/48geLhFm67hQxyt9ptj7LLQ3D07F568ROVUFaJmWb10QIloQS44omFbe62",
+	"e16KkZ/XM6URsVjEyL8DoiQkG+lkaaQFRcfsG+SwOX/Ig2Cxu8ySKdskehWwrt+JUlcREf9IFR8CVcxu",
+	"Xz09DOp92BHTgN1ZsGv79A2xTspArrbYip6yJeoekK347Tp0vwMCdtuq8t+pFdUDu3grRSRFBdaFUvKC",
+	"zufWqwzMoGalOv1O15vmrTzQZk+/HdSLb0LNegxve2TuD9nlvVbTkeaMdPdGNLwMp1QIFjdjOZELXW+G",
+	"PZ8ywiMmNNdLMk/kFY9YQjSLY0QsIdgAefJuzsTpa/IKEbzJSxpeNl9hJ+QtPtNptZ96TF9IglQQmXMf",
+	"+LRtDlP8EZrbdCvHrhK34gAYQHUu+DlA/j9Ui9HQvpaAcRQREfiYcA1YCx5AgAMygHdoLAXLm4vB+mmf",
+	"Np20fEGEhFKMuWCKMA4oXSBnUO0i+qAegIV4cIV8hNQEYQVk4lU/xarhSEDMe9ncqfnDKwjO9ZQLMMfO",
+	"uFhophy6y5Aj3n9JcvG2GjehsalN8Evz+vq6OZbJrLlIYiZCCRVrNr3QL4sdb2/0qwVKUB6w3a7NWFuI",
+	"PCAP25EVj63Z6itDrPBUY/V3EsaUz6DIOjyg6NIWeYLjAfisG3OoWhq5cjgg95oRgTsgpML8MmIkYri/",
+	"O1vNRzPat8dTWLhIuF42+r999jlMBSnPYQAhFY75mIXLMGZ5XsOFTqRRFlfwmFNlgY09bvCD8oKmeRyT",
+	"iZTR/4fYV88PD7tPwX/3dWADbAaNPgGguhuMGXYl1QDmxYZaw2VwtHhGY0PbWBQQG48awC2xWOWMcKUW",
+	"Vk+8BgdcZqJTA2FrVRe1Vy4mKTiK96VbguFxOg5kPR4/UczB16RxYPCkAg6G6rXZ5bQ8gyXjMF37lS0E",
+	"hDiRU5j4zPz27mShp7h2h897RwFRtsjGQav7tIptZEM+N2P4s5jGadotyNv35yWyUIFW26OLyJxku2FQ",
+	"d8AHQLlmI1RLG/3O88MXvef7ULWNU22/ODzqwRegWk61nqv+3h6PWnml53fNG/3G/sc3H//10z/f/vTz",
+	"x7N//c/5h/+/d/b23+evPp6/goApCcqwnDOBGeXbaLgI0ZJWuKhAHoED5TTul4wmgGxzu82xSk4NA8rV",
+	"l9H2DP3VjNqKmW84iyOSnqigwYB6mlMPPPLCnnX3y0V+etWtbLyMcBdrmdFJhjUFVIorBWVCEltDg9Vy",
+	"cCjgVXPFd62K3mLtT1D+ICM4dZlk4hawVbEPeAlrtmF9gzvakvNi0mXalbc7eQHLiOQeu6iSVD99+tQ0",
+	"3RrNKqToSlq1EZ8+fco9fhPcbR/37yDs4gLENLxE/QwLj2J0TVZwwQKapXuqFuMxD4GsIp2r3tftOriP",
+	"PcbeMRFXZ/0/qP27tXj9rZo5Mu5DnEiyUgLNy7NfG0gmzBYY8fbGCLgwzHpMvgTLK4KhIbliVkaNZLiY",
+	"IVVaJOZC7IGl1Y6lhCFjafU8ptpIRT+4wysTC0SZMMREQkRLRCF0hbfMgbf+CtXKDP/vbWOZdacCvMZ2",
+	"rPhEsKjJRVoLyzbyy3Ld6zQTRMFPwpXGgXutFM1MVSg6IvJSACsrWraI6Q9SCw1TC2Di11ZQhyXx+7Sg",
+	"o+WufrSFJ/MY+NTVZQToS+wqPx+/fFwAsEpYeaywd94QivU+KzDfp5JEPIJZWNtUWv9vm8k69KwVO4w3",
+	"x87W7DcCCmBFm8hGD+JSqEszFDBXUR/XM9OwcutcvFY3n2/+bwAAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -27,6 +27,7 @@ import (
 //	escaped slashes    404, 405 or 307 for an id with a slash that nobody has
 //	validation         400, 413, 422
 //	audit context      no status: keeps the caller's reason and idempotency key
+//	export, stream     no status: keep the form in which the answer is asked for
 //	policy             403
 //	row-level security no status: tells the database what the policy allows
 //	operation          200, 201, 204, 400, 404, 409, 422
@@ -82,6 +83,8 @@ func NewHandler(config Config) (http.Handler, error) {
 		server.escapedSlashes(requests.Operations),
 		validator.Middleware(),
 		auditContext,
+		exports,
+		streams,
 	)
 	gen.RegisterHandlers(e, gen.NewStrictHandler(server, inOrder( // after the binding
 		auth.Authorize(config.Store),

@@ -129,6 +129,7 @@ func (s *Server) FromAPIRegistration(body gen.SessionRegistration) store.Session
 		UserDisplayName: body.UserDisplayName, IPAddress: body.IpAddress, UserAgent: body.UserAgent,
 		DeviceType: s.deviceType(body.UserAgent), ExpiresAt: body.ExpiresAt,
 	}
+	session.Browser, session.OS = s.agent(body.UserAgent)
 	session.Location, session.Country = s.place(body.IpAddress)
 	if body.Id != nil {
 		session.ID = *body.Id
@@ -145,6 +146,7 @@ func (s *Server) FromAPIActivity(body gen.SessionActivity) store.Activity {
 		IPAddress: body.IpAddress, UserAgent: body.UserAgent, DeviceType: s.deviceType(body.UserAgent),
 		ExpiresAt: body.ExpiresAt,
 	}
+	activity.Browser, activity.OS = s.agent(body.UserAgent)
 	activity.Location, activity.Country = s.place(body.IpAddress)
 	return activity
 }
@@ -155,6 +157,15 @@ func (s *Server) deviceType(userAgent *string) *string {
 	}
 	kind := s.devices.Type(*userAgent)
 	return &kind
+}
+
+// agent is the browser and the operating system that an agent names, nil where it names none that is known.
+func (s *Server) agent(userAgent *string) (browser, system *string) {
+	if userAgent == nil {
+		return nil, nil
+	}
+	named, on := s.devices.Names(*userAgent)
+	return optional(named), optional(on)
 }
 
 // place is the location and the country of an address, nil where they are not known.

@@ -86,6 +86,16 @@ func provoke(t *testing.T, l *logoutFixture, method, path string, operation *ope
 		l.do(http.MethodDelete, "/api/v1/admin/sessions/"+exampleID, l.admin(), nil).want(http.StatusNoContent)
 		p.token = l.service()
 	}
+	if own && (strings.Contains(path, "{job_id}") || operation.OperationID == "listRevocationJobs") {
+		p.jobID = l.confirmed(l.tenant("acme"), exampleRevocation()).Id
+	}
+	if p.confirmed {
+		body := exampleRevocation()
+		body["confirmation"], body["dry_run"] = l.preview(l.tenant("acme"), body).Confirmation, false
+		text, err := json.Marshal(body)
+		require.NoError(t, err)
+		p.body, p.token = string(text), l.tenant("acme")
+	}
 	if p.limited {
 		l.serve(l.store, func(c *handlers.Config) { c.HTTP.Rates.Address = httpserver.Rate{PerSecond: 1} })
 		l.do(http.MethodGet, "/nothing", "", nil).want(http.StatusNotFound)
@@ -93,7 +103,7 @@ func provoke(t *testing.T, l *logoutFixture, method, path string, operation *ope
 	if p.err != nil {
 		l.serve(broken{Store: l.store, err: p.err})
 	}
-	path = strings.NewReplacer("{tenant_id}", p.tenantID, "{user_id}", "u-4711", "{session_id}", p.sessionID,
+	path = strings.NewReplacer("{tenant_id}", p.tenantID, "{user_id}", "u-4711", "{session_id}", p.sessionID, "{job_id}", p.jobID,
 		"{application_id}", "wiki").Replace(path)
 	var body any
 	if p.body != "" {
@@ -118,6 +128,11 @@ func provoke(t *testing.T, l *logoutFixture, method, path string, operation *ope
 		require.NoError(t, json.Unmarshal([]byte(got.body), &real))
 		assert.Equal(t, shape(media.Example), shape(real), "the example is not of the shape that the server answers")
 	}
+}
+
+// exampleRevocation is the revocation of the examples.
+func exampleRevocation() map[string]any {
+	return map[string]any{"filter": map[string]any{"tenant_id": "acme", "ip": "203.0.113.0/24"}, "reason": "stolen laptops"}
 }
 
 // registerExample registers the session of the examples, with its application.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -38,6 +39,12 @@ func (h errorHandler) write(err error, c echo.Context) error {
 	if errors.Is(err, store.ErrCursor) {
 		err = validation.ValueError("it is not a cursor of this list", "query", "cursor")
 	}
+	if errors.Is(err, store.ErrConfirmation) {
+		err = validation.ValueError("it is not that of a dry run of this revocation within the last 15 minutes", "body", "confirmation")
+	}
+	if errors.Is(err, store.ErrTooWide) {
+		err = validation.ValueError("more than 10,000 sessions would have to be sorted: narrow the search, or sort by created_at", "query", "sort")
+	}
 	if c.Path() == introspectPath {
 		return h.writeOAuth(err, c)
 	}
@@ -51,6 +58,9 @@ func (h errorHandler) write(err error, c echo.Context) error {
 	status, detail := h.status(err, c)
 	return c.JSON(status, gen.Error{Detail: detail})
 }
+
+// jobsPath is where revocation jobs are.
+const jobsPath = "/api/v1/revocation-jobs"
 
 // introspectPath is the operation whose errors have the form of OAuth.
 const introspectPath = "/oauth2/introspect"
@@ -79,6 +89,7 @@ func (h errorHandler) status(err error, c echo.Context) (int, string) {
 		tooLarge *http.MaxBytesError
 		tooOften *httpserver.RateLimitError
 		echoed   *echo.HTTPError
+		drifted  store.DriftedError
 	)
 	switch {
 	case errors.Is(err, validation.ErrUndecodable):
@@ -99,6 +110,9 @@ func (h errorHandler) status(err error, c echo.Context) (int, string) {
 	case errors.Is(err, httpserver.ErrNoRoute):
 		return http.StatusNotFound, "Not Found"
 	case errors.Is(err, store.ErrNotFound):
+		if strings.HasPrefix(c.Path(), jobsPath) {
+			return http.StatusNotFound, "Revocation job not found."
+		}
 		return http.StatusNotFound, "Session not found."
 	case errors.As(err, &method):
 		header.Set(echo.HeaderAllow, method.Allow)
@@ -113,6 +127,12 @@ func (h errorHandler) status(err error, c echo.Context) (int, string) {
 		return http.StatusConflict, "The user has as many sessions as the tenant allows."
 	case errors.Is(err, store.ErrOtherPartner):
 		return http.StatusConflict, "The tenant belongs to another partner."
+	case errors.Is(err, store.ErrJobFinished):
+		return http.StatusConflict, "The revocation job is finished."
+	case errors.Is(err, store.ErrTooManyJobs):
+		return http.StatusConflict, "As many revocation jobs as may be are not finished."
+	case errors.As(err, &drifted):
+		return http.StatusConflict, fmt.Sprintf("The dry run found %d sessions, now there are %d.", drifted.Shown, drifted.Now)
 	case errors.As(err, &tooLarge):
 		return http.StatusRequestEntityTooLarge, fmt.Sprintf("The body is larger than %d bytes.", tooLarge.Limit)
 	case errors.As(err, &tooOften):

@@ -39,6 +39,12 @@ func (s *Server) ListAuditEvents(ctx context.Context, request gen.ListAuditEvent
 		OldestFirst: *params.Order == gen.ListAuditEventsParamsOrderOldest,
 	}
 	page := store.EventPage{Limit: *params.Limit, Cursor: textOf(params.Cursor)}
+	if format := exportFormat(ctx); format != "" {
+		granted, _ := auth.GrantFromContext(ctx)
+		return s.export(ctx, format, "audit-events", gen.AuditEvent{}, params.Cursor, func(ctx context.Context, write func(any) error) error {
+			return s.store.EachEvent(ctx, scope, filter, func(event store.AuditEvent) error { return write(ToAPIEvent(event, granted.UserID)) })
+		})
+	}
 	found, err := s.store.ListEvents(ctx, scope, filter, page)
 	if err != nil {
 		return nil, err

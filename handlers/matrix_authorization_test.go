@@ -23,9 +23,10 @@ import (
 
 // operation is an operation of the contract and the request for it.
 type operation struct {
-	name, method, path  string
-	inTenant, ofSession bool // what the path names
-	success             int
+	name, method, path string
+	// What the path names.
+	inTenant, ofSession, ofJob bool
+	success                    int
 }
 
 // operations are those of the contract.
@@ -39,6 +40,7 @@ func operations(t *testing.T) []operation {
 			op := operation{
 				name: strings.ToUpper(declared.OperationID[:1]) + declared.OperationID[1:], method: method, path: path,
 				inTenant: strings.Contains(path, "{tenant_id}"), ofSession: strings.Contains(path, "{session_id}"),
+				ofJob:   strings.Contains(path, "{job_id}"),
 				success: http.StatusOK,
 			}
 			if declared.Responses.Status(http.StatusNoContent) != nil {
@@ -68,13 +70,17 @@ func (op operation) targets() [][2]place {
 type world struct {
 	*fixture
 	sessions map[place]string // the id of the active session of each place
+	jobs     map[place]string // the id of a revocation job of each place that is paused
 	tokens   map[string]string
 	count    int
 }
 
 func newWorld(f *fixture) *world {
-	w := &world{fixture: f, sessions: map[place]string{absent: "never"}, tokens: map[string]string{}}
+	w := &world{fixture: f, sessions: map[place]string{absent: "never"}, jobs: map[place]string{absent: "never"}, tokens: map[string]string{}}
 	w.restore()
+	for _, p := range places[:len(places)-1] {
+		w.pausedJob(p)
+	}
 	f.register(string(own), "eve", "gone")
 	_, err := f.store.RevokeSession(f.t.Context(), store.InTenant(string(own)), "gone", store.Actor{Subject: "test"})
 	require.NoError(f.t, err)
@@ -95,6 +101,19 @@ func newWorld(f *fixture) *world {
 		}
 	}
 	return w
+}
+
+// pausedJob gives a place a job.
+func (w *world) pausedJob(p place) {
+	w.t.Helper()
+	ctx, revocation := w.t.Context(), store.Revocation{Scope: store.InTenant(string(p)), Filter: store.SessionFilter{Text: "nobody"}}
+	preview, err := w.store.PreviewRevocation(ctx, revocation)
+	require.NoError(w.t, err)
+	job, _, err := w.store.CreateRevocationJob(ctx, revocation, preview.Confirmation, 0, nil, store.Actor{Subject: "test"})
+	require.NoError(w.t, err)
+	_, err = w.store.SetRevocationJobState(ctx, revocation.Scope, job.ID, store.JobPaused)
+	require.NoError(w.t, err)
+	w.jobs[p] = job.ID
 }
 
 // restore gives each place an active session where it has none.
@@ -131,7 +150,7 @@ func (w *world) active() map[place][]string {
 // ask sends the operation about a target.
 func (w *world) ask(a caller, op operation, tenant, session place) answer {
 	w.t.Helper()
-	target := strings.NewReplacer("{tenant_id}", string(tenant), "{session_id}", w.sessions[session], "{user_id}", "ada",
+	target := strings.NewReplacer("{tenant_id}", string(tenant), "{session_id}", w.sessions[session], "{job_id}", w.jobs[session], "{user_id}", "ada",
 		"{application_id}", "wiki").Replace(op.path)
 	var body any
 	var headers []string
@@ -139,10 +158,12 @@ func (w *world) ask(a caller, op operation, tenant, session place) answer {
 		body, headers = url.Values{name: {value}}.Encode(), []string{"Content-Type", "application/x-www-form-urlencoded"}
 	}
 	switch op.name {
-	case "ListSessions":
+	case "ListSessions", "SearchSessions":
 		target += "?tenant_id=" + string(tenant)
 	case "ListAuditEvents":
 		target += "?tenant_id=" + string(tenant) + "&session_id=" + w.sessions[tenant]
+	case "CreateRevocationJob":
+		body = map[string]any{"filter": map[string]any{"tenant_id": tenant}}
 	case "RevokeAllSessions":
 		body = map[string]any{"tenant_id": tenant}
 	case "RevokeUserSessions":
@@ -201,6 +222,9 @@ func (w *world) check(a caller, op operation, tenant, session place, want want) 
 	if strings.HasPrefix(op.name, "Revoke") && len(want.done) > 0 {
 		w.restore()
 	}
+	if op.name == "CancelRevocationJob" && len(want.done) > 0 {
+		w.pausedJob(session)
+	}
 	return got
 }
 
@@ -208,8 +232,12 @@ func (w *world) check(a caller, op operation, tenant, session place, want want) 
 func (w *world) requireShown(what string, op operation, got answer, done []place) {
 	w.t.Helper()
 	var shown []place
+	shows := w.sessions
+	if op.ofJob || op.name == "ListRevocationJobs" {
+		shows = w.jobs
+	}
 	for _, p := range places {
-		if strings.Contains(got.body, `"`+w.sessions[p]+`"`) {
+		if strings.Contains(got.body, `"`+shows[p]+`"`) {
 			shown = append(shown, p)
 		}
 	}
@@ -238,7 +266,7 @@ func (w *world) requireRegistered(what string, before, after map[place][]string,
 	}
 }
 
-var varying = regexp.MustCompile(`"(request_id|timestamp|as_of)":"[^"]*"`)
+var varying = regexp.MustCompile(`"(request_id|timestamp|as_of|confirmation)":"[^"]*"`)
 
 // bytesOf is an answer without what differs from any request to the next.
 func bytesOf(a answer) [2]string {
@@ -282,7 +310,7 @@ func TestEveryoneAsksForEverything(t *testing.T) {
 			total += count
 		}
 		f.t.Logf("%d requests: %v", total, statuses)
-		require.Equal(f.t, len(callers())*(19*len(places)+2*len(places)*len(places)), total, "two operations name a tenant and a session")
+		require.Equal(f.t, len(callers())*(26*len(places)+2*len(places)*len(places)), total, "two operations name a tenant and a session")
 	})
 }
 

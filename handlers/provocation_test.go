@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/stretchr/testify/require"
@@ -25,10 +26,12 @@ type provocation struct {
 	token      string
 	tenantID   string // as the path has it
 	sessionID  string
+	jobID      string
 	query      string
 	body       string
 	brokenOff  bool  // the body cannot be read
 	limited    bool  // whether the address has asked as often as it may
+	confirmed  bool  // whether the body is that of a call that a dry run has confirmed
 	registered bool  // whether the examples' session is there
 	ended      bool  // and has ended
 	err        error // of every method of the store
@@ -44,6 +47,8 @@ func provocationOf(l *logoutFixture, operation *openapi3.Operation, status strin
 		}
 	case "201":
 		p.registered = false
+	case "202":
+		p.confirmed = true
 	case "400":
 		p.body = "\"\xff\""
 		if operation.OperationID == "backchannelLogout" {
@@ -55,12 +60,14 @@ func provocationOf(l *logoutFixture, operation *openapi3.Operation, status strin
 	case "403":
 		p.token = l.fixture.token(auth.TokenRequest{Subject: "client", ClientID: "client", Scope: "nothing"})
 	case "404":
-		p.sessionID = "nothing"
+		p.sessionID, p.jobID = "nothing", "nothing"
 		if operation.Responses.Status(http.StatusNotFound).Ref == "#/components/responses/UnknownPath" {
 			p.tenantID, p.token = "ac%2Fme", l.tenant("ac/me")
 		}
 	case "409":
-		p.ended = true
+		if p.ended = operation.Tags[0] != "Revocation jobs"; !p.ended {
+			p.confirmed, p.err = operation.RequestBody != nil, store.DriftedError{Shown: 1, Now: 2}
+		}
 	case "413":
 		p.body = strings.Repeat(" ", 1<<20) + p.body
 	case "422":
@@ -83,7 +90,7 @@ func provocationOf(l *logoutFixture, operation *openapi3.Operation, status strin
 // invalidBodies are bodies that can be read and do not fit.
 func invalidBodies() map[string]string {
 	return map[string]string{
-		"revokeAllSessions": `{}`, "revokeUserSessions": `{}`, "registerSession": `{}`, "recordSessionApp": `{}`,
+		"createRevocationJob": `{}`, "revokeAllSessions": `{}`, "revokeUserSessions": `{}`, "registerSession": `{}`, "recordSessionApp": `{}`,
 		"recordSessionActivity": `{"ip_address": "nowhere"}`, "introspectToken": `x=1`, "backchannelLogout": `x=1`,
 	}
 }
@@ -94,18 +101,18 @@ func goodRequest(l *logoutFixture, operation *openapi3.Operation) provocation {
 	switch operation.Tags[0] {
 	case "Platform sessions":
 		request.TenantID, request.Scope = "", "admin:sessions:read admin:sessions:write"
-	case "History":
+	case "History", "Search":
 		request.Scope = "sessions:read"
-	case "Tenant sessions":
+	case "Tenant sessions", "Revocation jobs":
 		request.Scope = "sessions:read sessions:write"
 	case "Session lifecycle":
 		request.Scope = "sessions:ingest"
 	}
-	if operation.OperationID == "revokeMyOtherSessions" || operation.OperationID == "revokeUserSessions" {
+	if operation.OperationID == "revokeMyOtherSessions" || operation.OperationID == "revokeUserSessions" || operation.Tags[0] == "Revocation jobs" {
 		request.SessionID = "" // for these spare the caller's own
 	}
 	return provocation{
-		token: l.fixture.token(request), tenantID: "acme", sessionID: exampleID, body: exampleBody(l, operation), registered: true,
+		token: l.fixture.token(request), tenantID: "acme", sessionID: exampleID, jobID: "some", body: exampleBody(l, operation), registered: true,
 	}
 }
 
@@ -164,6 +171,40 @@ func (b broken) TenantStats(context.Context, store.Scope) (store.Stats, error) {
 
 func (b broken) ListEvents(context.Context, store.Scope, store.EventFilter, store.EventPage) (store.Events, error) {
 	return store.Events{}, b.err
+}
+
+func (b broken) SearchSessions(context.Context, store.Scope, store.SessionFilter, store.SessionPage) (store.FoundSessions, error) {
+	return store.FoundSessions{}, b.err
+}
+
+func (b broken) PreviewRevocation(context.Context, store.Revocation) (store.RevocationPreview, error) {
+	return store.RevocationPreview{}, b.err
+}
+
+func (b broken) CreateRevocationJob(
+	context.Context, store.Revocation, string, int, *time.Time, store.Actor,
+) (store.RevocationJob, bool, error) {
+	return store.RevocationJob{}, false, b.err
+}
+
+func (b broken) GetRevocationJob(context.Context, store.Scope, string) (store.RevocationJob, error) {
+	return store.RevocationJob{}, b.err
+}
+
+func (b broken) ListRevocationJobs(context.Context, store.Scope, []string, int, string) (store.RevocationJobs, error) {
+	return store.RevocationJobs{}, b.err
+}
+
+func (b broken) SetRevocationJobState(context.Context, store.Scope, string, string) (store.RevocationJob, error) {
+	return store.RevocationJob{}, b.err
+}
+
+func (b broken) EachSession(context.Context, store.Scope, store.SessionFilter, store.SessionPage, func(store.Session) error) error {
+	return b.err
+}
+
+func (b broken) EachEvent(context.Context, store.Scope, store.EventFilter, func(store.AuditEvent) error) error {
+	return b.err
 }
 
 func (b broken) SessionHistory(context.Context, store.Scope, string, store.EventFilter, store.EventPage) (store.Events, error) {

@@ -91,7 +91,7 @@ func (a caller) reaches(rule auth.Rule, p place) bool {
 	if rule.Audience == auth.Me {
 		return a.token.TenantID == "" || a.token.TenantID == string(p)
 	}
-	if rule.Audience == auth.Everyone {
+	if rule.Audience == auth.Everyone || rule.Audience == auth.Administrators {
 		held := strings.Join(a.held(rule), " ")
 		switch {
 		case strings.Contains(held, "admin:"):
@@ -119,6 +119,14 @@ func (a caller) reaches(rule auth.Rule, p place) bool {
 	})
 }
 
+// administers reports whether one of the scopes that the caller has is of something that the token names.
+func (a caller) administers(rule auth.Rule) bool {
+	return slices.ContainsFunc(a.held(rule), func(scope string) bool {
+		kind, _, _ := strings.Cut(scope, ":")
+		return kind == "admin" || kind == "partner" && a.token.PartnerID != "" || kind == "sessions" && a.token.TenantID != ""
+	})
+}
+
 // held are the scopes of a table's row that the caller has.
 func (a caller) held(rule auth.Rule) []string {
 	has := strings.Fields(a.token.Scope)
@@ -140,6 +148,12 @@ func expected(a caller, op operation, rule auth.Rule, tenant, session place) wan
 		return want{status: http.StatusForbidden, scope: a.missing(rule)}
 	case rule.Audience == auth.Platform && len(held) == 1 && strings.HasPrefix(held[0], "partner:") && a.token.PartnerID == "":
 		return want{status: http.StatusForbidden}
+	case rule.Audience == auth.Administrators && !a.administers(rule):
+		return want{status: http.StatusForbidden}
+	case op.ofJob && (session == absent || !a.reaches(rule, session)):
+		return want{status: http.StatusNotFound}
+	case op.ofJob:
+		return want{status: http.StatusOK, done: []place{session}}
 	case op.inTenant && !a.reaches(rule, tenant):
 		return want{status: http.StatusForbidden}
 	case op.name == "RegisterSession":
@@ -150,7 +164,7 @@ func expected(a caller, op operation, rule auth.Rule, tenant, session place) wan
 		return want{status: op.success, done: []place{session}}
 	}
 	wanted := []place{tenant}
-	if rule.Audience == auth.Me {
+	if rule.Audience == auth.Me || op.name == "ListRevocationJobs" {
 		wanted = places
 	}
 	return want{status: op.success, done: slices.DeleteFunc(slices.Clone(wanted), func(p place) bool {

@@ -8,6 +8,7 @@ package handlers
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -34,6 +35,16 @@ type Store interface {
 	NewestActive(ctx context.Context, caller store.CallerSession, scope store.Scope) ([]store.ListItem, bool, error)
 	TenantStats(ctx context.Context, scope store.Scope) (store.Stats, error)
 	ListEvents(ctx context.Context, scope store.Scope, filter store.EventFilter, page store.EventPage) (store.Events, error)
+	SearchSessions(ctx context.Context, scope store.Scope, filter store.SessionFilter, page store.SessionPage) (store.FoundSessions, error)
+	PreviewRevocation(ctx context.Context, revocation store.Revocation) (store.RevocationPreview, error)
+	CreateRevocationJob(
+		ctx context.Context, revocation store.Revocation, confirmation string, tolerance int, blockLoginsBefore *time.Time, by store.Actor,
+	) (store.RevocationJob, bool, error)
+	GetRevocationJob(ctx context.Context, scope store.Scope, id string) (store.RevocationJob, error)
+	ListRevocationJobs(ctx context.Context, scope store.Scope, states []string, limit int, cursor string) (store.RevocationJobs, error)
+	SetRevocationJobState(ctx context.Context, scope store.Scope, id, state string) (store.RevocationJob, error)
+	EachSession(ctx context.Context, scope store.Scope, filter store.SessionFilter, page store.SessionPage, do func(store.Session) error) error
+	EachEvent(ctx context.Context, scope store.Scope, filter store.EventFilter, do func(store.AuditEvent) error) error
 	SessionHistory(ctx context.Context, scope store.Scope, id string, filter store.EventFilter, page store.EventPage) (store.Events, error)
 	RevokeSession(ctx context.Context, scope store.Scope, id string, by store.Actor) (bool, error)
 	RevokeSessions(ctx context.Context, scope store.Scope, ids []string, by store.Actor) ([]string, error)
@@ -70,6 +81,8 @@ type Server struct {
 	now      func() time.Time
 	// reserved are the ids that no session can have; see reservedSegments.
 	reserved []string
+	// followed is how many jobs are followed.
+	followed atomic.Int64
 }
 
 var _ gen.StrictServerInterface = (*Server)(nil)

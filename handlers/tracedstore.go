@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"errors"
+	"time"
 
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
@@ -134,6 +135,70 @@ func (s tracedStore) RevokeSession(ctx context.Context, scope store.Scope, id st
 	ctx, span := s.begin(ctx, "RevokeSession")
 	defer func() { finish(span, err) }()
 	return s.store.RevokeSession(ctx, scope, id, by)
+}
+
+// SearchSessions implements Store.
+func (s tracedStore) SearchSessions(
+	ctx context.Context, scope store.Scope, filter store.SessionFilter, page store.SessionPage,
+) (found store.FoundSessions, err error) {
+	ctx, span := s.begin(ctx, "SearchSessions")
+	defer func() { finish(span, err) }()
+	return s.store.SearchSessions(ctx, scope, filter, page)
+}
+
+// PreviewRevocation implements Store.
+func (s tracedStore) PreviewRevocation(ctx context.Context, revocation store.Revocation) (preview store.RevocationPreview, err error) {
+	ctx, span := s.begin(ctx, "PreviewRevocation")
+	defer func() { finish(span, err) }()
+	return s.store.PreviewRevocation(ctx, revocation)
+}
+
+// CreateRevocationJob implements Store.
+func (s tracedStore) CreateRevocationJob(
+	ctx context.Context, revocation store.Revocation, confirmation string, tolerance int, blockLoginsBefore *time.Time, by store.Actor,
+) (job store.RevocationJob, created bool, err error) {
+	ctx, span := s.begin(ctx, "CreateRevocationJob")
+	defer func() { finish(span, err) }()
+	return s.store.CreateRevocationJob(ctx, revocation, confirmation, tolerance, blockLoginsBefore, by)
+}
+
+// GetRevocationJob implements Store.
+func (s tracedStore) GetRevocationJob(ctx context.Context, scope store.Scope, id string) (job store.RevocationJob, err error) {
+	ctx, span := s.begin(ctx, "GetRevocationJob")
+	defer func() { finish(span, err) }()
+	return s.store.GetRevocationJob(ctx, scope, id)
+}
+
+// ListRevocationJobs implements Store.
+func (s tracedStore) ListRevocationJobs(
+	ctx context.Context, scope store.Scope, states []string, limit int, cursor string,
+) (jobs store.RevocationJobs, err error) {
+	ctx, span := s.begin(ctx, "ListRevocationJobs")
+	defer func() { finish(span, err) }()
+	return s.store.ListRevocationJobs(ctx, scope, states, limit, cursor)
+}
+
+// SetRevocationJobState implements Store.
+func (s tracedStore) SetRevocationJobState(ctx context.Context, scope store.Scope, id, state string) (job store.RevocationJob, err error) {
+	ctx, span := s.begin(ctx, "SetRevocationJobState")
+	defer func() { finish(span, err) }()
+	return s.store.SetRevocationJobState(ctx, scope, id, state)
+}
+
+// EachSession implements Store.
+func (s tracedStore) EachSession(
+	ctx context.Context, scope store.Scope, filter store.SessionFilter, page store.SessionPage, do func(store.Session) error,
+) (err error) {
+	ctx, span := s.begin(ctx, "EachSession")
+	defer func() { finish(span, err) }()
+	return s.store.EachSession(ctx, scope, filter, page, do)
+}
+
+// EachEvent implements Store.
+func (s tracedStore) EachEvent(ctx context.Context, scope store.Scope, filter store.EventFilter, do func(store.AuditEvent) error) (err error) {
+	ctx, span := s.begin(ctx, "EachEvent")
+	defer func() { finish(span, err) }()
+	return s.store.EachEvent(ctx, scope, filter, do)
 }
 
 // RevokeSessions implements Store.

@@ -23,6 +23,8 @@ const maxPending = 100_000
 // heartbeat.
 type Activity struct {
 	IPAddress, UserAgent, DeviceType, Location, Country *string
+	// Browser and OS are replaced together with UserAgent.
+	Browser, OS *string
 	// ExpiresAt is the session's new end; the tenant's absolute limit bounds it.
 	ExpiresAt *time.Time
 }
@@ -47,7 +49,7 @@ func (a Activity) apply(session Session, at time.Time, limits Limits) Session {
 		session.IPAddress, session.Location, session.Country = a.IPAddress, a.Location, a.Country
 	}
 	if a.UserAgent != nil {
-		session.UserAgent = a.UserAgent
+		session.UserAgent, session.Browser, session.OS = a.UserAgent, a.Browser, a.OS
 	}
 	if a.DeviceType != nil {
 		session.DeviceType = a.DeviceType
@@ -104,7 +106,12 @@ func (t *transaction) recordActivity(key sessionKey, at time.Time, activity Acti
 	if len(changed.changes) > 0 {
 		changed.action = ActionChanged
 	}
-	if err := t.update(after); err != nil {
+	row := stored(after)
+	if err := t.update(after, map[string]any{
+		"ip_address": after.IPAddress, "user_agent": after.UserAgent, "device_type": after.DeviceType, "location": after.Location,
+		"country": after.Country, "browser": after.Browser, "os": after.OS, "address_key": row.AddressKey,
+		"login_address_key": row.LoginAddressKey, "expires_at": after.ExpiresAt, "change_recorded_at": after.ChangeRecordedAt,
+	}); err != nil {
 		return err
 	}
 	return t.record(changed)
@@ -128,13 +135,11 @@ func (t *transaction) lockActive(key sessionKey) (session Session, err error) {
 	return session, err
 }
 
-// update writes the columns that activities change, of a session whose row is locked.
-func (t *transaction) update(session Session) error {
-	return t.tx.Model(&Session{}).Where("tenant_id = ? AND id = ?", session.TenantID, session.ID).Updates(map[string]any{
-		"last_activity_at": session.LastActivityAt, "ip_address": session.IPAddress, "user_agent": session.UserAgent,
-		"device_type": session.DeviceType, "location": session.Location, "country": session.Country,
-		"expires_at": session.ExpiresAt, "ends_at": session.EndsAt, "change_recorded_at": session.ChangeRecordedAt,
-	}).Error
+// update writes the times of an activity, and other columns that it changes, of a session whose row is locked.
+func (t *transaction) update(session Session, columns map[string]any) error {
+	updated := map[string]any{"last_activity_at": session.LastActivityAt, "ends_at": session.EndsAt}
+	maps.Copy(updated, columns)
+	return t.tx.Model(&Session{}).Where("tenant_id = ? AND id = ?", session.TenantID, session.ID).Updates(updated).Error
 }
 
 func (p plain) recordHeartbeat(ctx context.Context, key sessionKey, at time.Time) error {
@@ -149,7 +154,7 @@ func (t *transaction) recordHeartbeat(key sessionKey, at time.Time) error {
 	if err != nil {
 		return err
 	}
-	return t.update(Activity{}.apply(session, at, t.limits(key.tenantID)))
+	return t.update(Activity{}.apply(session, at, t.limits(key.tenantID)), nil)
 }
 
 // sessionKey is the key of a session.

@@ -119,11 +119,12 @@ func (c change) ends() bool {
 	return countsAs(c.before).Open > countsAs(c.after).Open
 }
 
-// record appends the events and the counter deltas of changes, in the transaction that makes them.
+// record appends the events and the counter deltas of changes, and the search keys of sessions that are created, in the transaction that makes them.
 func (t *transaction) record(changes ...change) error {
 	events := make([]AuditEvent, 0, len(changes))
 	deltas := make([]counters.Delta, 0, len(changes))
 	var left []Session
+	var created []*Session
 	for _, c := range changes {
 		session := c.session()
 		if c.action != "" {
@@ -141,12 +142,18 @@ func (t *transaction) record(changes ...change) error {
 		if c.ends() && c.before.AppCount > 0 {
 			left = append(left, *c.before)
 		}
+		if c.before == nil {
+			created = append(created, c.after)
+		}
 	}
 	applications, err := t.applicationsLeft(left)
 	if err != nil {
 		return err
 	}
 	if err := counters.Append(t.tx, append(deltas, applications...)); err != nil {
+		return err
+	}
+	if err := t.recordKeys(created); err != nil {
 		return err
 	}
 	return counters.Create(t.tx, events)

@@ -100,6 +100,12 @@ func (e *erasure) run() (Erasure, error) {
 	if done.Sessions, err = e.deleteSessions(); err != nil {
 		return done, err
 	}
+	if err := e.deleteKeys([]user{{e.tenantID, e.userID}}); err != nil {
+		return done, err
+	}
+	if err := e.tx.Where("tenant_id IN ('', ?) AND user_id = ?", e.tenantID, e.userID).Delete(&RevocationJob{}).Error; err != nil {
+		return done, err
+	}
 	if done.Events, err = e.countEvents(e.tx); err != nil {
 		return done, err
 	}
@@ -181,6 +187,7 @@ func (e *erasure) forgetActor() error {
 		{&AuditEvent{}, "actor_sub", "reason", true},
 		{&Session{}, "ended_by_sub", "end_reason", false},
 		{&bulkRevocation{}, "ended_by_sub", "end_reason", true},
+		{&RevocationJob{}, "created_by_sub", "reason", true},
 	} {
 		forgotten := map[string]any{done.actor: "", done.reasonGiven: ""}
 		if done.requests {

@@ -29,6 +29,14 @@ var (
 	ErrTooMany = errors.New("too many sessions")
 	// ErrCursor: the cursor is not one that this list has given out.
 	ErrCursor = errors.New("not a cursor of this list")
+	// ErrConfirmation: the confirmation is not that of a preview of this revocation, or it is too old.
+	ErrConfirmation = errors.New("not a confirmation of this revocation")
+	// ErrTooManyJobs: as many revocation jobs of the tenant as may be are not finished.
+	ErrTooManyJobs = errors.New("too many revocation jobs")
+	// ErrJobFinished: the revocation job is finished.
+	ErrJobFinished = errors.New("revocation job is finished")
+	// ErrTooWide: a search would have to sort more sessions than one call may.
+	ErrTooWide = errors.New("too many sessions to be sorted")
 	// ErrUnavailable: the database cannot be reached or did not answer in time.
 	ErrUnavailable = engine.ErrUnavailable
 	// ErrConnect: the database could not be opened at first, whatever the reason.
@@ -38,6 +46,14 @@ var (
 	// ErrIncompatibleSchema: the database was made by a build from before the first release, and cannot be migrated.
 	ErrIncompatibleSchema = errors.New("the database was made by a build from before the first release, and cannot be migrated: use an empty one")
 )
+
+// DriftedError is the answer when a revocation would end more or fewer sessions than its preview has shown.
+type DriftedError struct{ Shown, Now int }
+
+// Error implements error.
+func (e DriftedError) Error() string {
+	return fmt.Sprintf("the preview found %d sessions, now there are %d", e.Shown, e.Now)
+}
 
 // mapError gives a failure the operation's name and, where it is one of the store's own answers, its sentinel.
 func mapError(operation string, err error) error {

@@ -16,16 +16,16 @@ import (
 
 // sessionColumns are those that scanSession reads, in its order.
 const sessionColumns = "tenant_id, id, user_id, partner_id, user_email, user_display_name, ip_address, user_agent, device_type, location, " +
-	"country, created_at, last_activity_at, expires_at, ends_at, end_cause, revoked_at, ended_by_sub, ended_by_client, end_reason, app_count, login_ip_address, change_recorded_at"
+	"country, created_at, last_activity_at, expires_at, ends_at, end_cause, revoked_at, ended_by_sub, ended_by_client, end_reason, app_count, login_ip_address, change_recorded_at, browser, os"
 
 // scanSession reads a row that begins with sessionColumns; more says where its further columns go.
 func scanSession(row engine.Rows, s *Session, more ...any) error {
-	into := [26]any{
+	into := [28]any{
 		&s.TenantID, &s.ID, &s.UserID, &s.PartnerID, &s.UserEmail, &s.UserDisplayName, &s.IPAddress, &s.UserAgent, &s.DeviceType, &s.Location,
 		&s.Country, &s.CreatedAt, &s.LastActivityAt, &s.ExpiresAt, &s.EndsAt, &s.EndCause, &s.RevokedAt, &s.EndedBySub, &s.EndedByClient,
-		&s.EndReason, &s.AppCount, &s.LoginIPAddress, &s.ChangeRecordedAt,
+		&s.EndReason, &s.AppCount, &s.LoginIPAddress, &s.ChangeRecordedAt, &s.Browser, &s.OS,
 	}
-	if err := row.Scan(append(into[:23], more...)...); err != nil {
+	if err := row.Scan(append(into[:25], more...)...); err != nil {
 		return err
 	}
 	s.inUTC()

@@ -26,7 +26,7 @@ func (c auditContext) input() []sqlbuild.Value {
 
 // addRecord appends what transaction.record does for sessions in a table that has their columns and those of the input: their events, and
 // the counter deltas of a change from one state to another. A session that ends takes its applications with it; of one that is registered the
-// column came_from has the event's changes.
+// column came_from has the event's changes, and found_by the search keys.
 func addRecord(st *sqlbuild.Statement, table, action string, before, after *Session) *sqlbuild.Statement {
 	amounts := countsAs(after).Minus(countsAs(before))
 	revokedAt := "NULL"
@@ -44,6 +44,9 @@ func addRecord(st *sqlbuild.Statement, table, action string, before, after *Sess
 	changes := "NULL"
 	if before == nil {
 		changes = "came_from"
+		st.Add(fmt.Sprintf(`keys AS (INSERT INTO search_keys (tenant_id, key, user_id, value)
+			SELECT tenant_id, k ->> 0 AS key, user_id, k ->> 1 AS value FROM %s CROSS JOIN jsonb_array_elements(found_by::jsonb) AS k
+			ORDER BY tenant_id, (k ->> 0) COLLATE "C", user_id, (k ->> 1) COLLATE "C" ON CONFLICT DO NOTHING), `, table))
 	}
 	return st.Add(fmt.Sprintf(`events AS (INSERT INTO audit_events (tenant_id, operation_id, session_id, action, at, user_id, actor_sub, actor_client,
 		reason, request_id, changes) SELECT tenant_id, operation, id, '%s', at, user_id, by_sub, by_client, because, request, %s FROM %s) `,
@@ -91,10 +94,14 @@ func insertStatement(n Session, r registration) *sqlbuild.Statement {
 		sqlbuild.Value{Name: "of_country", Type: "text", Value: n.Country}, sqlbuild.Value{Name: "created", Type: "timestamptz", Value: n.CreatedAt},
 		sqlbuild.Value{Name: "expires", Type: "timestamptz", Value: n.ExpiresAt}, sqlbuild.Value{Name: "ends", Type: "timestamptz", Value: n.EndsAt},
 		sqlbuild.Value{Name: "session_digest", Type: "text", Value: r.sessionDigest},
-		sqlbuild.Value{Name: "user_digest", Type: "text", Value: r.userDigest}, sqlbuild.Value{Name: "came_from", Type: "text", Value: jsonOf(cameFrom(&n))})...)
+		sqlbuild.Value{Name: "user_digest", Type: "text", Value: r.userDigest}, sqlbuild.Value{Name: "came_from", Type: "text", Value: jsonOf(cameFrom(&n))},
+		sqlbuild.Value{Name: "agent_browser", Type: "text", Value: n.Browser}, sqlbuild.Value{Name: "agent_os", Type: "text", Value: n.OS},
+		sqlbuild.Value{Name: "key_of_address", Type: "text", Value: addressKey(n.IPAddress)},
+		sqlbuild.Value{Name: "found_by", Type: "text", Value: jsonOfKeys(searchKeys(&n))})...)
 	st.Add(`inserted AS (INSERT INTO sessions (tenant_id, id, user_id, partner_id, user_email, user_display_name, ip_address, user_agent,
-			device_type, location, country, created_at, expires_at, ends_at, login_ip_address)
-		SELECT t.tenant_id, session, of_user, t.partner_id, email, display_name, address, agent, device, place, of_country, created, expires, ends, address
+			device_type, location, country, created_at, expires_at, ends_at, login_ip_address, browser, os, address_key)
+		SELECT t.tenant_id, session, of_user, t.partner_id, email, display_name, address, agent, device, place, of_country, created, expires, ends, address,
+			agent_browser, agent_os, key_of_address
 		FROM input JOIN tenants t ON t.tenant_id = of_tenant AND t.partner_id IS NOT DISTINCT FROM coalesce(of_partner, t.partner_id)
 		WHERE (NOT EXISTS (SELECT FROM not_before_cutoffs c WHERE c.tenant_id IN ('', of_tenant) AND c.partner_id IN ('', coalesce(t.partner_id, ''))
 				AND c.user_id IN ('', of_user, user_digest) AND c.not_before >= created)) IS TRUE
@@ -103,6 +110,16 @@ func insertStatement(n Session, r registration) *sqlbuild.Statement {
 		ON CONFLICT DO NOTHING RETURNING tenant_id, id, user_id, partner_id, device_type, created_at), `)
 	st.Add("registered AS (SELECT inserted.*, input.* FROM inserted JOIN input ON tenant_id = of_tenant AND id = session), ")
 	return addRecord(st, "registered", ActionRegistered, nil, &n).Add("SELECT nr, partner_id FROM registered")
+}
+
+// jsonOfKeys is the text of search keys: an array of each one's key and value.
+func jsonOfKeys(keys []SearchKey) string {
+	all := make([][2]string, len(keys))
+	for i, key := range keys {
+		all[i] = [2]string{key.Key, key.Value}
+	}
+	text, _ := json.Marshal(all) // of texts it does not fail
+	return string(text)
 }
 
 // jsonOf is the text of an event's changes, nil for none.

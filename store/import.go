@@ -106,12 +106,12 @@ func (t *transaction) importSessions(sessions []Session) error {
 			return err
 		}
 		fresh := slices.DeleteFunc(slices.Clone(chunk), func(s Session) bool { return slices.Contains(taken, s.ID) })
-		if err := counters.Create(t.tx, fresh); err != nil {
-			return err
-		}
-		changes := make([]change, len(fresh))
+		rows, changes := make([]sessionRow, len(fresh)), make([]change, len(fresh))
 		for i := range fresh {
-			changes[i] = change{after: &fresh[i]}
+			rows[i], changes[i] = stored(fresh[i]), change{after: &fresh[i]}
+		}
+		if err := counters.Create(t.tx, rows); err != nil {
+			return err
 		}
 		if err := t.record(changes...); err != nil {
 			return err

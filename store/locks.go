@@ -15,6 +15,7 @@ const (
 	expiryJob  = 0x7365737369     // recording what has expired, purges
 	rollUpJob  = 0x74616c6c79     // roll-ups and verification
 	revokeJob  = 0x656e64696e67   // applying bulk revocations
+	searchJob  = 0x736561726368   // revocation jobs
 	analyzeJob = 0x616e616c797a65 // collecting the planner's statistics
 )
 

@@ -68,7 +68,7 @@ func endedOf(tx *gorm.DB, tenantID string, before time.Time, limit int) *gorm.DB
 		Order(endedAt + ", id").Limit(limit)
 }
 
-// deleteSessions deletes sessions, with their applications, and keeps tombstones. No session of these ids is being registered from then on
+// deleteSessions deletes sessions, with their applications and what only they are found by, and keeps tombstones. No session of these ids is being registered from then on
 // until the end of the transaction, and a registration after it finds the tombstone.
 func (t *transaction) deleteSessions(sessions []Session) error {
 	now := t.now()
@@ -91,7 +91,11 @@ func (t *transaction) deleteSessions(sessions []Session) error {
 			locks = append(locks, lock)
 		}
 	}
-	if err := t.engine.Lock(t.tx, locks...); err != nil {
+	gone, err := t.lastSessions(sessions)
+	if err != nil {
+		return err
+	}
+	if err := t.engine.Lock(t.tx, append(locks, locksOf(gone)...)...); err != nil {
 		return err
 	}
 	if err := counters.Create(t.tx.Clauses(clause.OnConflict{DoNothing: true}), tombstones); err != nil {
@@ -105,7 +109,7 @@ func (t *transaction) deleteSessions(sessions []Session) error {
 			return err
 		}
 	}
-	return nil
+	return t.deleteKeys(gone)
 }
 
 // recordPurge appends one event a tenant, with the number.
@@ -145,8 +149,8 @@ func (s *Store) rowIdentity() (columns, condition string) {
 // keptLonger is how much longer things are kept than they are needed: a clock may be ahead, and be set back.
 const keptLonger = 24 * time.Hour
 
-// PurgeTombstones deletes up to limit tombstones, as many cutoffs and as many idempotency keys, that have not been needed for a day, and
-// returns how many it deleted of the kind that it deleted most of. Cutoffs stay until a time, too. Like PurgeEnded it does nothing while
+// PurgeTombstones deletes up to limit tombstones, as many cutoffs, finished revocation jobs and idempotency keys, that have not been needed
+// for a day, and returns how many it deleted of the kind that it deleted most of. Cutoffs and jobs stay until a time, too. Like PurgeEnded it does nothing while
 // another instance is at it.
 func (s *Store) PurgeTombstones(ctx context.Context, before time.Time, limit int) (int, error) {
 	return s.writeAsJob(ctx, "purge tombstones", expiryJob, func(tx *gorm.DB) (int, error) {
@@ -157,6 +161,7 @@ func (s *Store) PurgeTombstones(ctx context.Context, before time.Time, limit int
 		}{
 			{&tombstone{}, "session_digest", tx.Where("keep_until < ?", now)},
 			{&cutoff{}, "tenant_id, partner_id, user_id", tx.Where("not_before < ? AND keep_until < ?", timestamp(before), now)},
+			{&RevocationJob{}, "tenant_id, id", tx.Where("finished_at < ?", timestamp(before))},
 			{&idempotencyKey{}, "key_digest", tx.Where("at < ?", now.Add(-idempotencyWindow))},
 		} {
 			keys := purged.unneeded.Model(purged.model).Select(purged.key).Limit(limit)

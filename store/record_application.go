@@ -32,7 +32,7 @@ func (t *transaction) recordApp(app App) error {
 	if err != nil {
 		return err
 	}
-	if err := t.update(Activity{}.apply(session, t.now(), t.limits(app.TenantID))); err != nil {
+	if err := t.update(Activity{}.apply(session, t.now(), t.limits(app.TenantID)), nil); err != nil {
 		return err
 	}
 	inserted := t.tx.Clauses(clause.OnConflict{DoNothing: true}).Create(&app)

@@ -123,7 +123,7 @@ func (r *registration) register(session Session) (Session, bool, error) {
 	if known, err := r.refused(session); !errors.Is(err, ErrNotFound) {
 		return known, false, err
 	}
-	inserted := r.tx.Clauses(clause.OnConflict{DoNothing: true}).Create(&session)
+	inserted := r.tx.Clauses(clause.OnConflict{DoNothing: true}).Create(new(stored(session)))
 	switch {
 	case inserted.Error != nil:
 		return session, false, inserted.Error

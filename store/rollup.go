@@ -56,7 +56,7 @@ func (s *Store) Analyze(ctx context.Context) (bool, error) {
 
 // analyze reads some 30,000 rows of each table, however many there are.
 func analyze(tx *gorm.DB) error {
-	return tx.Exec("ANALYZE tenants, sessions, session_apps, audit_events, counters, page_index, counter_deltas, user_counter_deltas").Error
+	return tx.Exec("ANALYZE tenants, sessions, session_apps, search_keys, audit_events, counters, page_index, counter_deltas, user_counter_deltas").Error
 }
 
 // hasGrown compares the counter of all sessions, which is exact but for what is not rolled up yet, with what PostgreSQL plans for; -1 stands

@@ -91,7 +91,7 @@ func (w *same) reset() {
 
 func tablesWithRows() []string {
 	return []string{
-		"session_apps", "sessions", "tenants", "audit_events", "not_before_cutoffs", "bulk_revocations", "counter_deltas",
+		"session_apps", "search_keys", "sessions", "tenants", "audit_events", "not_before_cutoffs", "bulk_revocations", "counter_deltas",
 		"user_counter_deltas", "counters", "page_index", "session_tombstones", "idempotency_keys",
 	}
 }

@@ -38,6 +38,9 @@ type Session struct {
 	LoginIPAddress *string `gorm:"column:login_ip_address"`
 	// ChangeRecordedAt is when an event last told of a change of the address, the agent or the country.
 	ChangeRecordedAt *time.Time
+	// Browser and OS are what UserAgent names.
+	Browser *string
+	OS      *string `gorm:"column:os"`
 }
 
 // ListItem is what lists show of a session.

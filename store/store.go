@@ -83,6 +83,8 @@ type Store struct {
 	readiness   readiness
 	// longReads bounds the reads that take long, shared fairly by tenants.
 	longReads *fair.Semaphore
+	// exports bounds the exports that are under way.
+	exports *fair.Semaphore
 }
 
 // Open connects to the database that the URL names: sqlite://path for a file (created when missing, for its owner alone), postgres://...
@@ -118,6 +120,7 @@ func Open(ctx context.Context, url string, options Options) (*Store, error) {
 		activityInterval: options.ActivityInterval, changeInterval: options.ChangeInterval, maxTokenLifetime: options.MaxTokenLifetime,
 		pending: pendingActivity{heartbeats: map[sessionKey]heartbeat{}}, longReads: fair.NewSemaphore(2*processors, max(1, processors/2)),
 	}
+	s.exports = fair.NewSemaphore(exportsAtOnce, exportsOfOne)
 	s.counters = counters.New(e, counted{e}, tuning.BucketSize(ctx))
 	if err := s.Ping(ctx); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConnect, errors.Join(err, s.Close()))

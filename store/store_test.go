@@ -16,8 +16,8 @@ func TestPostgres(t *testing.T) { storetest.Run(t, storetest.Postgres) }
 // TestPooled runs the suite behind PgBouncer in transaction mode, without groups that take long and send the same statements as others
 // with other values; TestManyAtOnceBehindAPooler has many callers at once.
 func TestPooled(t *testing.T) {
-	storetest.Run(t, storetest.Pooled, "model", "pairs", "storable times", "who assigns partners")
+	storetest.Run(t, storetest.Pooled, "model", "pairs", "storable times", "search", "who assigns partners")
 }
 
 // TestPlain runs the suite on PostgreSQL without fast paths.
-func TestPlain(t *testing.T) { storetest.Run(t, storetest.Plain) }
+func TestPlain(t *testing.T) { storetest.Run(t, storetest.Plain, "search") }

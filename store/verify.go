@@ -66,6 +66,8 @@ const (
 	partnerOfTenant = "(SELECT t.partner_id FROM tenants t WHERE t.tenant_id = sessions.tenant_id)"
 	// noSession: PostgreSQL has a foreign key, SQLite's prompt does not heed it.
 	noSession = "NOT EXISTS (SELECT 1 FROM sessions s WHERE s.tenant_id = session_apps.tenant_id AND s.id = session_apps.session_id)"
+	// keyOfNobody is a search key that outlived the last session of its user.
+	keyOfNobody = "NOT EXISTS (SELECT 1 FROM sessions s WHERE s.tenant_id = search_keys.tenant_id AND s.user_id = search_keys.user_id)"
 	// endEvents are the events of the end of a session, and not of another one that had its id long ago.
 	endEvents = "FROM audit_events e WHERE e.tenant_id = sessions.tenant_id AND e.session_id = sessions.id " +
 		"AND e.action IN ('" + ActionRevoked + "', '" + ActionReplaced + "', '" + ActionExpired + "', '" + ActionIdle + "') AND e.at >= sessions.created_at " +
@@ -85,6 +87,7 @@ func derivedColumns() []derived {
 	endedAt := "CASE WHEN " + endOf("action") + " IN ('" + ActionRevoked + "', '" + ActionReplaced + "') THEN " + endOf("at") + " END"
 	return []derived{
 		{"session_apps", "session_apps", noSession, "DELETE FROM session_apps WHERE " + noSession},
+		{"search_keys", "search_keys", keyOfNobody, "DELETE FROM search_keys WHERE " + keyOfNobody},
 		{"end_cause", "sessions", unended, "UPDATE sessions SET end_cause = substr(" + endOf("action") + ", 9), revoked_at = " + endedAt +
 			", ended_by_sub = " + endOf("actor_sub") + ", ended_by_client = " + endOf("actor_client") + ", end_reason = " + endOf("reason") + " WHERE " + unended},
 		{"revoked_at", "sessions", unrevoked, "UPDATE sessions SET revoked_at = coalesce(" + endOf("at") + ", ends_at) WHERE " + unrevoked},

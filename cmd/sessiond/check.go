@@ -70,6 +70,7 @@ func describe(d store.Drift) string {
 		return fmt.Sprintf("%s: %s is not %s in %d sessions", of, d.Kind, map[string]string{
 			"tenant_id": "in the table of tenants", "partner_id": "the tenant's", "app_count": "the number of applications",
 			"end_cause": "what the audit log says", "revoked_at": "there", "ends_at": "at the latest expires_at", "session_apps": "of a session",
+			"search_keys": "of a user with a session",
 		}[d.Kind], d.Sessions)
 	}
 	return fmt.Sprintf("%s, %s %q: stored %d open, %d in total, %d revoked; counted %d, %d, %d",

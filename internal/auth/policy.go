@@ -7,18 +7,19 @@ type Audience string
 
 // The audiences, by groups of paths.
 const (
-	Platform Audience = "platform" // /admin: the platform, and partners for their own tenants
-	Me       Audience = "me"       // /me: the signed-in user
-	Tenant   Audience = "tenant"   // /tenants/{tenant_id}: its administrators, its partner, the platform
-	Everyone Audience = "everyone" // /sessions, /audit-events: each of these, for what is theirs
-	Service  Audience = "service"  // lifecycle and introspection: the services that sign users in or ask
-	Issuer   Audience = "issuer"   // logout: the token issuer itself, whose signed body is the proof; no caller
+	Platform       Audience = "platform"       // /admin: the platform, and partners for their own tenants
+	Me             Audience = "me"             // /me: the signed-in user
+	Tenant         Audience = "tenant"         // /tenants/{tenant_id}: its administrators, its partner, the platform
+	Everyone       Audience = "everyone"       // /sessions, /audit-events: each of these, for what is theirs
+	Administrators Audience = "administrators" // /revocation-jobs: those of the platform, of a partner or of a tenant, for what is theirs
+	Service        Audience = "service"        // lifecycle and introspection: the services that sign users in or ask
+	Issuer         Audience = "issuer"         // logout: the token issuer itself, whose signed body is the proof; no caller
 )
 
 // Rule says who may call one operation.
 type Rule struct {
 	Audience Audience
-	// Scopes are alternatives, the narrowest first. For Platform, Tenant and Everyone the position says what a scope covers: the own tenant,
+	// Scopes are alternatives, the narrowest first. For Platform, Tenant, Everyone and Administrators the position says what a scope covers: the own tenant,
 	// the own partner, everything. A user needs none for their own sessions.
 	Scopes []string
 	// ChecksSession: the operation itself looks whether the caller's own session has ended, in the statement that it sends anyhow (see
@@ -55,8 +56,16 @@ func Policy() Rules {
 		"RevokeUserSessions":      tenantRule("write"),
 		"RevokeTenantSession":     tenantRule("write"),
 
+		"SearchSessions":    everyoneRule("read"),
 		"GetSessionHistory": everyoneRule("read"),
 		"ListAuditEvents":   everyoneRule("read"),
+
+		"CreateRevocationJob": administratorRule("write"),
+		"ListRevocationJobs":  administratorRule("read"),
+		"GetRevocationJob":    administratorRule("read"),
+		"PauseRevocationJob":  administratorRule("write"),
+		"ResumeRevocationJob": administratorRule("write"),
+		"CancelRevocationJob": administratorRule("write"),
 
 		"RegisterSession":       {Audience: Service, Scopes: []string{"sessions:ingest"}},
 		"RecordSessionActivity": {Audience: Service, Scopes: []string{"sessions:ingest"}},
@@ -83,6 +92,12 @@ func everyoneRule(action string) Rule {
 	return rule
 }
 
+func administratorRule(action string) Rule {
+	rule := tenantRule(action)
+	rule.Audience = Administrators
+	return rule
+}
+
 // Decide authorizes the caller for the operation, and returns the authorized scope. tenantID is the path's and matters for the
 // tenant operations only; partnerOf returns the partner that a tenant belongs to, empty when none is known, and is called
 // only where the decision depends on it. The error is an *Error for a refusal, wraps ErrNotInPolicy for an operation
@@ -101,7 +116,7 @@ func (r Rules) Decide(
 		return rule.decideMe(caller)
 	case Tenant:
 		return rule.decideTenant(caller, tenantID, partnerOf)
-	case Everyone:
+	case Everyone, Administrators:
 		return rule.decideEveryone(caller)
 	case Service:
 		return rule.decideService(caller)
@@ -162,7 +177,8 @@ func (r Rule) decideTenant(
 	}
 }
 
-// decideEveryone authorizes a caller for the most that the token's scopes reach, and a user without any for what is the user's own.
+// decideEveryone authorizes a caller for the most that the token's scopes reach, and a user without any for what is the user's own, unless it
+// is for administrators only.
 func (r Rule) decideEveryone(caller Caller) (Grant, error) {
 	own, partner, admin := r.Scopes[0], r.Scopes[1], r.Scopes[2]
 	switch {
@@ -172,7 +188,7 @@ func (r Rule) decideEveryone(caller Caller) (Grant, error) {
 		return Grant{PartnerID: caller.PartnerID}, nil
 	case caller.HasScope(own) && caller.TenantID != "":
 		return Grant{TenantID: caller.TenantID}, nil
-	case !caller.IsClient():
+	case r.Audience == Everyone && !caller.IsClient():
 		return Grant{TenantID: caller.TenantID, UserID: caller.Subject}, nil
 	case caller.HasScope(partner):
 		return Grant{}, errForbidden("The token names no partner.")

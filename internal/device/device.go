@@ -1,10 +1,14 @@
-// Package device tells what kind of device a user agent runs on.
+// Package device tells what kind of device a user agent runs on, and which browser and operating system it names.
 //
-// The words of words.go decide: the kind is that of the first list with a word that the agent has.
+// The words of words.go decide what kind: the kind is that of the first list with a word that the agent has.
 // testdata/README.md says how often the answers are right.
 package device
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/medama-io/go-useragent"
+)
 
 // The kinds of device, as the API names them.
 const (
@@ -22,10 +26,13 @@ const longest = 1024
 func Types() []string { return []string{Desktop, Mobile, Tablet, Bot, Other} }
 
 // Parser reads user agents. It is safe for concurrent use.
-type Parser struct{ words words }
+type Parser struct {
+	words  words
+	agents *useragent.Parser
+}
 
 // NewParser prepares a parser.
-func NewParser() *Parser { return &Parser{words: newWords()} }
+func NewParser() *Parser { return &Parser{words: newWords(), agents: useragent.NewParser()} }
 
 // Type names the kind of device of a User-Agent header's value.
 //

@@ -10,6 +10,8 @@ type RequestContext struct {
 
 	id          string
 	authFailure string
+	// unbounded is the context without the deadline.
+	unbounded context.Context
 }
 
 type requestContextKey struct{}
@@ -29,6 +31,26 @@ func RequestID(ctx context.Context) string {
 	}
 	return ""
 }
+
+// Unbounded returns a context with the values of a request's, which ends when the client is gone, and not at the request's deadline. It is for
+// an answer that is written as long as the client reads it.
+func Unbounded(ctx context.Context) context.Context {
+	c := requestContextOf(ctx)
+	if c == nil || c.unbounded == nil {
+		return ctx
+	}
+	return valuesOf{c.unbounded, ctx}
+}
+
+// valuesOf is a context with the values of another one.
+type valuesOf struct {
+	context.Context
+
+	of context.Context
+}
+
+// Value implements context.Context.
+func (v valuesOf) Value(key any) any { return v.of.Value(key) }
 
 // SetAuthFailure records why the answer is 401, for the request's line in the log and the counter. The reason is one of few fixed
 // words.

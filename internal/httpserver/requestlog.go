@@ -47,12 +47,13 @@ func (l *RequestLog) Middleware(next echo.HandlerFunc) echo.HandlerFunc {
 		defer l.Metrics.End()
 		id := requestID(c.Request().Header.Get(echo.HeaderXRequestID))
 		ctx, span := startSpan(l.Tracer, c.Request(), start)
+		unbounded := ctx
 		if l.Timeout > 0 {
 			bounded, cancel := context.WithTimeout(ctx, l.Timeout)
 			defer cancel()
 			ctx = bounded
 		}
-		ctx = l.NewContext(RequestContext{Context: ctx, id: id})
+		ctx = l.NewContext(RequestContext{Context: ctx, id: id, unbounded: unbounded})
 		c.SetRequest(c.Request().WithContext(ctx))
 		setSecurityHeaders(c.Response().Header(), id, c.Request().TLS != nil)
 		if err := recoverPanic(next, c, l.Logger); err != nil {

@@ -49,7 +49,12 @@ type RouteTable map[int][]route
 type route struct {
 	method   string
 	segments []string
+	// exact: with a slash at its end it is another path, where nothing is served.
+	exact bool
 }
+
+// exactExtension marks a path of the contract that is one with a slash at its end to nobody: the reference serves nothing there.
+const exactExtension = "x-exact-path"
 
 // NewRouteTable returns the table of a contract's operations.
 func NewRouteTable(contract *openapi3.T) RouteTable {
@@ -57,7 +62,7 @@ func NewRouteTable(contract *openapi3.T) RouteTable {
 	for path, item := range contract.Paths.Map() {
 		segments := strings.Split(echoPath(path), "/")
 		for method := range item.Operations() {
-			table[len(segments)] = append(table[len(segments)], route{method: method, segments: segments})
+			table[len(segments)] = append(table[len(segments)], route{method: method, segments: segments, exact: item.Extensions[exactExtension] == true})
 		}
 	}
 	for _, sameLength := range table {
@@ -123,6 +128,12 @@ func (t RouteTable) methods(path string) []string {
 	return found
 }
 
+// exact reports whether the routes of a path are exact.
+func (t RouteTable) exact(path string) bool {
+	segments := strings.Split(path, "/")
+	return slices.ContainsFunc(t[len(segments)], func(r route) bool { return r.exact && r.matches(segments) })
+}
+
 // unrouted is the error of a request that has no route: that of the reference, which decodes a path as a whole and then splits it
 // at slashes, the escaped ones too. A path that only has a route when it is split so has none here.
 func (t RouteTable) unrouted(method string, target *url.URL) error {
@@ -137,7 +148,7 @@ func (t RouteTable) unrouted(method string, target *url.URL) error {
 	if other == target.Path {
 		other += "/"
 	}
-	if len(t.methods(other)) > 0 {
+	if len(t.methods(other)) > 0 && !t.exact(other) {
 		location := url.URL{Path: other, RawQuery: target.RawQuery}
 		return &RedirectError{Location: location.String()}
 	}

@@ -22,6 +22,8 @@ type Store interface {
 	ApplyBulkRevocations(ctx context.Context, limit int) (more bool, err error)
 	// RecordExpired records the ends of sessions that expired or were idle for too long.
 	RecordExpired(ctx context.Context, limit int) (int, error)
+	// RunRevocationJobs ends up to limit sessions of a revocation job, and reports whether there is more to do.
+	RunRevocationJobs(ctx context.Context, limit int) (bool, error)
 	// PurgeEnded deletes sessions that ended before a time.
 	PurgeEnded(ctx context.Context, before time.Time, limit int) (int, error)
 	// PurgeTombstones deletes what is kept of deleted sessions and is not needed any more; cutoffs from before a time only.
@@ -44,6 +46,7 @@ const (
 	rollUpBatchSQLite = 500
 	// A transaction of these takes few milliseconds, so that requests that wait for its locks do not wait long.
 	applyBatch = 25
+	jobBatch   = 100
 	purgeBatch = 50
 
 	// A throttled job pauses after each transaction for throttleFactor times what the transaction took, and for minPause at least:
@@ -84,6 +87,7 @@ func (s *Scheduler) jobs() []job {
 		{"flush activity", flushEvery, func(ctx context.Context) error { return s.store.FlushActivity(ctx, false) }},
 		{"roll up counters", rollUpEvery, func(ctx context.Context) error { return RollUp(ctx, s.store) }},
 		{"apply bulk revocations", applyEvery, s.applyBulkRevocations},
+		{"run revocation jobs", applyEvery, s.runRevocationJobs},
 		{"record expired sessions", expireEvery, s.recordExpired},
 		{"analyze", analyzeEvery, s.store.Analyze},
 		{"purge", s.config.PurgeInterval, s.Purge},
@@ -130,6 +134,10 @@ func RollUp(ctx context.Context, store Store) error {
 
 func (s *Scheduler) applyBulkRevocations(ctx context.Context) error {
 	return s.throttled(ctx, func() (bool, error) { return s.store.ApplyBulkRevocations(ctx, applyBatch) })
+}
+
+func (s *Scheduler) runRevocationJobs(ctx context.Context) error {
+	return s.throttled(ctx, func() (bool, error) { return s.store.RunRevocationJobs(ctx, jobBatch) })
 }
 
 func (s *Scheduler) recordExpired(ctx context.Context) error {

@@ -78,6 +78,11 @@ func (f *fake) ApplyBulkRevocations(_ context.Context, limit int) (bool, error) 
 	return n == limit, err
 }
 
+func (f *fake) RunRevocationJobs(_ context.Context, limit int) (bool, error) {
+	n, err := f.do(call{job: "run jobs", limit: limit})
+	return n == limit, err
+}
+
 func (f *fake) RecordExpired(_ context.Context, limit int) (int, error) {
 	return f.do(call{job: "expire", limit: limit})
 }
@@ -202,7 +207,7 @@ func TestFailuresAreTriedAgain(t *testing.T) {
 		time.Sleep(10*time.Second - time.Nanosecond)
 		synctest.Wait()
 		for job, n := range map[string]int{
-			"flush activity": 10, "roll up counters": 10, "apply bulk revocations": 10, "record expired sessions": 2, "analyze": 2, "purge": 1,
+			"flush activity": 10, "roll up counters": 10, "apply bulk revocations": 10, "run revocation jobs": 10, "record expired sessions": 2, "analyze": 2, "purge": 1,
 		} {
 			assert.Equal(t, n, strings.Count(log.String(), fmt.Sprintf(`msg="maintenance failed and is tried again" job=%s error=away`, quoted(job))), job)
 		}

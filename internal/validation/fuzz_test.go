@@ -97,7 +97,7 @@ func bodyOperations(tb testing.TB) []bodyOperation {
 			}
 		}
 	}
-	require.Len(tb, all, 7)
+	require.Len(tb, all, 8)
 	return all
 }
 

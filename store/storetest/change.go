@@ -223,11 +223,13 @@ func testActivity(t *testing.T, newStore Factory) {
 			f.clock.Advance(time.Minute)
 			activity := store.Activity{
 				IPAddress: new("192.0.2.2"), UserAgent: new("new"), DeviceType: new("mobile"), Location: new("Oslo"), Country: new("NO"),
+				Browser: new("Edge"), OS: new("Windows"),
 			}
 			hasEveryMember(t, activity, "ExpiresAt")
 			require.NoError(t, f.RecordActivity(f.ctx, store.AllTenants(), "s1", activity, tester()))
 			want.LastActivityAt, want.IPAddress, want.UserAgent, want.DeviceType = new(Epoch.Add(2*time.Minute)), new("192.0.2.2"), new("new"), new("mobile")
 			want.Location, want.Country, want.ChangeRecordedAt = new("Oslo"), new("NO"), want.LastActivityAt
+			want.Browser, want.OS = new("Edge"), new("Windows")
 			if limits.Idle > 0 {
 				want.EndsAt = Epoch.Add(32 * time.Minute)
 			}

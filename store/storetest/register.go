@@ -179,7 +179,7 @@ func fullSession() store.Session {
 		TenantID: "acme", ID: "s1", UserID: "u1", PartnerID: new("north"), UserEmail: new("ä@example.com"),
 		UserDisplayName: new("Ada 🚀"), IPAddress: new("2001:db8::1"), UserAgent: new(""), DeviceType: new("desktop"),
 		Location: new("Bern, Switzerland"), Country: new("CH"), CreatedAt: time.Date(2026, 1, 15, 16, 0, 0, 999999999, zone),
-		ExpiresAt: time.Date(2026, 1, 16, 16, 0, 0, 1999, zone),
+		ExpiresAt: time.Date(2026, 1, 16, 16, 0, 0, 1999, zone), Browser: new("Firefox"), OS: new("Linux"),
 	}
 }
 

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -152,8 +154,9 @@ func (f filling) copySessions(ctx context.Context, db *pgx.Conn) error {
 	columns := []string{
 		"tenant_id", "id", "user_id", "partner_id", "user_email", "user_display_name", "ip_address", "user_agent", "device_type",
 		"location", "created_at", "last_activity_at", "expires_at", "ends_at", "revoked_at", "end_cause", "ended_by_sub",
-		"ended_by_client", "end_reason", "app_count",
+		"ended_by_client", "end_reason", "app_count", "country", "browser", "os", "login_ip_address", "address_key",
 	}
+	known := map[store.SearchKey]bool{}
 	m := f.maker()
 	var apps []store.App
 	_, err := db.CopyFrom(ctx, pgx.Identifier{"sessions"}, columns, pgx.CopyFromFunc(func() ([]any, error) {
@@ -162,10 +165,14 @@ func (f filling) copySessions(ctx context.Context, db *pgx.Conn) error {
 			return nil, nil
 		}
 		apps = append(apps, its...)
+		address, keys := store.SearchedBy(&s)
+		for _, key := range keys {
+			known[key] = true
+		}
 		return []any{
 			s.TenantID, s.ID, s.UserID, s.PartnerID, s.UserEmail, s.UserDisplayName, s.IPAddress, s.UserAgent, s.DeviceType,
 			s.Location, s.CreatedAt, s.LastActivityAt, s.ExpiresAt, s.EndsAt, s.RevokedAt, s.EndCause, s.EndedBySub,
-			s.EndedByClient, s.EndReason, s.AppCount,
+			s.EndedByClient, s.EndReason, s.AppCount, s.Country, s.Browser, s.OS, s.LoginIPAddress, address,
 		}, nil
 	}))
 	if err != nil {
@@ -176,6 +183,14 @@ func (f filling) copySessions(ctx context.Context, db *pgx.Conn) error {
 		pgx.CopyFromSlice(len(apps), func(i int) ([]any, error) {
 			a := apps[i]
 			return []any{a.TenantID, a.SessionID, a.ApplicationID, a.ApplicationName, a.AccessedAt}, nil
+		}))
+	if err != nil {
+		return err
+	}
+	keys := slices.Collect(maps.Keys(known))
+	_, err = db.CopyFrom(ctx, pgx.Identifier{"search_keys"}, []string{"tenant_id", "key", "user_id", "value"},
+		pgx.CopyFromSlice(len(keys), func(i int) ([]any, error) {
+			return []any{keys[i].TenantID, keys[i].Key, keys[i].UserID, keys[i].Value}, nil
 		}))
 	return err
 }

@@ -80,7 +80,7 @@ type maker struct {
 	done   int
 }
 
-type agent struct{ text, device string }
+type agent struct{ text, device, browser, system string }
 
 func newMaker(tenants []*tenant, now time.Time) *maker {
 	m := &maker{
@@ -95,7 +95,8 @@ func newMaker(tenants []*tenant, now time.Time) *maker {
 	m.random.Shuffle(len(m.order), func(i, j int) { m.order[i], m.order[j] = m.order[j], m.order[i] })
 	parser := device.NewParser()
 	for _, text := range agents() {
-		m.agents = append(m.agents, agent{text, parser.Type(text)})
+		browser, system := parser.Names(text)
+		m.agents = append(m.agents, agent{text, parser.Type(text), browser, system})
 	}
 	return m
 }
@@ -121,6 +122,7 @@ func (m *maker) next() (store.Session, []store.App, bool) {
 		owner.class.add(owner, session)
 	}
 	session.UserEmail = new(session.UserID + "@" + owner.id + ".example")
+	session.LoginIPAddress = session.IPAddress
 	return session, m.apps(&session), true
 }
 
@@ -130,13 +132,26 @@ func (m *maker) session(owner *tenant, created time.Time) store.Session {
 	expires := m.now.Add(time.Duration((1 + 29*m.random.Float64()) * float64(24*time.Hour))).Truncate(time.Microsecond)
 	session := store.Session{
 		TenantID: owner.id, ID: m.id(), UserDisplayName: new("Ada Lovelace"),
-		IPAddress: new(fmt.Sprintf("203.0.113.%d", m.random.IntN(256))), UserAgent: &agent.text, DeviceType: &agent.device,
+		IPAddress: new(address(m.random)), UserAgent: &agent.text, DeviceType: &agent.device, Browser: &agent.browser, OS: &agent.system,
+		Country:  new(country(m.random)),
 		Location: new("London, United Kingdom"), CreatedAt: created, LastActivityAt: &used, ExpiresAt: expires, EndsAt: expires,
 	}
 	if owner.partner != "" {
 		session.PartnerID = &owner.partner
 	}
 	return session
+}
+
+// country is GB for six in ten sessions, and IS for one in a thousand.
+func country(random *rand.Rand) string {
+	switch n := random.IntN(1000); {
+	case n == 0:
+		return "IS"
+	case n < 400:
+		return "US"
+	default:
+		return "GB"
+	}
 }
 
 // id looks like a provider's: random.

@@ -15,8 +15,8 @@ CREATE TABLE sessions (
     id                text COLLATE "C" NOT NULL CHECK (id <> ''),
     user_id           text COLLATE "C" NOT NULL CHECK (user_id <> ''),
     partner_id        text COLLATE "C",
-    user_email        text,
-    user_display_name text,
+    user_email        text COLLATE "C",
+    user_display_name text COLLATE "C",
     ip_address        text,
     user_agent        text,
     device_type       text,
@@ -34,6 +34,10 @@ CREATE TABLE sessions (
     app_count         integer NOT NULL DEFAULT 0 CHECK (app_count >= 0),
     login_ip_address  text,
     change_recorded_at timestamptz,
+    browser           text,
+    os                text,
+    address_key       text COLLATE "C",
+    login_address_key text COLLATE "C",
     PRIMARY KEY (tenant_id, id),
     CHECK (revoked_at IS NULL OR end_cause IS NOT NULL)
 ) WITH (fillfactor = 90); -- room for an activity's new version on the same page: then no index is written
@@ -44,6 +48,9 @@ COMMENT ON COLUMN sessions.ends_at IS 'When the session ends by itself: the earl
 COMMENT ON COLUMN sessions.end_cause IS 'How it ended; NULL while it is active, and until an end by itself, or by a bulk revocation, has been recorded.';
 COMMENT ON COLUMN sessions.login_ip_address IS 'Where it was registered from; ip_address is where it was used last.';
 COMMENT ON COLUMN sessions.change_recorded_at IS 'When an event last told of a change of address, agent or country.';
+COMMENT ON COLUMN sessions.browser IS 'The browser or program that user_agent names; os is its operating system.';
+COMMENT ON COLUMN sessions.address_key IS 'ip_address in an order in which a network is one range: its family and hexadecimal digits.';
+COMMENT ON COLUMN sessions.login_address_key IS 'The same of login_ip_address, where that is another address.';
 COMMENT ON COLUMN sessions.revoked_at IS 'When somebody ended it.';
 
 -- The conditions (id = '') IS FALSE and (tenant_id = '') IS FALSE hold for every row, and no planner concludes them from a comparison of
@@ -73,6 +80,18 @@ COMMENT ON INDEX sessions_tenant_due IS 'Those that a tenant''s totals and stati
 CREATE INDEX sessions_tenant_ended_at ON sessions (tenant_id, (CASE WHEN revoked_at IS NULL THEN ends_at ELSE revoked_at END))
     WHERE end_cause IS NOT NULL;
 COMMENT ON INDEX sessions_tenant_ended_at IS 'What is past its retention time; sessions revoked at the edge of the last day.';
+CREATE INDEX sessions_ended ON sessions (created_at DESC, id DESC) WHERE end_cause IS NOT NULL AND (tenant_id = '') IS FALSE;
+COMMENT ON INDEX sessions_ended IS 'The platform''s search with ended sessions.';
+CREATE INDEX sessions_partner_ended ON sessions (partner_id, created_at DESC, id DESC) WHERE end_cause IS NOT NULL AND partner_id IS NOT NULL;
+COMMENT ON INDEX sessions_partner_ended IS 'A partner''s search with ended sessions.';
+CREATE INDEX sessions_tenant_address ON sessions (tenant_id, address_key) WHERE address_key IS NOT NULL;
+COMMENT ON INDEX sessions_tenant_address IS 'A tenant''s sessions of an address or a network.';
+CREATE INDEX sessions_tenant_login_address ON sessions (tenant_id, login_address_key) WHERE login_address_key IS NOT NULL;
+COMMENT ON INDEX sessions_tenant_login_address IS 'The same, of sessions that have moved since the login.';
+CREATE INDEX sessions_address ON sessions (address_key) WHERE address_key IS NOT NULL AND (tenant_id = '') IS FALSE;
+COMMENT ON INDEX sessions_address IS 'Everybody''s sessions of an address or a network.';
+CREATE INDEX sessions_login_address ON sessions (login_address_key) WHERE login_address_key IS NOT NULL AND (tenant_id = '') IS FALSE;
+COMMENT ON INDEX sessions_login_address IS 'The same, of sessions that have moved since the login.';
 
 CREATE TABLE session_apps (
     tenant_id        text COLLATE "C" NOT NULL,
@@ -84,6 +103,22 @@ CREATE TABLE session_apps (
     FOREIGN KEY (tenant_id, session_id) REFERENCES sessions (tenant_id, id) ON DELETE CASCADE
 );
 COMMENT ON TABLE session_apps IS 'Applications reached through a session by single sign-on, with the latest access.';
+CREATE INDEX session_apps_application ON session_apps (tenant_id, application_id, session_id) WHERE (application_id = '') IS FALSE;
+COMMENT ON INDEX session_apps_application IS 'The sessions of a tenant in which an application was reached.';
+
+CREATE TABLE search_keys (
+    tenant_id text COLLATE "C" NOT NULL,
+    key       text COLLATE "C" NOT NULL,
+    user_id   text COLLATE "C" NOT NULL,
+    value     text COLLATE "C" NOT NULL,
+    PRIMARY KEY (tenant_id, key, user_id, value)
+);
+COMMENT ON TABLE search_keys IS 'What the sessions of a user are found by, in lower case: ids, e-mails, names.';
+COMMENT ON COLUMN search_keys.value IS 'The value as sessions have it; empty where it is the key.';
+CREATE INDEX search_keys_user ON search_keys (tenant_id, user_id);
+COMMENT ON INDEX search_keys_user IS 'Those of a user, to compare with a session, and to be deleted with the last one.';
+CREATE INDEX search_keys_key ON search_keys (key, tenant_id, user_id) WHERE (tenant_id = '') IS FALSE;
+COMMENT ON INDEX search_keys_key IS 'Those of all tenants.';
 
 CREATE TABLE audit_events (
     tenant_id    text COLLATE "C" NOT NULL,
@@ -134,6 +169,40 @@ CREATE TABLE bulk_revocations (
     PRIMARY KEY (tenant_id, operation_id)
 );
 COMMENT ON TABLE bulk_revocations IS 'All sessions of the tenant created until a time have ended then, which counts at once; a row goes when it has been applied to each of them.';
+
+CREATE TABLE revocation_jobs (
+    tenant_id           text COLLATE "C" NOT NULL,
+    id                  text COLLATE "C" NOT NULL,
+    partner_id          text COLLATE "C",
+    user_id             text COLLATE "C",
+    filter              text NOT NULL,
+    except_session_id   text COLLATE "C" NOT NULL,
+    block_logins_before timestamptz,
+    created_by_sub      text NOT NULL,
+    created_by_client   text NOT NULL,
+    reason              text NOT NULL,
+    request_id          text NOT NULL,
+    created_at          timestamptz NOT NULL,
+    state               text NOT NULL CHECK (state IN ('running', 'paused', 'completed', 'cancelled')),
+    sessions            bigint NOT NULL,
+    ended               bigint NOT NULL DEFAULT 0,
+    chunks              bigint NOT NULL DEFAULT 0,
+    position_at         timestamptz,
+    position_id         text COLLATE "C" NOT NULL DEFAULT '',
+    updated_at          timestamptz NOT NULL,
+    finished_at         timestamptz,
+    PRIMARY KEY (tenant_id, id)
+);
+COMMENT ON TABLE revocation_jobs IS 'Revocations of the sessions that a search finds, in chunks.';
+COMMENT ON COLUMN revocation_jobs.tenant_id IS 'The tenant whose sessions end, or empty: of all tenants.';
+COMMENT ON COLUMN revocation_jobs.filter IS 'JSON: which sessions, besides those columns that name the tenant, the partner and the user.';
+COMMENT ON COLUMN revocation_jobs.created_at IS 'Sessions that were registered later do not end.';
+COMMENT ON COLUMN revocation_jobs.chunks IS 'How many chunks are done; one that was begun in another state of the job is rolled back.';
+COMMENT ON COLUMN revocation_jobs.position_at IS 'Where the next chunk begins: behind the session with this created_at and position_id.';
+CREATE INDEX revocation_jobs_running ON revocation_jobs (updated_at, id) WHERE state = 'running';
+COMMENT ON INDEX revocation_jobs_running IS 'Whose turn it is.';
+CREATE INDEX revocation_jobs_created_at ON revocation_jobs (created_at, id);
+COMMENT ON INDEX revocation_jobs_created_at IS 'The list.';
 
 CREATE TABLE counter_deltas (
     tenant_id        text COLLATE "C" NOT NULL,
@@ -246,6 +315,8 @@ BEGIN
         ('tenants',             'WHEN partner_id THEN true ELSE false'),
         ('sessions',            'ELSE tenant_is_partners(tenant_id)'),
         ('session_apps',        'ELSE tenant_is_partners(tenant_id)'),
+        ('revocation_jobs',     'ELSE tenant_is_partners(tenant_id)'),
+        ('search_keys',         'ELSE tenant_is_partners(tenant_id)'),
         ('audit_events',        'ELSE tenant_is_partners(tenant_id)'),
         ('bulk_revocations',    'ELSE tenant_is_partners(tenant_id)'),
         ('counter_deltas',      'ELSE tenant_is_partners(tenant_id)'),
@@ -272,5 +343,5 @@ END $$;
 
 -- +goose Down
 DROP TABLE readiness, migration_digests, secrets, idempotency_keys, session_tombstones, page_index, counters, user_counter_deltas, counter_deltas,
-    bulk_revocations, not_before_cutoffs, audit_events, session_apps, sessions, tenants;
+    revocation_jobs, bulk_revocations, not_before_cutoffs, audit_events, search_keys, session_apps, sessions, tenants;
 DROP FUNCTION tenant_is_partners;

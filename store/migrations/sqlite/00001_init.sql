@@ -35,6 +35,10 @@ CREATE TABLE sessions (
     app_count         INTEGER NOT NULL DEFAULT 0 CHECK (app_count >= 0),
     login_ip_address  TEXT,
     change_recorded_at TIMESTAMP,
+    browser           TEXT,
+    os                TEXT,
+    address_key       TEXT,
+    login_address_key TEXT,
     PRIMARY KEY (tenant_id, id),
     CHECK (revoked_at IS NULL OR end_cause IS NOT NULL)
 );
@@ -61,6 +65,16 @@ CREATE INDEX sessions_tenant_due ON sessions (tenant_id, ends_at) WHERE end_caus
 -- What is past its retention time; sessions revoked at the edge of the last day.
 CREATE INDEX sessions_tenant_ended_at ON sessions (tenant_id, (CASE WHEN revoked_at IS NULL THEN ends_at ELSE revoked_at END))
     WHERE end_cause IS NOT NULL;
+-- The platform's search with ended sessions.
+CREATE INDEX sessions_ended ON sessions (created_at DESC, id DESC) WHERE end_cause IS NOT NULL AND (tenant_id = '') IS FALSE;
+-- A partner's search with ended sessions.
+CREATE INDEX sessions_partner_ended ON sessions (partner_id, created_at DESC, id DESC) WHERE end_cause IS NOT NULL AND partner_id IS NOT NULL;
+-- A tenant's sessions of an address or a network, and those that have moved since a login from there.
+CREATE INDEX sessions_tenant_address ON sessions (tenant_id, address_key) WHERE address_key IS NOT NULL;
+CREATE INDEX sessions_tenant_login_address ON sessions (tenant_id, login_address_key) WHERE login_address_key IS NOT NULL;
+-- The same of everybody.
+CREATE INDEX sessions_address ON sessions (address_key) WHERE address_key IS NOT NULL AND (tenant_id = '') IS FALSE;
+CREATE INDEX sessions_login_address ON sessions (login_address_key) WHERE login_address_key IS NOT NULL AND (tenant_id = '') IS FALSE;
 
 -- Applications reached through a session by single sign-on, with the latest access.
 CREATE TABLE session_apps (
@@ -72,6 +86,21 @@ CREATE TABLE session_apps (
     PRIMARY KEY (tenant_id, session_id, application_id),
     FOREIGN KEY (tenant_id, session_id) REFERENCES sessions (tenant_id, id) ON DELETE CASCADE
 );
+-- The sessions of a tenant in which an application was reached.
+CREATE INDEX session_apps_application ON session_apps (tenant_id, application_id, session_id) WHERE (application_id = '') IS FALSE;
+
+-- What the sessions of a user are found by, in lower case: ids, e-mails, names.
+CREATE TABLE search_keys (
+    tenant_id TEXT NOT NULL,
+    key       TEXT NOT NULL,
+    user_id   TEXT NOT NULL,
+    value     TEXT NOT NULL,
+    PRIMARY KEY (tenant_id, key, user_id, value)
+) WITHOUT ROWID;
+-- Those of a user, to compare with a session, and to be deleted with the last one.
+CREATE INDEX search_keys_user ON search_keys (tenant_id, user_id);
+-- Those of all tenants.
+CREATE INDEX search_keys_key ON search_keys (key, tenant_id, user_id) WHERE (tenant_id = '') IS FALSE;
 
 -- What happened, by whom; appended in the transaction of the change.
 CREATE TABLE audit_events (
@@ -118,6 +147,35 @@ CREATE TABLE bulk_revocations (
     request_id      TEXT NOT NULL,
     PRIMARY KEY (tenant_id, operation_id)
 );
+
+-- Revocations of the sessions that a search finds, in chunks.
+CREATE TABLE revocation_jobs (
+    tenant_id           TEXT NOT NULL,
+    id                  TEXT NOT NULL,
+    partner_id          TEXT,
+    user_id             TEXT,
+    filter              TEXT NOT NULL,
+    except_session_id   TEXT NOT NULL,
+    block_logins_before TIMESTAMP,
+    created_by_sub      TEXT NOT NULL,
+    created_by_client   TEXT NOT NULL,
+    reason              TEXT NOT NULL,
+    request_id          TEXT NOT NULL,
+    created_at          TIMESTAMP NOT NULL,
+    state               TEXT NOT NULL CHECK (state IN ('running', 'paused', 'completed', 'cancelled')),
+    sessions            INTEGER NOT NULL,
+    ended               INTEGER NOT NULL DEFAULT 0,
+    chunks              INTEGER NOT NULL DEFAULT 0,
+    position_at         TIMESTAMP,
+    position_id         TEXT NOT NULL DEFAULT '',
+    updated_at          TIMESTAMP NOT NULL,
+    finished_at         TIMESTAMP,
+    PRIMARY KEY (tenant_id, id)
+);
+-- Whose turn it is.
+CREATE INDEX revocation_jobs_running ON revocation_jobs (updated_at, id) WHERE state = 'running';
+-- The list.
+CREATE INDEX revocation_jobs_created_at ON revocation_jobs (created_at, id);
 
 -- What each change adds to the counters, appended in its transaction, until it is rolled up.
 CREATE TABLE counter_deltas (
@@ -216,9 +274,11 @@ DROP TABLE page_index;
 DROP TABLE counters;
 DROP TABLE user_counter_deltas;
 DROP TABLE counter_deltas;
+DROP TABLE revocation_jobs;
 DROP TABLE bulk_revocations;
 DROP TABLE not_before_cutoffs;
 DROP TABLE audit_events;
+DROP TABLE search_keys;
 DROP TABLE session_apps;
 DROP TABLE sessions;
 DROP TABLE tenants;

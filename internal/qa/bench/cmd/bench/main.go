@@ -48,6 +48,7 @@ func run(ctx context.Context) error {
 	flag.IntVar(&c.Fairness.Tenant, "fairness-tenant", 2000, "with --fairness: sessions of each tenant")
 	flag.IntVar(&c.Fairness.User, "fairness-user", 100_000, "with --fairness: sessions of the user whose pages are listed")
 	flag.IntVar(&c.Fairness.Revoked, "fairness-revoked", 20_000, "with --fairness: sessions of the tenants that are revoked all at once")
+	search := flag.Bool("search", false, "measure the first page of searches, and what they cost other tenants")
 	footprint := flag.Bool("footprint", false, "measure bytes a session, fresh and after a day of use, and what a change writes")
 	smoke := flag.Bool("smoke", false, "run everything once on few sessions, to see that it runs")
 	flag.Parse()
@@ -81,7 +82,7 @@ func run(ctx context.Context) error {
 			c.Only = append(c.Only, name)
 		}
 	}
-	if err := check(c, *before, *flat, *fairness, *footprint); err != nil {
+	if err := check(c, *before, *flat, *fairness, *footprint, *search); err != nil {
 		return err
 	}
 	switch {
@@ -89,6 +90,8 @@ func run(ctx context.Context) error {
 		return bench.RunBuilds(ctx, c, *before, *after, os.Stdout)
 	case *footprint:
 		return bench.RunFootprint(ctx, c, os.Stdout)
+	case *search:
+		return bench.RunSearch(ctx, c, os.Stdout)
 	case *fairness:
 		return bench.RunFairness(ctx, c, os.Stdout)
 	case *flat:
@@ -99,9 +102,9 @@ func run(ctx context.Context) error {
 }
 
 // check refuses what could only fail, or mean nothing, after the databases have been filled.
-func check(c bench.Config, before string, flat, fairness, footprint bool) error {
+func check(c bench.Config, before string, flat, fairness, footprint, search bool) error {
 	modes := 0
-	for _, chosen := range []bool{before != "", flat, fairness, footprint} {
+	for _, chosen := range []bool{before != "", flat, fairness, footprint, search} {
 		if chosen {
 			modes++
 		}
@@ -112,7 +115,7 @@ func check(c bench.Config, before string, flat, fairness, footprint bool) error 
 	case flag.NArg() > 0:
 		return fmt.Errorf("%q is no flag", flag.Arg(0))
 	case modes > 1:
-		return errors.New("--old, --flat, --fairness and --footprint are one run each")
+		return errors.New("--old, --flat, --fairness, --footprint and --search are one run each")
 	case newGiven && before == "":
 		return errors.New("--new needs --old")
 	case c.Shape.Tenants < 2 || c.Shape.Largest < 1 || c.Shape.Sessions-c.Shape.Largest < c.Shape.Tenants-1:
@@ -121,8 +124,8 @@ func check(c bench.Config, before string, flat, fairness, footprint bool) error 
 		return errors.New("--sqlite-sessions must not be negative")
 	case c.Rounds < 1 || c.Round <= 0 && c.Requests == 0:
 		return errors.New("--rounds and --round must be above 0")
-	case footprint && (len(c.Only) > 0 || c.JSON != ""):
-		return errors.New("--footprint has neither --only nor --json")
+	case (footprint || search) && (len(c.Only) > 0 || c.JSON != ""):
+		return errors.New("--footprint and --search have neither --only nor --json")
 	default:
 		return nil
 	}

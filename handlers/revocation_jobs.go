@@ -1,0 +1,292 @@
+package handlers
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/sessiond/sessiond/gen"
+	"github.com/sessiond/sessiond/internal/httpserver"
+	"github.com/sessiond/sessiond/internal/validation"
+	"github.com/sessiond/sessiond/store"
+)
+
+// CreateRevocationJob serves POST /api/v1/revocation-jobs.
+func (s *Server) CreateRevocationJob(ctx context.Context, request gen.CreateRevocationJobRequestObject) (gen.CreateRevocationJobResponseObject, error) {
+	body := request.Body
+	revocation, err := s.FromAPIRevocation(ctx, *body)
+	if err != nil {
+		return nil, err
+	}
+	if body.DryRun == nil || *body.DryRun {
+		preview, err := s.store.PreviewRevocation(ctx, revocation)
+		if err != nil {
+			return nil, err
+		}
+		return gen.CreateRevocationJob200JSONResponse{Body: gen.RevocationPreviewAnswer{
+			Data: ToAPIPreview(&preview, caller(ctx).SessionID), Meta: s.meta(ctx),
+		}}, nil
+	}
+	switch {
+	case textOf(body.Confirmation) == "":
+		return nil, validation.ValueError("the confirmation of a dry run is needed", "body", "confirmation")
+	case body.AlsoBlockLoginsBefore != nil && body.AlsoBlockLoginsBefore.After(s.now()):
+		return nil, validation.ValueError("it is in the future", "body", "also_block_logins_before")
+	}
+	by := actor(ctx)
+	if body.Reason != nil {
+		by.Reason = sanitizeReason(*body.Reason)
+	}
+	tolerance := 0
+	if body.Tolerance != nil {
+		tolerance = *body.Tolerance
+	}
+	job, _, err := s.store.CreateRevocationJob(ctx, revocation, *body.Confirmation, tolerance, body.AlsoBlockLoginsBefore, by)
+	if err != nil {
+		return nil, err
+	}
+	return gen.CreateRevocationJob202JSONResponse{Body: gen.RevocationJobAnswer{Data: ToAPIJob(&job), Meta: s.meta(ctx)}}, nil
+}
+
+// FromAPIRevocation converts what is to end. Without a tenant it has to be said that all are meant, by who may say so.
+func (s *Server) FromAPIRevocation(ctx context.Context, body gen.RevocationJobRequest) (store.Revocation, error) {
+	f, scope := body.Filter, authorizedScope(ctx)
+	all := body.AllTenants != nil && *body.AllTenants
+	switch {
+	case f == gen.RevocationFilter{}:
+		return store.Revocation{}, validation.ValueError("an empty filter finds nothing", "body", "filter")
+	case f.TenantId == nil && !all:
+		return store.Revocation{}, validation.ValueError("a tenant_id is needed, or all_tenants", "body", "filter", "tenant_id")
+	case f.TenantId == nil && scope != store.AllTenants():
+		return store.Revocation{}, validation.ValueError("only the platform can mean all tenants", "body", "all_tenants")
+	}
+	scope, filter, err := FromAPISearch(scope, gen.SearchSessionsParams{
+		TenantId: f.TenantId, PartnerId: f.PartnerId, UserId: f.UserId, Q: f.Q, Status: f.Status, Ip: f.Ip, Country: f.Country,
+		DeviceType: (*gen.SearchSessionsParamsDeviceType)(f.DeviceType), Browser: f.Browser, Os: f.Os, ApplicationId: f.ApplicationId,
+		CreatedAfter: f.CreatedAfter, CreatedBefore: f.CreatedBefore, LastActivityAfter: f.LastActivityAfter, LastActivityBefore: f.LastActivityBefore,
+		EndedAfter: f.EndedAfter, EndedBefore: f.EndedBefore,
+	})
+	if err != nil {
+		return store.Revocation{}, validation.ValueError("it must be an address, or a network as address/bits", "body", "filter", "ip")
+	}
+	revocation := store.Revocation{Scope: scope, Filter: filter}
+	if body.IncludeOwnSession == nil || !*body.IncludeOwnSession {
+		revocation.ExceptSessionID = caller(ctx).SessionID
+	}
+	return revocation, nil
+}
+
+// ListRevocationJobs serves GET /api/v1/revocation-jobs.
+func (s *Server) ListRevocationJobs(ctx context.Context, request gen.ListRevocationJobsRequestObject) (gen.ListRevocationJobsResponseObject, error) {
+	params := request.Params
+	var states []string
+	if params.State != nil {
+		for _, state := range *params.State {
+			states = append(states, string(state))
+		}
+	}
+	found, err := s.store.ListRevocationJobs(ctx, authorizedScope(ctx), states, *params.Limit, textOf(params.Cursor))
+	if err != nil {
+		return nil, err
+	}
+	list := gen.RevocationJobList{
+		Data: make([]gen.RevocationJob, len(found.Jobs)), Meta: s.meta(ctx),
+		Pagination: gen.CursorPagination{Limit: *params.Limit, NextCursor: optional(found.Next)},
+	}
+	for i := range found.Jobs {
+		list.Data[i] = ToAPIJob(&found.Jobs[i])
+	}
+	return gen.ListRevocationJobs200JSONResponse{Body: list}, nil
+}
+
+// GetRevocationJob serves GET /api/v1/revocation-jobs/{job_id}.
+func (s *Server) GetRevocationJob(ctx context.Context, request gen.GetRevocationJobRequestObject) (gen.GetRevocationJobResponseObject, error) {
+	job, err := s.store.GetRevocationJob(ctx, authorizedScope(ctx), request.JobId)
+	if err != nil {
+		return nil, err
+	}
+	if streamed(ctx) {
+		return s.follow(ctx, job)
+	}
+	return gen.GetRevocationJob200JSONResponse{Body: gen.RevocationJobAnswer{Data: ToAPIJob(&job), Meta: s.meta(ctx)}}, nil
+}
+
+// PauseRevocationJob serves POST /api/v1/revocation-jobs/{job_id}/pause.
+func (s *Server) PauseRevocationJob(ctx context.Context, request gen.PauseRevocationJobRequestObject) (gen.PauseRevocationJobResponseObject, error) {
+	answer, err := s.setJobState(ctx, request.JobId, store.JobPaused)
+	return gen.PauseRevocationJob200JSONResponse{Body: answer}, err
+}
+
+// ResumeRevocationJob serves POST /api/v1/revocation-jobs/{job_id}/resume.
+func (s *Server) ResumeRevocationJob(ctx context.Context, request gen.ResumeRevocationJobRequestObject) (gen.ResumeRevocationJobResponseObject, error) {
+	answer, err := s.setJobState(ctx, request.JobId, store.JobRunning)
+	return gen.ResumeRevocationJob200JSONResponse{Body: answer}, err
+}
+
+// CancelRevocationJob serves POST /api/v1/revocation-jobs/{job_id}/cancel.
+func (s *Server) CancelRevocationJob(ctx context.Context, request gen.CancelRevocationJobRequestObject) (gen.CancelRevocationJobResponseObject, error) {
+	answer, err := s.setJobState(ctx, request.JobId, store.JobCancelled)
+	return gen.CancelRevocationJob200JSONResponse{Body: answer}, err
+}
+
+func (s *Server) setJobState(ctx context.Context, id, state string) (gen.RevocationJobAnswer, error) {
+	job, err := s.store.SetRevocationJobState(ctx, authorizedScope(ctx), id, state)
+	return gen.RevocationJobAnswer{Data: ToAPIJob(&job), Meta: s.meta(ctx)}, err
+}
+
+// ToAPIPreview converts a preview; currentID is the caller's own session.
+func ToAPIPreview(preview *store.RevocationPreview, currentID string) gen.RevocationPreview {
+	answer := gen.RevocationPreview{
+		Sessions: preview.Sessions, Tenants: preview.Tenants, Users: preview.Users, Confirmation: preview.Confirmation,
+		Sample: make([]gen.SessionRecord, len(preview.Sample)),
+	}
+	for i := range preview.Sample {
+		answer.Sample[i] = ToAPIRecord(&preview.Sample[i], preview.AsOf, "", currentID)
+	}
+	return answer
+}
+
+// ToAPIJob converts a job.
+func ToAPIJob(job *store.RevocationJob) gen.RevocationJob {
+	answer := gen.RevocationJob{
+		Id: job.ID, State: gen.RevocationJobState(job.State), Filter: toAPIFilter(job), Reason: optional(job.Reason),
+		CreatedAt: gen.Timestamp{Time: job.CreatedAt}, UpdatedAt: gen.Timestamp{Time: job.UpdatedAt}, FinishedAt: timestamp(job.FinishedAt),
+		Sessions: job.Sessions, Ended: job.Ended,
+	}
+	if job.CreatedBySub != "" {
+		answer.CreatedBy = &gen.EventActor{Sub: job.CreatedBySub, ClientId: optional(job.CreatedByClient)}
+	}
+	if job.State == store.JobCompleted {
+		answer.AlreadyEnded = max(0, job.Sessions-job.Ended)
+	}
+	return answer
+}
+
+// toAPIFilter converts the filter of a job.
+func toAPIFilter(job *store.RevocationJob) gen.RevocationFilter {
+	f := job.Filter
+	filter := gen.RevocationFilter{
+		TenantId: optional(job.TenantID), PartnerId: job.PartnerID, UserId: job.UserID, Q: optional(f.Text), Country: f.Country,
+		DeviceType: (*gen.RevocationFilterDeviceType)(f.DeviceType), Browser: f.Browser, Os: f.OS, ApplicationId: f.ApplicationID,
+		CreatedAfter: someTime(f.Created.After), CreatedBefore: someTime(f.Created.Before),
+		LastActivityAfter: someTime(f.LastActivity.After), LastActivityBefore: someTime(f.LastActivity.Before),
+		EndedAfter: someTime(f.Ended.After), EndedBefore: someTime(f.Ended.Before),
+	}
+	if f.Network.IsValid() {
+		filter.Ip = new(f.Network.String())
+	}
+	if len(f.Statuses) > 0 {
+		statuses := make([]gen.SessionStatus, len(f.Statuses))
+		for i, status := range f.Statuses {
+			statuses[i] = gen.SessionStatus(status)
+		}
+		filter.Status = &statuses
+	}
+	return filter
+}
+
+// someTime is nil for the zero time.
+func someTime(at time.Time) *time.Time {
+	if at.IsZero() {
+		return nil
+	}
+	return &at
+}
+
+// eventStream is the format of server-sent events (HTML, section 9.2).
+const eventStream = "text/event-stream"
+
+const (
+	// followedAtOnce bounds the jobs that are followed at a time, and followedFor how long each is.
+	followedAtOnce = 100
+	followedFor    = time.Hour
+	// followPause is how often a job is looked at, and aliveAfter after how many of these a client is told that nothing has happened.
+	followPause = time.Second
+	aliveAfter  = 15
+)
+
+type streamKey struct{}
+
+// streams puts into the context of a request that its answer may be a stream of events. Only a job's looks at it.
+func streams(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		request := c.Request()
+		if strings.Contains(request.Header.Get(echo.HeaderAccept), eventStream) {
+			c.SetRequest(request.WithContext(context.WithValue(request.Context(), streamKey{}, true)))
+		}
+		return next(c)
+	}
+}
+
+func streamed(ctx context.Context) bool { return ctx.Value(streamKey{}) != nil }
+
+// following is an answer that tells of a job until it is finished.
+type following struct {
+	server *Server
+	ctx    context.Context //nolint:containedctx // the answer is written within the request
+	job    store.RevocationJob
+}
+
+// follow answers with the progress of a job.
+func (s *Server) follow(ctx context.Context, job store.RevocationJob) (gen.GetRevocationJobResponseObject, error) {
+	if s.followed.Add(1) > followedAtOnce {
+		s.followed.Add(-1)
+		return nil, store.ErrUnavailable
+	}
+	return &following{s, ctx, job}, nil
+}
+
+// VisitGetRevocationJobResponse implements gen.GetRevocationJobResponseObject.
+func (f *following) VisitGetRevocationJobResponse(w http.ResponseWriter) error {
+	defer f.server.followed.Add(-1)
+	ctx, cancel := context.WithTimeout(httpserver.Unbounded(f.ctx), followedFor)
+	defer cancel()
+	w.Header().Set(echo.HeaderContentType, eventStream)
+	w.Header().Set("X-Accel-Buffering", "no") // for NGINX, which would collect the events
+	w.WriteHeader(http.StatusOK)
+	out := pausing{w, http.NewResponseController(w)}
+	tick := time.NewTicker(followPause)
+	defer tick.Stop()
+	for quiet := 0; ; {
+		if quiet == 0 {
+			if err := out.event("job", ToAPIJob(&f.job)); err != nil || f.job.Finished() {
+				return nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		job, err := f.server.store.GetRevocationJob(ctx, authorizedScope(f.ctx), f.job.ID)
+		if err != nil {
+			return nil
+		}
+		if quiet++; job.Chunks != f.job.Chunks || job.State != f.job.State {
+			f.job, quiet = job, 0
+		} else if quiet%aliveAfter == 0 {
+			if _, err := out.Write([]byte(":\n\n")); err != nil || out.control.Flush() != nil {
+				return nil
+			}
+		}
+	}
+}
+
+// event writes one event, with data as JSON.
+func (p pausing) event(name string, data any) error {
+	var text bytes.Buffer
+	text.WriteString("event: " + name + "\ndata: ")
+	if err := json.NewEncoder(&text).Encode(data); err != nil {
+		return err
+	}
+	text.WriteByte('\n')
+	if _, err := p.Write(text.Bytes()); err != nil {
+		return err
+	}
+	return p.control.Flush()
+}
