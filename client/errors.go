@@ -89,7 +89,7 @@ func (e *ValidationError) Unwrap() error { return &e.Answer }
 // errorOf reads and closes an answer that is no success, and what only looks like one: a page of something in between.
 func errorOf(response *http.Response) error {
 	kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type")) // an unreadable one is not JSON either
-	if success := response.StatusCode/100 == 2; success && (kind == "application/json" || response.ContentLength == 0) {
+	if success := response.StatusCode/100 == 2; success && (kind == "application/json" || response.ContentLength == 0 || kind == askedFor(response)) {
 		return nil
 	}
 	defer response.Body.Close()
@@ -112,6 +112,15 @@ func errorOf(response *http.Response) error {
 		answer.Detail = stranger(response, kind)
 	}
 	return &answer
+}
+
+// askedFor is the media type that the request asked for, "" for none.
+func askedFor(response *http.Response) string {
+	if response.Request == nil {
+		return ""
+	}
+	kind, _, _ := mime.ParseMediaType(response.Request.Header.Get("Accept")) // an unreadable one is none
+	return kind
 }
 
 // stranger describes an answer that the API does not give.

@@ -27,21 +27,23 @@ func sessionsCommand(getenv environment) *cobra.Command {
 	o := &operation{getenv: getenv}
 	cmd := &cobra.Command{
 		Use:   "sessions",
-		Short: "List and revoke sessions through the API of a server",
-		Long: "Lists and revokes sessions through the API of a server.\n\n" +
+		Short: "Find, list and revoke sessions through the API of a server",
+		Long: "Finds, lists and revokes sessions through the API of a server.\n\n" +
 			"Uses the tenant API with --tenant, the API of the signed-in user with --me, and the platform API otherwise.\n" +
 			"The token is read from --token-file, SESSIOND_TOKEN or the profile; no flag has it, because command lines are public.\n" +
 			"Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 not allowed, 5 unavailable (try later), 130 interrupted.",
 		Args: arguments(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
-			return usageError{errors.New("sessions needs list, get, history, audit, revoke, revoke-all or stats; see sessiond sessions --help")}
+			return usageError{errors.New("sessions needs find, list, get, history, audit, export, revoke, revoke-all, jobs or stats; see sessiond sessions --help")}
 		},
 	}
 	o.flags(cmd.PersistentFlags())
 	// Completion of what is not there offers nothing, which is what an error here would come to.
 	_ = cmd.RegisterFlagCompletionFunc("profile", o.completeProfiles)
 	_ = cmd.MarkPersistentFlagFilename("config", "yaml", "yml")
-	cmd.AddCommand(listCommand(o), getCommand(o), historyCommand(o), eventsCommand(o), revokeCommand(o), revokeAllCommand(o), statsCommand(o))
+	cmd.AddCommand(
+		findCommand(o), exportCommand(o), jobsCommand(o), listCommand(o), getCommand(o), historyCommand(o), eventsCommand(o), revokeCommand(o), revokeAllCommand(o), statsCommand(o),
+	)
 	return cmd
 }
 
@@ -79,6 +81,15 @@ func (o *operation) open(cmd *cobra.Command) (apiGroup, error) {
 
 // client returns a client of the server that the flags name.
 func (o *operation) client(cmd *cobra.Command) (*gen.ClientWithResponses, error) {
+	return o.clientWith(cmd, &http.Client{Timeout: o.timeout})
+}
+
+// longClient is client for an answer that takes as long as it takes.
+func (o *operation) longClient(cmd *cobra.Command) (*gen.ClientWithResponses, error) {
+	return o.clientWith(cmd, &http.Client{})
+}
+
+func (o *operation) clientWith(cmd *cobra.Command, by *http.Client) (*gen.ClientWithResponses, error) {
 	if o.timeout <= 0 {
 		return nil, usageError{errors.New("--timeout must be positive")}
 	}
@@ -96,7 +107,7 @@ func (o *operation) client(cmd *cobra.Command) (*gen.ClientWithResponses, error)
 	if o.server == "" {
 		return nil, usageError{errors.New("which server? set --server, SESSIOND_SERVER, or a profile in the configuration")}
 	}
-	api, err := client.New(o.server, tokens, client.WithHTTPClient(&http.Client{Timeout: o.timeout}))
+	api, err := client.New(o.server, tokens, client.WithHTTPClient(by))
 	if err != nil {
 		return nil, usageError{err}
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/sessiond/sessiond/internal/device"
+	"github.com/sessiond/sessiond/internal/geo"
 )
 
 // tenant is a customer; weight is its share of the sessions, in percent.
@@ -30,13 +31,14 @@ func tenants() []tenant {
 
 // person is a user of a tenant, who signs in with the same devices and from the same places each time.
 type person struct {
-	id, email, name, location string
-	addresses                 []string
-	devices                   []agent
+	id, email, name string
+	place           geo.Place
+	addresses       []string
+	devices         []agent
 }
 
-// agent is a browser, with the kind of device that it runs on.
-type agent struct{ text, device string }
+// agent is a User-Agent, with what it says of the device, the browser and the operating system.
+type agent struct{ text, device, browser, system string }
 
 // person returns the user of a tenant who has that number. The same number is the same person.
 func (m *maker) person(tenantIndex, number int) person {
@@ -49,7 +51,7 @@ func (m *maker) person(tenantIndex, number int) person {
 	office := netip.AddrFrom4([4]byte{198, 51, 100, byte(tenantIndex + 1)}).String() //nolint:gosec // there are few tenants
 	p := person{
 		id: id, email: id + "@" + m.tenants[tenantIndex].id + ".example", name: given + " " + family,
-		location: pick(random, m.locations), addresses: []string{office, home(random)},
+		place: pick(random, m.places), addresses: []string{office, home(random)},
 		devices: []agent{pick(random, m.computers)},
 	}
 	if random.IntN(4) > 0 {
@@ -83,10 +85,12 @@ func familyNames() []string {
 		Lamarr Lee Liskov Lovelace Matsumoto Milner Naur Perlman Ritchie Shaw Sutherland Thompson Turing Wang Wilson Wirth`)
 }
 
-func locations() []string {
-	return []string{
-		"London, United Kingdom", "Bern, Switzerland", "Oslo, Norway", "Toronto, Canada", "Nairobi, Kenya", "Osaka, Japan",
-		"Lisbon, Portugal", "Warsaw, Poland", "Denver, United States", "Montevideo, Uruguay",
+func places() []geo.Place {
+	return []geo.Place{
+		{Name: "London, United Kingdom", Country: "GB"}, {Name: "Bern, Switzerland", Country: "CH"}, {Name: "Oslo, Norway", Country: "NO"},
+		{Name: "Toronto, Canada", Country: "CA"}, {Name: "Nairobi, Kenya", Country: "KE"}, {Name: "Osaka, Japan", Country: "JP"},
+		{Name: "Lisbon, Portugal", Country: "PT"}, {Name: "Warsaw, Poland", Country: "PL"}, {Name: "Denver, United States", Country: "US"},
+		{Name: "Montevideo, Uruguay", Country: "UY"},
 	}
 }
 
@@ -111,12 +115,13 @@ func phones() []string {
 	}
 }
 
-// parsed gives each agent its kind of device.
+// parsed tells of each agent what it says.
 func parsed(texts []string) []agent {
 	parser := device.NewParser()
 	agents := make([]agent, len(texts))
 	for i, text := range texts {
-		agents[i] = agent{text, parser.Type(text)}
+		browser, system := parser.Names(text)
+		agents[i] = agent{text, parser.Type(text), browser, system}
 	}
 	return agents
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/sessiond/sessiond/internal/geo"
 	"github.com/sessiond/sessiond/store"
 )
 
@@ -32,18 +33,19 @@ const (
 
 // maker makes rows of n sessions.
 type maker struct {
-	n                        int
-	now                      time.Time
-	tenants                  []tenant
-	given, family, locations []string
-	computers, phones        []agent
-	applications             [][2]string
+	n                 int
+	now               time.Time
+	tenants           []tenant
+	given, family     []string
+	places            []geo.Place
+	computers, phones []agent
+	applications      [][2]string
 }
 
 func newMaker(n int, now time.Time) *maker {
 	return &maker{
 		n: n, now: now.UTC().Truncate(time.Second), tenants: tenants(), given: givenNames(), family: familyNames(),
-		locations: locations(), computers: parsed(computers()), phones: parsed(phones()), applications: applications(),
+		places: places(), computers: parsed(computers()), phones: parsed(phones()), applications: applications(),
 	}
 }
 
@@ -133,10 +135,15 @@ func (m *maker) signIn(l *life, number int) {
 	l.session = store.Session{
 		TenantID: owner.id, ID: sessionID(number), UserID: user.id, PartnerID: optional(owner.partner),
 		UserEmail: &user.email, UserDisplayName: &user.name, IPAddress: new(pick(l.random, user.addresses)),
-		UserAgent: &with.text, DeviceType: &with.device, Location: &user.location,
+		UserAgent: &with.text, DeviceType: &with.device, Browser: &with.browser, OS: &with.system,
+		Location: &user.place.Name, Country: &user.place.Country,
 		CreatedAt: created, ExpiresAt: created.Add(lifetime), EndsAt: created.Add(lifetime),
 	}
+	l.session.LoginIPAddress = l.session.IPAddress
 	l.record(store.ActionRegistered, created, provider(""))
+	l.events[len(l.events)-1].Changes = map[string]store.Change{
+		"ip_address": {To: l.session.IPAddress}, "country": {To: l.session.Country},
+	}
 }
 
 // age is how long before now a session began: the sessions come in the order of their sign-in.
