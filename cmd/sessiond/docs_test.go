@@ -48,7 +48,7 @@ func TestTranscriptsAreWhatRuns(t *testing.T) {
 		require.NoError(t, os.WriteFile(cliPage, []byte(rendered), 0o600)) //nolint:gosec // G703: a constant path
 	}
 	assert.Equal(t, string(page), rendered)
-	assert.Equal(t, 9, commands)
+	assert.Equal(t, 12, commands)
 }
 
 // TestPageShowsTheExample holds the Go code of docs/cli.md against the example that is run.
