@@ -60,7 +60,7 @@ func (s *Store) nextChunk(ctx context.Context, job *RevocationJob, limit int) (c
 		return found, err
 	}
 	return found, s.readLong(ctx, job.TenantID, func(tx *gorm.DB) error {
-		until, err := q.until(tx)
+		until, err := q.until(tx, q.most())
 		if err != nil {
 			return err
 		}

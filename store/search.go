@@ -15,6 +15,8 @@ const (
 	MaxFound = 200
 	// mostUsers is how many users the beginning of a text may have for their sessions to be looked up one user after the other.
 	mostUsers = 1000
+	// nearShare is of how many parts of what may be read for a page the first one is tried first.
+	nearShare = 10
 )
 
 // Active is the status of a session that has not ended; the others are the causes of an end.
@@ -185,7 +187,6 @@ type search struct {
 	waiting bool
 	// candidates select the sessions that are read, by their indexes; nil where sessions are read in their order.
 	candidates []condition
-	disjoint   bool
 }
 
 // condition selects sessions.
@@ -203,12 +204,12 @@ func (q *search) plan(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			few, err := q.areFew(tx, conditions)
+			few, err := q.areFew(tx, way, conditions)
 			if err != nil {
 				return err
 			}
 			if few {
-				q.candidates, q.disjoint = conditions, way.disjoint
+				q.candidates = conditions
 				return nil
 			}
 		}
@@ -222,8 +223,11 @@ func (q *search) plan(ctx context.Context) error {
 // most is how many sessions are read for a page, whether the filter finds them or not.
 func (q search) most() int { return scannedBuckets * q.counters.BucketSize() }
 
-// areFew reports whether conditions select no more sessions than may be read; nil conditions select none by an index.
-func (q search) areFew(tx *gorm.DB, conditions []condition) (bool, error) {
+// near is of how many of these it is tried first whether they have enough for a page.
+func (q search) near() int { return max(q.most()/nearShare, 1) }
+
+// areFew reports whether a way selects no more sessions than may be read, and some conditions at all.
+func (q search) areFew(tx *gorm.DB, of way, conditions []condition) (bool, error) {
 	if len(conditions) == 0 {
 		return false, nil
 	}
@@ -231,6 +235,9 @@ func (q search) areFew(tx *gorm.DB, conditions []condition) (bool, error) {
 	for _, select1 := range conditions {
 		n := int64(0)
 		query := tx.Model(&Session{}).Select("1").Scopes(select1)
+		if of.instead != nil {
+			query = of.instead(tx)
+		}
 		if err := tx.Table(limited(q.most()+1)+" AS selected", query).Count(&n).Error; err != nil {
 			return false, err
 		}
@@ -243,24 +250,32 @@ func (q search) areFew(tx *gorm.DB, conditions []condition) (bool, error) {
 
 // read reads the page, and says where the next one begins.
 func (q search) read(tx *gorm.DB, found *FoundSessions) (next *sessionPlace, err error) {
-	until, err := q.until(tx)
+	limit := q.page.limit()
+	until, err := q.lookAt(tx, found, q.near(), limit+1)
+	if err == nil && until != nil && len(found.Sessions) <= limit {
+		until, err = q.lookAt(tx, found, q.most(), limit+1)
+	}
 	if err != nil {
 		return nil, err
 	}
 	if q.from == nil {
-		if found.Total, found.TotalExact, err = q.total(tx, until); err != nil {
+		if err := q.total(tx, found, until); err != nil {
 			return nil, err
 		}
-	}
-	limit := q.page.limit()
-	if found.Sessions, err = q.sessions(tx, until, limit+1); err != nil {
-		return nil, err
 	}
 	if len(found.Sessions) > limit {
 		found.Sessions = found.Sessions[:limit]
 		return new(q.placeOf(found.Sessions[limit-1])), nil
 	}
 	return until, nil
+}
+
+// lookAt reads sessions that the filter finds among the next so many, and returns the last one that it has looked at, nil when these are all.
+func (q search) lookAt(tx *gorm.DB, found *FoundSessions, among, limit int) (until *sessionPlace, err error) {
+	if until, err = q.until(tx, among); err == nil {
+		found.Sessions, err = q.sessions(tx, until, limit)
+	}
+	return until, err
 }
 
 // placeOf is the place of a session that the search has found.
@@ -278,17 +293,34 @@ func (q search) placeOf(session Session) sessionPlace {
 
 // total counts what the filter finds. It is exact where there are counters, where all that is found is read for one page, or where
 // everything is looked at.
-func (q search) total(tx *gorm.DB, until *sessionPlace) (total int, exact bool, err error) {
+func (q search) total(tx *gorm.DB, found *FoundSessions, until *sessionPlace) (err error) {
 	if activeOnly, counted := q.counted(); counted {
-		total, err = plain{q.Store}.count(tx, listing{scope: q.scope, filter: Filter{ActiveOnly: activeOnly}, now: q.now}, 0)
-		return total, true, err
+		found.Total, err = plain{q.Store}.count(tx, listing{scope: q.scope, filter: Filter{ActiveOnly: activeOnly}, now: q.now}, 0)
+		return err
 	}
-	if q.page.CountAll {
-		until = nil
+	if until != nil {
+		few, err := q.ofFew(tx)
+		if err != nil {
+			return err
+		}
+		if few || q.page.CountAll {
+			until = nil
+		}
 	}
-	total, err = q.count(tx, until, q.most()+1)
-	exact = until == nil && total <= q.most()
-	return min(total, q.most()), exact, err
+	found.Total, err = q.count(tx, until, q.most()+1)
+	found.TotalExact = until == nil && found.Total <= q.most()
+	found.Total = min(found.Total, q.most())
+	return err
+}
+
+// ofFew reports whether the tenant has no more sessions than may be read.
+func (q search) ofFew(tx *gorm.DB) (bool, error) {
+	group, counted := q.scope.counted()
+	if !counted || q.scope.tenant == nil {
+		return false, nil
+	}
+	n, err := q.counters.Total(tx, group, false)
+	return n <= int64(q.most()), err
 }
 
 // counted reports whether the store's counters count what is found, and whether that is active sessions only.

@@ -17,46 +17,49 @@ const (
 	// lastUse is the time of Session.lastActivity.
 	lastUse = "(CASE WHEN last_activity_at IS NULL THEN created_at ELSE last_activity_at END)"
 	// reached is the condition of a session in which an application was reached.
-	reached = "EXISTS (SELECT 1 FROM session_apps a WHERE a.tenant_id = sessions.tenant_id AND a.session_id = sessions.id AND a.application_id = ?)"
+	// It is no EXISTS, which PostgreSQL may answer from a hash table of all applications.
+	reached = "(SELECT count(*) FROM session_apps a WHERE a.tenant_id = sessions.tenant_id AND a.session_id = sessions.id AND a.application_id = ?) > 0"
 	// useApplicationIndex holds for every application: only a search says it.
 	useApplicationIndex = "(application_id = '') IS FALSE"
 	// hasKey is the condition of a session one of whose own values begins with a text.
-	hasKey = "EXISTS (SELECT 1 FROM search_keys k WHERE k.tenant_id = sessions.tenant_id AND k.user_id = sessions.user_id AND k.key >= ? AND k.key < ? " +
-		"AND (CASE k.value WHEN '' THEN k.key ELSE k.value END) IN (sessions.user_id, sessions.user_email, sessions.user_display_name, sessions.id))"
+	hasKey = "(SELECT count(*) FROM search_keys k WHERE k.tenant_id = sessions.tenant_id AND k.user_id = sessions.user_id AND k.key >= ? AND k.key < ? " +
+		"AND (CASE k.value WHEN '' THEN k.key ELSE k.value END) IN (sessions.user_id, sessions.user_email, sessions.user_display_name, sessions.id)) > 0"
 	// isIn is the condition of a key of an address in a network.
 	isInNetwork = "address_key BETWEEN ? AND ? OR login_address_key BETWEEN ? AND ?"
 )
 
 // way is how sessions that the filter finds can be looked up by an index other than that of their order.
 type way struct {
+	// conditions returns some of which every session that is found fulfils one, and no session two.
 	conditions func(tx *gorm.DB) ([]condition, error)
-	// disjoint: no session fulfils two of the conditions.
-	disjoint bool
+	// instead selects what is counted to find out whether these are few, nil for the sessions themselves.
+	instead condition
 }
 
 // ways are all that there are, the most selective first.
 func (q search) ways() []way {
 	var ways []way
-	add := func(disjoint bool, conditions ...condition) {
-		ways = append(ways, way{func(*gorm.DB) ([]condition, error) { return conditions, nil }, disjoint})
+	add := func(conditions ...condition) {
+		ways = append(ways, way{conditions: func(*gorm.DB) ([]condition, error) { return conditions, nil }})
 	}
 	if q.scope.user != nil && (q.scope.tenant == nil || !q.ordered()) {
-		add(true, q.ofHalves(func(tx *gorm.DB) *gorm.DB { return q.inTenant(tx).Where("user_id = ?", *q.scope.user) })...)
+		add(q.ofHalves(func(tx *gorm.DB) *gorm.DB { return q.inTenant(tx).Where("user_id = ?", *q.scope.user) })...)
 	}
 	if q.filter.Text != "" {
-		ways = append(ways, way{q.byText, false})
+		ways = append(ways, way{conditions: q.byText})
 	}
 	if q.filter.Network.IsValid() {
-		add(false, q.byNetwork("address_key"), q.byNetwork("login_address_key"))
+		add(q.byAddress, q.byLoginAddress)
 	}
 	if q.scope.tenant != nil && q.filter.ApplicationID != nil {
-		add(true, q.byApplication)
+		add(q.byApplication)
+		ways[len(ways)-1].instead = q.reachedBy
 	}
 	if q.scope.tenant != nil && q.filter.Ended != (Period{}) && !q.waiting && q.page.Sort != SortEnded {
-		add(true, q.byEnd()...)
+		add(q.byEnd()...)
 	}
 	if !q.ordered() {
-		add(true, q.ofHalves(q.scope.where)...)
+		add(q.ofHalves(q.scope.where)...)
 	}
 	return ways
 }
@@ -114,7 +117,7 @@ func (h half) of(q search, which condition) condition {
 		if q.scope == AllTenants() {
 			tx = tx.Where(useActiveIndex)
 		}
-		if h.open && !q.waiting && q.statuses() != nil && !slices.Contains(q.statuses(), Active) {
+		if h.open && q.page.Sort == SortEnded && !q.waiting { // the others have not ended
 			tx = tx.Where("ends_at <= ?", q.now)
 		}
 		return tx
@@ -165,32 +168,46 @@ func (q search) byText(tx *gorm.DB) ([]condition, error) {
 		return nil, err
 	}
 	slices.Sort(users)
-	found := q.engine.In("user_id", slices.Compact(users))
+	users = slices.Compact(users)
+	found := q.engine.In("user_id", users)
 	ofUsers := q.ofHalves(func(tx *gorm.DB) *gorm.DB { return found(q.inTenant(tx)) })
 	return append(ofUsers, func(tx *gorm.DB) *gorm.DB {
 		if q.scope.tenant == nil {
 			tx = tx.Where(useIDIndex)
 		}
-		return q.inTenant(tx).Where("id >= ? AND id < ?", text, after(text))
+		return q.inTenant(tx).Where("id >= ? AND id < ?", text, after(text)).Not(q.engine.In("user_id", users)(tx.Session(&gorm.Session{NewDB: true})))
 	}), nil
 }
 
-// byNetwork selects the sessions with a key of the network in a column.
-func (q search) byNetwork(column string) condition {
+// byAddress selects the sessions that were used from the network last.
+func (q search) byAddress(tx *gorm.DB) *gorm.DB {
 	first, last := keysOfNetwork(q.filter.Network)
-	return func(tx *gorm.DB) *gorm.DB {
-		if q.scope.tenant == nil {
-			tx = tx.Where(useActiveIndex)
-		}
-		return q.inTenant(tx).Where(column+" BETWEEN ? AND ?", first, last)
-	}
+	return q.byKeyOfAddress(tx).Where("address_key BETWEEN ? AND ?", first, last)
 }
 
-// byApplication selects the sessions of the tenant in which the application was reached.
-func (q search) byApplication(tx *gorm.DB) *gorm.DB {
-	of := tx.Session(&gorm.Session{NewDB: true}).Model(&App{}).Select("session_id").
+// byLoginAddress selects the others that were registered from it.
+func (q search) byLoginAddress(tx *gorm.DB) *gorm.DB {
+	first, last := keysOfNetwork(q.filter.Network)
+	return q.byKeyOfAddress(tx).Where("login_address_key BETWEEN ? AND ? AND (address_key BETWEEN ? AND ?) IS NOT TRUE", first, last, first, last)
+}
+
+// byKeyOfAddress is what the indexes on keys of addresses need.
+func (q search) byKeyOfAddress(tx *gorm.DB) *gorm.DB {
+	if q.scope.tenant == nil {
+		tx = tx.Where(useActiveIndex)
+	}
+	return q.inTenant(tx)
+}
+
+// reachedBy selects the ids of the tenant's sessions in which the application was reached.
+func (q search) reachedBy(tx *gorm.DB) *gorm.DB {
+	return tx.Session(&gorm.Session{NewDB: true}).Model(&App{}).Select("session_id").
 		Where("tenant_id = ? AND application_id = ? AND "+useApplicationIndex, *q.scope.tenant, *q.filter.ApplicationID)
-	return q.inTenant(tx).Where("id IN (?)", of)
+}
+
+// byApplication selects these sessions.
+func (q search) byApplication(tx *gorm.DB) *gorm.DB {
+	return q.inTenant(tx).Where("id IN (?)", q.reachedBy(tx))
 }
 
 // sortedBy is the time by which the search is sorted, of sessions that have ended at a time.
@@ -272,22 +289,17 @@ func limited(limit int) string {
 	return "(? LIMIT " + strconv.Itoa(min(1<<bits.Len(uint(limit-1)), allRows)) + ")"
 }
 
-// among is the table of the candidates. Each condition has an index, and a row that several of them select comes once. The limit keeps the
-// planner from putting other conditions beside these.
+// among is the table of the candidates. Each condition has an index. The limit keeps the planner from putting other conditions beside these.
 func (q search) among(tx *gorm.DB) *gorm.DB {
 	tables, selected := make([]string, len(q.candidates)), make([]any, len(q.candidates))
 	for i, condition := range q.candidates {
 		tables[i], selected[i] = "SELECT * FROM (?) AS candidates_"+strconv.Itoa(i+1), tx.Model(&Session{}).Scopes(condition)
 	}
-	union := " UNION "
-	if q.disjoint {
-		union = " UNION ALL "
-	}
-	return tx.Table("("+strings.Join(tables, union)+" LIMIT "+strconv.Itoa(allRows)+") AS sessions", selected...)
+	return tx.Table("("+strings.Join(tables, " UNION ALL ")+" LIMIT "+strconv.Itoa(allRows)+") AS sessions", selected...)
 }
 
-// until is the last session that is looked at for the page, nil when it is known that there are not more.
-func (q search) until(tx *gorm.DB) (*sessionPlace, error) {
+// until is the last one of the next so many sessions, nil when it is known that there are not more.
+func (q search) until(tx *gorm.DB, among int) (*sessionPlace, error) {
 	if q.candidates != nil || len(q.halves()) == 0 {
 		return nil, nil //nolint:nilnil // none, and nothing is wrong
 	}
@@ -296,8 +308,8 @@ func (q search) until(tx *gorm.DB) (*sessionPlace, error) {
 		columns = "expires_at, ends_at, end_cause, revoked_at, id"
 	}
 	var last Session
-	first := q.part(tx, part{columns: columns, most: q.most(), which: func(tx *gorm.DB) *gorm.DB { return tx }})
-	err := first.Order(q.order(q.sortedBy(endedAt))).Offset(q.most() - 1).Take(&last).Error
+	first := q.part(tx, part{columns: columns, most: among, which: func(tx *gorm.DB) *gorm.DB { return tx }})
+	err := first.Order(q.order(q.sortedBy(endedAt))).Offset(among - 1).Take(&last).Error
 	if errors.Is(err, gorm.ErrRecordNotFound) {
 		return nil, nil //nolint:nilnil // as above
 	}

@@ -120,14 +120,15 @@ func testJobOverKills(f fixture) {
 	job := f.job(f.ofNetwork("acme", 40))
 	f.revoke("acme-01") // ended otherwise
 	killed := 0
-	for wait := time.Duration(0); killed < 10; wait += 200 * time.Microsecond { // the later, the more of a step is done
-		ctx, cancel := context.WithTimeout(f.ctx, wait)
+	for step := range 60 { // the later, the more of a step is done
+		ctx, cancel := context.WithTimeout(f.ctx, time.Duration(step%30)*200*time.Microsecond)
 		if _, err := f.RunRevocationJobs(ctx, 1); err != nil {
 			require.ErrorIs(f.t, err, store.ErrUnavailable)
 			killed++
 		}
 		cancel()
 	}
+	require.Positive(f.t, killed)
 	f.run(3)
 	done := f.getJob(job.ID)
 	assert.Equal(f.t, []any{store.JobCompleted, 20, 19}, []any{done.State, done.Sessions, done.Ended})
