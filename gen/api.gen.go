@@ -520,10 +520,10 @@ type RevocationFilter struct {
 	// ApplicationId Only sessions in which this application was reached, be it the first one or a later one.
 	ApplicationId *string `json:"application_id,omitempty"`
 
-	// CreatedAfter Only sessions that were registered at this time or later.
+	// CreatedAfter Only sessions of sign-ins at this time or later.
 	CreatedAfter *time.Time `json:"created_after,omitempty"`
 
-	// CreatedBefore Only sessions that were registered before this time.
+	// CreatedBefore Only sessions of sign-ins before this time.
 	CreatedBefore *time.Time `json:"created_before,omitempty"`
 
 	// LastActivityAfter Only sessions that were used last at this time or later.
@@ -561,7 +561,7 @@ type RevocationJob struct {
 	// CreatedBy Who created it; null when who did has been erased.
 	CreatedBy *EventActor `json:"created_by"`
 
-	// CreatedAt When it was created. Sessions that were registered later do not end.
+	// CreatedAt When it was created. Sessions of later sign-ins do not end.
 	CreatedAt Timestamp `json:"created_at"`
 
 	// UpdatedAt When it moved on last.
@@ -1064,10 +1064,10 @@ type SearchSessionsParams struct {
 	// ApplicationId Only sessions in which this application was reached, be it the first one or a later one.
 	ApplicationId *string `form:"application_id,omitempty" json:"application_id,omitempty"`
 
-	// CreatedAfter Only sessions that were registered at this time or later.
+	// CreatedAfter Only sessions of sign-ins at this time or later.
 	CreatedAfter *time.Time `form:"created_after,omitempty" json:"created_after,omitempty"`
 
-	// CreatedBefore Only sessions that were registered before this time.
+	// CreatedBefore Only sessions of sign-ins before this time.
 	CreatedBefore *time.Time `form:"created_before,omitempty" json:"created_before,omitempty"`
 
 	// LastActivityAfter Only sessions that were used last at this time or later.
@@ -1534,12 +1534,13 @@ type ClientInterface interface {
 	//
 	// End the sessions that a filter finds: first as a dry run, which tells how many they are, and then, with its `confirmation`, as a job.
 	//
-	// Only sessions that were registered before the job was created end, and logins afterwards are not touched. A job works in chunks
-	// in the background and goes on after a restart; each session ends once. The same call with the same confirmation again answers with
-	// the same job. When the number of sessions has changed since the dry run by more than `tolerance`, it answers 409.
+	// Only sessions of sign-ins (`created_at`) from before the job was created end; a session of an older sign-in that is registered while
+	// the job runs may end, too. A job works in chunks in the background and goes on after a restart; each session ends once. The same
+	// call with the same confirmation again answers with the same job. When the number of sessions has changed since the dry run by more
+	// than `tolerance`, it answers 409. At most 20 jobs about a tenant, and 20 about all tenants, are not finished at a time.
 	//
 	// With `admin:sessions:write` sessions of every tenant can end; with `partner:sessions:write` those of the partner's tenants, with
-	// `sessions:write` those of the token's tenant. Unknown members and query parameters are refused.
+	// `sessions:write` those of the token's tenant; another tenant is answered 403. Unknown members and query parameters are refused.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1550,12 +1551,13 @@ type ClientInterface interface {
 	//
 	// End the sessions that a filter finds: first as a dry run, which tells how many they are, and then, with its `confirmation`, as a job.
 	//
-	// Only sessions that were registered before the job was created end, and logins afterwards are not touched. A job works in chunks
-	// in the background and goes on after a restart; each session ends once. The same call with the same confirmation again answers with
-	// the same job. When the number of sessions has changed since the dry run by more than `tolerance`, it answers 409.
+	// Only sessions of sign-ins (`created_at`) from before the job was created end; a session of an older sign-in that is registered while
+	// the job runs may end, too. A job works in chunks in the background and goes on after a restart; each session ends once. The same
+	// call with the same confirmation again answers with the same job. When the number of sessions has changed since the dry run by more
+	// than `tolerance`, it answers 409. At most 20 jobs about a tenant, and 20 about all tenants, are not finished at a time.
 	//
 	// With `admin:sessions:write` sessions of every tenant can end; with `partner:sessions:write` those of the partner's tenants, with
-	// `sessions:write` those of the token's tenant. Unknown members and query parameters are refused.
+	// `sessions:write` those of the token's tenant; another tenant is answered 403. Unknown members and query parameters are refused.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1574,7 +1576,7 @@ type ClientInterface interface {
 	// CancelRevocationJob Cancel Revocation Job
 	//
 	// End a job. What it has ended stays ended. Of a job that is cancelled nothing changes. A job that is finished otherwise answers 409. Needs a scope to
-	// revoke sessions.
+	// revoke sessions; a job of the platform's or of a partner is not stopped by a tenant.
 	//
 	// Corresponds with POST /api/v1/revocation-jobs/{job_id}/cancel (the `CancelRevocationJob` operationId).
 	CancelRevocationJob(ctx context.Context, jobId string, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1582,7 +1584,7 @@ type ClientInterface interface {
 	// PauseRevocationJob Pause Revocation Job
 	//
 	// Stop a job until it is resumed. Of a job that is paused nothing changes. A job that is finished otherwise answers 409. Needs a scope to
-	// revoke sessions.
+	// revoke sessions; a job of the platform's or of a partner is not stopped by a tenant.
 	//
 	// Corresponds with POST /api/v1/revocation-jobs/{job_id}/pause (the `PauseRevocationJob` operationId).
 	PauseRevocationJob(ctx context.Context, jobId string, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1590,7 +1592,7 @@ type ClientInterface interface {
 	// ResumeRevocationJob Resume Revocation Job
 	//
 	// Go on with a job that is paused. Of a job that is running nothing changes. A job that is finished otherwise answers 409. Needs a scope to
-	// revoke sessions.
+	// revoke sessions; a job of the platform's or of a partner is not stopped by a tenant.
 	//
 	// Corresponds with POST /api/v1/revocation-jobs/{job_id}/resume (the `ResumeRevocationJob` operationId).
 	ResumeRevocationJob(ctx context.Context, jobId string, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2175,12 +2177,13 @@ func (c *Client) ListRevocationJobs(ctx context.Context, params *ListRevocationJ
 //
 // End the sessions that a filter finds: first as a dry run, which tells how many they are, and then, with its `confirmation`, as a job.
 //
-// Only sessions that were registered before the job was created end, and logins afterwards are not touched. A job works in chunks
-// in the background and goes on after a restart; each session ends once. The same call with the same confirmation again answers with
-// the same job. When the number of sessions has changed since the dry run by more than `tolerance`, it answers 409.
+// Only sessions of sign-ins (`created_at`) from before the job was created end; a session of an older sign-in that is registered while
+// the job runs may end, too. A job works in chunks in the background and goes on after a restart; each session ends once. The same
+// call with the same confirmation again answers with the same job. When the number of sessions has changed since the dry run by more
+// than `tolerance`, it answers 409. At most 20 jobs about a tenant, and 20 about all tenants, are not finished at a time.
 //
 // With `admin:sessions:write` sessions of every tenant can end; with `partner:sessions:write` those of the partner's tenants, with
-// `sessions:write` those of the token's tenant. Unknown members and query parameters are refused.
+// `sessions:write` those of the token's tenant; another tenant is answered 403. Unknown members and query parameters are refused.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2201,12 +2204,13 @@ func (c *Client) CreateRevocationJobWithBody(ctx context.Context, contentType st
 //
 // End the sessions that a filter finds: first as a dry run, which tells how many they are, and then, with its `confirmation`, as a job.
 //
-// Only sessions that were registered before the job was created end, and logins afterwards are not touched. A job works in chunks
-// in the background and goes on after a restart; each session ends once. The same call with the same confirmation again answers with
-// the same job. When the number of sessions has changed since the dry run by more than `tolerance`, it answers 409.
+// Only sessions of sign-ins (`created_at`) from before the job was created end; a session of an older sign-in that is registered while
+// the job runs may end, too. A job works in chunks in the background and goes on after a restart; each session ends once. The same
+// call with the same confirmation again answers with the same job. When the number of sessions has changed since the dry run by more
+// than `tolerance`, it answers 409. At most 20 jobs about a tenant, and 20 about all tenants, are not finished at a time.
 //
 // With `admin:sessions:write` sessions of every tenant can end; with `partner:sessions:write` those of the partner's tenants, with
-// `sessions:write` those of the token's tenant. Unknown members and query parameters are refused.
+// `sessions:write` those of the token's tenant; another tenant is answered 403. Unknown members and query parameters are refused.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2245,7 +2249,7 @@ func (c *Client) GetRevocationJob(ctx context.Context, jobId string, reqEditors 
 // CancelRevocationJob Cancel Revocation Job
 //
 // End a job. What it has ended stays ended. Of a job that is cancelled nothing changes. A job that is finished otherwise answers 409. Needs a scope to
-// revoke sessions.
+// revoke sessions; a job of the platform's or of a partner is not stopped by a tenant.
 //
 // Corresponds with POST /api/v1/revocation-jobs/{job_id}/cancel (the `CancelRevocationJob` operationId).
 func (c *Client) CancelRevocationJob(ctx context.Context, jobId string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2263,7 +2267,7 @@ func (c *Client) CancelRevocationJob(ctx context.Context, jobId string, reqEdito
 // PauseRevocationJob Pause Revocation Job
 //
 // Stop a job until it is resumed. Of a job that is paused nothing changes. A job that is finished otherwise answers 409. Needs a scope to
-// revoke sessions.
+// revoke sessions; a job of the platform's or of a partner is not stopped by a tenant.
 //
 // Corresponds with POST /api/v1/revocation-jobs/{job_id}/pause (the `PauseRevocationJob` operationId).
 func (c *Client) PauseRevocationJob(ctx context.Context, jobId string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2281,7 +2285,7 @@ func (c *Client) PauseRevocationJob(ctx context.Context, jobId string, reqEditor
 // ResumeRevocationJob Resume Revocation Job
 //
 // Go on with a job that is paused. Of a job that is running nothing changes. A job that is finished otherwise answers 409. Needs a scope to
-// revoke sessions.
+// revoke sessions; a job of the platform's or of a partner is not stopped by a tenant.
 //
 // Corresponds with POST /api/v1/revocation-jobs/{job_id}/resume (the `ResumeRevocationJob` operationId).
 func (c *Client) ResumeRevocationJob(ctx context.Context, jobId string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4787,12 +4791,13 @@ type ClientWithResponsesInterface interface {
 	//
 	// End the sessions that a filter finds: first as a dry run, which tells how many they are, and then, with its `confirmation`, as a job.
 	//
-	// Only sessions that were registered before the job was created end, and logins afterwards are not touched. A job works in chunks
-	// in the background and goes on after a restart; each session ends once. The same call with the same confirmation again answers with
-	// the same job. When the number of sessions has changed since the dry run by more than `tolerance`, it answers 409.
+	// Only sessions of sign-ins (`created_at`) from before the job was created end; a session of an older sign-in that is registered while
+	// the job runs may end, too. A job works in chunks in the background and goes on after a restart; each session ends once. The same
+	// call with the same confirmation again answers with the same job. When the number of sessions has changed since the dry run by more
+	// than `tolerance`, it answers 409. At most 20 jobs about a tenant, and 20 about all tenants, are not finished at a time.
 	//
 	// With `admin:sessions:write` sessions of every tenant can end; with `partner:sessions:write` those of the partner's tenants, with
-	// `sessions:write` those of the token's tenant. Unknown members and query parameters are refused.
+	// `sessions:write` those of the token's tenant; another tenant is answered 403. Unknown members and query parameters are refused.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4803,12 +4808,13 @@ type ClientWithResponsesInterface interface {
 	//
 	// End the sessions that a filter finds: first as a dry run, which tells how many they are, and then, with its `confirmation`, as a job.
 	//
-	// Only sessions that were registered before the job was created end, and logins afterwards are not touched. A job works in chunks
-	// in the background and goes on after a restart; each session ends once. The same call with the same confirmation again answers with
-	// the same job. When the number of sessions has changed since the dry run by more than `tolerance`, it answers 409.
+	// Only sessions of sign-ins (`created_at`) from before the job was created end; a session of an older sign-in that is registered while
+	// the job runs may end, too. A job works in chunks in the background and goes on after a restart; each session ends once. The same
+	// call with the same confirmation again answers with the same job. When the number of sessions has changed since the dry run by more
+	// than `tolerance`, it answers 409. At most 20 jobs about a tenant, and 20 about all tenants, are not finished at a time.
 	//
 	// With `admin:sessions:write` sessions of every tenant can end; with `partner:sessions:write` those of the partner's tenants, with
-	// `sessions:write` those of the token's tenant. Unknown members and query parameters are refused.
+	// `sessions:write` those of the token's tenant; another tenant is answered 403. Unknown members and query parameters are refused.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4829,7 +4835,7 @@ type ClientWithResponsesInterface interface {
 	// CancelRevocationJobWithResponse Cancel Revocation Job
 	//
 	// End a job. What it has ended stays ended. Of a job that is cancelled nothing changes. A job that is finished otherwise answers 409. Needs a scope to
-	// revoke sessions.
+	// revoke sessions; a job of the platform's or of a partner is not stopped by a tenant.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -4839,7 +4845,7 @@ type ClientWithResponsesInterface interface {
 	// PauseRevocationJobWithResponse Pause Revocation Job
 	//
 	// Stop a job until it is resumed. Of a job that is paused nothing changes. A job that is finished otherwise answers 409. Needs a scope to
-	// revoke sessions.
+	// revoke sessions; a job of the platform's or of a partner is not stopped by a tenant.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -4849,7 +4855,7 @@ type ClientWithResponsesInterface interface {
 	// ResumeRevocationJobWithResponse Resume Revocation Job
 	//
 	// Go on with a job that is paused. Of a job that is running nothing changes. A job that is finished otherwise answers 409. Needs a scope to
-	// revoke sessions.
+	// revoke sessions; a job of the platform's or of a partner is not stopped by a tenant.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -9722,12 +9728,13 @@ func (c *ClientWithResponses) ListRevocationJobsWithResponse(ctx context.Context
 //
 // End the sessions that a filter finds: first as a dry run, which tells how many they are, and then, with its `confirmation`, as a job.
 //
-// Only sessions that were registered before the job was created end, and logins afterwards are not touched. A job works in chunks
-// in the background and goes on after a restart; each session ends once. The same call with the same confirmation again answers with
-// the same job. When the number of sessions has changed since the dry run by more than `tolerance`, it answers 409.
+// Only sessions of sign-ins (`created_at`) from before the job was created end; a session of an older sign-in that is registered while
+// the job runs may end, too. A job works in chunks in the background and goes on after a restart; each session ends once. The same
+// call with the same confirmation again answers with the same job. When the number of sessions has changed since the dry run by more
+// than `tolerance`, it answers 409. At most 20 jobs about a tenant, and 20 about all tenants, are not finished at a time.
 //
 // With `admin:sessions:write` sessions of every tenant can end; with `partner:sessions:write` those of the partner's tenants, with
-// `sessions:write` those of the token's tenant. Unknown members and query parameters are refused.
+// `sessions:write` those of the token's tenant; another tenant is answered 403. Unknown members and query parameters are refused.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9744,12 +9751,13 @@ func (c *ClientWithResponses) CreateRevocationJobWithBodyWithResponse(ctx contex
 //
 // End the sessions that a filter finds: first as a dry run, which tells how many they are, and then, with its `confirmation`, as a job.
 //
-// Only sessions that were registered before the job was created end, and logins afterwards are not touched. A job works in chunks
-// in the background and goes on after a restart; each session ends once. The same call with the same confirmation again answers with
-// the same job. When the number of sessions has changed since the dry run by more than `tolerance`, it answers 409.
+// Only sessions of sign-ins (`created_at`) from before the job was created end; a session of an older sign-in that is registered while
+// the job runs may end, too. A job works in chunks in the background and goes on after a restart; each session ends once. The same
+// call with the same confirmation again answers with the same job. When the number of sessions has changed since the dry run by more
+// than `tolerance`, it answers 409. At most 20 jobs about a tenant, and 20 about all tenants, are not finished at a time.
 //
 // With `admin:sessions:write` sessions of every tenant can end; with `partner:sessions:write` those of the partner's tenants, with
-// `sessions:write` those of the token's tenant. Unknown members and query parameters are refused.
+// `sessions:write` those of the token's tenant; another tenant is answered 403. Unknown members and query parameters are refused.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9782,7 +9790,7 @@ func (c *ClientWithResponses) GetRevocationJobWithResponse(ctx context.Context, 
 // CancelRevocationJobWithResponse Cancel Revocation Job
 //
 // End a job. What it has ended stays ended. Of a job that is cancelled nothing changes. A job that is finished otherwise answers 409. Needs a scope to
-// revoke sessions.
+// revoke sessions; a job of the platform's or of a partner is not stopped by a tenant.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9798,7 +9806,7 @@ func (c *ClientWithResponses) CancelRevocationJobWithResponse(ctx context.Contex
 // PauseRevocationJobWithResponse Pause Revocation Job
 //
 // Stop a job until it is resumed. Of a job that is paused nothing changes. A job that is finished otherwise answers 409. Needs a scope to
-// revoke sessions.
+// revoke sessions; a job of the platform's or of a partner is not stopped by a tenant.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9814,7 +9822,7 @@ func (c *ClientWithResponses) PauseRevocationJobWithResponse(ctx context.Context
 // ResumeRevocationJobWithResponse Resume Revocation Job
 //
 // Go on with a job that is paused. Of a job that is running nothing changes. A job that is finished otherwise answers 409. Needs a scope to
-// revoke sessions.
+// revoke sessions; a job of the platform's or of a partner is not stopped by a tenant.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -22842,303 +22850,306 @@ func (sh *strictHandler) IntrospectToken(ctx echo.Context) error {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L17cxs3ti/6VVC8+1RsV5MiKUq2qLp1t2zHE+U4sbclj+dO6COC3SCJqAkwDVAyx6XvfgprAd3oFx8S",
-	"lcix8kcskt14Y73Xb31thHI2l4IJrRr9r40poxFL4M8P7I8FU/r0tfkQMRUmfK65FI1+43zKSII//6AI",
-	"j/qEa0WG/2rad5qnr4fkesoE0VOqCVekQ7Qkne4LcsUVH8WMnJy9Oj0l4ZQmNNQsUQGhZJwwNSVSMCL1",
-	"lCXXXLFWI2iocMpm1IxCL+es0W8onXAxadzcBI0PTCfLk7FmSXmUZyyUIlKm52vKNRmxsUwY0VNGBPui",
-	"iU6Wlc1zodmEJdD+p0+fThZ6yoTmIdWs3MmHN6/I4fODdkAUC813ZH/1mG+CxpwmdMa0XeeTEJsqtvxO",
-	"xEvCrszOkGuup0RPuSIUnj4mCZszs7SajGVCFLtiCY1Nz+wLnc1j1uj/1lBMKS5FK2FX8pJFZlj2G/Zl",
-	"zhMWNT4HDW76+mPBkmUjaAg6M4PFTnLT4JrNYLj/lbBxo9/4f/ayg7OHj6m9H81o7XxugsaMfjnF17rt",
-	"oKG5NsNy8w3cytAkoUtY7Jp9hIW4NgdpSudzJlhEqMbV0HzGiExITDVLcrNvdNvdw2a70+wcnLdf9Nvt",
-	"frv970bNdKFff7ZjmcyobvQbEdWsaXppeBOwj5dP40s4YRvNID2MdhY1gz88h5GvGDw2tPnoX7rny8N/",
-	"tUiUTKqv+9BcmYsQnhgSOYZrNKcTZmcSuDPKiKIze4NJdtJbNcPHFnPDn9Evb5mY6Gmj32sfHWZDf+We",
-	"LQ/9LZ9xXT3ymVSaMKETzpQZOIVh59b7oF09uBha9ccWsTFdxBpfmdEvfLaYmeNtPnGBnzrZiN/aBkqU",
-	"5SZoJEzNpVAMbtVLGlnaaT6FUmgm4E86n8eG9HAp9n5XSCfScZvxaMpjnGnCyDVVhArCkkTC4isuJrAn",
-	"IxktzZXMZrLyHpv3cZTl9TRNkZAKIQ1JJRELZQTExeMdPieo68w+vpfxGejwlRTjmId3WAdiqRyZUkWY",
-	"iFjU2tHUlaaaucPvepEJ0UxQoUkkmSJmWWgcy2sCO7+bRXkjkxGPIibusCpaXjJBYhpeKhx/KOcMuAcQ",
-	"ITlnCTS0q8WC/n5Q2I/KLdOKRfr06VOzyHFXLVSRQd8Ed1nnU6FZImh8xpIrluD0brfiriWCTRG7VHde",
-	"2RNBFoJ9mbNQs4gAMTqG7YzlBA68kcRCulCMLETEEvjNymqE7+6a/ir1G7kQ0S2X58xeHnMQxqadXZy6",
-	"XyVRi3Ca3sz0bIc0joFl72bu7+kyljQ6l/ItTSbsDncSaClXJDbtmMFSQTrt3ouD54dktNRMtXZJtIsd",
-	"kV/4y50tijnnPGQfBb2iPKajmN2JgkNjZsSazeYyoQmPl2SRNb6rhYmopiOqmMfREkbDKYsIF8TKTjmt",
-	"SCfLZiqprl6gVDe5G1U6l/IXKpb2W3XbdZWSzKhYOmqws7OFtyswFN4QHxpFCVNGoVOXisyMlCvHGnVB",
-	"YTknkERgAOqvX96Pgi70VCb8P+y25OyEXNGYG6meJuZ6AavlCpbaKFo7om7YCbSeLndJ2HlI/PSjuBTy",
-	"WrynRpi/1cr+KjVBRrObw8ojWClKVEzV1NxxrgNCRWROZgIUR1g2YsUVmZCF2iH3+CjmiQyZUoaMvcpW",
-	"ZPvF+e1rI5ah0fSd3oIKy+egMVMTEELmC03UVC5iczZJzJTCaygTwv5Y0JhoSbrtdqaimEcuzCMX8Hvj",
-	"5vPG6/7T+fn7f5oTCgNfuQtOIEkl5jHXQBrMIiQ01MeEXbFkSa64jKE52Bg625mikc4KbTBz/sGqYxdW",
-	"NEk/m9/niRGPNUdlzfCMdYtRaKURNL40ZRIZsta+CRoztr6JX5imufcnsml2qaku+bwpYT1p3JxLo1Ym",
-	"jb5OFgy6mXHDNPWy0R/TWDGv6w4qnkiUzMGBqXz2bBvZQvxWmMLn7JDI0e8s1OZGVi7clbxku1o+v61v",
-	"ehH9iaxdyoiH+kLp5OLiRCwvVqwhjSKOU3jv/Y6TcMN5bZ4tdugthbmTQOrsWM801epbXGuzar8pnQTk",
-	"RCw/Vy/yIuIazJRVVjpGwikVExaQhIVmBCgEGmU2oUKhWRRt2jMaMcJ1qxEUdoam5txNLaW56QamAdQ6",
-	"qVi+GwOV36Ql0C5Tc7NYxIZ2F2nvp6kkEY8I18fEPEKugenpVIojM7oEgmz4dssf2oEZWsWqfZoaUSez",
-	"bNZbYY/QkNlqw3//bgRrzKy6ZOkrHFo+Y0rT2bx4VnETN7NWv7LPek0c3QSN1BpywaP8XhRsj2uX/NxZ",
-	"RI02CkxNT9EqRzX4OszC23MX2V0xj1JhxDl8zEgsqJwwkR3NJdP5xW53jo5Gz8Nu86Azbjefh51O8yhq",
-	"95qHtDPqhvtRjx2MvQV+5+ZITiN//i/gylErd9x+5p+mFJk6nGgyoVeMUGUNEqb5YyLHZOh8EnQ+H+Lj",
-	"mfQTwBMoiLXmNNGCJUNreoYPLfKrPcZgS4CVvaaKTPgVE8FAyKT2cA9EbvFiqTSZT6Xwz+AHXAZvcQ4t",
-	"PWJK7+RoOEnoSd579tQ7CQXHwdKI/Swe1+49Y83ntNNujnq00zwYPQ87UZftj3vt3MSw2/zOP79JXUS7",
-	"OffYVo7WcPAH0pFcaJC0uZjEzFyElWeZ7o+aL8aHrNkdHUWHvbBNO8/9jXL2pPx89m+CBh6enUwHm/Lv",
-	"KEnYlcSjCq6FOHZztq4GozkYHmIddLYJlZ8rDXOED5lxYSrdm6BhGtvJRGBU11M583djxS4JBuqmTl81",
-	"umZCVZHaL5q9552ON5WP5un8RHpFjk4NnU89jtl25Y5iNnnHIFMalbuPBcqd8QJfZMhkgJUSwluuKvjd",
-	"CXq95Nj6ZssSgJPNyuuObwROqIAVIVRdssgcJ3CRbeJm9SZwUyfmoVf1YQhxXfB5T7igm4hG6OV7nz2/",
-	"VhzMtW5nWbnfsKMVe/6ShpfmoAgWv5UTudCeL64gI86ZOH1NXkkhWKiJebH5Ct8k+CrptLxggG7roHxA",
-	"YnjwAuw41QcFn3CWHkp+/nROFJ9Y+q/BjsGE5npJ5om84hF6v1O3I75+Dh1UCVHpmSgsZ25k3hLWLlDF",
-	"Ypb2r0pkTBihJOZKk4lkikhRsUp3dumu8cIWLofn4L47hR0WPOUQcGIGaakshByg34Yq7difG/Cv5unU",
-	"211/+p1/2h/656K/PHeTSruV+rhqfAZI55Kl9SmPFpr0ut0KomdtUl+rhMBrJjS5TqSYBASNb0xoJsLc",
-	"pF9jC9scV9upN2WcTtU8PYWrepBOwuoTLWGIKFE8GWZhNBOuNEtYNDzOxFYruQ+DgvF7woQOSCgXQidL",
-	"sLeJ6Dgv7QZwAMY8UXogrCBkbnlTCsKFGYXIC8NURLkWLhIGNrHhMfxkBsBEFJBhIfJnmPtqHtOQRUND",
-	"SSgR7Jol5vwFAzEshAcNzbDTL3kUs+HTAFanWs7JXLyg2oSMPBmaH/xhWFnefWPbs+8NxJOisB+gbqkI",
-	"FWlIifnhKUokEqVjrsglm+tss1RrvkhwW3AIKK4Mn1qxXyxm+Qgpt7VekJTdWe8bOp/nP7kN8L4tB1u5",
-	"Fa+Iv8q+Maubij9u9tkXWav+gmbvu/m6B3C65mZk0ll5hOmtyVkjivSu4ZkYKq6OsyiUaUIYc7Yj0Rub",
-	"ctQU+FMmr4L9weyDAlk1L5PyaO7N9BW2kxdJO0btWYyqqaBaAA0pdO3OWTQsqmiqTkPLD+RsMdqK1Cl4",
-	"PlvRz+XdW0H40MpRJcxe0XjhYriAiABnKu/lOJGzu2+j35u/fzqNXipvYLe932q3Op391nNv/d6Y8RQ4",
-	"uJa7GiEswjVNIlUeJa8aZOfoReug0+q0262er8rJlfx7jJPQsrSddsNW76eqPrEwBVUMUwJDUmpmAqKN",
-	"VM/agPRUKoZPaebrgSEYrxI5a5ET2wC87jidx+KA6RGuBiI1UlGN0hqwAyrIVC4SOGd2XAFZCHBLhVKM",
-	"+WSRsMiL/s3baL42+PzC9pudyeIBkcXtgJDbPGHCIW9hICySCyTg6gItordoZP8mKMzmFo20nVEAFv6W",
-	"jXRvbioPn6o6fVU+vrJzIpUFN1JnSz7Depkw02rvrpW2/XlXzati+qdCJ1LNUbmrVRI/vHlFnh8edn01",
-	"sFMmqSv0PxqG4KqFOAItSSzlJaG6lSMta5W7ALu4MI9cTLn1Ld+aPJ6EIZtrc6dFBGZUwVhk5GUp4mVu",
-	"yIrQhIGVVRBDRkrjJufLOSM/caFX0seSHlq5/uv3yVozNtqobou8AdOeXXwrXpr5TqSMrGVs+HUANqsr",
-	"Nmj0CRytm6FbGLBCsxizF8reoStWqRKDdJuKGKYTDPdwkr0f6GFGYyNb84H1Vx7PGEkZMyq2ui7Z0aGL",
-	"KHeDS1KhZ165ywXNLM85cbFKYKt1Bm3YSRcJd32miOKGS3WOnrdbvneKC33oc/Ufv8yrrQnbDadnWECV",
-	"S23L4ZxSvYvhHJjhICtKW1ZqB8v+4iZo/K55NaXjUU6y9s/zz5rvoPcOWh9Bnyqcrff47W4OVwe0iFDO",
-	"md/FGXyxg9ZN4/nRn/FdDPso033WqSbbNXxY9L1UuTfuvCx5JpfrJuUzO+hnv+S0QFpbz5pSA3qJN+UM",
-	"7KU7YX6NqKaEizBe2AiEk/enJE0XKTOV2/sj69yBq6Qm85ZzvK9LNvJd9Ju78ncUNuIGUfBolDbk3clC",
-	"T2vsoCcumUaOCab69Y4yaeGgtYUlNA0EcMZPsIVaVxB0opwPMfVhFRyFcNL75A1ncZTGlm5lQgUWWD3V",
-	"IRcgcFzY4zQMSPoVsma0B3KhFuMxD4FZA8EbFgwd+XYatdbZapkVhneRG9v2RuXN1wzGRF577a8YX0lC",
-	"ZXZG5UEHFdZp76RVnENrqGdRMaLuLVf6VLPZijiwjRStQnN/R+dh5uwwQ9nSdejtVGkvfiss3ucVO+h6",
-	"L53b7Hcys3S+TD/mdMLyUopvCKpxXs1ZclF6kSVk7csdYKCaxheZpJ9yUE1jghm8q5ropk2YEVQ08Z7m",
-	"rAkVTZT46xzHnU4rP8h8f+Vty7a/tEUf0oCNNzy2WQbVQZT2IBYpD88SjMDb0vctZ4YI0SScFpJhszRY",
-	"MuYigtwIMqaJDYdagrqMIkWL/MJmI/NkKGcjLhg2dfLra3T/UD0QMbM+Q1BMQQlHS9mMC38GnZL2mTmT",
-	"rLBQkaecTo4Lcg3TxcTz7F0w1NosmYCMwEqYerIwf98o0JCUXY7smSGL8rJ8uwcHMHb3ueOHd2a91kiM",
-	"vig4SuS1qs0h911WMCf7uBnuPJGThM5gZ9B4ifHmkB7ABaFiSUKqCnN5wxM2ll/y0zns1c3mpR3eimkY",
-	"ZckzT66ahUYumEBQTgQmWpvuZi2yMVU6sO4Icnr2jux3Dg+bHULj+ZQ2uySUUWE+/3gJFFFrlpj+/s9v",
-	"J81/0+Z/Pn/t3vyX70WxA1wxDyP+hwkzJPSCrsjrr5hN5oy7Q57/SrH0FQ6MVGfyF5U6N43Rquz+1fO4",
-	"Vbb/RlOoSecvKsARu+IhS5WklZdD4DgvuQDdHF9teV7TiKlLLY2sPpMjjn5LOoqZEfVG0vwfLPh572P2",
-	"aCqsQopfrYbmWYbA1LXFMYLn7+vw/AiNrz86B+nAtzg4OPLdHxcc9AaH5RD8EpWKUOrxAeoumL6WyaWh",
-	"l0P7y96IazUkT16dvv7wNCCn76965tnT91eH1ki8+pYABeMu4yr7bOhYnU+wvdftrSS/XU9Fn6+autkv",
-	"09MFMGKul9vSLRgzhPPc08l7a9o+saPb4ATul2a0LQnLprT7I5mfzQZHs3cTNKTalHxZHVpMiFoqzbbl",
-	"7DMavjvblK+/U6sGflQyQK6VTVyscSaquHj33CCFTPQ0P8hO90XdKNeYOz2F4I+agDA24UKYJZVjyE9o",
-	"GlkuIJREXM1juoR1DdKw5wgphXNc8GjFetOI/vfGUuH/rJqAOfVKU71Ye1QyVCV8fjNUpSx8Jg3s+Rxs",
-	"pYCf4ehyCEkHXmgI/lyvjfeKptVNZF0bSFQVeL7Z8Vltty16pDcfGMQrVYeRb3YasiDzFWavG9/YWVAB",
-	"V6qJP8tRVdxMPvDfC7RQThMcQ+Oo8LXIjxBEOQPdDkLr42u6VBhSUuEmjBNGo+UFJnSXuv9JXmMq/5RG",
-	"VmRIYyZ8mLPf5QjDN7Q0n2fHpE0WQvPYejHNEY2ZLoTx+1hdOA7yo00sX2FHaPsC/4o8MaM72uda5Gyl",
-	"PIAKpIWLYWJ3qWWp/H+rFLMDXydY3mOmnu0kl61ndHKMuJtShQlhFZkYudi7RiiFkiB7g6enMUloCJn9",
-	"OYqy7qzZOMzU7Zx29qLdbhckzZVHxfDDcWp8WbViFTc1Z3Uac8HVND1w2TZU7/7W+WveiXU3xbC0kIqQ",
-	"xXHe+/7GjgUP1dpDZNSaKhp5jtf22CH/VRIXDtdBkSm9AuOLkcH9vJdhVS4V6zUPw07UfB4esOYRPXje",
-	"bEc9uh92xi9Y10/aWU/hd5MduMyPUmkZA0DVXMu5WpmEt5/lqakVJ9ZbNAgvhFRXCWmV1xXUyB9Np9vb",
-	"75TSy1YbMV9YwYNtfqx/lqMzeKMggC3m0VpCOpNX5jiKSvWoQBq7nVZvM9L4EXu+JWk8LNpxMY/LTnHs",
-	"LnGaueWR0Rz3yK1A/p57O+9oVlDgl5+reL3h4+sY/YlQ11Ua34m5kvWJXhvv9YNOqi8nTlWtzbolXJc0",
-	"97scbZUyZ54PIEtBaTQwb5wml1/6x0y59Zly5Z1ct91eDOQWXpStxecKATm+sCpyDpazsrufKIAAjxiB",
-	"LcAwPcYizEWfx1QbkuigCoM02NuNwaUWuOyVEoe1vWZSc0zO7eAqo/F8tIdYyYtRLMPLi1hOuFCejeY+",
-	"5BlMjDeTge7QxlY07hgJB5HQMku8WAKWF2TkG5VNGUFU5fYNFQ4G+s6pJrOF0ha2wIY5DMR4oRcJa5F3",
-	"EO2IMwbvl3lOy0U4db6sbDGVJC/NApG3+HhqKspHD0ox5maVeFEyKePJ3iqhz2s/TeuLkiVJFtkZNrpW",
-	"drSDNPq9c0BmXCw0U0TGUYv8Ck47PGjDKFleJAsxNBoZnKRWztXiTasgAtkXcxcAiUx1cCmYYI0qiPH9",
-	"RuMCZCijWpETBKK45noqF5mIacNZc8e9AC+TLMmHhVh50rs7EfkNYbZhURfyWlzYo7eeAPjRtSls69hD",
-	"hvhBEXktbOQtQ9BwGRA+9skAkCKb6FR39U9xeOTdtXDK7cqFOayRpouWD98n938Ggy/t9udn/3UrGrAM",
-	"LC4mI3QRcQ3AoYYimm+dfbRAk1uI7X4lL1kTpfFhKkFzRWI21kQu9K3l+QOIIIhZYhSr3Ha2ixN4uSTT",
-	"KvmeiAWYVmZ0SSI+Hpv9Qoco1YXbmhf0feTmth+m7oazSuQvgRnYQ17HU1eErFcoBeUQrWQB9tfhMRnO",
-	"6UJBfqNv0EmYWsxYdGzIlVVYh32bwOvHj4PdIJbyEtxkxxDXlWq1w77LZ3PGJcw5F0RpulQDgSaAXCKl",
-	"HRgIGGZcRpx3IzB/u7bzPsHsrcrVcqpRKfQ8e+p9wq44u64LEUvJWzk3scAu8m9bqquQJfoU3dySjJrn",
-	"T/wfL/avfvz9wyf280k9Ba9VrHtGffQw/oocyMrAhasZkMUcQfw2lotTSDJz1325+Ax7r5eMV+vd59kt",
-	"lOOMdtxVrW6n1u61fTqnibbIQ4qBbCHzmZglm7ZaGyEFAs+63lEqKvV9DBY7rtIs6THR1zIdKwRrKKKv",
-	"eSFy8ajjV034CCNYHYZVTBn1Vjed58K2o9xe5y5CJd1yd2wl0bIP1WnQn1Co98T+FXdzO706G963qVvn",
-	"V65ikc8gpGwTQA0bfGYhNVDRKXNLruu0qkfIjTLkRhp5qC7YFxrq+tytoReiCMI8BHabdyyRWCFE21hL",
-	"RX6EPlaJjPvliM0N7J/ubADYuhPelA3ZA+OMDeqLjo3WgiGGyiJGo56SX4e8ulJJXDeOH90A1qQ6ADTd",
-	"lM8+Uylcl8orBSvjog+qDFYLhWnObhVb5GSkmNDWh2ekXnrFMvgJSHZcCJthXb5b+YzhHav2Vj4A03Ze",
-	"QGjl89bMEJyHwtPN8pnIFYPj8ysqlu6ZW9kerE8yjQZQXpCPBZvMAnXISdrVimznan2p3XuxO4UJsnEh",
-	"rR0Y+0IxIKCFAYML+mTCKvJZC7JOeuRWnMr5/ASSaSsyA9eCxFSlnJq27tVJVkBt9OODj81SIQGhcH/y",
-	"Gas4tMKJBLuYF6qM1Xi+rgkHqN3xilDiX+mMbQW/URrO5/LOptu2cmtPxVhW0BtvcG7DIFjGv8cr93U1",
-	"lmpuobd263QLG5JP6Ns8Rrtds7G32aLOqi1CnMBiT0FuzSp3EHanfv/S1JmKnF0ka4BpZphUxYbN5xcg",
-	"7RctHN70CYRW3y2dd4VwWg7SuMc4iefluOPb5Cbm44RzNqM8T10dAOvzvq2ncpR66zd3ktfx1M1nXs0G",
-	"ATlEGbkoYYWzVDRGKiPRJjmgy9uAAtQfqMNyzOxumExNyOtGoRUvVsgJm/dczdJ7rm02s0met277R5sI",
-	"s9Yh6MXTbRHy1ql0xWcoqt7xzC1X/s4WvPKlvc7dwTJFTellPUm1ZqgyR4zjFHwDheu8NL5lQF2e9tYb",
-	"cTymkY9Ky2oC5YXrVPPpbkzI3d528xlLd1N/y7lMqSnKCrDgxqxFTcsvdl2aUzmTKTtwR/nUpTsCvjlU",
-	"qXGmsqcJCOVcpsK0LGBLxVQgw6mcx5TN4vkmcYwpErIFZeVibXT/nxOb+OJuPLe8D/ksoD4Z2uSfYUCG",
-	"mNIDqI6Q/mP+GkmbJg4BqUN/X4S0B/Ea/PFxIZ4zyypaw/k7LzBa8WJHYWguDgzcGpAmcD2V1vPBNVGU",
-	"R/lpZDDz5rdWGUYefV759BtSdntBgobNbbpX3czp3NBXOhcepzjfmHq6RXhtIRlqI74MyXQ2I+o+w2bd",
-	"zpVpAs7TgrH6WPq2ApR0Nno/PFDJGQMoXFa0dW0bZdvplmTW9RumiCXiMdWsNtDvcGs6czeBGDSJuvjV",
-	"Ku64LaD/fcrXFRYebCiNrjX7nlmnygGWNXCP1QJ756BCYq8yIOMh3ShIYWUMwhqx31PP7kV2X3Om07XF",
-	"9OQsE94GmOeKnBTuMCKE6lXM9uCg3+m2eu3O/n733427aRJGoomtm+buhwyShaoFmtwiVMtgHxiNuJgE",
-	"5KPgRj7431xMIoQPTVHfw3IYIGhocsLFxX3fl0Ii5yYgrhDQRWpuTZbud7exFhMBdycWv+Vi4QvFkDCY",
-	"ifftUt7fLsqP/JDmAhbGPK1Ez3UpgpVJgDk1M8uZ2zyFbRXeV90ENq59sjJF8fYKfnlcRptugqpPsFZg",
-	"7pIuFMuLf4LVSLC/yP/wOKZ7B602efKvTueYwAkhX14cXhz2jkly1e/02q32U/IPFl7KvW6702532h1i",
-	"9as9+HWtW6Gbzt+mXaZ21LtXhfnB5sY6mcNc0GoaXDH/k4iSt/KKGTpXnMVrmyFqzbo5M97tDSq1k8DU",
-	"1NtNg0b0v+2nVpijsEW7TcEmVHfuzY9A4y04KqywnrIZ4YIM1WI03LiMzoqs1ypzj19NxyNFvh3IW/yq",
-	"U5XShZwIs5VZyNNxPPk/p8JV8KiChSrOmFuYau15S9UotUnIkk0rs/+UjVTWArXORLUus8EPeNo0uyGL",
-	"4rpjSaDamK6/S65DhVf/brkO5b1ddQAyoPSqI5BirMtUCoIgCnOmK0IPc9al+xK38+apADWZztHzthnl",
-	"2KjBLiLdeeBXumpzZqmcuWl7hTZVu49tUM4wW5IhquL2OiwZTcjR0dERefLx/NXTsip8FxW35NupD7/e",
-	"0NN8G6XAlm+yyl2GlUCeDBWHAikLwf9YpDXxm9c8YsdYf9TWgnLV8v2tIyfQCEivQpI51dOBCKmw0BdG",
-	"XB+DFgYgCL1utw/AXfAJijBLKEqZ0FCzRAVk2Bqa/7WGabFsothkxnyMipP3p3Yapjs1EEPESmjSOIYS",
-	"NJpqhSjZUJRFDfOpHnmZtH0/cSmrdfXDFTL7apiEnR4KK6SnmootqzNisRQTI0dggg1dYlVvDL/Ple5D",
-	"dYX8Kit30wg+wxZsxUDgh1ZhM6oVhf1NpfySvGOGJXIZVBsMjqRjWwtTsS78YyPNovtXhRjVqyAoug49",
-	"UWdIQjlzdJvr9XFIz9frC7vLN7mz1O8NZb/b3tlQ7kVsv8MRvkUE0228vpmg7+sCK522OWlnlVBUh2Ht",
-	"YmEQAFel0NXrRKF79Isd3WssyuGfGYsCbpSHEozSe0DBKC8eYjAKOEpua0NeZdmFWs1KXtD5PJ8C/duW",
-	"aFQu6s2PVVWSnMzn6n4K73S69xigc7AL29gaHlY/tf3vLjzIt8vcJVJoFUB/+ohRJuqrLtkaBqCEmydX",
-	"WGTYl5DNdSXZyudl/AgPbuRP68KCmo4vaByvIoU4EXISx2vhAbIS2AXCXV+XJ8OU67QRmcm/wqvOXVZE",
-	"XTXqCmVV7sX6PautwGR/sXh72H+WJVZV6wLQ97JgrvyiRhvEXbXL67q+ylF+berMaaVblR9uvt/Ptau6",
-	"9iqc1eAbDjHCYQgYrVN5XY7+6JOhq71KRss0uCEwX1cXhs2BG6BMPEwLxFpwaTphARlChdiBGLGQLhTz",
-	"jewLVUwYpq5YVQWcoiMVQIeimOWThtM3C4tXhE3M9nBtwbpYhrlTsAHRdufq5vNNJZ9eaXBVE//k/sKU",
-	"ysH0V3u8igVusHDFOvjkcnKVDBs4BPuWdwzXVsCDmxMuEq6XZ0aKwOUbMZqw5GRh1Bj36Y0TtX7+dN4I",
-	"KsCE/Qp3LswhKwHJlVqwhDz58OYVOWofvnjaIq9iymeqj5pX4FsSAjLMbDZgaLL/pMVJQOQBMguDyyY2",
-	"1XreuLkBYInKvAzyzDb9DBysz2wm7bMgLVqM34M961mKfQrfOf7z7NhDQZ0i5j955keaPksDTPU0kYvJ",
-	"dCC4hvuZT/h5MnQi3/Bpi5z4yVTPnuHFePYsC+1ypeJsSAVctPT2GkYMSXzW1orQLAOB9ebMD9dcT+2P",
-	"kJIHlj7zj534E3M5ATDm6bEHQIkvP3sG9ObZsxYxyvQzy2uf+bEtlNgaMS7uJXO4a3s2flC4nSQ024+O",
-	"+dZADMS7tEZOipztJTzSSwatUyVFBd6FnZU1tZTBLZ50Dw48hf4pzGEg3r87O/eK8xA6k2KCJgHsUZDh",
-	"acRmc6mZCJfN/82Ww4BoKckTKpZEsy/6GBILgbzCbM3YzNYTQ1CEafZpHyrZEDqhXOQLSQzEJVumVl86",
-	"c5FB6QxtfSEP35YL0u1B1VUVYK0J5hUpnKVVfyH7GHu7dlZHTA4FWBiMjRwIGiuZZY+6t6gisVQa9sXW",
-	"UrfhlAgZ4ViPK6qIyEG4rxhqQYV7PjvRqYV6SjW7YmlxcRefkVmieURCKoTUhvnkUIvMGoINJzY7BWWC",
-	"ciTHdRdSQWJ+xWAKaDqH7Ks51VMzljlLQiZ0k4lQIhfdg7sz/F/dN4bU/C/36WAIplmuSMTgUVf5NgIM",
-	"SQrVAJYabPfmX2eoh5WnA6FiqsxhwJoaYLyH4EOzotytuJkZrNlCYGi8GWaf9No9YPz77ecZhhXMANwu",
-	"Lnbd9ADz/Gjf/mPBkqVfpMSM1qW5wjWFIdCEET4RMjFExFbtpSK7D0SZrc7ogD2T7oorwA4Zvk/YmCV9",
-	"MqUiirmY/L+GZ4V6iLT+ebfXftpHtJG0MkrRVWEomE7oxVgmIx5FTHhOCXskc50xEbIm5JaZnSt23CJn",
-	"klAy40rNAaMEnRMXQHTgVMGVyWGUyTGCqph1cfudsFDOZg4bZSAwQcHZvkhIE8idB2IDK9I8fT3Myr1Y",
-	"cmifhrX2XcKW8qLu/oMimQDTImB4gPM6ELkWPp6/CqBs2f7+/hEu3/DfaJW06RKKfyFjQ+XAXscnpo8n",
-	"wxXh61BBfyBOfModTll46ZIjuMIRZ1uCZOSKyxiPiaX1uFN9PKBPeu3e04DMmJ7KyHw6eBoQnVAeQ+AW",
-	"XIon++3nT4OBwAv8pNfuPA3Q+kpDTZ70ut2ngbmoZidNP0967f2nQXrFoYu8XwyoCvtiqAXWWU35T+Zp",
-	"SUXkgWCxYmTCdEZqcQ4tOJRIyBBrx5usIEO0gw6P7Y9wQ2xZOVtKFp8YNPpk0Bgs2u390BUzg09s0LgZ",
-	"HttCQ3I8ENwvNogwsFBb7AeV3luqyDWLY5S61WI2o8kShGXm8EiKzmF0H+Ey2Mo/qOvjVjKBKHBuPanO",
-	"SJvhPxMpc4C4KbbzyfvTRtC4YgmCdTXarU6rbeRyOWeCznmj39iHr8ACPgWRco/O+d5VZ49GMy723L3b",
-	"Mz9NWIXy/5Yr7cK78/juiMjExQTO7XlGIgCRZbi+6NowDz9JnuS91UCqhiBwmiExEXExedoiCF+mBqJY",
-	"x+kYmN1srpcExXUcCRaeh8M3ozqcsgx7rYwsAaAHtiAUBqDMqcJzabaJKyPG2U5ibjnzrwB5OIQl7btF",
-	"6ieMRsNjSxysrFv4NQOXAorJIosnni9SwFKBzdUqgKOXsofTqNFvmMF4qD8Zz0GjhtlK4EaNoIGGO1cJ",
-	"DAlfzqrS8ZC7cmUOqkqe3RjdrbL9rMRYRR/dNhhUbCftdk2XtZXWarvNLG1Zr7e2FZ5G9R35bp+7dZV5",
-	"UKGz/AXE426kGue8fmLkRndCuHDfPzVKfeU+e+FptxvoHUZU4fXOVhTVhGyodKGnMuH/cbr+3Zb1JNfa",
-	"jfkprfVq2uy22xawTDtreaY57v1uM6C8pBQMN/stl/TYySe1rUlQy3nKvMQs38eVNtHtVjUBKTEb5nz4",
-	"zqlCpLjvW0LLbNnDU0hV6h71e51W98CNxPc07C5E17fyV0SMpkZ5F8xpttUF2vn1ejcHZ09r7hbmu59b",
-	"+VJQHVaF7PglIgFXzEcQ6hQKOIIZMzvVvpOrxC9LRUVvboo38WwBxp7xIiaebRNvFRxxXySu81rZx/fs",
-	"k6evsadeu1P3RnqL9j4Kd2UZBEf22vvrX3rjtAt4o9vd4BJmS7bK7/bT+fn7oqWtYtWyR4izxu1oybpH",
-	"62d/LuUvVCztq1Cs5gAJ0er3ToVmiaDxGUuuWGInZ97dYMXPMI7to6BXlMd0FDO0OKbCK0h5PmggnRjB",
-	"ofHeQjinol/js3mxRojMgtLgfshqZxK4aAzDSMXJMVQzWtgka/MTIv4ZtQczG4yUlSmPEOeWWSmdPge6",
-	"dDiVWDQ0E1ePyUjqKdFygtlgM0ZFCjqU4NtUZ+FVUAwUgboGwhYDdYbeFhkm1pQFYHBWXksNYIFVQlJl",
-	"IVPt0VyXyzjLBW9qKfERT4w20z6Z86IInXdnXAxxAkYEVAVMUixbmRmasAp2kkrA9eLrdcI1q5df8ecd",
-	"CrB4eE7ieI0U+xfIDHBTX8pouZ244IXzuWycMvfKDbgS6L0ACk0ryu8GjS9Ne+LqQ5NsRsDnm7zjwjR/",
-	"sxvJqORE7BT8gb9tJrh8vvmTWHotM/buXLUH8U9nxhtwiJc0cn7jP5F/dzZ44z1dxpJG51K+pcmEPfL9",
-	"h8L3s4CJu3P/r9lVv0G+HzPNaiWAJ/j7Uw96Bl0Ehvkp0m33SOYT8T0KUxoRW5bGMTUlwcSrkyWY3+iY",
-	"PTjGlmHWVzG1OYVcUsvSsoVsFCm1T7DKERRlH/2DUbV7FdGsfwPtBee1+o1fpX4jFyJ6JHsPjOx5dSRW",
-	"ULyg2jD+D6a94IPRkpy+rjKEC1ItwDvR/TjvnkWNAbGEsf5A6qybL5KJ9YA9BIPzhOnvnabdUkj+Xu2F",
-	"WbB2460UkRQVkBtZ4PVvBSDW4kp1+p2uN80iimrjml/yKqzSfuOc0Rn5ZH42e3qPVsx8pHQxi39rQ+dD",
-	"VIr+KnXokbs/cvc67m4482as3VdmFhHXTawNW+sM/zFXOtYz+hUjSvSU8QQC+I6tnxwq3ebc1Wm4h1+w",
-	"L2cXhcgVLxYSAgWvBVawJU+sCbTlwo6fusiB47Q4EwTAORllLONYXqfRazZLPRiIXCgcjBoNkRb0nnrW",
-	"RKqx7nWaaZ6GXUJ5O5g6xgzadHOVIk5BvAdRLJQiUliC2gWF4YRw0CJekiENtUyGAfyBZeESMsyo3hDr",
-	"bAQYCYUwQnIMQSbOiuwHQwqyEIYGR6mNlytXpGksk4HAcMNOO2i3264+MJRVMZPqu0iAGV1iRMgYIrjt",
-	"c3pKMWYPIjkDNK4K5mIIhl6thSEGxugpi5nCYMtPIKxVCXJwFNxYnEy4RrpzcSw2Pg2e+cFFlaoAXh6I",
-	"4aq3nOTnW8MxhM4hwNhIQ1vODgvyQECwsi3REf5gDexB+uz1VNpYHxq6wCC8KWibVC1SHzmXhat5C3cS",
-	"hmyu+xAAuheqKzwoPtH90hTR72Cv94LYzJk1ywteOXdr4BabIwRVddPSZlTTEVWsRU4FeXX2T0JJyOJ4",
-	"IGw1TTU3i6imjLmqWBCwii4NQ28WMSUjBvUVcR0FoXOpdCLnU9OqOZ9LDBodQ1InIjekmG2ThQhcELew",
-	"cUmjhNFLc+THrYE4v5aEfZnLRCsomZge3MAlGTgickyokLZgISPX1EYcp3fSDBq+WyQivb4QhpNGRx60",
-	"9+uiT04MOUQKWdYI8nT0nbnkfh1urlZhWG0efbE+J70iwsIfjTu7WEQjqYEP2jTuZF3a2OaDuQvyY9Vo",
-	"c+rY9upX/ZghhtoMeAGuifyAeTSvGQ8Q/MqhnNhfthqFO1QulvJJPjj0ae06MtZ8Tjvt5qhHO82D0fOw",
-	"E3XZ/rjXrhm3J4lXDd6lzm22jkMZR0xZmF8MjRtmpZk96Dn4qWZEmJ5SGXOVveiShbBDqAgEv3jq7zvb",
-	"TsWoq+Sz7L7vnYSoMW/wpCF1mzxoK9Nu8KStNLXBk1hJa5dRQaHdR3dZs3h5qJChMUPKh7bFC4Gwtubv",
-	"m6CxgVUASyHZaospLPg4kbNGXyziOGhoiYjcpQT10kO+ln9z49H1iyrDQdjpNI+idq95SDujbrgf9djB",
-	"OPMt2oYr1NO1l8sjSJtD2m7iYP2rwoNsybeDdqEam1mivI69SgvMmCogad3k67yk0k1erSzj/WdkMRV7",
-	"AlQOpCCUxEYvoYr8fPbu1zyp+TpoUD1o9AerjuSgEQzs6YdHy+d/0LgZiCpi0nCS261mYAVTGL4c20Bx",
-	"G0z84c0r0uu8aEM6l61mgMoAOs0xODiU8WImXBJACYiU6gDnFaRnLchO6kCsWJSgvAqBOaTBJoe7crFK",
-	"un8qbH2LEV/rupknMmRKGf3+laXF336IFVxnku6bs038xJWWydKw3y9NNM3bwAzPQhHzMQuXYcz2/Eqx",
-	"dVFWDizPzypA2DznpABlf2iU6bz+L6+FeRGS5GjqjW1jphVyHhc+dOxUGqtVmDcDq/vkbAZT6qobg4Kc",
-	"e8vD5BKeL+IHFRglyI2g1z46JkqSSBqNraLGPi1bUgbCN6WYC476qDWpyLTvIM1RGbGlLOYkFcHCKJpR",
-	"UCH2/TGpXs3NIunhcZaXB9qqH7JWdsJ4IWgpYJyfflvpqqF6IJyTBmw2SP0SD2nI7ocdfDH1De0idg1n",
-	"9JIpr5MgOxo55DSuBwKJbWqAcWmlpZkZ8uv3nVadmTCj4qQNg+EHEuQd6p57XEjtNXlsk7FcD2lmkct3",
-	"zJ0qOG7p5IH+27MK3AAtNTCSXrVm66h3ZlC8dTzYOqfNDr01PtJehlRdIy59I86PzQSmKqit+4x4e3Tm",
-	"PTrzvhVn3kpFY0WQQpXseV4oPOHlhiMz2ZlY2kWx9Du8mhbdqHw3Uc3e8go+Xo+/6Hpw/3Z8DyHB7Q10",
-	"tFdSjGOO2EuPMcTfdjCd1TXLPvesdq9VXfM+97JGmwsi3qNeFflqPfdXqa30T0tlkNC5bOvpgDMWUIBT",
-	"L64tKI+6Xw66xzwyk1fMBwLSefQVUEONYhLKGSMjGl4a9cxMqD8QvfYRKmOgZRXApO9BYazWW0KZROXa",
-	"6H9upN5d0mdqmeS2ukA6+xurCKwLTLYYxVb3/E5o9rahTo9E/vsi8oacOBJPPIKyK1o/n6u9r3nFD9JI",
-	"5os6ul+AcONCS4yuSNtAFgCWzByQl/cIQCLZ0kwiwigmmkDV38VkqslibohtRDVrkXeiwq7pILgM0f8r",
-	"SPt8/lfEXxe3Yyuw9orhFTT+VUPcGFE/qxntmt49k1ptkdiWUc3nJ2Al2cxiVcO5LADkI/N6ZF6PzKuS",
-	"eQHJ3JBvzfLuthUYWXFcwslyTMdadDKHUT5JCIDKqKaDRp/8VoD9CEir1fockAEYRMwTfsWwmwKGVosM",
-	"MwOSUWSSy1zdWxu26Ad6emCRLYLMKx/quYJzKcaUz63AieMmmCAjhRpJE6b6GImIVaBNQwCRCU6/DsTd",
-	"FhcPI0tpgmAOdpbwaIaAh0d1IIb/av5EVfMXmbA+MdRyiJiJbrZ2LKbLuvDFX5YPD3jgEazoEaxoB4bN",
-	"TXAlUrz4HBQMOZlz8s8O+YVlX/2D6UoAiixRyCNht8wMcpe5Aogdb/d1rhqfEcMRcbdEQ2xMgSW2AJFy",
-	"bEu5ZYiqrdz1dcGRpieIiCwFLT3CKj0KHneBVfplWZOF5Ekbt0ZTwhIcOblDCou/XEjeQN6PYObpw7Yh",
-	"RFWIY5sIMTN67m3xiaoFi3qwhF+W78zV/Dsy5G8bI2crTlIBLlLFT7zH3ku1jrc8PGSeR3r+CJezOVXf",
-	"EiWHEjVnIR/zMIeSsyHIRAElDvW3HP0Zkg6EyLVtsQIP2riEvDMQJeid7Qn7I2bEI9PYgGlktpoSvyDZ",
-	"PhPyGq/PI894hC/424MT1fKXLPC9+bsc1dspDdcwD6SJpVkwORaO8W1vrgLOjJpuWdHO6Og+ZH5jaUCa",
-	"oRgFaRK6RV0I/EjvhNCBsP6tTTO+K212H9KJ/2zmvUnWMczf1dOATO9jkrA5gxh2WyzviiU0ziUC/dZI",
-	"FkJgBbA5NUNqfK5JrDVN5vjIRiVDczM5gzZyFQd7XvkH20O++uADT41EoeEChIZGv73CDnlUTne0j46W",
-	"xfTJUAolY5amUE4SGsLC2X5eQJlGBODAkJKcabG91+1VxcXfmHcEV1M7Pgy33IZRunzIhtIyZoLEdK4l",
-	"lH3NnAmdbm/f8HHYzr53wBbzaMXSdDutnmOz33ZuY+7M1xkL7cV+zHD7Rqxd2aYSu3WOfXm/AJcqJ7sF",
-	"NVauHyszsqhF1kEsmL7NfIJKZFGyJMlCBLbYjmZxrKBq5wyqxVlEvdSNJGyeE9eKDKFWYjKDgQ4DbO93",
-	"OcLSeIaD5EdxzRJWDn6H4f4uRxCMaOlXBooDyWsW6OOaJpGyjjJNtFyEU6NWneDbMrkEbhVOF+JSDYRD",
-	"Oqfh5SQBkEDTHiCRS2GRQ6DYlaaJPs7D/wDIuBShBfdJq9wV0v/8+ReyABE+Jn3SrAr55JREsXAptukC",
-	"Tc3kMcqSKC5CXBa7OWS09FyAQ0MnEypCNiym/dXj5Fio1lLxMOeNDLH43Tqo121Rc6pey8PmZFJNigMv",
-	"oq0lHDw3OSp5l/SzKFleJAvhNK+MK6asGNAYPFawfw6s2KWmbcw867jf7ThDGk9SZg6f4HpnQieAFU2X",
-	"rcb9pXt5t8MIfy/2r378/cMn9vOJ4e1OWsw5XbtBY5TIawVrax2IRqpxyA2Nf7xs7MYvK6KLPBADiEGe",
-	"CIOfjRxlP1d5cjuHf3V6S2H+Bwf9TrfVa3f297uF1LMPjEZcTCoSX4DGXqwYiVTAssTiS12+pLK1oL3C",
-	"yN9yBuXnCuHT0jgwKEHNjUb/qNNtP7j0m4wgvE/YFWfXCBNeTROoQ+JiItphFlr3dhTjUfW5F9Xn4Z7Q",
-	"n+Wo/nRaE8xjFtjOYyy/N23rFZCGgr61lbpVb0Hc+/q7HDkPVaUpEfQTFLiMXjWmKWJhKGesRSrgGQHB",
-	"x4yA0VkOjRGAePB7VB/MajUhQgdRf/qEkuHvcpQhlQyEUY+oAnjGDMAR5T+G5WfteGbyClAiAounjgjo",
-	"jsiBMVJAGW94ek6V8t1adeZNqlARAkdZJKF0ehVEelF6X2mgtMShCpxuLUWrcJ/hHm7kOvtZjlbExu9C",
-	"cH5kg98xG7QwXz4FWIX3ZWGWU7uEd9fzdwMa7JvfB8L82idfBw0eAQjZJksAwGWw/PCK3YA6sLI/gZk/",
-	"aL/g98Zh/8H0PbPXvZCKkK2I7/sRMKStoQ1dVFkOstJ0qVwcxrsxPpiiJmHTMYscWJcD73LGRfdgxgpd",
-	"OGzO+lZihQOBwQgpN6y0XUHvj9zvb8H9VrKge2eL6UF+1A//Rixla+3wO9Xy4PDfNxuCkIZ6LnSm5dxy",
-	"F1+HSphazCp5D4ZI/CWMB7p+5DuPWtem7MWG8zzylkfe8p3xlvfm5N83a0EmUc9b/iGJFA7Iu8xDKpiL",
-	"1dL/Eu6Cs3lkL4/s5dGo98hfHvnLmkB2Qyx3xGDWgnCcZb4ZTAKnIrKGMikYRqRfT6kG31A5vn1NnT6w",
-	"vlFBuIjYF4w4RBWIRhgieD2VMeuToY27GAZk+If5H58PbSktLC5mQ9OGecCjYYpokZXRYxgwyMcDwVMc",
-	"9CxiDqrp2ZJ1Kcsy3BJC4JA1Qq21wjMQdWaL31FtweHndMIKVQypsuXxXP27gSgUwMtn2d+qBB4ALNIk",
-	"nNpgSgjbgC60JEom3oQHojgRWH+InsO96nW7fYvkZYH+KRFMX8vkElHg1VQmmiWuOFqCPYyWZJixrSFs",
-	"91BLTeMLCN0fYhCnXAjNoiwpDsNNoTAg4h/TqEVOYaPYFxpqwsfENaMu4CsLSqLksSeUZOgkVA9EzKjS",
-	"REmIVN2kQmC5bvSDrxFo6wL+APVWqqoD4q3VUzbLQvoeKwN+m5UB8XrXZ/JXpOj48by7Kw3owcZ1ui+C",
-	"xoyL9HNwh8KB+dEWynPwrIR6voKbDTGsGr4Xi7j9+N/bHKtbT2A3hQ+LGH3Vg92iLCKg6Zq7Aqof1nFi",
-	"zRnlsaHyNlISiH/gQKZ4RHKFaHgE95iKJQkpYr54xymi/10zvz9uMbP/2X71rbfbZqUt1IZpaZgXDLrJ",
-	"PKbh6sS0hdo+M81e3TN8PZeUdpBPSoPWy1lphcAhQWxEri3N4jg0VYbLwS97I67VkDx5dfr6w9OAnL6/",
-	"6plnT99fHfaxTszqHAwoC8ShwA9IB+5zTIuVFEtKY9XK8XndCTjs5Q5AN1uP0/n2JyCbSzZqOBA2VBzG",
-	"H9jSy+T07B3Z7xweNjuExvMpbXZJKKPCsYbQ8qo5uehzf2I+kOZJ89+0+Z/PX7s3PpTmq/StbUmLTbi8",
-	"5FhSGkPY82OdyRGP62i6H/NehdWURcGnzWijkuhG0BhJ839gb36By9fQJDnHJm9JK21kP9SSSuQkoTNI",
-	"GUKIVqyuRIxIXEt4soSAqmm7xIHNzp9HgF6mL95ypywXFxOilgpwCLea1oyG787qKpSq7efzTm0/FS5c",
-	"/peZkCf6OYE9nLIoICMzFU+kB9HIUCYoUQ7YSYWp8biuim0RxXZbvrEWq3ZjEuKRQ2prCKNqmdjS6wU6",
-	"WEo4+Xcd5chlC/lTNDItGLciqlnT9OaTDpsEd2Jf28XE0lw7O7maOR3m05hWzCmtXLPlpF669+5G8Q19",
-	"3/FuFZJrttuzt2Y8Dur77juXzXFnG5ef3rbbl5/fnTYRVdbd7p3N3tpuz36Egdxlr3AqO9sim3O25dbg",
-	"NDbfknNnOhstU6LP8sYRJRPNohZ5uSRDlxg3rBInwf5kNzTBEG+XoOmFnrrUuhppWya6pgi35yLJCnHn",
-	"vixlxHmZfJ4Ac4Z9/G3KihfyuNDuFcdDP704ta4hLj+aBAPIEyB8jPndaMjwspDRnDgqmj3NZqcp4lD5",
-	"MpZiAgjNhXWhySoxunZV4DW3JvYjjWN/OV7ZBravsv5Xonk8Jrc+Jrc+uOTWB4eEEjTy5v8U8yzzLTT6",
-	"nZvtS5saJexO5eB9NXb7gvC5BIs1dcwbwSA7WPCaOVp3LwdfM4N7LwjPI68SvD2GAd6lgdhkRbAGPB7b",
-	"wFrvNss28Wzoj2g4D9/7fYZ+zQqcUPylEv/mSxMoRRNiftyXRRd4vnDS1NaOr/OLf0KRdj5nAqsLpRbx",
-	"PrmeSntnUArCIJwATY/4VWqsdY64gRiIUw15J+bGcAGWVky/jJVEBynXJKQojXOtWDw2sicU984XaTeS",
-	"HXjO09rqZCZnzPwxkYhTY+eH3qoUiZQrcsnmAPdjhDbzL3jxoL5+LCeEq+MSgKkbC7rPmCDzRQIVAEEJ",
-	"uJ5ilqfy/fRK8zh2/n5Npixh67yyCEHjFf/c2ivr/KtpDfM/2SdrCCS6UJRFJYojzz1LQ20WTWBxE54Q",
-	"lMvU7bH8Jkzbe/KTPc0bBNU5PNyKwLr1QtyfXCBrUxUsVZy2VcHSF++mgq3RJE5CxLXd4EkwQGzwoFXx",
-	"H7jCE9p9dGcuV8+XhlomxRhGHs3T+EXzt5HU1ms/NpYVh2lVqK8NQ44zkRKVqpu8JlLxUK5k5o135S6q",
-	"1J2w02keRe1e85B2Rt1wP+qxg7EX8ogNV8jW0AJjzee0026OerTTPBg9DztRl+2Pe+2GD1S8+f2s00Ue",
-	"vMy/RUVpw6og07kO+hDToB+zi/++2cWOiWRcz8mI7puVMZE21GTva3pdbjYsVparUEazWpMD8YoKMmI2",
-	"GJJFRmizNw9C8qbyuvhyClCfVjf71UMKJk/84LoAg4aGECBpxsVExMXkaYu8qYm+PM5A6ZFRoZp2ReOF",
-	"rfw8ozqcMjUQNiGgRfLRe85k6MIRIWRvTpV2MZYWQj9Dvq+s44kyVx4r0auFFtSKdqkUakXKETMSq8JC",
-	"nxXCHsSpVQiWdSDIGLK0plZKXtbxI6TWizpbxUThPrpjQ05fbxE1tA3i/vpei1FGdd6PhOlFIoqlo+o8",
-	"vPDUhVEYqiUxXMRtukl9v/jLO2zaznckZcyo8AoYlKLFJqx6JB1wMvOZkQdzEWITz6PChWYTxOioaZ8l",
-	"F/V9dNsQD2Q7abdrumQJqev2sc7dY527HcpmcFTN/qfnFs5o3uTqPoPRcCsT7HvsjEXFWiuuXOfF91xL",
-	"wqr/7w2veSwn8cBr0FmuXl1RYpVkuW1huqqiuDmR83zKFUp1EVM6WeDzqaBjI0h4HINhTy6w1i7AlVpr",
-	"pCthN5LREqPTJ0ImAIrNjr1kHzRv5RGxtZQtqOgEWSsoQVbJfxb1eSsB0L1zdwkQW6ovrHQSx3+pHPhY",
-	"6Gidur+2Ptcj53jkHA+12p29+jtlI0pTXW+m+AdLG4WECK40DyuYx9AQDqxhatV+14GhyFZd879CqT7K",
-	"feeIjv/dQvA/FuwC2MyQPEkztKDFgbCPPg0yFnExWl54usSQPMGHA1eVYDlnZJ4wxYQ272k5v/DOtelF",
-	"jovsMkgjnZ4GA5HaUkAv6Pam/ujT74AFDqm6kOPht2PLmLC8KeMMzsc3ysYKB6/R3++0gwZsyRqWkqmu",
-	"bj8b/aNDp41GXpPPjb5d3PxGv9PNvs0e7u63M5SCwkk1Ax5JjOZy6m+/86KdJlP0O+2Oy6Dom4nY3Ip+",
-	"5/mNUaby59hp434ofL9xzS95Ixeu4mJ/zhmdkU/4szfgdg8qK+buNMArtIOGfzkhoP5B8/uIh/pC6eTi",
-	"4kQsLx4Z/SOjf7iuCEd1787f4XLufbW2oZutHBJlnwI4rRnWO5rTCYtcyAd2/YP6Bi33H9XaGuf3aLev",
-	"aD8zyq9vfYvk3Ucz+6OZ/dHM/mhmfzSzP8pQf2szO/DEnRpJCkKUtb2vtbsXxKlUinpFBXEwh07ESp8d",
-	"Lcnpa0Rl8CPsMVWKZY1Yg8MFjeM+MfRziJZ085aNRrWxpEXTP/fFqYCoOYWIjpyB3lJmBKKZ8pgNxJB9",
-	"CdlcO6INIR2m31Yq5F3wSNlRQKxHvLTRsYa9RhYlx2tYS3lMeOQqiSaMLPBSBQ4yLBkIJWcMPAosVuwH",
-	"DGLF+jBEQoEZQRSPGVTU/NH2anF1YJbXknBhHRpm9rMFpL6SCb9i4m/gc/ibiq+f71BjM39QXe/ZfUlj",
-	"+rfM+EFHgVcH857KWz56X/48geLhFm67hQxyt9ptj7LLQ3D07F568ROVUFaJmWb10QIloQS44omFbe62",
-	"e16KkZ/XM6URsVjEyL8DoiQkG+lkaaQFRcfsG+SwOX/Ig2Cxu8ySKdskehWwrt+JUlcREf9IFR8CVcxu",
-	"Xz09DOp92BHTgN1ZsGv79A2xTspArrbYip6yJeoekK347Tp0vwMCdtuq8t+pFdUDu3grRSRFBdaFUvKC",
-	"zufWqwzMoGalOv1O15vmrTzQZk+/HdSLb0LNegxve2TuD9nlvVbTkeaMdPdGNLwMp1QIFjdjOZELXW+G",
-	"PZ8ywiMmNNdLMk/kFY9YQjSLY0QsIdgAefJuzsTpa/IKEbzJSxpeNl9hJ+QtPtNptZ96TF9IglQQmXMf",
-	"+LRtDlP8EZrbdCvHrhK34gAYQHUu+DlA/j9Ui9HQvpaAcRQREfiYcA1YCx5AgAMygHdoLAXLm4vB+mmf",
-	"Np20fEGEhFKMuWCKMA4oXSBnUO0i+qAegIV4cIV8hNQEYQVk4lU/xarhSEDMe9ncqfnDKwjO9ZQLMMfO",
-	"uFhophy6y5Aj3n9JcvG2GjehsalN8Evz+vq6OZbJrLlIYiZCCRVrNr3QL4sdb2/0qwVKUB6w3a7NWFuI",
-	"PCAP25EVj63Z6itDrPBUY/V3EsaUz6DIOjyg6NIWeYLjAfisG3OoWhq5cjgg95oRgTsgpML8MmIkYri/",
-	"O1vNRzPat8dTWLhIuF42+r999jlMBSnPYQAhFY75mIXLMGZ5XsOFTqRRFlfwmFNlgY09bvCD8oKmeRyT",
-	"iZTR/4fYV88PD7tPwX/3dWADbAaNPgGguhuMGXYl1QDmxYZaw2VwtHhGY0PbWBQQG48awC2xWOWMcKUW",
-	"Vk+8BgdcZqJTA2FrVRe1Vy4mKTiK96VbguFxOg5kPR4/UczB16RxYPCkAg6G6rXZ5bQ8gyXjMF37lS0E",
-	"hDiRU5j4zPz27mShp7h2h897RwFRtsjGQav7tIptZEM+N2P4s5jGadotyNv35yWyUIFW26OLyJxku2FQ",
-	"d8AHQLlmI1RLG/3O88MXvef7ULWNU22/ODzqwRegWk61nqv+3h6PWnml53fNG/3G/sc3H//10z/f/vTz",
-	"x7N//c/5h/+/d/b23+evPp6/goApCcqwnDOBGeXbaLgI0ZJWuKhAHoED5TTul4wmgGxzu82xSk4NA8rV",
-	"l9H2DP3VjNqKmW84iyOSnqigwYB6mlMPPPLCnnX3y0V+etWtbLyMcBdrmdFJhjUFVIorBWVCEltDg9Vy",
-	"cCjgVXPFd62K3mLtT1D+ICM4dZlk4hawVbEPeAlrtmF9gzvakvNi0mXalbc7eQHLiOQeu6iSVD99+tQ0",
-	"3RrNKqToSlq1EZ8+fco9fhPcbR/37yDs4gLENLxE/QwLj2J0TVZwwQKapXuqFuMxD4GsIp2r3tftOriP",
-	"PcbeMRFXZ/0/qP27tXj9rZo5Mu5DnEiyUgLNy7NfG0gmzBYY8fbGCLgwzHpMvgTLK4KhIbliVkaNZLiY",
-	"IVVaJOZC7IGl1Y6lhCFjafU8ptpIRT+4wysTC0SZMMREQkRLRCF0hbfMgbf+CtXKDP/vbWOZdacCvMZ2",
-	"rPhEsKjJRVoLyzbyy3Ld6zQTRMFPwpXGgXutFM1MVSg6IvJSACsrWraI6Q9SCw1TC2Di11ZQhyXx+7Sg",
-	"o+WufrSFJ/MY+NTVZQToS+wqPx+/fFwAsEpYeaywd94QivU+KzDfp5JEPIJZWNtUWv9vm8k69KwVO4w3",
-	"x87W7DcCCmBFm8hGD+JSqEszFDBXUR/XM9OwcutcvFY3n2/+bwAAAP//",
+	"7L17cxs3ti/6VVC851RsV5MiKUq2qLp1tyzHE+U4sbclj+dO6C2C3SDZURNgGqBkjkvf/RTWArqBfvAh",
+	"0YkcK3/EItmNN9Z7/daXRihmc8EZV7LR/9KYMhqxFP58z/5YMKnOXukPEZNhGs9VLHij37iYMpLizz9I",
+	"Ekd9EitJhv9qmneaZ6+G5GbKOFFTqkgsSYcoQTrdF+Q6lvEoYeTk/PTsjIRTmtJQsVQGhJJxyuSUCM6I",
+	"UFOW3sSStRpBQ4ZTNqN6FGo5Z41+Q6o05pPG7W3QeM9UujwZK5aWR3nOQsEjqXu+obEiIzYWKSNqyghn",
+	"nxVR6bKy+ZgrNmEptP/x48eThZoyruKQKlbu5P3rU3L4/KAdEMlC/R3ZXz3m26AxpymdMWXW+STEpoot",
+	"v+XJkrBrvTPkJlZToqaxJBSePiYpmzO9tIqMRUoku2YpTXTP7DOdzRPW6P/WkEzKWPBWyq7FFYv0sMw3",
+	"7PM8TlnU+BQ0Yt3XHwuWLhtBg9OZHix24k0jVmwGw/1fKRs3+o3/Zy8/OHv4mNz7UY/WzOc2aMzo5zN8",
+	"rdsOGipWelh2voFdGZqmdAmLXbOPsBA3+iBN6XzOOIsIVbgaKp4xIlKSUMVSb/aNbrt72Gx3mp2Di/aL",
+	"frvdb7f/3aiZLvTrznYs0hlVjX4jooo1dS8NZwLm8fJpfAknbKMZZIfRzKJm8IcXMPIVg8eGNh/9S/t8",
+	"efini1SKtPq6D/WVuQzhiSERY7hGczphZiaBPaOMSDozN5jkJ71VM3xs0Rv+jH5+w/hETRv9XvvoMB/6",
+	"qX22PPQ38SxW1SOfCakI4yqNmdQDpzBsb70P2tWDS6BVd2wRG9NFovCVGf0czxYzfbz1p5jjp04+4jem",
+	"gRJluQ0aKZNzwSWDW/WSRoZ26k+h4Ipx+JPO54kmPbHge79LpBPZuPV4FI0TnGnKyA2VhHLC0lTA4suY",
+	"T2BPRiJa6iuZz2TlPdbv4yjL66mbIiHlXGiSSiIWigiIi8M7XE5Q15l5fC/nM9DhqeDjJA7vsQ7EUDky",
+	"pZIwHrGotaOpS0UVs4ff9iJSohinXJFIMEn0stAkETcEdn43i/JapKM4ihi/x6ooccU4SWh4JXH8oZgz",
+	"4B5AhMScpdDQrhYL+vtBYj/SW6YVi/Tx48dmkeOuWqgig74N7rPOZ1yxlNPknKXXLMXp3W3FbUsEmyJm",
+	"qe69siecLDj7PGehYhEBYnQM25mICRx4LYmFdCEZWfCIpfCbkdVIvLtr+qtQr8WCR3dcnnNzefRBGOt2",
+	"dnHqfhVELsJpdjOzsx3SJAGWvZu5v6PLRNDoQog3NJ2we9xJoKWxJIluRw+WctJp914cPD8ko6VisrVL",
+	"ol3siPwSv9zZouhzHofsA6fXNE7oKGH3ouDQmB6xYrO5SGkaJ0uyyBvf1cJEVNERlczhaCmj4ZRFJObE",
+	"yE6eVqTSZTOTVFcvUKab3I8qXQjxC+VL862867oKQWaULy012NnZwtsVaAqviQ+NopRJrdDJK0lmWsoV",
+	"Y4W6IDecE0giMAD51y/vB04XairS+D/sruTshFzTJNZSPU319QJWG0tYaq1o7Yi6YSfQerbcJWHnIfHT",
+	"D/yKixv+jmph/k4r+6tQBBnNbg5rHMFKUSITKqf6jscqIJRH+mSmQHG4YSNGXBEpWcgdco8PfJ6KkEmp",
+	"ydhpviLbL85vXxqJCLWmb/UWVFg+BY2ZnIAQMl8oIqdikeizSRImJV5DkRL2x4ImRAnSbbdzFUU/cqkf",
+	"uYTfG7efNl73ny4u3v1Tn1AY+MpdsAJJJjGPYwWkQS9CSkN1TNg1S5fkOhYJNAcbQ2c7UzSyWaENZh6/",
+	"N+rYpRFNss/693mqxWMVo7Kmeca6xSi00ggan5sijTRZa98GjRlb38QvTFHv/Ylo6l1qyqt43hSwnjRp",
+	"zoVWK9NGX6ULBt3MYs001bLRH9NEMqfrDiqeSJT0wYGpfHJsG/lC/FaYwqf8kIjR7yxU+kZWLty1uGK7",
+	"Wj63rW96Ed2JrF3KKA7VpVTp5eUJX16uWEMaRTFO4Z3zO07CDueVfrbYobMU+k4CqTNjPVdUyW9xrfWq",
+	"/SZVGpATvvxUvciLKFZgpqyy0jESTimfsICkLNQjQCFQK7Mp5RLNomjTntGIkVi1GkFhZ2hmzt3UUupN",
+	"N9ANoNZJ+fLtGKj8Ji2BdpmZm/ki0bS7SHs/TgWJ4ojE6pjoR8gNMD2VSXFkRpdAkDXfbrlDO9BDq1i1",
+	"j1Mt6uSWzXor7BEaMltt+O/fjWCNmVWVLH2FQxvPmFR0Ni+eVdzEzazVp+ZZp4mj26CRWUMu48jfi4Lt",
+	"ce2SX1iLqNZGgampKVrlqAJfh154c+4isyv6Ucq1OIePaYkFlRPG86O5ZMpf7Hbn6Gj0POw2DzrjdvN5",
+	"2Ok0j6J2r3lIO6NuuB/12MHYWeC3do7kLHLn/wKuHDVyx91n/nFKkanDiSYTes0IlcYgoZs/JmJMhtYn",
+	"QefzIT6eSz8BPIGCWGtOU8VZOjSmZ/jQIr+aYwy2BFjZGyrJJL5mPBhwkdYe7gH3Fi8RUpH5VHD3DL7H",
+	"ZXAW59DQIybVTo6GlYSe+N6zp85JKDgOllrsZ8m4du8Zaz6nnXZz1KOd5sHoediJumx/3Gt7E8Nu/Z1/",
+	"fpu5iHZz7rEtj9bE4A+kI7FQIGnHfJIwfRFWnmW6P2q+GB+yZnd0FB32wjbtPHc3ytqT/Pns3wYNPDw7",
+	"mQ425d5RkrJrgUcVXAtJYudsXA1ac9A8xDjoTBPSnysNPcKHzLgwle5t0NCN7WQiMKqbqZi5u7FilzgD",
+	"dVNlr2pdM6WySO0Xzd7zTseZygf9tD+RXpGjU03nM49jvl3eUcwnbxlkRqO8+1ig3DkvcEWGXAZYKSG8",
+	"iWUFvztBr5cYG99sWQKwsll53fGNwAoVsCKEyisW6eMELrJN3KzOBG7rxDz0qj4MIa4LPu9JzOkmohF6",
+	"+d7lz68VB73WzSwr9xt2tGLPX9LwSh8UzpI3YiIWyvHFFWTEOeNnr8ip4JyFiugXm6f4JsFXSaflBAN0",
+	"WwflA5LAg5dgx6k+KPiEtfRQ8vPHCyLjiaH/CuwYjKtYLck8FddxhN7vzO2Ir19AB1VCVHYmCsvpjcxZ",
+	"wtoFqljM0v5ViYwpI5QksVRkIpgkgles0r1dumu8sIXL4Ti4709hhwVPOQSc6EEaKgshB+i3oVJZ9mcH",
+	"/Kt+OvN2159+6592h/6p6C/3blJptzIfV43PAOlcujQ+5dFCkV63W0H0jE3qS5UQeMO4Ijep4JOAoPGN",
+	"ccV46E36FbawzXE1nTpTxulUzdNRuKoHaSWsPlEChogSxZNhHkYziaViKYuGx7nYaiT3YVAwfk8YVwEJ",
+	"xYKrdAn2Nh4d+9JuAAdgHKdSDbgRhPQtbwpOYq5HwX1hmPLIa+EyZWATGx7DT3oAjEcBGRYif4beV/OE",
+	"hiwaakpCCWc3LNXnLxjwYSE8aKiHnX0ZRwkbPg1gdarlnNzFC6pNyMiTof7BHYaR5e03pj3z3oA/KQr7",
+	"AeqWklCehZToH56iRCJQOo4luWJzlW+WbM0XKW4LDgHFleFTI/bzxcyPkLJb6wRJmZ11vqHzuf/JboDz",
+	"bTnYyq54RfxV/o1e3Uz8sbPPv8hbdRc0f9/O1z6A09U3I5fOyiPMbo1njSjSu4ZjYqi4OtaiUKYJYRKz",
+	"HYne2JSlpsCfcnkV7A96HyTIqr5MGkdzZ6an2I4vkna02rMYVVNBuQAaUujanrNoWFTRZJ2G5g/kfDHa",
+	"itRJeD5f0U/l3VtB+NDKUSXMXtNkYWO4gIgAZyrv5TgVs/tvo9ubu38qi14qb2C3vd9qtzqd/dZzZ/1e",
+	"6/EUOLgSuxohLMINTSNZHmVcNcjO0YvWQafVabdbPVeVEyv59xgnoURpO82Grd5PWX1iYQqyGKYEhqTM",
+	"zAREG6mesQGpqZAMn1LM1QNDMF6lYtYiJ6YBeN1yOofFAdMjsRzwzEhFFUprwA4oJ1OxSOGcmXEFZMHB",
+	"LRUKPo4ni5RFTvSvb6P50ojnl6bf/EwWD4gobgeE3PqECYe8hYGwSC6QgMtLtIjeoZH926Awmzs00rZG",
+	"AVj4OzbSvb2tPHyy6vRV+fjKzolMFtxInS35DOtlwlyrvb9W2nbnXTWviumfcZUKOUflrlZJfP/6lDw/",
+	"POy6amCnTFJX6H80DMFVC3EESpBEiCtCVcsjLWuVuwC7uNSPXE5j41u+M3k8CUM2V/pO8wjMqJyxSMvL",
+	"gidLb8iS0JSBlZUTTUZK4yYXyzkjP8VcraSPJT20cv3X75OxZmy0Ud0WeQ2mPbP4RrzU850IERnL2PDL",
+	"AGxW12zQ6BM4WrdDuzBghWYJZi+UvUPXrFIlBuk2EzF0JxjuYSV7N9BDj8ZEtvqB9dcOzxgJkTDKt7ou",
+	"+dGhi8i7wSWp0DGv3OeC5pZnT1ysEthqnUEbdtJFwl2fKSJjzaU6R8/bLdc7FXN16HL1Hz/Pq60J2w2n",
+	"p1lAlUtty+GcUbWL4Rzo4SArylqWcgfL/uI2aPyu4mpKF0eeZO2e559VvIPeO2h9BH2qcLbe4be7OVwd",
+	"0CJCMWduF+fwxQ5a1437oz+PdzHso1z3WaeabNfwYdH3UuXeuPey+EzO6ybjMzvoZ7/ktEBaW8+aMgN6",
+	"iTd5BvbSndC/RlRREvMwWZgIhJN3ZyRLFykzlbv7I+vcgaukJv2WdbyvSzZyXfSbu/J3FDZiB1HwaJQ2",
+	"5O3JQk1r7KAnNplGjAmm+vWOcmnhoLWFJTQLBLDGT7CFGlcQdCKtDzHzYRUchXDS++R1zJIoiy3dyoQK",
+	"LLB6qsOYg8BxaY7TMCDZV8ia0R4Yc7kYj+MQmDUQvGHB0OG306i1zlbLrDC8S29s2xuVN18zGBN55bS/",
+	"YnwlCZWZGZUHHVRYp52TVnEOjaGeRcWIujexVGeKzVbEgW2kaBWa+zs6D3Nnhx7Klq5DZ6dKe/FbYfE+",
+	"rdhB23vp3Oa/k5mh82X6MacT5kspriGoxnk1Z+ll6UWWkrUvd4CBKppc5pJ+xkEVTQhm8K5qops1oUdQ",
+	"0cQ76lkTKpoo8dc5jjublj9Iv7/ytuXbX9qi91nAxus4MVkG1UGU5iAWKU+cJxiBt6XvWs40EaJpOC0k",
+	"w+ZpsGQc8whyI8iYpiYcagnqMooULfILm430k6GYjWLOsKmTX1+h+4eqAU+Y8RmCYgpKOFrKZjF3Z9Ap",
+	"aZ+5M8kICxV5ytnkYk5uYLqYeJ6/C4ZakyUTkBFYCTNPFubvawUakrLLkT0zZFFOlm/34ADGbj/rcVOl",
+	"WKrH9D+//c9g8Lnd/vTsf7m6rjOaGknSFRFHqbiRtbnlrisL5moe19OYp2KS0hnsGBo1MQ4d0gZiTihf",
+	"kpDKwhxfxykbi8/+NA97287ypRn2iulp5coxZ66anUKumUIQTwQmXZMeZyy4CZUqMO4Lcnb+lux3Dg+b",
+	"HUKT+ZQ2uyQUUWGe/3jZ8Gdx0vw3bf7n05furTuPUzPAFfPQ6kKYMk1yL+kKHAB3r8BXGnN5DziAldLr",
+	"KY6HVCf8F3U/O/rRKhCAyuHfCQtgo5HXJPsX1eOIXcchy1SolePmOM6rmIPmjq+2HJ9qxOSVElqSn4lR",
+	"jF5NOkqYFgRHQv8f7Pu+bzJ/NBNlIQGwVn9z7EZgCNvs0MAVgOe/1pn5ERpff2IOsoFvdl6cke/+uOCg",
+	"Nzgsh+C1qFSTMn8Q0H7O1I1IrzTVHJpf9kaxkkPy5PTs1funATl7d93Tz569uz40JuQKSpU75pFexTYf",
+	"K/+sqVadx7C91+2tJMJdR4Gfr5q63i/d0yWw6VgttzhwOc2FYJ+vdPLe6LZPzOg2OIH7pRltcRILU9r9",
+	"kfRns8HR7N0GDSE3JV9Gw+YTIpdSsW35+4yGb8/vy93fylUTOiqZLddKLjZCORdkbJS8N3guUjX1B9/p",
+	"vth29GuMp4568UdNeBmbxJzrLRBjyHZoaskwIJREsZwndAn7EGRB1BFSFusGiaMV+0Mj+l/3ljH/e9XE",
+	"9O2RiqrF2iOXYzfh85thN+VBOln40KdgKzX/HEfn4TDhGpgPDk6NebbeANArWnM3EaNN7FJVrPv9zt5q",
+	"E3LROb75gCF0qjqi/X5HKY+DX2GZu3XtsQUtdaUm+7MYVYX2+LkJTiyItMrqGBpHnbRFfoQ4zxmonxD9",
+	"n9zQpcSolwpPZpIyGi0vMee81P1P4gbRBqY0MnJLFtbhIrH9LkYYYaKE/jw7Jm2y4CpOjKNVn++EqUKm",
+	"gQsnhuMgP5rc9xWmjrarY6xIZdPqrXmuRc6dQ4IabSa3GyAbxneX9JapHHdKfjtw1ZDlV8whNJ14eYSc",
+	"3JhYwCmVmKpWkSPiRQU2QsGlALkffFCNSUpDwBzwCM+6I2YiRDOHeNbZi3a7XZByV54QzXPHmVlo1YpV",
+	"XFDPHjaOeSyn2TnLt6F697fOrHMOqr0gmj2GlIcsSfy4gNdmLHio1h4irVJVkcwLvK3HFpOwkqbEcB0k",
+	"mdJrMAtp+d/NyBlWZXmxXvMw7ETN5+EBax7Rg+fNdtSj+2Fn/IJ13XSi9QR/N3mLS3+UUokEoLPmSszl",
+	"yvTA/TyDTq44sc6iQeAjJOEKSPi8qSBC7mg63d5+p5T4ttq8+sIIK2zzY/2zGJ3DGwVhbjGP1tLPmbjW",
+	"x5FXqmYF0tjttHqbkcYP2PMdSeNh0cKMGWZmimN7ibOcMoeMekzDWwH/njs7b2lWUGCTn6pYvGbf6/j7",
+	"CZc3Vdrmib6S9SloG+/1g073L6d0Va3NuiVcl873uxhtlcynnw8gf0IqNH1vnMDnL/1jDt/6HL7yTq7b",
+	"bic6cwv/ztZSc4VcnFwaNdwDDK3s7icK8MQjRmALMICQsQiz5OcJVZokWhDFIAtDt2OwSQ82r6bEYU2v",
+	"ubCckAszuMo4QReHIpHicpSI8OoyEZOYS8c+9DXkGUzZ15OB7tC+VzQsaQkHMdoyu6DmpzNAoBVj0OCk",
+	"FkSlt2+oZzBQc84UmS2kMoAKJgBjwMcLtUhZi7yFOEycMfjl9HNKLMKp9bLliykFeakXiLzBxzMzlR/X",
+	"KPg41qsUFyWTMtLtnVINnfazhMMoXZJ0kZ9hrWLlRzvI4vI7B2QW84VikogkapFfwZ2IB20YpcvLdMGH",
+	"WhGDk9TynDrOtAoikHnRuwBIZKrDXsH8qzVAzDygitwAZpVWrcgJQmTcxGoqFrmIaQJtveNeAL5Jl+T9",
+	"gq886d2diPyaMJuArUtxwy/N0VtPANy43wxQduxgVvwgibjhJiaYIZy5CEg8dskAkCKTglV39c9weOTt",
+	"Dbc67cqFOayRpouGkFrTx/ZSd2AQOxmhiyhWAGmqKaL+1tpmCzS5hajz1+KKNVEaH2YSdCxJwsaKiIW6",
+	"szx/ALENCUu1YuVtZ7s4gZdLMq2S7wlfgEVlRpckisdjvV/oeqWqcFt9Qd9FmO6g/cBBmW67IfV2gKuU",
+	"gBLwgjn2dVx2RXh9hZpQDidLF2DdHR6T4ZwuJORiupadlMnFjEXHmoAZFXbYN8nGbqw7WBISIa7AaXcM",
+	"MWiZnjvs29w7a2XC/HhOpKJLOeBoFPCSPs3AQOTQ49ICvh2B/tu27Xso87cqV8sqS6Uw+fypdym7jtlN",
+	"XThbRvDKeZQFBuK/beiwRCbp0nh9b3L67t+BP17sX//4+/uP7OeTeppeq2r3tELp4BEWeZKRiguXNSCL",
+	"OQIObiwpZ/Bp+va7kvI59l4vK6/WxC/yeynGOTW5r6Ldzszka/u0rhplUJIkA2lD+FmjnaLRW66N5gIR",
+	"aF3vKCeV+j4GG14ss4zuMVE3IhsrBIpIom7iQpTlUcet8PABRrA6ZKyY3uqsbjbPhWlH2r32LkIl3bJ3",
+	"bCXRMg/V6dQfUcx3FIEVd3M7TTsf3repbfsrV7HI5xD+tgn4hwmUM/AfqPqU+Wes6vSsR3iQMjxIFiUp",
+	"L9lnGqr6PLOhE04J4j0Eoet3DJFYIVabuFBJfoQ+VgmR++Xo0g0sovZsADC8FeekCS8Ec40JQIyOtR6D",
+	"4ZDSoFuj5uKvg6/AVBLXjWNdN4BgqQ5WzTblk8tUCtel8krBythYiCoT1kJiSrZdxRY5GUnGlXHmaTmY",
+	"XrMcKgMSMxfcZIOX75af3bxjZd/IB2Ds9gWElp9jp4dgfRaOtuZnTVcMLp5fU760z9zJGmGck1msgXRC",
+	"jgwwZh42RE6yrlZkZldrUO3ei92pUJA5DCn4wNgXkgEBLQwYfNEnE1aRe1uQdbIjt+JUzucnkPhbkcW4",
+	"FtCmKj1Wt/VV3WYFhEk3lvlYLxUSEAr3x8+uxaEVTiRYypywaqwc9GWH4c2/0hnbCiqkNJxP5Z3Ntm3l",
+	"1p7xsaigN87g7IZBKI57j1fu62rcV2+ht3b0dAsb4icfbh433q7Z2LtsUWfVFiGmYbGnwFuzyh2E3anf",
+	"vyzNpyK/GMka4K9pJlWxYfP5JUj7RZuHM30CYd33Sz1eIZyWozW+YuTE83IU9F3yKP2oZc+K5PPU1eG4",
+	"Lu/beipHmf9+c7d5HU/dfObVbBBQTqSWi1JWOEtF86TUEm3qgXLeBcCg/kAdliN4d8NkagJwNwq2eLFC",
+	"Tti852qW3rNts5lJSL1z2z+apJ21LkIn4G6L2LdOpXM+R3x1jqe3XP6dLfjpS3vt3cEyRc3oZT1JNWao",
+	"MkdMkgwoBIVrXxrfMrLOp731RhyHafgx83n9Il+4zjSf7saE3O5t18+iup/6W86vykxRRoAFx2Ytwpu/",
+	"2HWpV+UsqvzAHflpU/cEp7MIWONcZc/SIcp5VIVpGXCZiqlAdlU5hyqfxfNNAhoz1GYDIBvztbkGf060",
+	"4ov78dzyPvg5SX0yNKlIw4AMMcEIECghGUn/NRImpR0iU4fuvnBhDuINeOiTQoRnnuO0hvN3XmD84uWO",
+	"AtNsZBi4NSBp4WYqjOcjVkTSOPKnkUPi699aZch79IL5yUCk7AiDdBGTafVVdTOrc0Nf2VziJMMkxzTZ",
+	"LQJuC6lZG/FlyOgz+VlfM5DW7lyZJuA8DXCsi/tvqlUJa6N3AwalmDGA7WVFW9e2cbedbklmXb9hJhOT",
+	"QaB0bejf4dZ05n4CMWgSdRGtVdxx2+IDX1O+rrDwYENZvK3e99w6VQ65rIGmrBbYOwcVEnuVARkP6UZh",
+	"CyujEtaI/Y569lVk9zVnOltbTI3Os/ZNyLlXkKVwhxHNVK1itgcH/U631Wt39ve7/27cT5PQEk1i3DT3",
+	"P2SQclQt0HiLUC2DvWc0ivkkIB94rOWD/xPzSYRQpxlCfVgODAQNTUxifvm170shrXQTwFkI8SI1tyZP",
+	"PrzfWItpibsTi9/EfOEKxZC+mIv37VK24S5KpfyQZSAWxjytRPq1iYmVKYaempln3m2eCLcKm6xuAhvX",
+	"aVmZAHl3Bb88Lq1NN0HVJ1jX0LukC8l88Y+zGgn2F/GfOEno3kGrTZ78q9M5JnBCyOcXh5eHvWOSXvc7",
+	"vXar/ZT8g4VXYq/b7rTbnXaHGP1qD35d61boZvM3SZ2ZHfX+FWx+MJm6VubQF7SaBlfM/ySi5I24ZprO",
+	"FWfxyuSfGrOuZ8a7u0GldhKY+Hq3adCI/pf51Ao9Clu02xRsQnXnXv8INN4AucIKqymbkZiToVyMhhuX",
+	"/FmRO1tl7nEr/zikyLUDOYtfdaoyuuCJMFuZhRwdx5H/PRWugkcVLFRJztzCTGv3LVWjzCYhSjat3P5T",
+	"NlIZC9Q6E9W6XAc34GnTfIc8iuue5YtqY7r+LtkPFV79+2U/lPd21QHIQd2rjkCGBy8yKQiCKPSZrgg9",
+	"9KxLX0vc9s1TAWoynaPnbT3KsVaDbYy69cCvdNV6ZinP3LS9Qpup3ccmKGeYL8kQVXFzHZaMpuTo6OiI",
+	"PPlwcfq0rArfR8Ut+XbqA7I39DTfRSkwpaaMcpcjMZAnQxlDMZcFj/9YZPX7mzdxxI6xVqqpW2Ur+7tb",
+	"R06gEZBeuSBzqqYDHlJugDi0uD4GLQygFHrdbh9AxuATFIwWUEAzpaFiqQzIsDXU/2sNs8LeRLLJjLnI",
+	"GCfvzsw0dHdywIeIuNCkSQLlchRVEhG9oYCMHPrJH75M2v46cSmrdfXDFTL7HfEV7nIojJCeaSqmBNCI",
+	"JYJPtByBKTd0iRXIMSDfKzOI6gr5VVTuphZ8hi3YigHHD63CZlQrCvubSvkleUcPi3s5VRsMjmRj+3Pw",
+	"Lbp/VYhRvQqCouvQEXWGJBQzS7djtT4O6fl6fWF3GSj3lvqdoex32zsbylcR2+9xhL8O4klJFMoFfVcX",
+	"WOm09aSdVUJRHd62jYVBsF6ZwWyvE4W+ol/s6KvGohz+mbEo4EZ5KMEovQcUjPLiIQajgKPkrjbkVZZd",
+	"qCstxSWdz/2k6N+2xLSyUW9urKoU5GQ+l1+nSFCn+xUDdA52YRtbw8Pqp7b/3YUHuXaZ+0QKrSomkD2i",
+	"lYn6ClGm3gIo4frJFRYZ9jlkc1VJtvy8jB/hwY38aV1YUN3xJU2SVaQQJ0JOkmQtYEBerrtAuOtrCOXI",
+	"dB1Mb/Wu8Kpzlxd8l426ol6Ve7F+z2qrRZlfDGof9p9niVXV5QAMvzyYy1/UaIO4q3Z5XddXZPLXps6c",
+	"VrpV/nD9fj/Vruraq3Beg5I4xAiHISDGTsVNOfqjT4a2TiwZLbPghkB/XV3E1oM7QJl4mBWzNcDWdMIC",
+	"MoRqtgM+YiFdSOYa2ReymDBMbWGtClBGSyqADkUJ85OGszcLi1fEW8z3cG1xvUSE3inYgGjbc3X76baS",
+	"T680uMqJe3J/YVJ6JQWqPV7FYjxYZGMdmHM5uUqEDRyCecs5hmur9cHNCRdprJbnWorA5RsxmrL0ZKHV",
+	"GPvptRW1fv540QgqoI3danw2zCEvVxlLuWApefL+9Sk5ah++eNoipwmNZ7KPmlfgWhICMsxtNmBoMv9k",
+	"hVRA5AEyC4PLJzZVat64vQWoicq8DPLMNP0MHKzPTCbtsyArsIzfgz3rWYasCt9Z/vPs2MFYnWJ9AvLM",
+	"jTR9lgWYqmkqFpPpgMcK7qef8PNkaEW+4dMWOXGTqZ49w4vx7Fke2mXL2pmQCrho2e3VjBiS+IytFcFa",
+	"Bhxr4+kfbmI1NT9CSh5Y+vQ/ZuJP9OUECJmnxw4SJb787BnQm2fPWkQr088Mr33mxrZQYurZ2LiX3OGu",
+	"zNn4QeJ2klBvPzrmWwM+4G+zej4ZjreT8EivGLROpeAVCBhmVsbUUoa7eNI9OHAU+qcwhwF/9/b8wikk",
+	"ROhM8AmaBLBHToZnEZvNhWI8XDb/D1sOA6KEIE8oXxLFPqtjSCwE8gqz1WPTW080QeG62ad9qLpD6ITG",
+	"3C96MeBXbJlZfenMRgZlMzS1kByU3JiTbg8qxMoA62Iwp6DiLKtQDNnH2NuNtTpicigAxWBs5IDTRIo8",
+	"e9S+RSVJhFSwL6buuwmnRMgIy3psAUjEEsJ9xVALyu3z+YnOLNRTqtg1ywqh2/iM3BIdRySknAulmY+H",
+	"Y6TXEGw4id4pKGnkkRzbXUg5SeJrBlNA0zlkX82pmuqxzFkaMq6ajIcCuege3J3h/+6+1qTmf9tPB0Mw",
+	"zcaSRAwetVV6I0CVpCmEHSqw3et/raEeVp4OuEyo1IcB63+A8R6CD/WKxnbF9cxgzRYcQ+P1MPuk1+4B",
+	"499vP89RrWAG4Haxseu6B5jnB/P2HwuWLt2CKnq0Ns0VrikMgaaMxBMuUk1ETIVhyvP7QKTe6pwOmDNp",
+	"r7gE7JDhu5SNWdonU8qjJOaT/1fzrFANkdY/7/baT/uINpJVcSm6KjQFUym9HIt0FEcR445TwhxJrzPG",
+	"Q9aE3DK9c8WOW+RcEEpmsZRzwChB58QlEB04VXBlPNQyMUZQFb0udr9TForZzGKjDDgmKFjbFwlpCrnz",
+	"QGxgRZpnr4Z5aRpDDs3TsNauS9hQXtTdf5AkF2BaBAwPcF4H3Gvhw8VpACXW9vf3j3D5hv9Gq6RJl5Dx",
+	"ZzLWVA7sdfFE9/FkuCJ8Har9D/iJS7nDKQuvbHJELHHE+ZYgGbmORYLHxNB63Kk+HtAnvXbvaUBmTE1F",
+	"pD8dPA2ISmmcQOAWXIon++3nT4MBxwv8pNfuPA3Q+kpDRZ70ut2ngb6oeid1P0967f2nQXbFoQvfLwZU",
+	"hX3W1AJrwmb8J/e0ZCLygLNEMjJhKie1OIcWHEokZIi140yWkyHaQYfH5ke4IaYEnil7i08MGn0yaAwW",
+	"7fZ+aAuvwSc2aNwOj01RJDEe8NgtjIjAsFAH7QeZ3VsqyQ1LEpS65WI2o+kShGVm8UiKzmF0H+EymCpF",
+	"qOvjVjKOuHB2PanKSZvmPxMhPIjcDOT55N1ZI2hcsxThuxrtVqfV1nK5mDNO53Gj39iHr8ACPgWRco/O",
+	"473rzh6NZjHfs/duT/80YRXK/5tYKhve7aPEIyJTzCdwbi9yEgGILMP1BeKGPiAleeJ7q4FUDUHg1ENi",
+	"PIr55GmLIKCZHPBizaljYHazuVoSFNdxJFgkHw7fjKpwynI0tjKyBIAemOJVGIAypxLPpd6mWGoxznSS",
+	"xIYz/wogiENY0r5dpH7KaDQ8NsTByLqFX3NwKaCYLDLA4n5pBJYJbLZCAhy9jD2cRY1+Qw/GQf3JeQ4a",
+	"NfRWAjdqBA003NmqZUj4PKtKx0Hu6gRrarvdat2tsv28HFpFH90CYFhNl7VV4Wq7zS1tea93thWeRfUd",
+	"uW6f+3WVe1ChM/8C4nHXUo11Xj/RcqM9ITG33z/VSn3lPjvhaXcb6D1GVOH1zlcU1YR8qHShpiKN/2N1",
+	"/fst64nX2q3+KatLq9vsttsGsExZa3muOe79bjKgnKQUDDf7zUt67PhJbWsS1DxPmZOY5fq4sia63aom",
+	"ICVmw5wP1zlViBR3fUtomS17eAqpSt2jfq/T6h7Ykbieht2F6LpW/oqI0cwob4M59bbaQDu3tvDmcO1Z",
+	"feDCfPe9lS8F1WEFy45bzhJwxVwEoU6h2CSYMfNT7Tq5SvyyVAD19rZ4E88XYOwZLxLi2DbxVsERd0Xi",
+	"Oq+VeXzPPHn2CnvqtTt1b2S3aO8Dt1eWQXBkr72//qXXVruAN7rdDS5hvmSr/G4/XVy8K1raKlYtf4RY",
+	"a9yOlqx7tH72F0L8QvnSvAolbw6QEK1+74wrlnKanLP0mqVmcvrdDVb8HOPYPnB6TeOEjhKGFsdMeAUp",
+	"zwUNpBMtODTeGVDnTPRrfNIv1giReVAa3A9R7UwCF41mGJk4OYZaSQuTZK1/QsQ/rfZgZoOWsnLlEeLc",
+	"ciul1edAlw6nAguc5uLqMRkJNSVKTDAbbMYoz0CHUnybqjy8CgqXIlDXgJvCpdbQ2yLD1JiyAAzOyGuZ",
+	"ASwwSkimLOSqPZrrvIwzL3hTCYGPOGK0nvbJPC6K0L4743KIE9AioCxgkmLJzNzQhBW700wCrhdfb9JY",
+	"sXr5FX/eoQCLh+ckSdZIsX+BzAA39aWIltuJC044n83GKXMvb8CV0O8FmGhaUSo4aHxumhNXH5pkMgI+",
+	"3fqOC9387W4ko5ITsVPwB/62meDy6fZPYum1zNi5c9UexD+dGW/AIV7SyPqN/0T+3dngjXd0mQgaXQjx",
+	"hqYT9sj3HwrfzwMm7s/9v+RX/Rb5fsIUq5UAnuDvTx3oGXQRaOYnSbfdI7lPxPUoTGlETKEay9SkABOv",
+	"SpdgfqNj9uAYW45iX8XU5hRySQ1LyxeyUaTULsEqR1CUffQPRtXuVUSz/g20F5zX6jd+Feq1WPDokew9",
+	"MLLnVJZYQfGCasP4P5hygg9GS3L2qsoQzkm1AG9F92PfPYsaA2IJY/2BzFk3X6QT4wF7CAbnCVPfO027",
+	"o5D8vdoL82DtxhvBI8ErIDfywOvfCkCsxZXq9DtdZ5pFFNXGTXwVV2GV9hsXjM7IR/2z3tOvaMX0I6WL",
+	"WfxbGzofolL0V6lDj9z9kbvXcXfNmTdj7a4ys4hi1cRqsbXO8B+9YrKO0a8YUaKmLE4hgO/Y+Mmh9q3n",
+	"rs7CPdwSfp5dFCJXnFhICBS84VjTljwxJtCWDTt+aiMHjrNyTRAAZ2WUsUgScZNFr5ks9WDAvVA4GDUa",
+	"Ig3oPXWsiVRhAews0zwLu4SCdzB1jBk06eYyQ5yCeA8iWSh4JLE6tQ0KwwnhoHmyJEMaKpEOA/gDC8Wl",
+	"ZJhTvSHW2QgwEgphhMQYgkysFdkNhuRkwTUNjjIbbyxtkaaxSAccww077aDdbtuKwVBWRU+qbyMBZnSJ",
+	"ESFjiOA2z6kpxZg9iOQM0LjKmY0hGDq1FoYYGKOmLGESgy0/grBWJcjBUbBjsTLhGunOxrGY+DR45gcb",
+	"VSoDeHnAh6vespKfaw3HEDqLAGMiDU2BOyzIAwHB0rRER/iDMbAH2bM3U2FifWhoA4PwpqBtUrZIfeRc",
+	"Hq7mLNxJGLK56kMA6F4or/GguET3c5NHv4O93gli02dWLy945eytgVusjxDU2c2KnVFFR1SyFjnj5PT8",
+	"n4SSkCXJgJv6mnKuF1FOGbNVsSBgFV0amt4sEkpGDCou4jpyQudCqlTMp7pVfT6XGDQ6hqRORG7IMNsm",
+	"Cx7YIG5u4pJGKaNX+siPWwN+cSMI+zwXqZJQRDE7uIFNMrBE5JhQLkwJQ0ZuqIk4zu6kHjR8t0h5dn0h",
+	"DCeLjjxo79dFn5xocogUsqwR+HT0rb7kbmXuWK7CsNo8+mJ9TnpFhIU7Gnt2sYhGWgMftGncybq0sc0H",
+	"cx/kx6rReurY9upX/ZghhloPeAGuCX/AcTSvGQ8Q/MqhnJhfthqFPVQ2lvKJHxz6tHYdGWs+p512c9Sj",
+	"nebB6HnYibpsf9xr14zbkcSrBm9T5zZbx6FIIiYNzC+Gxg3zYs0O9Bz8VDMiTE+pjLnKX7TJQtghVASC",
+	"Xxz1961pp2LUVfJZft/3TkLUmDd4UpO6TR40tWo3eNJUmtrgSayktcuooNDso72sebw8VMhQmCHlQtvi",
+	"hUBYW/33bdDYwCqApZBMtcUMFnycilmjzxdJEjSUQETuUoJ66SFXy7+9dej6ZZXhIOx0mkdRu9c8pJ1R",
+	"N9yPeuxgnPsWTcMV6unay+UQpM0hbTdxsP5V4UGm5NtBu1CNTS+Rr2Ov0gJzpgpIWrd+nZdMuvHVyjLe",
+	"f04WM7EnQOVAcEJJovUSKsnP529/9UnNl0GDqkGjP1h1JAeNYGBOPzxaPv+Dxu2AVxGThpXc7jQDI5jC",
+	"8MXYBIqbYOL3r09Jr/OiDelcppoBKgPoNMfg4FAkixm3SQAlIFKqApxXkJ21ID+pA75iUYLyKgT6kAab",
+	"HO7KxSrp/pmw9S1GfK3rZp6KkEmp9ftTQ4u//RAruM4k2zdrm/gplkqkS81+PzfRNG8CMxwLRRKPWbgM",
+	"E7bnVoqti7KyYHluVgHC5lknBSj7Q61M+/q/uOH6RUiSo5k3to2ZVsh5bPjQsVVpjFah3wyM7uPZDKbU",
+	"VjcGBdl7y8Hk4o4v4gcZaCXIjqDXPjomUpBIaI2touo+LVtSBtw1pegLjvqoMamIrO8gy1EZsaUo5iQV",
+	"wcIomlFQIXb9MZleHetFUsPjPC8PtFU3ZK3shHFC0DLAODf9ttJVQ9WAWycN2GyQ+qUO0pDZDzP4Yuob",
+	"2kXMGs7oFZNOJ0F+NDzktFgNOBLbzABj00pLM9Pk1+07qzozYVrFyRoGww8kyFvUPfs4F8pp8tgkY9ke",
+	"sswim+/onSo4btnkgf6bswrcAC01MJJetWZrqXduULxzPNg6p80OvTUu0l6OVF0jLn0jzo/NBKYqqK2v",
+	"GfH26Mx7dOZ9K868lYrGiiCFKtnzolB4wskNR2ayM7G0i2Lpd3g1DbpR+W6imr3lFXy8Hn/R9Yjd2/E9",
+	"hAS3N9DRTgUfJzFiLz3GEH/bwXRG1yz73PPavUZ19X3uZY3WCyLeo04V+Wo991ehjPRPS2WQ0Lls6umA",
+	"MxZQgDMvrikoj7qfB92jH5mJa+YCASkffQXUUK2YhGLGyIiGV1o90xPqD3ivfYTKGGhZBTDpr6AwVust",
+	"oUijcm30PzdS7z7pM7VMcltdIJv9rVEE1gUmG4xio3t+JzR721CnRyL/fRF5TU4siScOQdkVrZ/P5d4X",
+	"X/GDNJL5oo7uFyDcYq4ERldkbSALAEumB+TlPAKQSKY0E48wiommUPV3MZkqsphrYhtRxVrkLa+wa1oI",
+	"Lk30/wrSPp//FfHXxe3YCqy9YngFjX/VEDdG1M9rRtumd8+kVlsktmVU8/kJWEk2s1jVcC4DAPnIvB6Z",
+	"1yPzqmReQDI35Fsz3922AiMrSUo4WZbpGItO7jDyk4QAqIwqOmj0yW8F2I+AtFqtTwEZgEFEP+FWDLst",
+	"YGi1yDA3IGlFJr3y6t6asEU30NMBi2wRZF5+qOcKziUZky63AieOnWCKjBRqJE2Y7GMkIlaB1g0BRCY4",
+	"/ToQd1tcPIwspSmCOZhZwqM5Ah4e1QEf/qv5E5XNX0TK+kRTyyFiJtrZmrHoLuvCF39ZPjzggUewokew",
+	"oh0YNjfBlcjw4j0oGHIyj8k/O+QXln/1D6YqASjyRCGHhN0xM8he5gogdrzdN141Pi2GI+JuiYaYmAJD",
+	"bAEi5diUcssRVVve9bXBkboniIgsBS09wio9Ch73gVX6ZVmTheRIG3dGU8ISHJ7cIbjBXy4kbyDvRzDz",
+	"7GHTEKIqJIlJhJhpPfeu+ETVgkU9WMIvy7f6av4dGfK3jZGzFSepABep4ifOY++EXMdbHh4yzyM9f4TL",
+	"2Zyqb4mSQ4mcszAex6GHkrMhyEQBJQ71N4/+DEkHQuTapliBA21cQt4Z8BL0zvaE/REz4pFpbMA0cltN",
+	"iV+QfJ8JeYXX55FnPMIX/O3BiWr5Sx743vxdjOrtlJpr6AeyxNI8mBwLx7i2N1sBZ0Z1t6xoZ7R0HzK/",
+	"sTQgzVGMgiwJ3aAuBG6kd0rogBv/1qYZ35U2u/fZxH/W894k6xjmb+tpQKb3MUnZnEEMuymWd81SmniJ",
+	"QL810gXnWAFsTvWQGp9qEmt1kx4f2ahkqDeTc2jDqzjYc8o/mB786oMPPDUShYZLEBoa/fYKO+RROd3R",
+	"PDpaFtMnQ8GlSFiWQjlJaQgLZ/p5AWUaEYADQ0o802J7r9uriou/1e/wWE7N+DDcchtGafMhG1KJhHGS",
+	"0LkSUPY1dyZ0ur19zcdhO/vOAVvMoxVL0+20epbNftu5jd6ZrzMWmov9mOH2jVi78k0lZuss+3J+AS5V",
+	"TnYLaqxcP1ZmZFGDrINYMH2T+QSVyKJ0SdIFD0yxHcWSRELVzhlUizOIepkbiZs8p1hJMoRaiekMBjoM",
+	"sL3fxQhL42kO4uaUQexJzKVfu+apl5imkOtCXKJ5SCtPbulCk5eaRCy1TWbZT05gPZQfHHDbYLrgEtgz",
+	"oO0AfPgJ9iTSK2By4XTBr7L6ZCMaXk1SgBbUEwf8csEN3giUyFI0Vcc+aBBAkwseGkggLJYHgOJ+1qC7",
+	"bIXkQf9BvZbko1Ut+cIm5mbLOtXrhLGZRMY8xBU0W0pGS7D0gyOTk6EmrynlIRsWswVb5ESRmZCKdNuu",
+	"1EM9aJtu236dVzAJjN9SyzrIBXJMlXrQHoMbW6pkZl2jIVbiW4c7uy2ET9VrPoZPjvpiy/w51e567f1c",
+	"BMtA63m0tTiGJ9sj6ffJlYvS5WW64FZNzFl4ds0AOsLhW/sXIDfYPLqNOX0dq74bG8uCX8qc7CPQolxC",
+	"BmSl6bLV+Hq5ac6d1JLqi/3rH39//5H9fKIFESvaeh7ibtAYpeJGwtoab6cWwSzMROMfLxu7cSLz6NJH",
+	"jQCZzZG38LMW+sznKrdz5/CvzsUpzP/goN/ptnrtzv5+t5An957RKOaTiiwdyGa+XDESIYG/8sXnuuRO",
+	"aQpXO1Wcv+V0z08VkrKhgWD9ggIhjf5Rp9t+cLlCOUF4l7LrmN0gpnk1TaAWNozxaIcpc927UYxHPe2r",
+	"6GkP94T+LEb1p9PYix5T1nYeEPq9qYanQBoKyuFWumG9uXPvy+9iZN1plXZP0IpQ4NJK4Jhm8IqhmLEW",
+	"qcCSBLghPQJGZx50JKAG4feotejVakI4EUIU9Qklw9/FKIdVGXCtlFEJWJI52iTKfwxr5ZrxzMQ1QFoE",
+	"Bvwd4dozNUSkWk+cigWGPM2plK4Prs4WSyUqjeDViwTUea/Ccy9K7yutqYY4VCHpraVoFb4+3MON/Hw/",
+	"i9GKQP5dCM6PbPA7ZoMGk8ylAKvAyQwmdGbkcO66fzegwb7+fcD1r33yZdCII0BM22QJAGUNlh9eMRtQ",
+	"h6z2JzDzB+3E/N447D+Y+srsdS+kPGQrghF/BMBrY99Df1qeMC0VXUobNPJ2jA9mRk5sOmGRRRazSGPW",
+	"pGkfzFmhjd31bX5FVjjgGDnhFIPEngv+yR+kQYTK3ZQGeUoqMZ+zCKGp6pPycAaPHPRvwUFXsrGvzlqz",
+	"y/CoY/6N2NLWGuZ3qinC4f/arAxiOOo52bkSc8MnXD0sZXIxq+RfGBPyzTIvGP4j73rU/jZlUSYG6pE/",
+	"PfKn74w/vdMn/2uzJ2Q09fzpH4IIbtHPy3yogkEZa8E3y6FwRR5Z1COLejRQPvKoRx61JoNAE8sdMam1",
+	"6CfnuZ8Js+8pj4zRT3CGqQA3U6rAz1VOLFhTIBEsiZSTmEfsM4Z6oipGI4zNvJmKhPXJ0MSQDAMy/EP/",
+	"L54PTQ0zrOpmgt+GPtLUMIMSyesXMgyojMcDHmcA9DlaCZQxNLUC7eIAx4VwP2SvUOSu8AxE0Jmqg1QZ",
+	"VP45nbBC+UgqTV1CW3hwwAuVB314gzvVHgRkS5qGU2T9GIICXShBpEidCQ94cSKw/hAJiHvV63b7BkLN",
+	"VFighDN1I9IrhN+XU5EqltqqdCn2MFoSN2oWtnuohKLJJeRMDDFkViy4YlGejYhxvlCREYGnadQiZ7BR",
+	"7DMNFYnHxDYjL+ErgwYjxbEj2OSwMFQNeMKoVEQKCBHepDRjuWD3gy/OaAoy/gCFbqrKMuKtVVM2y8MT",
+	"H0syfpslGfF610MoVORGubHLu6vJ6OD1dbovgsYs5tnn9eh921dy9GdRqJcS5zXt/ZJ6JoyyalpOvOXu",
+	"5vXOqEF3nthuKlQWwRS3m8QWdS0BDlnfOVBDMeGBNWc0TjS3MNGjwEQCixIWR8SrJBRHQA8oX5KQImiP",
+	"cywj+l818/5jhzP+7+13y0QGmHTDhdww3xATvkH3mSc0XJ1xuJDbpxwa0nCOr3vZhgd+tiG0Xk43LARZ",
+	"cWKil03NHSsBUKm5KPyyN4qVHJInp2ev3j8NyNm7655+9uzd9WEfCwD5KT6awLkJMJBWE0PlJpA+7OeE",
+	"FktklpTSqpWL53Un47DnHYxuvh5n8+1PQD6XfNRwIExYPYw/MDW1ydn5W7LfOTxsdghN5lPa7JJQRIXj",
+	"DmH4VXOykfruxNxDfdL8N23+59OX7q17rE+zt7YlRSaT9irGWuEY7u+PdSZGcVLHM9z8gCoQrjxjIGtG",
+	"aZVHNYLGSOj/A/t0K5e+gibJBTZ5R9pqsiCgSFgqJimdQS4YYu9i2SyiRe5agpQnT1RN2yZZbHb+NiBM",
+	"L7MG77iDRnrgEyKXEoAnt5rujIZvz+tK0srdzfOt3H6KMbeJgHqijihqFYhwyqKAjPQUHRUDRDVNyaBW",
+	"PYBoFaYcJ3XljItwxrviP2vBjNcf7yxnkZra0qj5pqYkf4GMlnJ7/l1HeLzELHfGWuQG21tEFWvq3lzK",
+	"YzIiT8xr95hPlm9p5lQzlUM/UWzFVLJCRlvO5aV97358QnOFHW9SIX1pu616o8djkd/vumFVc9zZxvnT",
+	"23b7/PndaxNRkd7t3pn8uO327EcYyH32Cqeysy0yWX1bbg1OY/MtubAGvdEyI/3MN9lIkSoWtcjLJRna",
+	"1MNhlRAKVjGzoSkG0dsUWCe41yYv1sjoIlU1Ndkdx01el937spRz6ORKOmLPOfbxt6kyX8iUQ2tckgzd",
+	"vPHM5odlGtBQGUAmBonHmO6P5hUnvRyNnKOiMVZvdoYYAIVQE8EnANhdWBearhK+a1cFXrNrYj7SJHGX",
+	"49Q0sH3R/b8S3OUxffgxffjBpQ8/OGCcoOE7JTIIvNzj0eh3brevdKtVNAOf45VIzQzt62rru9K0U10f",
+	"cEAEtwX2qSQ/n7/91WcSxRSWNWXtG8EgP1jwmj5adTksJhMnlNd3nIHxjcDwxdhUiEbl7sn716ek13nR",
+	"ftoiJwb5wuKwAIYgZvqFIlnMuC0fLm64P/04CrLpBOYYBniXBnyTFQn0/AM8toGx+W2Wz+NY9h/BkR6+",
+	"T/4cva0VsLH4SyUc0ucmUIomRCLZL4uOeb+O1jSWSqTLWm/9RxRp53PGsdhUZl/vk5upMHcGpSAMDQrQ",
+	"YIlfZSZe6x4c8AE/U5DZo29MzME+iwmuiRToto0VCSlK47GSLBlr2RMivvya/VqyA39+VmqfzMSM6T8m",
+	"AgGIzPzQh5YB08aSXLE5oD9poU3/C77FRRQrkogJieVxCc/WjgWdeoyT+SKFgpCgBNxMMY9WutEDUsVJ",
+	"YqMQFJmylK3zFSMIkFMLdmtfsfX6ZiXt/2RPsSaQ6JDBUAglkshxGtNQ6UXjWOsmTgnKZfLu0I4Tpsw9",
+	"+cmc5g1C/Sw8ckW433oh7k+ul7apCpYpTtuqYNmL91PB1mgSJyHCHG/wJBggNnjQqPgPXOEJzT7aM+eV",
+	"d6ahEmkxsjKO5llUpf5bS2rrtR8TpYvDNCrUl4Ymx7lIiUrVra+JVDzkVVC9da7cZZW6E3Y6zaOo3Wse",
+	"0s6oG+5HPXYwdgIxseEK2RpaYKz5nHbazVGPdpoHo+dhJ+qy/XGv3XBxqze/n3W6yIOX+bcoMK5ZFeSS",
+	"1yFhYqL5Y/723zd/2zKRnOtZGdF+szJS0wS67H3JrsvthrXrvIJ1Thj+gJ9STkbMhGhimL65eRAoOBU3",
+	"xZezegVZsbtfHeBoHygzwFCmIYRt6nExHsV88rRFXtfEhB7nNQqQUaGadk2ThSkEPqMqnDI54CbVoUX8",
+	"mEJrMrRBkhBIOKdS2chPU1EhL4RQWdYVZS4f2tIpjRfUinaZFGpEyhHTEqvEuq8Vwh5Ez1UIlnWY2Bgw",
+	"taZ0ji/ruHFb60WdrSKycB/tsSFnr7aITdqmAMP6XosxS3Xej5SpRcqLlcTq/Lzw1KVWGKolMVzEbbrJ",
+	"PL34y1ts2sx3JETCKHfqWZRi1SaseiQdcDXHMy0Pdtw4tInjUYm5YhNEQalpn6WX9X102xBFZDppt2u6",
+	"ZCmp6/ax7OFj2cMdymZwVCGuwp5bOKO+ydV+BqPhVibYd9gZi4qld2z11svvubSIUf/faV7zWF3kgZck",
+	"NFy9usDIKsly2zqFVTWSPZHzYhpLlOoiJlW6wOczQcdEkMRJAoY9i90NgLDGGmkrGo5EtMSY+QkXKaCd",
+	"s2MnBQnNWz7UOcKoJwnm0qAEWSX/GdztrQRA+879JUBsqb7O1kmS/KVy4GPdq3Xq/tpybY+c45FzPNTi",
+	"h+bq75SNSEVVvZniHyxrFNIoYqnisIJ5DDXhwJK2Ru23HWiKbNQ19yuU6iPvO0t03O8WPP5jwS6BzQzJ",
+	"kyxvDFoccPPo0yBnEZej5aWjSwzJE3w4sHUhlnNG5imTjCv9nhLzS+dc617EuMgugyzS6Wkw4JktBfSC",
+	"bm/qjj77DljgkMpLMR5+O7aMCfNNGedwPr5RNlY4eI3+fqcdNGBL1rCUXHW1+9noHx1abTRymnyu9e3i",
+	"5jf6nW7+bf5wd7+dYycUTqoe8EhgNJdVf/udF+0sBaPfaXds3kVfT8RkZPQ7z2+1MuWfY6uNuwHx/cZN",
+	"fBU3vHAVG/tzweiMfMSfnQG3e1Bo07vTAPrQDhru5YSw+gfN76M4VJdSpZeXJ3x5+cjoHxn9w3VFWKp7",
+	"f/4Ol3Pvi7EN3W7lkCj7FMBpzbCQ1ZxOWGRDPrDrH+Q3aLn/INeWvP+KdvuK9nOj/PrWt0gFfjSzP5rZ",
+	"H83sj2b2RzP7owz1tzazA0/cqZGkIEQZ2/tau3tBnMqkqFPKiQVwtCJW9uxoSc5eIZaDG2GPqVIsb8QY",
+	"HC5pkvSJpp9DtKTrt0w0qoklLZr+Y1ecCoicU4jo8Az0hjIjPA7WPx2yzyGbK0u0IaRD99vKhLzLOJJm",
+	"FBDrkSxNdKxmr5HB7nEaVkIckziyhWVTRhZ4qQILZJYOuBQzBh4Flkj2AwaxYgUeIqCEDycyThiUSv3R",
+	"9GrQfmCWN4LE3Dg09OxnC0h9JZP4mvG/gc/hbyq+frpHFVP/oNre8/uSxfRvmfGDjgKn0uhXKiD66H35",
+	"8wSKh1sa7w4yyP2q4z3KLg/B0bN76cVNVEJZJWGK1UcLlIQS4IonBpC62+45KUZuXs+URsQgJCP/DogU",
+	"kGyk0qWWFiQds2+Qw3r+kAfBYneZJVO2SfQqwGa/E6WuIiL+kSo+BKqY3756ehjU+7AjpgBRtGDXdukb",
+	"Yp2U4WVNKRo1ZUvUPSBb8dt16H4HBOyudfu/UyuqA3bxRvBI8AqsCynFJZ3PjVcZmEHNSnX6na4zzTt5",
+	"oPWefjuoF9+EmvUY3vbI3B+yy3utpiP0GenujWh4FU4p5yxpJmIiFqreDHsxZSSOGFexWpJ5Kq7jiKVE",
+	"sSRBxBKCDZAnb+eMn70ip4grTl7S8Kp5ip2QN/hMp9V+6jB9LghSQWTOfeDTpjlM8UfAcN2tGNta5zIG",
+	"wACqvODnAPn/UC5GQ/NaCsZRRESIxyRWgLXgAARYIAN4hyaCM99cDNZP87TupOUKIiQUfBxzJgmLAaUL",
+	"5AyqbEQfVCkwEA+2RBEXiiCsgEid+rJYlx0JiH4vnzvVfzgl12M1jTmYY2cxXygmLbrLMMYqBCXJxdlq",
+	"3ITGpjbBz82bm5vmWKSz5iJNGA8F1NHZ9EK/LHa8vdGvFihBOsB2uzZjbSHygDxsRlY8tnqrrzWxwlON",
+	"9fVJmNB4BmXssYAUXZryVXA8AKV1Yw5VSyNXDgfkXj0icAeElOtfRoxEDPd3Z6v5aEb79ngKCxdprJaN",
+	"/m+fXA5TQco9DCCkwkk8ZuEyTJjPa2KuUqGVxRU85kwaeGOHG/wgnaDpOEnIRIjo/0Psq+eHh92n4L/7",
+	"MjABNoNGnwBQ3S3GDNticQDzYkKt4TJYWjyjiaZtLAqIiUcN4JYYhHNGYikXRk+8AQdcbqKTA26qgRe1",
+	"15hPMnAU50u7BMPjbBzIehx+IpmFr8niwOBJCRwM1Wu9y1lxCEPGYbrmK1OeCHEipzDxmf7t7clCTXHt",
+	"Dp/3jgIiTemPg1b3aRXbyId8ocfwZzGNs6xbkLe/npfIQAUabY8uIn2SzYZBtQIXAOWGjVAtbfQ7zw9f",
+	"9J7vQy25mCrzxeFRD74A1XKq1Fz29/biqOUrPb+ruNFv7H94/eFfP/3zzU8/fzj/139fvP//e+dv/n1x",
+	"+uHiFAKmBCjDYs44ZpRvo+EiREtWR6MCeQQOlNW4XzKaArLN3TbHKDk1DMireqPMGfqrGbURM1/HLIlI",
+	"dqKCBgPqqU898MhLc9btL5f+9Kpb2XgZ4S7WMqOTHGsKqFQsJRQdSU3lDVbLwaGsWM0V37Uqeoe1P0H5",
+	"g4zg1OWSiV3AVsU+4CWs2Yb1De5oSy6KSZdZV87u+AKWFskddlElqX78+LGpu9WaVUjRlbRqIz5+/Og9",
+	"fhvcbx/37yHs4gIkNLxC/QxLqmJ0TV6OwQCaZXsqF+NxHAJZRTpXva/bdfA19hh7x0Rclff/oPbvzuL1",
+	"t2rmyLkPsSLJSgnUl2e/NJBM6C3Q4u2tFnBhmPWYfCkWfQRDQ3rNjIwaiXAxQ6q0SPWF2ANLqxlLCUPG",
+	"0Gq3mDAcXpEaIMqUISYSIloiCqEt+6UPvPFXyFZu+H9nGsutOxXgNaZjGU84i5oxzypumUZ+Wa57neaC",
+	"KPhJYqlw4E4rRTNTFYoOj5wUwMo6my2i+4PUQs3UApj4jRHUYUncPg3oaLmrH005TB8Dn9pqkQB9iV35",
+	"83GL2gVOmefC3jlDKFYhrcB8nwoSxRHMwtimsqqE20zWomet2GG8OWa2er8RUADr3UQmehCXQl7poYC5",
+	"irq4nrmG5a1z8Vrdfrr9vwEAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

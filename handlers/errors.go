@@ -129,6 +129,8 @@ func (h errorHandler) status(err error, c echo.Context) (int, string) {
 		return http.StatusConflict, "The tenant belongs to another partner."
 	case errors.Is(err, store.ErrJobFinished):
 		return http.StatusConflict, "The revocation job is finished."
+	case errors.Is(err, store.ErrOtherJob):
+		return http.StatusConflict, "The confirmation has created a job with another reason or cutoff."
 	case errors.Is(err, store.ErrTooManyJobs):
 		return http.StatusConflict, "As many revocation jobs as may be are not finished."
 	case errors.As(err, &drifted):

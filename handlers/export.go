@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,7 +30,7 @@ const (
 const (
 	// longestExport is how long an export may take, and longestPause how long its client may take to read what fills the buffers.
 	longestExport = 15 * time.Minute
-	longestPause  = 30 * time.Second
+	longestPause  = 10 * time.Second
 )
 
 type exportKey struct{}
@@ -39,15 +40,25 @@ type exportKey struct{}
 func exports(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		request := c.Request()
-		accept := request.Header.Get(echo.HeaderAccept)
-		if strings.Contains(accept, csvFormat) || strings.Contains(accept, ndjsonFormat) {
-			format := goautoneg.Negotiate(accept, []string{echo.MIMEApplicationJSON, csvFormat, ndjsonFormat})
-			if format != echo.MIMEApplicationJSON {
-				c.SetRequest(request.WithContext(context.WithValue(request.Context(), exportKey{}, format)))
-			}
+		if format := prefers(request.Header.Get(echo.HeaderAccept), csvFormat, ndjsonFormat); format != "" {
+			c.SetRequest(request.WithContext(context.WithValue(request.Context(), exportKey{}, format)))
 		}
 		return next(c)
 	}
+}
+
+// prefers is the one of some formats that an Accept header prefers to JSON, "" for none.
+func prefers(accept string, formats ...string) string {
+	if !slices.ContainsFunc(formats, func(format string) bool { return strings.Contains(accept, format) }) {
+		return ""
+	}
+	for _, clause := range goautoneg.ParseAccept(accept) { // the one that is preferred comes first
+		name := clause.Type + "/" + clause.SubType
+		if clause.Q > 0 && (slices.Contains(formats, name) || name == echo.MIMEApplicationJSON) {
+			return map[bool]string{true: name}[name != echo.MIMEApplicationJSON]
+		}
+	}
+	return ""
 }
 
 // exportFormat is the format in which the request asks for all pages at once, "" for one page as JSON.
@@ -123,6 +134,7 @@ func (e *export) setHeaders(header http.Header) {
 		extension = ".ndjson"
 		header.Set(echo.HeaderContentType, ndjsonFormat)
 	}
+	header.Add(echo.HeaderVary, echo.HeaderAccept)
 	header.Set(echo.HeaderContentDisposition, `attachment; filename="`+e.name+extension+`"`)
 }
 

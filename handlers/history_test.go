@@ -99,6 +99,12 @@ func TestAuditEvents(t *testing.T) {
 		assert.Empty(t, f.eventsOf("/api/v1/audit-events?tenant_id=globex", f.tenant("acme")).Data, "it is not theirs")
 		assert.Empty(t, f.eventsOf("/api/v1/audit-events?user_id=", f.admin()).Data, "an empty text is nobody")
 		assert.Len(t, f.eventsOf("/api/v1/audit-events?after="+url.QueryEscape(f.clock.Now().Format(time.RFC3339)), f.tenant("acme")).Data, 1)
+		// A user does not find out by asking who acted.
+		user := f.user("acme", "ada", "")
+		assert.NotEmpty(t, f.eventsOf("/api/v1/audit-events", user).Data)
+		for _, query := range []string{"?actor=boss", "?request_id=r-9", "?actor=boss&request_id=r-9", "?actor=idp"} {
+			assert.Empty(t, f.eventsOf("/api/v1/audit-events"+query, user).Data, query)
+		}
 		all := f.eventsOf("/api/v1/audit-events?limit=1", f.tenant("acme"))
 		for target, detail := range map[string]string{
 			"?limits=1":  `{"loc":["query","limits"],"msg":"Extra inputs are not permitted","type":"extra_forbidden"}`,

@@ -106,7 +106,7 @@ func newWorld(f *fixture) *world {
 // pausedJob gives a place a job.
 func (w *world) pausedJob(p place) {
 	w.t.Helper()
-	ctx, revocation := w.t.Context(), store.Revocation{Scope: store.InTenant(string(p)), Filter: store.SessionFilter{Text: "nobody"}}
+	ctx, revocation := w.t.Context(), store.Revocation{Authorized: store.InTenant(string(p)), Scope: store.InTenant(string(p)), Filter: store.SessionFilter{Text: "nobody"}}
 	preview, err := w.store.PreviewRevocation(ctx, revocation)
 	require.NoError(w.t, err)
 	job, _, err := w.store.CreateRevocationJob(ctx, revocation, preview.Confirmation, 0, nil, store.Actor{Subject: "test"})

@@ -2,10 +2,13 @@ package handlers
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http"
-	"strings"
+	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -55,26 +58,29 @@ func (s *Server) CreateRevocationJob(ctx context.Context, request gen.CreateRevo
 
 // FromAPIRevocation converts what is to end. Without a tenant it has to be said that all are meant, by who may say so.
 func (s *Server) FromAPIRevocation(ctx context.Context, body gen.RevocationJobRequest) (store.Revocation, error) {
-	f, scope := body.Filter, authorizedScope(ctx)
+	f, authorized := body.Filter, authorizedScope(ctx)
 	all := body.AllTenants != nil && *body.AllTenants
 	switch {
 	case f == gen.RevocationFilter{}:
 		return store.Revocation{}, validation.ValueError("an empty filter finds nothing", "body", "filter")
 	case f.TenantId == nil && !all:
 		return store.Revocation{}, validation.ValueError("a tenant_id is needed, or all_tenants", "body", "filter", "tenant_id")
-	case f.TenantId == nil && scope != store.AllTenants():
+	case f.TenantId == nil && authorized != store.AllTenants():
 		return store.Revocation{}, validation.ValueError("only the platform can mean all tenants", "body", "all_tenants")
 	}
-	scope, filter, err := FromAPISearch(scope, gen.SearchSessionsParams{
+	scope, filter, err := FromAPISearch(authorized, gen.SearchSessionsParams{
 		TenantId: f.TenantId, PartnerId: f.PartnerId, UserId: f.UserId, Q: f.Q, Status: f.Status, Ip: f.Ip, Country: f.Country,
 		DeviceType: (*gen.SearchSessionsParamsDeviceType)(f.DeviceType), Browser: f.Browser, Os: f.Os, ApplicationId: f.ApplicationId,
 		CreatedAfter: f.CreatedAfter, CreatedBefore: f.CreatedBefore, LastActivityAfter: f.LastActivityAfter, LastActivityBefore: f.LastActivityBefore,
 		EndedAfter: f.EndedAfter, EndedBefore: f.EndedBefore,
 	})
-	if err != nil {
-		return store.Revocation{}, validation.ValueError("it must be an address, or a network as address/bits", "body", "filter", "ip")
+	if invalid, ok := errors.AsType[*validation.Error](err); ok {
+		return store.Revocation{}, invalid.Within("body", "filter")
 	}
-	revocation := store.Revocation{Scope: scope, Filter: filter}
+	if filter.IsZero() && f.TenantId == nil && f.PartnerId == nil && f.UserId == nil {
+		return store.Revocation{}, validation.ValueError("an empty filter finds nothing", "body", "filter")
+	}
+	revocation := store.Revocation{Authorized: authorized, Scope: scope, Filter: filter}
 	if body.IncludeOwnSession == nil || !*body.IncludeOwnSession {
 		revocation.ExceptSessionID = caller(ctx).SessionID
 	}
@@ -202,8 +208,9 @@ func someTime(at time.Time) *time.Time {
 const eventStream = "text/event-stream"
 
 const (
-	// followedAtOnce bounds the jobs that are followed at a time, and followedFor how long each is.
+	// followedAtOnce bounds the streams at a time, followedByOne those of one tenant or partner, and followedFor how long each is.
 	followedAtOnce = 100
+	followedByOne  = 10
 	followedFor    = time.Hour
 	// followPause is how often a job is looked at, and aliveAfter after how many of these a client is told that nothing has happened.
 	followPause = time.Second
@@ -216,7 +223,7 @@ type streamKey struct{}
 func streams(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		request := c.Request()
-		if strings.Contains(request.Header.Get(echo.HeaderAccept), eventStream) {
+		if prefers(request.Header.Get(echo.HeaderAccept), eventStream) != "" {
 			c.SetRequest(request.WithContext(context.WithValue(request.Context(), streamKey{}, true)))
 		}
 		return next(c)
@@ -225,26 +232,59 @@ func streams(next echo.HandlerFunc) echo.HandlerFunc {
 
 func streamed(ctx context.Context) bool { return ctx.Value(streamKey{}) != nil }
 
+// streamCount is the streams that are open.
+type streamCount struct {
+	mu    sync.Mutex
+	all   int
+	owned map[string]int
+}
+
+// enter counts one more of an owner, and reports false when there are as many as may be.
+func (c *streamCount) enter(owner string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.all >= followedAtOnce || c.owned[owner] >= followedByOne {
+		return false
+	}
+	if c.owned == nil {
+		c.owned = map[string]int{}
+	}
+	c.all++
+	c.owned[owner]++
+	return true
+}
+
+func (c *streamCount) leave(owner string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all--
+	if c.owned[owner]--; c.owned[owner] == 0 {
+		delete(c.owned, owner)
+	}
+}
+
 // following is an answer that tells of a job until it is finished.
 type following struct {
 	server *Server
 	ctx    context.Context //nolint:containedctx // the answer is written within the request
 	job    store.RevocationJob
+	owner  string
 }
 
 // follow answers with the progress of a job.
 func (s *Server) follow(ctx context.Context, job store.RevocationJob) (gen.GetRevocationJobResponseObject, error) {
-	if s.followed.Add(1) > followedAtOnce {
-		s.followed.Add(-1)
-		return nil, store.ErrUnavailable
+	owner := cmp.Or(caller(ctx).TenantID, caller(ctx).PartnerID)
+	if !s.followed.enter(owner) {
+		return nil, fmt.Errorf("%w: as many jobs as may be are followed", store.ErrUnavailable)
 	}
-	return &following{s, ctx, job}, nil
+	return &following{s, ctx, job, owner}, nil
 }
 
 // VisitGetRevocationJobResponse implements gen.GetRevocationJobResponseObject.
 func (f *following) VisitGetRevocationJobResponse(w http.ResponseWriter) error {
-	defer f.server.followed.Add(-1)
-	ctx, cancel := context.WithTimeout(httpserver.Unbounded(f.ctx), followedFor)
+	defer f.server.followed.leave(f.owner)
+	who := caller(f.ctx)
+	ctx, cancel := context.WithTimeout(httpserver.Unbounded(f.ctx), min(followedFor, who.ExpiresAt.Sub(f.server.now())))
 	defer cancel()
 	w.Header().Set(echo.HeaderContentType, eventStream)
 	w.Header().Set("X-Accel-Buffering", "no") // for NGINX, which would collect the events
@@ -262,6 +302,11 @@ func (f *following) VisitGetRevocationJobResponse(w http.ResponseWriter) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+		}
+		if who.SessionID != "" {
+			if ended, err := f.server.store.SessionEnded(ctx, who.TenantID, who.SessionID); ended || err != nil {
+				return nil // the token is good for nothing any more, or the client asks again
+			}
 		}
 		job, err := f.server.store.GetRevocationJob(ctx, authorizedScope(f.ctx), f.job.ID)
 		if err != nil {

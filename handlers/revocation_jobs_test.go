@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sessiond/sessiond/gen"
+	"github.com/sessiond/sessiond/store"
 	"github.com/sessiond/sessiond/store/storetest"
 )
 
@@ -102,6 +103,9 @@ func TestRevocationJobs(t *testing.T) {
 			"another one's confirmation":  {admin, network("globex", "dry_run", false, "confirmation", preview.Confirmation), 422, `"confirmation"`},
 			"no address":                  {admin, map[string]any{"filter": map[string]any{"tenant_id": "acme", "ip": "x y"}}, 422, `"ip"`},
 			"a cutoff in the future":      {admin, network("acme", "dry_run", false, "confirmation", "x", "also_block_logins_before", f.clock.Now().Add(time.Hour)), 422, "future"},
+			"a time before all times":     {admin, map[string]any{"filter": map[string]any{"created_before": "0001-01-01T00:00:00Z"}, "all_tenants": true}, 422, `["body","filter","created_before"]`},
+			"no status":                   {admin, map[string]any{"filter": map[string]any{"status": []string{}}, "all_tenants": true}, 422, `"status"`},
+			"what cannot be stored":       {admin, map[string]any{"filter": map[string]any{"tenant_id": "acme", "q": "\x00"}}, 422, `"q"`},
 			"a user without scopes":       {f.user("acme", "us1", ""), network("acme"), 403, ""},
 			"a service":                   {f.service(), network("acme"), 403, ""},
 			"a time of a year too far on": {admin, network("acme", "also_block_logins_before", "12026-01-01T00:00:00Z"), 422, ""},
@@ -109,7 +113,7 @@ func TestRevocationJobs(t *testing.T) {
 			got := f.do(http.MethodPost, "/api/v1/revocation-jobs", refused.token, refused.body).want(refused.status)
 			assert.Contains(t, got.body, refused.says, what)
 		}
-		assert.Zero(t, f.preview(f.tenant("acme"), network("globex")).Sessions, "it is not theirs")
+		f.testForeignJobs()
 
 		// The same call again is the same job; when the number has changed it is refused.
 		again := network("globex")
@@ -139,6 +143,37 @@ func TestRevocationJobs(t *testing.T) {
 		f.do(http.MethodGet, "/api/v1/revocation-jobs?state=completed", f.tenant("acme"), nil).want(http.StatusOK).decode(&list)
 		assert.Equal(t, []gen.RevocationJob{done.Data}, list.Data)
 	})
+}
+
+// testForeignJobs: who confirms a dry run of another's tenant would end all of its sessions.
+func (f *fixture) testForeignJobs() {
+	f.t.Helper()
+	f.register("initech", "u9", "i1", "partner_id", "north")
+	for what, c := range map[string]struct{ token, tenant, partner string }{
+		"a tenant of another":                   {f.tenant("acme"), "globex", ""},
+		"a tenant of one that is not there":     {f.tenant("acme"), "nowhere", ""},
+		"a partner of another":                  {f.partner("south"), "initech", ""},
+		"a partner who names the other":         {f.partner("south"), "initech", "north"},
+		"a partner of a tenant without partner": {f.partner("south"), "globex", ""},
+		"a tenant that names a partner":         {f.tenant("acme"), "acme", "north"},
+	} {
+		filter := map[string]any{"tenant_id": c.tenant}
+		if c.partner != "" {
+			filter["partner_id"] = c.partner
+		}
+		f.do(http.MethodPost, "/api/v1/revocation-jobs", c.token, map[string]any{"filter": filter}).want(http.StatusForbidden)
+		_, err := f.store.PreviewRevocation(f.t.Context(), store.Revocation{Authorized: store.InTenant("acme"), Scope: store.InTenant("acme").InTenant("globex")})
+		require.ErrorIs(f.t, err, store.ErrOutOfScope, what)
+	}
+	own := map[string]any{"filter": map[string]any{"tenant_id": "initech", "q": "u9"}}
+	job := f.confirmed(f.partner("north"), own)
+	assert.Equal(f.t, 1, job.Sessions, "a partner may")
+	f.do(http.MethodPost, "/api/v1/revocation-jobs/"+job.Id+"/cancel", f.tenant("initech"), nil).want(http.StatusForbidden)
+	f.runJobs()
+	assert.Empty(f.t, f.activeIDs("initech"))
+	f.do(http.MethodGet, "/api/v1/revocation-jobs/"+job.Id, f.tenant("initech"), nil).want(http.StatusOK)
+	other := map[string]any{"filter": own["filter"], "dry_run": false, "confirmation": own["confirmation"], "reason": "another"}
+	f.do(http.MethodPost, "/api/v1/revocation-jobs", f.partner("north"), other).want(http.StatusConflict)
 }
 
 // TestFollowAJob: a job's progress comes as events until it is finished.

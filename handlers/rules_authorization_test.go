@@ -150,6 +150,8 @@ func expected(a caller, op operation, rule auth.Rule, tenant, session place) wan
 		return want{status: http.StatusForbidden}
 	case rule.Audience == auth.Administrators && !a.administers(rule):
 		return want{status: http.StatusForbidden}
+	case op.name == "CreateRevocationJob" && !a.reaches(rule, tenant):
+		return want{status: http.StatusForbidden}
 	case op.ofJob && (session == absent || !a.reaches(rule, session)):
 		return want{status: http.StatusNotFound}
 	case op.ofJob:

@@ -73,6 +73,14 @@ func FromAPISearch(scope store.Scope, params gen.SearchSessionsParams) (store.Sc
 			filter.Statuses = append(filter.Statuses, string(status))
 		}
 	}
+	for name, at := range map[string]*time.Time{
+		"created_after": params.CreatedAfter, "created_before": params.CreatedBefore, "last_activity_after": params.LastActivityAfter,
+		"last_activity_before": params.LastActivityBefore, "ended_after": params.EndedAfter, "ended_before": params.EndedBefore,
+	} {
+		if at != nil && at.Before(time.Unix(0, 0)) {
+			return scope, filter, validation.ValueError("it is before 1970", "query", name)
+		}
+	}
 	if params.Ip == nil {
 		return scope, filter, nil
 	}

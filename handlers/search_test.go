@@ -65,23 +65,26 @@ func TestSearchSessions(t *testing.T) {
 		assert.Empty(t, f.foundIDs("?user_id=bob", f.user("acme", "ada", "")))
 
 		for query, ids := range map[string]string{
-			"":                                 "s3 s2 s1",
-			"?order=oldest":                    "s1 s2 s3",
-			"?q=BOB%40":                        "s2",
-			"?q=s":                             "s3 s2 s1",
-			"?ip=203.0.113.0/24":               "s1",
-			"?ip=198.51.100.4":                 "s1",
-			"?ip=2001:db8::/32":                "s2",
-			"?ip=::ffff:203.0.113.0/120":       "s1",
-			"?application_id=mail":             "s2",
-			"?browser=firefox&os=LINUX":        "s1",
-			"?country=gb":                      "",
-			"?status=active&status=expired":    "s3 s2",
-			"?sort=ended_at":                   "s1",
-			"?sort=last_activity_at&limit=1":   "s3",
-			"?tenant_id=globex":                "s3",
-			"?partner_id=nobody":               "",
-			"?created_after=2126-01-15T12:00Z": "422",
+			"":                                    "s3 s2 s1",
+			"?order=oldest":                       "s1 s2 s3",
+			"?q=BOB%40":                           "s2",
+			"?q=s":                                "s3 s2 s1",
+			"?ip=203.0.113.0/24":                  "s1",
+			"?ip=198.51.100.4":                    "s1",
+			"?ip=2001:db8::/32":                   "s2",
+			"?ip=::ffff:203.0.113.0/120":          "s1",
+			"?application_id=mail":                "s2",
+			"?browser=firefox&os=LINUX":           "s1",
+			"?country=gb":                         "",
+			"?status=active&status=expired":       "s3 s2",
+			"?sort=ended_at":                      "s1",
+			"?sort=ended_at&status=active":        "",
+			"?created_after=1960-01-01T00:00:00Z": "422",
+			"?q=%00":                              "422",
+			"?sort=last_activity_at&limit=1":      "s3",
+			"?tenant_id=globex":                   "s3",
+			"?partner_id=nobody":                  "",
+			"?created_after=2126-01-15T12:00Z":    "422",
 			"?ended_after=" + url.QueryEscape(f.clock.Now().Add(-time.Hour).Format(time.RFC3339)): "s1",
 		} {
 			if ids == "422" {
@@ -161,7 +164,7 @@ func TestExports(t *testing.T) {
 		got = f.do(http.MethodGet, "/api/v1/sessions?usr=1", f.admin(), nil, "Accept", "text/csv").want(http.StatusUnprocessableEntity)
 		assert.Equal(t, "application/json", got.header.Get("Content-Type"))
 		f.do(http.MethodGet, "/api/v1/sessions?cursor=x", f.admin(), nil, "Accept", "text/csv").want(http.StatusUnprocessableEntity)
-		for _, accept := range []string{"*/*", "application/json, text/csv;q=0.5", "application/xml", "text/html, */*"} {
+		for _, accept := range []string{"*/*", "application/json, text/csv;q=0.5", "application/xml", "text/html, */*", "text/csv;q=0", "application/x-ndjson;q=0, */*"} {
 			got := f.do(http.MethodGet, "/api/v1/sessions", f.tenant("acme"), nil, "Accept", accept).want(http.StatusOK)
 			assert.Equal(t, "application/json", got.header.Get("Content-Type"), accept)
 		}

@@ -8,7 +8,6 @@ package handlers
 import (
 	"context"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -81,8 +80,8 @@ type Server struct {
 	now      func() time.Time
 	// reserved are the ids that no session can have; see reservedSegments.
 	reserved []string
-	// followed is how many jobs are followed.
-	followed atomic.Int64
+	// followed are the streams of jobs.
+	followed streamCount
 }
 
 var _ gen.StrictServerInterface = (*Server)(nil)

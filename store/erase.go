@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"gorm.io/gorm"
@@ -96,14 +98,14 @@ func (e *erasure) run() (Erasure, error) {
 		return done, err
 	}
 	done.Ended = len(e.ids)
+	if err := e.forgetJobs(); err != nil { // as long as it is known what the user was found by
+		return done, err
+	}
 	var err error
 	if done.Sessions, err = e.deleteSessions(); err != nil {
 		return done, err
 	}
 	if err := e.deleteKeys([]user{{e.tenantID, e.userID}}); err != nil {
-		return done, err
-	}
-	if err := e.tx.Where("tenant_id IN ('', ?) AND user_id = ?", e.tenantID, e.userID).Delete(&RevocationJob{}).Error; err != nil {
 		return done, err
 	}
 	if done.Events, err = e.countEvents(e.tx); err != nil {
@@ -125,7 +127,7 @@ func (e *erasure) run() (Erasure, error) {
 // waitForMaintenance keeps the jobs that work on ended sessions away until the end of the transaction: they may have read the user's name,
 // and would write it again.
 func (e *erasure) waitForMaintenance() error {
-	return e.engine.Lock(e.tx, engine.Lock{Key: expiryJob}, engine.Lock{Key: revokeJob})
+	return e.engine.Lock(e.tx, engine.Lock{Key: expiryJob}, engine.Lock{Key: revokeJob}, engine.Lock{Key: searchJob})
 }
 
 // endActive ends the user's active sessions, after applying the bulk revocations that cover any: who ended these stays.
@@ -194,6 +196,38 @@ func (e *erasure) forgetActor() error {
 			forgotten["request_id"] = ""
 		}
 		if err := e.tx.Model(done.model).Where(done.actor+" = ?", e.userID).Updates(forgotten).Error; err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forgetJobs takes the user out of the revocation jobs that name the user: those of the user's sessions in the tenant are deleted, and of finished
+// ones the text that the user was found by, and the reason, which may be about the user. A job about all tenants goes on to the other ones.
+func (e *erasure) forgetJobs() error {
+	err := e.tx.Where("tenant_id = ? AND user_id = ?", e.tenantID, e.userID).Delete(&RevocationJob{}).Error
+	if err != nil {
+		return err
+	}
+	finished := e.tx.Model(&RevocationJob{}).Where("tenant_id IN ('', ?) AND finished_at IS NOT NULL", e.tenantID)
+	var jobs []RevocationJob
+	err = finished.Session(&gorm.Session{}).Where("user_id = ? OR filter NOT LIKE ?", e.userID, `%"Text":""%`).Find(&jobs).Error
+	if err != nil {
+		return err
+	}
+	var keys []string
+	if err := e.tx.Model(&SearchKey{}).Where("tenant_id = ? AND user_id = ?", e.tenantID, e.userID).Pluck("key", &keys).Error; err != nil {
+		return err
+	}
+	keys = append(keys, fold(e.userID))
+	for _, job := range jobs {
+		text := fold(job.Filter.Text)
+		found := text != "" && slices.ContainsFunc(keys, func(key string) bool { return strings.HasPrefix(key, text) })
+		if !found && (job.UserID == nil || *job.UserID != e.userID) {
+			continue
+		}
+		job.Filter.Text, job.UserID, job.Reason = "", nil, ""
+		if err := e.tx.Model(&job).Select("filter", "user_id", "reason").Updates(&job).Error; err != nil {
 			return err
 		}
 	}

@@ -31,6 +31,8 @@ var (
 	ErrCursor = errors.New("not a cursor of this list")
 	// ErrConfirmation: the confirmation is not that of a preview of this revocation, or it is too old.
 	ErrConfirmation = errors.New("not a confirmation of this revocation")
+	// ErrOtherJob: the confirmation has created a job with another reason or cutoff.
+	ErrOtherJob = errors.New("the confirmation is that of another job")
 	// ErrTooManyJobs: as many revocation jobs of the tenant as may be are not finished.
 	ErrTooManyJobs = errors.New("too many revocation jobs")
 	// ErrJobFinished: the revocation job is finished.

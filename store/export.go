@@ -10,7 +10,7 @@ import (
 
 const (
 	// exportsAtOnce and exportsOfOne bound the exports under way: each keeps a connection and a state of the database for minutes.
-	exportsAtOnce = 2
+	exportsAtOnce = 4
 	exportsOfOne  = 1
 	// exportWait is how long an export waits for its turn.
 	exportWait = 10 * time.Second
@@ -30,27 +30,29 @@ func (s *Store) EachSession(ctx context.Context, scope Scope, filter SessionFilt
 	if page.Sort == "" {
 		page.Sort = SortCreated
 	}
-	q := search{Store: s, scope: scope, filter: filter, page: page, now: s.now()}
-	if err := q.plan(ctx); err != nil {
-		return mapError("export sessions", err)
-	}
-	return s.export(ctx, scope, func(tx *gorm.DB) error {
-		for {
-			chunk, err := q.sessions(tx, nil, exportChunk)
-			if err != nil {
-				return mapError("export sessions", err)
-			}
-			for _, session := range chunk {
-				if err := do(session); err != nil {
-					return err
-				}
-			}
-			if len(chunk) < exportChunk {
-				return nil
-			}
-			q.from = new(q.placeOf(chunk[len(chunk)-1]))
-		}
+	return s.export(ctx, scope, func(read reader) error {
+		q := search{Store: s, scope: scope, filter: filter, page: page, now: s.now()}
+		return q.run(ctx, read, func(tx *gorm.DB) error { return q.each(tx, do) })
 	})
+}
+
+// each calls do with every session that is found.
+func (q search) each(tx *gorm.DB, do func(Session) error) error {
+	for {
+		chunk, err := q.sessions(tx, nil, exportChunk)
+		if err != nil {
+			return mapError("export sessions", err)
+		}
+		for _, session := range chunk {
+			if err := do(session); err != nil {
+				return err
+			}
+		}
+		if len(chunk) < exportChunk {
+			return nil
+		}
+		q.from = new(q.placeOf(chunk[len(chunk)-1]))
+	}
 }
 
 // EachEvent calls do with every event that ListEvents would return on all its pages, as EachSession does with sessions.
@@ -60,27 +62,32 @@ func (s *Store) EachEvent(ctx context.Context, scope Scope, filter EventFilter, 
 		return mapError("export events", err)
 	}
 	q := eventQuery{scope: scope, filter: filter}
-	return s.export(ctx, scope, func(tx *gorm.DB) error {
-		for {
-			chunk, next, err := q.page(tx, exportChunk)
-			if err != nil {
-				return mapError("export events", err)
-			}
-			for _, event := range chunk {
-				if err := do(event); err != nil {
-					return err
-				}
-			}
-			if next == nil {
-				return nil
-			}
-			q.from = next
-		}
+	return s.export(ctx, scope, func(read reader) error {
+		return read(ctx, func(tx *gorm.DB) error { return q.each(tx, do) })
 	})
 }
 
-// export runs do in a transaction that sees one state of the database, when it is its turn.
-func (s *Store) export(ctx context.Context, scope Scope, do func(tx *gorm.DB) error) error {
+// each calls do with every event that is asked for.
+func (q eventQuery) each(tx *gorm.DB, do func(AuditEvent) error) error {
+	for {
+		chunk, next, err := q.page(tx, exportChunk)
+		if err != nil {
+			return mapError("export events", err)
+		}
+		for _, event := range chunk {
+			if err := do(event); err != nil {
+				return err
+			}
+		}
+		if next == nil {
+			return nil
+		}
+		q.from = next
+	}
+}
+
+// export runs do when it is its turn, with what runs something in a transaction that sees one state of the database.
+func (s *Store) export(ctx context.Context, scope Scope, do func(read reader) error) error {
 	of := owner(ctx, scope.tenantID())
 	waiting, cancel := context.WithTimeout(ctx, exportWait)
 	err := s.exports.Acquire(waiting, of)
@@ -89,5 +96,5 @@ func (s *Store) export(ctx context.Context, scope Scope, do func(tx *gorm.DB) er
 		return fmt.Errorf("%w: other exports are under way", ErrUnavailable)
 	}
 	defer s.exports.Release(of)
-	return s.read(ctx, do)
+	return do(s.read)
 }

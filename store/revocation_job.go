@@ -44,7 +44,9 @@ type RevocationJob struct {
 	BlockLoginsBefore                                *time.Time
 	CreatedBySub, CreatedByClient, Reason, RequestID string
 	CreatedAt                                        time.Time `gorm:"autoCreateTime:false"`
-	State                                            string
+	// Level is who may stop the job: callers of at least that level.
+	Level Level
+	State string
 	// Sessions is how many there were to end when it was created, Ended how many it has ended. What is missing at its end somebody else has
 	// ended meanwhile.
 	Sessions, Ended int
@@ -69,6 +71,14 @@ func (j *RevocationJob) AfterFind(*gorm.DB) error {
 // Finished reports whether nothing more happens.
 func (j *RevocationJob) Finished() bool { return j.State == JobCompleted || j.State == JobCancelled }
 
+// finishing adds to the columns of a job what is forgotten of one that is finished: it names sessions.
+func (j *RevocationJob) finishing(columns map[string]any) map[string]any {
+	if j.Finished() {
+		columns["finished_at"], columns["position_id"], columns["except_session_id"] = j.FinishedAt, "", ""
+	}
+	return columns
+}
+
 // scope is whose sessions the job may end.
 func (j *RevocationJob) scope() Scope {
 	scope := AllTenants()
@@ -89,11 +99,33 @@ func (j *RevocationJob) actor() Actor {
 	return Actor{Subject: j.CreatedBySub, ClientID: j.CreatedByClient, Reason: j.Reason, RequestID: j.RequestID}
 }
 
+// Level is how far the authorization of who created a job reaches.
+type Level int
+
+// The levels.
+const (
+	OfTenant Level = iota
+	OfPartner
+	OfPlatform
+)
+
+func levelOf(scope Scope) Level {
+	switch {
+	case scope.tenant != nil:
+		return OfTenant
+	case scope.partner != nil:
+		return OfPartner
+	default:
+		return OfPlatform
+	}
+}
+
 // Revocation says which sessions a job ends: the active ones of a scope that a filter finds, but for one.
 type Revocation struct {
-	Scope           Scope
-	Filter          SessionFilter
-	ExceptSessionID string
+	// Authorized is what the caller may end sessions of, Scope a part of it.
+	Authorized, Scope Scope
+	Filter            SessionFilter
+	ExceptSessionID   string
 }
 
 // active is the same revocation of active sessions only. It finds nothing when the filter asks for none of these.
@@ -121,7 +153,7 @@ func only(texts []string, one string) []string {
 
 // asked is what a confirmation is bound to.
 func (r Revocation) asked() (string, error) {
-	text, err := json.Marshal([]any{"revocation", r.Scope.tenant, r.Scope.partner, r.Scope.user, r.Filter, r.ExceptSessionID})
+	text, err := json.Marshal([]any{"revocation", r.Scope.all, r.Scope.tenant, r.Scope.partner, r.Scope.user, r.Filter, r.ExceptSessionID})
 	return string(text), err
 }
 
@@ -143,24 +175,37 @@ type confirmation struct {
 	At       time.Time
 }
 
-// PreviewRevocation counts the sessions that a job would end.
+// check answers ErrOutOfScope for what is not the caller's, or cannot be.
+func (r Revocation) check() error {
+	if r.Scope.empty() || r.Authorized.empty() || !r.Filter.storable() || r.ExceptSessionID != "" && !storable(r.ExceptSessionID) {
+		return ErrOutOfScope
+	}
+	return nil
+}
+
+// PreviewRevocation counts the sessions that a job would end. It must answer ErrOutOfScope for a revocation of what is not the caller's.
 func (s *Store) PreviewRevocation(ctx context.Context, r Revocation) (RevocationPreview, error) {
 	preview := RevocationPreview{Sample: []Session{}, AsOf: s.now()}
-	r.Scope, _ = s.knownPartner(ctx, r.Scope)
-	if !r.Scope.empty() && r.Filter.storable() {
-		q := r.search(s, preview.AsOf)
-		if err := q.plan(ctx); err != nil {
-			return preview, mapError("preview a revocation", err)
+	if err := r.check(); err != nil {
+		return preview, mapError("preview a revocation", err)
+	}
+	scope, err := s.knownPartner(ctx, r.Scope)
+	if err == nil && scope.empty() {
+		err = ErrOutOfScope
+	}
+	if err != nil {
+		return preview, mapError("preview a revocation", err)
+	}
+	q := r.search(s, preview.AsOf)
+	q.scope = scope
+	err = q.run(ctx, s.reading(scope), func(tx *gorm.DB) (err error) {
+		if preview.Sessions, preview.Tenants, preview.Users, err = q.countAll(tx); err == nil {
+			preview.Sample, err = q.sessions(tx, nil, sampleSize)
 		}
-		err := s.readLong(ctx, r.Scope.tenantID(), func(tx *gorm.DB) (err error) {
-			if preview.Sessions, preview.Tenants, preview.Users, err = q.countAll(tx); err == nil {
-				preview.Sample, err = q.sessions(tx, nil, sampleSize)
-			}
-			return err
-		})
-		if err != nil {
-			return preview, mapError("preview a revocation", err)
-		}
+		return err
+	})
+	if err != nil {
+		return preview, mapError("preview a revocation", err)
 	}
 	id, err := uuid.NewV7()
 	if err != nil {
@@ -186,15 +231,21 @@ func (q search) countAll(tx *gorm.DB) (sessions, tenants, users int, err error) 
 // CreateRevocationJob creates a job of what a preview has shown. The sessions that are found now may be more or fewer than those of the preview
 // by the tolerance at the most. With the confirmation of a job that exists it returns that one and false.
 //
-// It must answer ErrConfirmation for a confirmation of something else, or one that is too old, ErrDrifted when the number has changed by more,
-// and ErrTooManyJobs when as many as may be are not finished.
+// It must answer ErrConfirmation for a confirmation of something else, or one that is too old, ErrOtherJob when the job that exists has another
+// reason or cutoff, a DriftedError when the number has changed by more, and ErrTooManyJobs when as many as may be are not finished.
 func (s *Store) CreateRevocationJob(
 	ctx context.Context, r Revocation, confirmed string, tolerance int, blockLoginsBefore *time.Time, by Actor,
 ) (RevocationJob, bool, error) {
 	var job RevocationJob
+	if err := r.check(); err != nil {
+		return job, false, mapError("create a revocation job", err)
+	}
 	asked, err := r.asked()
 	if err != nil {
 		return job, false, err
+	}
+	if blockLoginsBefore != nil {
+		blockLoginsBefore = new(timestamp(*blockLoginsBefore))
 	}
 	var c confirmation
 	if err := s.openCursor(ctx, asked, confirmed, &c); errors.Is(err, ErrCursor) {
@@ -202,7 +253,10 @@ func (s *Store) CreateRevocationJob(
 	} else if err != nil {
 		return job, false, mapError("create a revocation job", err)
 	}
-	if job, err = s.GetRevocationJob(ctx, r.Scope, c.Job); err == nil || !errors.Is(err, ErrNotFound) {
+	if job, err = s.GetRevocationJob(ctx, r.Authorized, c.Job); err == nil || !errors.Is(err, ErrNotFound) {
+		if err == nil && (job.Reason != by.Reason || !sameTime(job.BlockLoginsBefore, blockLoginsBefore)) {
+			err = mapError("create a revocation job", ErrOtherJob)
+		}
 		return job, false, err
 	}
 	now := s.now()
@@ -219,15 +273,13 @@ func (s *Store) CreateRevocationJob(
 	job = RevocationJob{
 		TenantID: text(r.Scope.tenant), ID: c.Job, PartnerID: r.Scope.partner, UserID: r.Scope.user, Filter: r.Filter, ExceptSessionID: r.ExceptSessionID,
 		CreatedBySub: by.Subject, CreatedByClient: by.ClientID, Reason: by.Reason, RequestID: by.RequestID, CreatedAt: preview.AsOf, State: JobRunning,
+		BlockLoginsBefore: blockLoginsBefore, Level: levelOf(r.Authorized),
 		Sessions: preview.Sessions, UpdatedAt: preview.AsOf,
-	}
-	if blockLoginsBefore != nil {
-		job.BlockLoginsBefore = new(timestamp(*blockLoginsBefore))
 	}
 	created := false
 	err = s.write(ownedBy(ctx, job.TenantID), "create a revocation job", func(tx *gorm.DB) error {
 		unfinished := int64(0)
-		err := tx.Model(&RevocationJob{}).Where("tenant_id = ? AND finished_at IS NULL", job.TenantID).Count(&unfinished).Error
+		err := tx.Model(&RevocationJob{}).Where("tenant_id = ? AND level = ? AND finished_at IS NULL", job.TenantID, job.Level).Count(&unfinished).Error
 		if err == nil && unfinished >= jobsAtOnce {
 			err = ErrTooManyJobs
 		}
@@ -239,9 +291,13 @@ func (s *Store) CreateRevocationJob(
 		return inserted.Error
 	})
 	if err == nil && !created {
-		job, err = s.GetRevocationJob(ctx, r.Scope, c.Job)
+		job, err = s.GetRevocationJob(ctx, r.Authorized, c.Job)
 	}
 	return job, created, err
+}
+
+func sameTime(a, b *time.Time) bool {
+	return a == nil && b == nil || a != nil && b != nil && a.Equal(*b)
 }
 
 // jobs selects the jobs that a scope may see: those about its tenants. A user sees none.
@@ -310,7 +366,7 @@ func (s *Store) ListRevocationJobs(ctx context.Context, scope Scope, states []st
 }
 
 // SetRevocationJobState pauses, resumes or cancels a job, and returns it as it is then. To set the state that it has is no change. It must
-// answer ErrJobFinished for one that is finished.
+// answer ErrJobFinished for one that is finished, and ErrOutOfScope for one of a caller whose authorization reaches further.
 func (s *Store) SetRevocationJobState(ctx context.Context, scope Scope, id, state string) (RevocationJob, error) {
 	var job RevocationJob
 	if scope.empty() || !storable(id) {
@@ -325,12 +381,15 @@ func (s *Store) SetRevocationJobState(ctx context.Context, scope Scope, id, stat
 		if job.Finished() {
 			return ErrJobFinished
 		}
+		if levelOf(scope) < job.Level {
+			return ErrOutOfScope
+		}
 		job.State, job.UpdatedAt = state, s.now()
 		if job.Finished() {
 			job.FinishedAt = &job.UpdatedAt
 		}
 		return tx.Model(&RevocationJob{}).Where("tenant_id = ? AND id = ?", job.TenantID, job.ID).
-			Updates(map[string]any{"state": job.State, "updated_at": job.UpdatedAt, "finished_at": job.FinishedAt}).Error
+			Updates(job.finishing(map[string]any{"state": job.State, "updated_at": job.UpdatedAt})).Error
 	})
 	return job, err
 }

@@ -34,32 +34,52 @@ func (s *Store) RunRevocationJobs(ctx context.Context, limit int) (bool, error) 
 	if err != nil {
 		return false, mapError("run a revocation job", err)
 	}
-	found, err := s.nextChunk(ctx, &job, limit)
+	restricted := ctx
+	if job.TenantID != "" {
+		restricted = WithScope(ctx, InTenant(job.TenantID))
+	}
+	done, err := s.step(restricted, &job, limit)
+	if err != nil && ctx.Err() == nil {
+		// Whatever it is, the others get their turn.
+		err = errors.Join(err, s.write(ctx, "postpone a revocation job", func(tx *gorm.DB) error {
+			of := tx.Model(&RevocationJob{}).Where("tenant_id = ? AND id = ? AND state = ?", job.TenantID, job.ID, JobRunning)
+			return of.Update("updated_at", s.now()).Error
+		}))
+	}
+	return done && err == nil, err
+}
+
+// step does the next chunk of a job.
+func (s *Store) step(ctx context.Context, job *RevocationJob, limit int) (done bool, err error) {
+	q := job.search(s)
+	found, err := q.nextChunk(ctx, limit)
 	if err != nil {
 		return false, mapError("run a revocation job", err)
 	}
-	ended, done := 0, false
+	ended := 0
 	_, err = s.writeAsJob(ownedBy(ctx, job.TenantID), "run a revocation job", searchJob, func(tx *gorm.DB) (int, error) {
-		ended, done, err = s.runChunk(tx, job, found)
+		ended, done, err = q.runChunk(tx, job, found)
 		return ended, err
 	})
 	if err == nil {
 		s.onEnded(Revoked, ended)
 	}
-	return done && err == nil, err
+	return done, err
+}
+
+// search is the search for the sessions that the job has still to end.
+func (j *RevocationJob) search(s *Store) *search {
+	q := Revocation{Scope: j.scope(), Filter: j.Filter, ExceptSessionID: j.ExceptSessionID}.search(s, j.CreatedAt)
+	if j.PositionAt != nil {
+		q.from = &sessionPlace{*j.PositionAt, j.PositionID}
+	}
+	return &q
 }
 
 // nextChunk looks for the next sessions that a job ends.
-func (s *Store) nextChunk(ctx context.Context, job *RevocationJob, limit int) (chunk, error) {
-	var found chunk
-	q := Revocation{job.scope(), job.Filter, job.ExceptSessionID}.search(s, job.CreatedAt)
-	if job.PositionAt != nil {
-		q.from = &sessionPlace{*job.PositionAt, job.PositionID}
-	}
-	if err := q.plan(ctx); err != nil {
-		return found, err
-	}
-	return found, s.readLong(ctx, job.TenantID, func(tx *gorm.DB) error {
+func (q *search) nextChunk(ctx context.Context, limit int) (found chunk, err error) {
+	err = q.run(ctx, q.reading(q.scope), func(tx *gorm.DB) error {
+		found = chunk{}
 		until, err := q.until(tx, q.most())
 		if err != nil {
 			return err
@@ -82,15 +102,11 @@ func (s *Store) nextChunk(ctx context.Context, job *RevocationJob, limit int) (c
 		}
 		return nil
 	})
+	return found, err
 }
 
 // runChunk ends the sessions of a chunk and moves the job on, if nobody has done so meanwhile. It reports whether it did.
-func (s *Store) runChunk(tx *gorm.DB, job RevocationJob, found chunk) (ended int, done bool, err error) {
-	audit, err := s.auditContext(job.actor())
-	if err != nil {
-		return 0, false, err
-	}
-	audit.operation = job.ID
+func (q *search) runChunk(tx *gorm.DB, job *RevocationJob, found chunk) (ended int, done bool, err error) {
 	var now RevocationJob
 	locked := tx.Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate}).Where("tenant_id = ? AND id = ?", job.TenantID, job.ID)
 	if err := locked.Take(&now).Error; err != nil {
@@ -99,8 +115,13 @@ func (s *Store) runChunk(tx *gorm.DB, job RevocationJob, found chunk) (ended int
 	if now.State != JobRunning || now.Chunks != job.Chunks {
 		return 0, true, nil
 	}
-	t := &transaction{Store: s, tx: tx, audit: audit}
-	users, err := t.endChunk(job, found)
+	audit, err := q.auditContext(now.actor()) // who created it may have been erased meanwhile
+	if err != nil {
+		return 0, false, err
+	}
+	audit.operation = job.ID
+	t := &transaction{Store: q.Store, tx: tx, audit: audit}
+	users, err := t.endChunk(q, job, found)
 	if err != nil {
 		return 0, false, err
 	}
@@ -109,15 +130,17 @@ func (s *Store) runChunk(tx *gorm.DB, job RevocationJob, found chunk) (ended int
 	}
 	columns := map[string]any{"ended": now.Ended + ended, "chunks": now.Chunks + 1, "updated_at": audit.at}
 	if found.next == nil {
-		columns["state"], columns["finished_at"] = JobCompleted, audit.at
+		now.State, now.FinishedAt = JobCompleted, &audit.at
+		columns["state"] = now.State
 	} else {
 		columns["position_at"], columns["position_id"] = timestamp(found.next.At), found.next.ID
 	}
+	columns = now.finishing(columns)
 	return ended, true, tx.Model(&RevocationJob{}).Where("tenant_id = ? AND id = ?", job.TenantID, job.ID).Updates(columns).Error
 }
 
-// endChunk ends those sessions of a chunk that are still active, and returns how many of each user it has ended.
-func (t *transaction) endChunk(job RevocationJob, found chunk) (map[user]int, error) {
+// endChunk ends those sessions of a chunk that the search still finds, and returns how many of each user it has ended.
+func (t *transaction) endChunk(q *search, job *RevocationJob, found chunk) (map[user]int, error) {
 	users := map[user]int{}
 	if len(found.ids) == 0 {
 		return users, nil
@@ -135,7 +158,7 @@ func (t *transaction) endChunk(job RevocationJob, found chunk) (map[user]int, er
 		if job.TenantID == "" {
 			tx = tx.Where(useIDIndex)
 		}
-		return t.engine.In("id", found.ids)(tx)
+		return q.matching(t.engine.In("id", found.ids)(tx))
 	}
 	err := t.end(Revoked, job.scope(), chosen, byKey(), func(ended []Session) {
 		for _, session := range ended {

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/netip"
 	"slices"
 	"time"
@@ -133,11 +134,8 @@ func (s *Store) SearchSessions(ctx context.Context, scope Scope, filter SessionF
 		}
 		q.from, found.Total, found.TotalExact = &from.sessionPlace, from.Total, from.Exact
 	}
-	if err := q.plan(ctx); err != nil {
-		return found, mapError("search sessions", err)
-	}
 	var next *sessionPlace
-	err = s.readLong(ctx, scope.tenantID(), func(tx *gorm.DB) error {
+	err = q.run(ctx, s.reading(scope), func(tx *gorm.DB) error {
 		next, err = q.read(tx, &found)
 		return err
 	})
@@ -189,6 +187,41 @@ type search struct {
 	candidates []condition
 }
 
+// reader runs something in a transaction that only reads.
+type reader = func(ctx context.Context, do func(tx *gorm.DB) error) error
+
+// reading is the reader of a search, which takes long.
+func (s *Store) reading(scope Scope) reader {
+	return func(ctx context.Context, do func(tx *gorm.DB) error) error {
+		return s.readLong(ctx, scope.tenantID(), do)
+	}
+}
+
+// errPlanAgain: a bulk revocation has come, or been applied, since the search was planned.
+var errPlanAgain = errors.New("bulk revocations have changed")
+
+// run plans the search, and then runs do in a transaction for which the plan is right.
+func (q *search) run(ctx context.Context, read reader, do func(tx *gorm.DB) error) error {
+	for {
+		if err := q.plan(ctx); err != nil {
+			return err
+		}
+		err := read(ctx, func(tx *gorm.DB) error {
+			waiting, err := bulkRevocationsIn(tx, q.scope)
+			if err == nil && waiting != q.waiting {
+				err = errPlanAgain
+			}
+			if err != nil {
+				return err
+			}
+			return do(tx)
+		})
+		if !errors.Is(err, errPlanAgain) {
+			return err
+		}
+	}
+}
+
 // condition selects sessions.
 type condition func(tx *gorm.DB) *gorm.DB
 
@@ -198,6 +231,9 @@ func (q *search) plan(ctx context.Context) error {
 	return q.readLong(unrestricted(ctx), q.scope.tenantID(), func(tx *gorm.DB) (err error) {
 		if q.waiting, err = bulkRevocationsIn(tx, q.scope); err != nil {
 			return err
+		}
+		if q.candidates = nil; len(q.halves()) == 0 {
+			return nil
 		}
 		for _, way := range q.ways() {
 			conditions, err := way.conditions(tx)
@@ -328,7 +364,7 @@ func (q search) counted() (activeOnly, counted bool) {
 	filter := q.filter
 	filter.Statuses = nil
 	statuses := q.statuses()
-	if !filter.isZero() || q.page.Sort == SortEnded {
+	if !filter.IsZero() || q.page.Sort == SortEnded {
 		return false, false
 	}
 	activeOnly = slices.Equal(slices.Compact(slices.Sorted(slices.Values(statuses))), []string{Active})
@@ -336,8 +372,8 @@ func (q search) counted() (activeOnly, counted bool) {
 	return activeOnly, hasCounters && (activeOnly || len(statuses) == 0 && q.scope.tenant != nil)
 }
 
-// isZero reports whether the filter finds all.
-func (f SessionFilter) isZero() bool {
+// IsZero reports whether the filter finds all.
+func (f SessionFilter) IsZero() bool {
 	return f.Text == "" && len(f.Statuses) == 0 && f.Network == netip.Prefix{} && f.Country == nil && f.DeviceType == nil && f.Browser == nil &&
 		f.OS == nil && f.ApplicationID == nil && f.Created == Period{} && f.LastActivity == Period{} && f.Ended == Period{}
 }

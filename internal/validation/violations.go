@@ -3,6 +3,7 @@ package validation
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -50,6 +51,15 @@ func (e *Error) Sentence() string {
 // ValueError is the rejection for a rule that no schema can express, with a sentence about the value at loc.
 func ValueError(sentence string, loc ...any) *Error {
 	return &Error{Violations: []Violation{valueError(sentence).at(loc)}}
+}
+
+// Within is the same rejection of a value that came within another place: that of its parameter in a query is left out.
+func (e *Error) Within(loc ...any) *Error {
+	moved := &Error{Violations: slices.Clone(e.Violations)}
+	for i, violation := range moved.Violations {
+		moved.Violations[i].Loc = append(slices.Clone(loc), violation.Loc[1:]...)
+	}
+	return moved
 }
 
 // StringType is the rejection of a value at loc that must be a string, for members that the schema leaves open.

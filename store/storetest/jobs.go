@@ -61,7 +61,7 @@ func testJobs(t *testing.T, newStore Factory) {
 			f, page := d.filter, store.SessionPage{Sort: store.SortCreated}
 			f.Statuses, f.Ended = []string{store.Active}, store.Period{}
 			want := w.expected(d.of, f, page)
-			r := store.Revocation{Scope: d.scope, Filter: f}
+			r := store.Revocation{Authorized: d.scope, Scope: d.scope, Filter: f}
 			preview := w.preview(r)
 			require.Equal(t, len(want), preview.Sessions, "%+v", f)
 			job := w.job(r)
@@ -98,7 +98,7 @@ func testJobs(t *testing.T, newStore Factory) {
 	})
 	for name, test := range map[string]func(f fixture){
 		"over kills": testJobOverKills, "confirmations": testJobConfirmation, "states": testJobStates, "turns": testJobTurns,
-		"cutoffs and exceptions": testJobCutoff, "whose jobs": testWhoseJobs,
+		"cutoffs and exceptions": testJobCutoff, "whose jobs": testWhoseJobs, "what is not the caller's": testForeignJob, "erasure": testErasedFromJobs,
 	} {
 		t.Run(name, onFixture(newStore, test))
 	}
@@ -112,7 +112,7 @@ func (f fixture) ofNetwork(tenantID string, n int) store.Revocation {
 		s.Browser = new([]string{"Chrome", "Firefox"}[i%2])
 		f.register(s)
 	}
-	return store.Revocation{Scope: store.InTenant(tenantID), Filter: store.SessionFilter{Browser: new("firefox")}}
+	return store.Revocation{Authorized: store.InTenant(tenantID), Scope: store.InTenant(tenantID), Filter: store.SessionFilter{Browser: new("firefox")}}
 }
 
 // testJobOverKills: whatever fails, and whenever, each session ends once and the job's number is right.
@@ -164,6 +164,8 @@ func testJobConfirmation(f fixture) {
 	require.NoError(f.t, err)
 	assert.True(f.t, created)
 	assert.Equal(f.t, 3, job.Sessions)
+	_, _, err = f.CreateRevocationJob(f.ctx, r, preview.Confirmation, 2, nil, store.Actor{Subject: "tester", Reason: "another"})
+	require.ErrorIs(f.t, err, store.ErrOtherJob)
 	again, created, err := create(r, preview.Confirmation, 0)
 	require.NoError(f.t, err)
 	assert.False(f.t, created, "the same call again is the same job")
@@ -246,9 +248,9 @@ func testWhoseJobs(f fixture) {
 	f.register(s)
 	a := f.job(first)
 	f.clock.Advance(time.Second)
-	w := f.job(store.Revocation{Scope: store.InTenant("wonka"), Filter: store.SessionFilter{Text: "u"}})
+	w := f.job(store.Revocation{Authorized: store.AllTenants(), Scope: store.InTenant("wonka"), Filter: store.SessionFilter{Text: "u"}})
 	f.clock.Advance(time.Second)
-	all := f.job(store.Revocation{Scope: store.AllTenants(), Filter: store.SessionFilter{Text: "nobody"}})
+	all := f.job(store.Revocation{Authorized: store.AllTenants(), Scope: store.AllTenants(), Filter: store.SessionFilter{Text: "nobody"}})
 	list := func(scope store.Scope, limit int, cursor string, states ...string) (ids []string, next string) {
 		found, err := f.ListRevocationJobs(store.WithScope(f.ctx, scope), scope, states, limit, cursor)
 		require.NoError(f.t, err)
@@ -273,4 +275,76 @@ func testWhoseJobs(f fixture) {
 	require.ErrorIs(f.t, err, store.ErrNotFound)
 	_, err = f.ListRevocationJobs(f.ctx, store.InTenant("acme"), nil, 2, next)
 	require.ErrorIs(f.t, err, store.ErrCursor)
+}
+
+// testForeignJob: a contradiction between what a caller may and what is asked for must not be forgotten on the way.
+func testForeignJob(f fixture) {
+	r := f.ofNetwork("acme", 4)
+	w := session("wonka", "u1", "w1")
+	w.PartnerID = new("north")
+	f.register(w)
+	confirmed := f.preview(r).Confirmation
+	for what, scopes := range map[string][2]store.Scope{
+		"another tenant":         {store.InTenant("wonka"), store.InTenant("wonka").InTenant("acme")},
+		"another partner":        {store.AllTenants().OfPartner("south"), store.InTenant("wonka").OfPartner("south")},
+		"a tenant of no partner": {store.AllTenants().OfPartner("north"), store.InTenant("acme").OfPartner("north")},
+		"nothing":                {store.Scope{}, store.Scope{}},
+		"what cannot be":         {store.AllTenants(), store.AllTenants().OfUser("a\x00")},
+	} {
+		foreign := store.Revocation{Authorized: scopes[0], Scope: scopes[1], Filter: r.Filter}
+		_, err := f.PreviewRevocation(f.ctx, foreign)
+		require.ErrorIs(f.t, err, store.ErrOutOfScope, what)
+		_, _, err = f.CreateRevocationJob(f.ctx, foreign, confirmed, 100, nil, tester())
+		require.Error(f.t, err, what)
+	}
+	unstorable := r
+	unstorable.Filter.Text = "\x00"
+	_, err := f.PreviewRevocation(f.ctx, unstorable)
+	require.ErrorIs(f.t, err, store.ErrOutOfScope)
+	f.run(10)
+	assert.Len(f.t, f.activeOf("acme"), 4)
+	// A partner's job is of the partner.
+	job := f.job(store.Revocation{Authorized: store.AllTenants().OfPartner("north"), Scope: store.InTenant("wonka").OfPartner("north"), Filter: store.SessionFilter{Text: "u"}})
+	for _, state := range []string{store.JobPaused, store.JobCancelled} {
+		_, err := f.SetRevocationJobState(f.ctx, store.InTenant("wonka"), job.ID, state)
+		require.ErrorIs(f.t, err, store.ErrOutOfScope)
+	}
+	f.run(10)
+	assert.Empty(f.t, f.activeOf("wonka"))
+}
+
+func (f fixture) activeOf(tenantID string) []string {
+	f.t.Helper()
+	ids, _ := f.ids(store.InTenant(tenantID), page{ActiveOnly: true})
+	return ids
+}
+
+// testErasedFromJobs: what a job was about, and who created it, is forgotten; a job about all tenants goes on.
+func testErasedFromJobs(f fixture) {
+	for _, tenant := range []string{"acme", "wonka"} {
+		s := session(tenant, "victim", tenant+"-1")
+		s.UserEmail = new("Victim@example.com")
+		f.register(s)
+	}
+	all := store.AllTenants()
+	byText := f.job(store.Revocation{Authorized: all, Scope: store.InTenant("acme"), Filter: store.SessionFilter{Text: "VICTIM@", Browser: new("none")}})
+	other := f.job(store.Revocation{Authorized: all, Scope: store.InTenant("acme"), Filter: store.SessionFilter{Text: "vic0"}})
+	byUser := f.job(store.Revocation{Authorized: all, Scope: store.InTenant("acme").OfUser("victim"), Filter: store.SessionFilter{Browser: new("none")}})
+	f.run(10)
+	everywhere := f.job(store.Revocation{Authorized: all, Scope: all.OfUser("victim")})
+	_, err := f.EraseUser(f.ctx, "acme", "victim", tester())
+	require.NoError(f.t, err)
+	forgotten := f.getJob(byText.ID)
+	assert.Equal(f.t, []string{"", ""}, []string{forgotten.Filter.Text, forgotten.Reason})
+	assert.Equal(f.t, "vic0", f.getJob(other.ID).Filter.Text)
+	_, err = f.GetRevocationJob(f.ctx, all, byUser.ID)
+	require.ErrorIs(f.t, err, store.ErrNotFound)
+	f.run(10)
+	assert.Equal(f.t, 1, f.getJob(everywhere.ID).Ended)
+	_, err = f.EraseUser(f.ctx, "wonka", "victim", tester())
+	require.NoError(f.t, err)
+	assert.Nil(f.t, f.getJob(everywhere.ID).UserID)
+	_, err = f.EraseUser(f.ctx, "acme", "grace", tester())
+	require.NoError(f.t, err)
+	assert.Empty(f.t, f.getJob(other.ID).CreatedBySub)
 }

@@ -183,6 +183,7 @@ CREATE TABLE revocation_jobs (
     reason              text NOT NULL,
     request_id          text NOT NULL,
     created_at          timestamptz NOT NULL,
+    level               smallint NOT NULL,
     state               text NOT NULL CHECK (state IN ('running', 'paused', 'completed', 'cancelled')),
     sessions            bigint NOT NULL,
     ended               bigint NOT NULL DEFAULT 0,
@@ -196,6 +197,7 @@ CREATE TABLE revocation_jobs (
 COMMENT ON TABLE revocation_jobs IS 'Revocations of the sessions that a search finds, in chunks.';
 COMMENT ON COLUMN revocation_jobs.tenant_id IS 'The tenant whose sessions end, or empty: of all tenants.';
 COMMENT ON COLUMN revocation_jobs.filter IS 'JSON: which sessions, besides those columns that name the tenant, the partner and the user.';
+COMMENT ON COLUMN revocation_jobs.level IS 'Who may stop it: 0 the tenant, 1 the partner, 2 the platform.';
 COMMENT ON COLUMN revocation_jobs.created_at IS 'Sessions that were registered later do not end.';
 COMMENT ON COLUMN revocation_jobs.chunks IS 'How many chunks are done; one that was begun in another state of the job is rolled back.';
 COMMENT ON COLUMN revocation_jobs.position_at IS 'Where the next chunk begins: behind the session with this created_at and position_id.';

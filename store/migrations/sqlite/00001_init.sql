@@ -162,6 +162,7 @@ CREATE TABLE revocation_jobs (
     reason              TEXT NOT NULL,
     request_id          TEXT NOT NULL,
     created_at          TIMESTAMP NOT NULL,
+    level               INTEGER NOT NULL,
     state               TEXT NOT NULL CHECK (state IN ('running', 'paused', 'completed', 'cancelled')),
     sessions            INTEGER NOT NULL,
     ended               INTEGER NOT NULL DEFAULT 0,
