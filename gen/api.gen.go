@@ -1394,7 +1394,7 @@ type ClientInterface interface {
 	//
 	// With `Accept: text/csv` or `application/x-ndjson` the answer has all pages at once, in one state of the database. In CSV a cell
 	// that a spreadsheet would take for a formula begins with an apostrophe. If anything fails after it has begun, the connection breaks off.
-	// Two exports run at a time, one of a tenant; another one waits ten seconds for its turn, and is then answered 503.
+	// Four exports run at a time, one of a tenant; another one waits ten seconds for its turn, and is then answered 503.
 	//
 	// Corresponds with GET /api/v1/audit-events (the `ListAuditEvents` operationId).
 	ListAuditEvents(ctx context.Context, params *ListAuditEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1615,7 +1615,7 @@ type ClientInterface interface {
 	//
 	// With `Accept: text/csv` or `application/x-ndjson` the answer has all pages at once, in one state of the database. In CSV a cell
 	// that a spreadsheet would take for a formula begins with an apostrophe. If anything fails after it has begun, the connection breaks off.
-	// Two exports run at a time, one of a tenant; another one waits ten seconds for its turn, and is then answered 503.
+	// Four exports run at a time, one of a tenant; another one waits ten seconds for its turn, and is then answered 503.
 	//
 	// Corresponds with GET /api/v1/sessions (the `SearchSessions` operationId).
 	SearchSessions(ctx context.Context, params *SearchSessionsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1927,7 +1927,7 @@ func (c *Client) GetSession(ctx context.Context, sessionId string, params *GetSe
 //
 // With `Accept: text/csv` or `application/x-ndjson` the answer has all pages at once, in one state of the database. In CSV a cell
 // that a spreadsheet would take for a formula begins with an apostrophe. If anything fails after it has begun, the connection breaks off.
-// Two exports run at a time, one of a tenant; another one waits ten seconds for its turn, and is then answered 503.
+// Four exports run at a time, one of a tenant; another one waits ten seconds for its turn, and is then answered 503.
 //
 // Corresponds with GET /api/v1/audit-events (the `ListAuditEvents` operationId).
 func (c *Client) ListAuditEvents(ctx context.Context, params *ListAuditEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2318,7 +2318,7 @@ func (c *Client) ResumeRevocationJob(ctx context.Context, jobId string, reqEdito
 //
 // With `Accept: text/csv` or `application/x-ndjson` the answer has all pages at once, in one state of the database. In CSV a cell
 // that a spreadsheet would take for a formula begins with an apostrophe. If anything fails after it has begun, the connection breaks off.
-// Two exports run at a time, one of a tenant; another one waits ten seconds for its turn, and is then answered 503.
+// Four exports run at a time, one of a tenant; another one waits ten seconds for its turn, and is then answered 503.
 //
 // Corresponds with GET /api/v1/sessions (the `SearchSessions` operationId).
 func (c *Client) SearchSessions(ctx context.Context, params *SearchSessionsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4641,7 +4641,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// With `Accept: text/csv` or `application/x-ndjson` the answer has all pages at once, in one state of the database. In CSV a cell
 	// that a spreadsheet would take for a formula begins with an apostrophe. If anything fails after it has begun, the connection breaks off.
-	// Two exports run at a time, one of a tenant; another one waits ten seconds for its turn, and is then answered 503.
+	// Four exports run at a time, one of a tenant; another one waits ten seconds for its turn, and is then answered 503.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -4880,7 +4880,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// With `Accept: text/csv` or `application/x-ndjson` the answer has all pages at once, in one state of the database. In CSV a cell
 	// that a spreadsheet would take for a formula begins with an apostrophe. If anything fails after it has begun, the connection breaks off.
-	// Two exports run at a time, one of a tenant; another one waits ten seconds for its turn, and is then answered 503.
+	// Four exports run at a time, one of a tenant; another one waits ten seconds for its turn, and is then answered 503.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -9512,7 +9512,7 @@ func (c *ClientWithResponses) GetSessionWithResponse(ctx context.Context, sessio
 //
 // With `Accept: text/csv` or `application/x-ndjson` the answer has all pages at once, in one state of the database. In CSV a cell
 // that a spreadsheet would take for a formula begins with an apostrophe. If anything fails after it has begun, the connection breaks off.
-// Two exports run at a time, one of a tenant; another one waits ten seconds for its turn, and is then answered 503.
+// Four exports run at a time, one of a tenant; another one waits ten seconds for its turn, and is then answered 503.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9853,7 +9853,7 @@ func (c *ClientWithResponses) ResumeRevocationJobWithResponse(ctx context.Contex
 //
 // With `Accept: text/csv` or `application/x-ndjson` the answer has all pages at once, in one state of the database. In CSV a cell
 // that a spreadsheet would take for a formula begins with an apostrophe. If anything fails after it has begun, the connection breaks off.
-// Two exports run at a time, one of a tenant; another one waits ten seconds for its turn, and is then answered 503.
+// Four exports run at a time, one of a tenant; another one waits ten seconds for its turn, and is then answered 503.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -23031,125 +23031,125 @@ var swaggerSpec = []string{
 	"VSoDeHnAh6vespKfaw3HEDqLAGMiDU2BOyzIAwHB0rRER/iDMbAH2bM3U2FifWhoA4PwpqBtUrZIfeRc",
 	"Hq7mLNxJGLK56kMA6F4or/GguET3c5NHv4O93gli02dWLy945eytgVusjxDU2c2KnVFFR1SyFjnj5PT8",
 	"n4SSkCXJgJv6mnKuF1FOGbNVsSBgFV0amt4sEkpGDCou4jpyQudCqlTMp7pVfT6XGDQ6hqRORG7IMNsm",
-	"Cx7YIG5u4pJGKaNX+siPWwN+cSMI+zwXqZJQRDE7uIFNMrBE5JhQLkwJQ0ZuqIk4zu6kHjR8t0h5dn0h",
-	"DCeLjjxo79dFn5xocogUsqwR+HT0rb7kbmXuWK7CsNo8+mJ9TnpFhIU7Gnt2sYhGWgMftGncybq0sc0H",
-	"cx/kx6rReurY9upX/ZghhloPeAGuCX/AcTSvGQ8Q/MqhnJhfthqFPVQ2lvKJHxz6tHYdGWs+p512c9Sj",
-	"nebB6HnYibpsf9xr14zbkcSrBm9T5zZbx6FIIiYNzC+Gxg3zYs0O9Bz8VDMiTE+pjLnKX7TJQtghVASC",
-	"Xxz1961pp2LUVfJZft/3TkLUmDd4UpO6TR40tWo3eNJUmtrgSayktcuooNDso72sebw8VMhQmCHlQtvi",
-	"hUBYW/33bdDYwCqApZBMtcUMFnycilmjzxdJEjSUQETuUoJ66SFXy7+9dej6ZZXhIOx0mkdRu9c8pJ1R",
-	"N9yPeuxgnPsWTcMV6unay+UQpM0hbTdxsP5V4UGm5NtBu1CNTS+Rr2Ov0gJzpgpIWrd+nZdMuvHVyjLe",
-	"f04WM7EnQOVAcEJJovUSKsnP529/9UnNl0GDqkGjP1h1JAeNYGBOPzxaPv+Dxu2AVxGThpXc7jQDI5jC",
-	"8MXYBIqbYOL3r09Jr/OiDelcppoBKgPoNMfg4FAkixm3SQAlIFKqApxXkJ21ID+pA75iUYLyKgT6kAab",
-	"HO7KxSrp/pmw9S1GfK3rZp6KkEmp9ftTQ4u//RAruM4k2zdrm/gplkqkS81+PzfRNG8CMxwLRRKPWbgM",
-	"E7bnVoqti7KyYHluVgHC5lknBSj7Q61M+/q/uOH6RUiSo5k3to2ZVsh5bPjQsVVpjFah3wyM7uPZDKbU",
-	"VjcGBdl7y8Hk4o4v4gcZaCXIjqDXPjomUpBIaI2touo+LVtSBtw1pegLjvqoMamIrO8gy1EZsaUo5iQV",
-	"wcIomlFQIXb9MZleHetFUsPjPC8PtFU3ZK3shHFC0DLAODf9ttJVQ9WAWycN2GyQ+qUO0pDZDzP4Yuob",
-	"2kXMGs7oFZNOJ0F+NDzktFgNOBLbzABj00pLM9Pk1+07qzozYVrFyRoGww8kyFvUPfs4F8pp8tgkY9ke",
-	"sswim+/onSo4btnkgf6bswrcAC01MJJetWZrqXduULxzPNg6p80OvTUu0l6OVF0jLn0jzo/NBKYqqK2v",
-	"GfH26Mx7dOZ9K868lYrGiiCFKtnzolB4wskNR2ayM7G0i2Lpd3g1DbpR+W6imr3lFXy8Hn/R9Yjd2/E9",
-	"hAS3N9DRTgUfJzFiLz3GEH/bwXRG1yz73PPavUZ19X3uZY3WCyLeo04V+Wo991ehjPRPS2WQ0Lls6umA",
-	"MxZQgDMvrikoj7qfB92jH5mJa+YCASkffQXUUK2YhGLGyIiGV1o90xPqD3ivfYTKGGhZBTDpr6AwVust",
-	"oUijcm30PzdS7z7pM7VMcltdIJv9rVEE1gUmG4xio3t+JzR721CnRyL/fRF5TU4siScOQdkVrZ/P5d4X",
-	"X/GDNJL5oo7uFyDcYq4ERldkbSALAEumB+TlPAKQSKY0E48wiommUPV3MZkqsphrYhtRxVrkLa+wa1oI",
-	"Lk30/wrSPp//FfHXxe3YCqy9YngFjX/VEDdG1M9rRtumd8+kVlsktmVU8/kJWEk2s1jVcC4DAPnIvB6Z",
-	"1yPzqmReQDI35Fsz3922AiMrSUo4WZbpGItO7jDyk4QAqIwqOmj0yW8F2I+AtFqtTwEZgEFEP+FWDLst",
-	"YGi1yDA3IGlFJr3y6t6asEU30NMBi2wRZF5+qOcKziUZky63AieOnWCKjBRqJE2Y7GMkIlaB1g0BRCY4",
-	"/ToQd1tcPIwspSmCOZhZwqM5Ah4e1QEf/qv5E5XNX0TK+kRTyyFiJtrZmrHoLuvCF39ZPjzggUewokew",
-	"oh0YNjfBlcjw4j0oGHIyj8k/O+QXln/1D6YqASjyRCGHhN0xM8he5gogdrzdN141Pi2GI+JuiYaYmAJD",
-	"bAEi5diUcssRVVve9bXBkboniIgsBS09wio9Ch73gVX6ZVmTheRIG3dGU8ISHJ7cIbjBXy4kbyDvRzDz",
-	"7GHTEKIqJIlJhJhpPfeu+ETVgkU9WMIvy7f6av4dGfK3jZGzFSepABep4ifOY++EXMdbHh4yzyM9f4TL",
-	"2Zyqb4mSQ4mcszAex6GHkrMhyEQBJQ71N4/+DEkHQuTapliBA21cQt4Z8BL0zvaE/REz4pFpbMA0cltN",
-	"iV+QfJ8JeYXX55FnPMIX/O3BiWr5Sx743vxdjOrtlJpr6AeyxNI8mBwLx7i2N1sBZ0Z1t6xoZ7R0HzK/",
-	"sTQgzVGMgiwJ3aAuBG6kd0rogBv/1qYZ35U2u/fZxH/W894k6xjmb+tpQKb3MUnZnEEMuymWd81SmniJ",
-	"QL810gXnWAFsTvWQGp9qEmt1kx4f2ahkqDeTc2jDqzjYc8o/mB786oMPPDUShYZLEBoa/fYKO+RROd3R",
-	"PDpaFtMnQ8GlSFiWQjlJaQgLZ/p5AWUaEYADQ0o802J7r9uriou/1e/wWE7N+DDcchtGafMhG1KJhHGS",
-	"0LkSUPY1dyZ0ur19zcdhO/vOAVvMoxVL0+20epbNftu5jd6ZrzMWmov9mOH2jVi78k0lZuss+3J+AS5V",
-	"TnYLaqxcP1ZmZFGDrINYMH2T+QSVyKJ0SdIFD0yxHcWSRELVzhlUizOIepkbiZs8p1hJMoRaiekMBjoM",
-	"sL3fxQhL42kO4uaUQexJzKVfu+apl5imkOtCXKJ5SCtPbulCk5eaRCy1TWbZT05gPZQfHHDbYLrgEtgz",
-	"oO0AfPgJ9iTSK2By4XTBr7L6ZCMaXk1SgBbUEwf8csEN3giUyFI0Vcc+aBBAkwseGkggLJYHgOJ+1qC7",
-	"bIXkQf9BvZbko1Ut+cIm5mbLOtXrhLGZRMY8xBU0W0pGS7D0gyOTk6EmrynlIRsWswVb5ESRmZCKdNuu",
-	"1EM9aJtu236dVzAJjN9SyzrIBXJMlXrQHoMbW6pkZl2jIVbiW4c7uy2ET9VrPoZPjvpiy/w51e567f1c",
-	"BMtA63m0tTiGJ9sj6ffJlYvS5WW64FZNzFl4ds0AOsLhW/sXIDfYPLqNOX0dq74bG8uCX8qc7CPQolxC",
-	"BmSl6bLV+Hq5ac6d1JLqi/3rH39//5H9fKIFESvaeh7ibtAYpeJGwtoab6cWwSzMROMfLxu7cSLz6NJH",
-	"jQCZzZG38LMW+sznKrdz5/CvzsUpzP/goN/ptnrtzv5+t5An957RKOaTiiwdyGa+XDESIYG/8sXnuuRO",
-	"aQpXO1Wcv+V0z08VkrKhgWD9ggIhjf5Rp9t+cLlCOUF4l7LrmN0gpnk1TaAWNozxaIcpc927UYxHPe2r",
-	"6GkP94T+LEb1p9PYix5T1nYeEPq9qYanQBoKyuFWumG9uXPvy+9iZN1plXZP0IpQ4NJK4Jhm8IqhmLEW",
-	"qcCSBLghPQJGZx50JKAG4feotejVakI4EUIU9Qklw9/FKIdVGXCtlFEJWJI52iTKfwxr5ZrxzMQ1QFoE",
-	"Bvwd4dozNUSkWk+cigWGPM2plK4Prs4WSyUqjeDViwTUea/Ccy9K7yutqYY4VCHpraVoFb4+3MON/Hw/",
-	"i9GKQP5dCM6PbPA7ZoMGk8ylAKvAyQwmdGbkcO66fzegwb7+fcD1r33yZdCII0BM22QJAGUNlh9eMRtQ",
-	"h6z2JzDzB+3E/N447D+Y+srsdS+kPGQrghF/BMBrY99Df1qeMC0VXUobNPJ2jA9mRk5sOmGRRRazSGPW",
-	"pGkfzFmhjd31bX5FVjjgGDnhFIPEngv+yR+kQYTK3ZQGeUoqMZ+zCKGp6pPycAaPHPRvwUFXsrGvzlqz",
-	"y/CoY/6N2NLWGuZ3qinC4f/arAxiOOo52bkSc8MnXD0sZXIxq+RfGBPyzTIvGP4j73rU/jZlUSYG6pE/",
-	"PfKn74w/vdMn/2uzJ2Q09fzpH4IIbtHPy3yogkEZa8E3y6FwRR5Z1COLejRQPvKoRx61JoNAE8sdMam1",
-	"6CfnuZ8Js+8pj4zRT3CGqQA3U6rAz1VOLFhTIBEsiZSTmEfsM4Z6oipGI4zNvJmKhPXJ0MSQDAMy/EP/",
-	"L54PTQ0zrOpmgt+GPtLUMIMSyesXMgyojMcDHmcA9DlaCZQxNLUC7eIAx4VwP2SvUOSu8AxE0Jmqg1QZ",
-	"VP45nbBC+UgqTV1CW3hwwAuVB314gzvVHgRkS5qGU2T9GIICXShBpEidCQ94cSKw/hAJiHvV63b7BkLN",
-	"VFighDN1I9IrhN+XU5EqltqqdCn2MFoSN2oWtnuohKLJJeRMDDFkViy4YlGejYhxvlCREYGnadQiZ7BR",
-	"7DMNFYnHxDYjL+ErgwYjxbEj2OSwMFQNeMKoVEQKCBHepDRjuWD3gy/OaAoy/gCFbqrKMuKtVVM2y8MT",
-	"H0syfpslGfF610MoVORGubHLu6vJ6OD1dbovgsYs5tnn9eh921dy9GdRqJcS5zXt/ZJ6JoyyalpOvOXu",
-	"5vXOqEF3nthuKlQWwRS3m8QWdS0BDlnfOVBDMeGBNWc0TjS3MNGjwEQCixIWR8SrJBRHQA8oX5KQImiP",
-	"cywj+l818/5jhzP+7+13y0QGmHTDhdww3xATvkH3mSc0XJ1xuJDbpxwa0nCOr3vZhgd+tiG0Xk43LARZ",
-	"cWKil03NHSsBUKm5KPyyN4qVHJInp2ev3j8NyNm7655+9uzd9WEfCwD5KT6awLkJMJBWE0PlJpA+7OeE",
-	"FktklpTSqpWL53Un47DnHYxuvh5n8+1PQD6XfNRwIExYPYw/MDW1ydn5W7LfOTxsdghN5lPa7JJQRIXj",
-	"DmH4VXOykfruxNxDfdL8N23+59OX7q17rE+zt7YlRSaT9irGWuEY7u+PdSZGcVLHM9z8gCoQrjxjIGtG",
-	"aZVHNYLGSOj/A/t0K5e+gibJBTZ5R9pqsiCgSFgqJimdQS4YYu9i2SyiRe5agpQnT1RN2yZZbHb+NiBM",
-	"L7MG77iDRnrgEyKXEoAnt5rujIZvz+tK0srdzfOt3H6KMbeJgHqijihqFYhwyqKAjPQUHRUDRDVNyaBW",
-	"PYBoFaYcJ3XljItwxrviP2vBjNcf7yxnkZra0qj5pqYkf4GMlnJ7/l1HeLzELHfGWuQG21tEFWvq3lzK",
-	"YzIiT8xr95hPlm9p5lQzlUM/UWzFVLJCRlvO5aV97358QnOFHW9SIX1pu616o8djkd/vumFVc9zZxvnT",
-	"23b7/PndaxNRkd7t3pn8uO327EcYyH32Cqeysy0yWX1bbg1OY/MtubAGvdEyI/3MN9lIkSoWtcjLJRna",
-	"1MNhlRAKVjGzoSkG0dsUWCe41yYv1sjoIlU1Ndkdx01el937spRz6ORKOmLPOfbxt6kyX8iUQ2tckgzd",
-	"vPHM5odlGtBQGUAmBonHmO6P5hUnvRyNnKOiMVZvdoYYAIVQE8EnANhdWBearhK+a1cFXrNrYj7SJHGX",
-	"49Q0sH3R/b8S3OUxffgxffjBpQ8/OGCcoOE7JTIIvNzj0eh3brevdKtVNAOf45VIzQzt62rru9K0U10f",
-	"cEAEtwX2qSQ/n7/91WcSxRSWNWXtG8EgP1jwmj5adTksJhMnlNd3nIHxjcDwxdhUiEbl7sn716ek13nR",
-	"ftoiJwb5wuKwAIYgZvqFIlnMuC0fLm64P/04CrLpBOYYBniXBnyTFQn0/AM8toGx+W2Wz+NY9h/BkR6+",
-	"T/4cva0VsLH4SyUc0ucmUIomRCLZL4uOeb+O1jSWSqTLWm/9RxRp53PGsdhUZl/vk5upMHcGpSAMDQrQ",
-	"YIlfZSZe6x4c8AE/U5DZo29MzME+iwmuiRToto0VCSlK47GSLBlr2RMivvya/VqyA39+VmqfzMSM6T8m",
-	"AgGIzPzQh5YB08aSXLE5oD9poU3/C77FRRQrkogJieVxCc/WjgWdeoyT+SKFgpCgBNxMMY9WutEDUsVJ",
-	"YqMQFJmylK3zFSMIkFMLdmtfsfX6ZiXt/2RPsSaQ6JDBUAglkshxGtNQ6UXjWOsmTgnKZfLu0I4Tpsw9",
-	"+cmc5g1C/Sw8ckW433oh7k+ul7apCpYpTtuqYNmL91PB1mgSJyHCHG/wJBggNnjQqPgPXOEJzT7aM+eV",
-	"d6ahEmkxsjKO5llUpf5bS2rrtR8TpYvDNCrUl4Ymx7lIiUrVra+JVDzkVVC9da7cZZW6E3Y6zaOo3Wse",
-	"0s6oG+5HPXYwdgIxseEK2RpaYKz5nHbazVGPdpoHo+dhJ+qy/XGv3XBxqze/n3W6yIOX+bcoMK5ZFeSS",
-	"1yFhYqL5Y/723zd/2zKRnOtZGdF+szJS0wS67H3JrsvthrXrvIJ1Thj+gJ9STkbMhGhimL65eRAoOBU3",
-	"xZezegVZsbtfHeBoHygzwFCmIYRt6nExHsV88rRFXtfEhB7nNQqQUaGadk2ThSkEPqMqnDI54CbVoUX8",
-	"mEJrMrRBkhBIOKdS2chPU1EhL4RQWdYVZS4f2tIpjRfUinaZFGpEyhHTEqvEuq8Vwh5Ez1UIlnWY2Bgw",
-	"taZ0ji/ruHFb60WdrSKycB/tsSFnr7aITdqmAMP6XosxS3Xej5SpRcqLlcTq/Lzw1KVWGKolMVzEbbrJ",
-	"PL34y1ts2sx3JETCKHfqWZRi1SaseiQdcDXHMy0Pdtw4tInjUYm5YhNEQalpn6WX9X102xBFZDppt2u6",
-	"ZCmp6/ax7OFj2cMdymZwVCGuwp5bOKO+ydV+BqPhVibYd9gZi4qld2z11svvubSIUf/faV7zWF3kgZck",
-	"NFy9usDIKsly2zqFVTWSPZHzYhpLlOoiJlW6wOczQcdEkMRJAoY9i90NgLDGGmkrGo5EtMSY+QkXKaCd",
-	"s2MnBQnNWz7UOcKoJwnm0qAEWSX/GdztrQRA+879JUBsqb7O1kmS/KVy4GPdq3Xq/tpybY+c45FzPNTi",
-	"h+bq75SNSEVVvZniHyxrFNIoYqnisIJ5DDXhwJK2Ru23HWiKbNQ19yuU6iPvO0t03O8WPP5jwS6BzQzJ",
-	"kyxvDFoccPPo0yBnEZej5aWjSwzJE3w4sHUhlnNG5imTjCv9nhLzS+dc617EuMgugyzS6Wkw4JktBfSC",
-	"bm/qjj77DljgkMpLMR5+O7aMCfNNGedwPr5RNlY4eI3+fqcdNGBL1rCUXHW1+9noHx1abTRymnyu9e3i",
-	"5jf6nW7+bf5wd7+dYycUTqoe8EhgNJdVf/udF+0sBaPfaXds3kVfT8RkZPQ7z2+1MuWfY6uNuwHx/cZN",
-	"fBU3vHAVG/tzweiMfMSfnQG3e1Bo07vTAPrQDhru5YSw+gfN76M4VJdSpZeXJ3x5+cjoHxn9w3VFWKp7",
-	"f/4Ol3Pvi7EN3W7lkCj7FMBpzbCQ1ZxOWGRDPrDrH+Q3aLn/INeWvP+KdvuK9nOj/PrWt0gFfjSzP5rZ",
-	"H83sj2b2RzP7owz1tzazA0/cqZGkIEQZ2/tau3tBnMqkqFPKiQVwtCJW9uxoSc5eIZaDG2GPqVIsb8QY",
-	"HC5pkvSJpp9DtKTrt0w0qoklLZr+Y1ecCoicU4jo8Az0hjIjPA7WPx2yzyGbK0u0IaRD99vKhLzLOJJm",
-	"FBDrkSxNdKxmr5HB7nEaVkIckziyhWVTRhZ4qQILZJYOuBQzBh4Flkj2AwaxYgUeIqCEDycyThiUSv3R",
-	"9GrQfmCWN4LE3Dg09OxnC0h9JZP4mvG/gc/hbyq+frpHFVP/oNre8/uSxfRvmfGDjgKn0uhXKiD66H35",
-	"8wSKh1sa7w4yyP2q4z3KLg/B0bN76cVNVEJZJWGK1UcLlIQS4IonBpC62+45KUZuXs+URsQgJCP/DogU",
-	"kGyk0qWWFiQds2+Qw3r+kAfBYneZJVO2SfQqwGa/E6WuIiL+kSo+BKqY3756ehjU+7AjpgBRtGDXdukb",
-	"Yp2U4WVNKRo1ZUvUPSBb8dt16H4HBOyudfu/UyuqA3bxRvBI8AqsCynFJZ3PjVcZmEHNSnX6na4zzTt5",
-	"oPWefjuoF9+EmvUY3vbI3B+yy3utpiP0GenujWh4FU4p5yxpJmIiFqreDHsxZSSOGFexWpJ5Kq7jiKVE",
-	"sSRBxBKCDZAnb+eMn70ip4grTl7S8Kp5ip2QN/hMp9V+6jB9LghSQWTOfeDTpjlM8UfAcN2tGNta5zIG",
-	"wACqvODnAPn/UC5GQ/NaCsZRRESIxyRWgLXgAARYIAN4hyaCM99cDNZP87TupOUKIiQUfBxzJgmLAaUL",
-	"5AyqbEQfVCkwEA+2RBEXiiCsgEid+rJYlx0JiH4vnzvVfzgl12M1jTmYY2cxXygmLbrLMMYqBCXJxdlq",
-	"3ITGpjbBz82bm5vmWKSz5iJNGA8F1NHZ9EK/LHa8vdGvFihBOsB2uzZjbSHygDxsRlY8tnqrrzWxwlON",
-	"9fVJmNB4BmXssYAUXZryVXA8AKV1Yw5VSyNXDgfkXj0icAeElOtfRoxEDPd3Z6v5aEb79ngKCxdprJaN",
-	"/m+fXA5TQco9DCCkwkk8ZuEyTJjPa2KuUqGVxRU85kwaeGOHG/wgnaDpOEnIRIjo/0Psq+eHh92n4L/7",
-	"MjABNoNGnwBQ3S3GDNticQDzYkKt4TJYWjyjiaZtLAqIiUcN4JYYhHNGYikXRk+8AQdcbqKTA26qgRe1",
-	"15hPMnAU50u7BMPjbBzIehx+IpmFr8niwOBJCRwM1Wu9y1lxCEPGYbrmK1OeCHEipzDxmf7t7clCTXHt",
-	"Dp/3jgIiTemPg1b3aRXbyId8ocfwZzGNs6xbkLe/npfIQAUabY8uIn2SzYZBtQIXAOWGjVAtbfQ7zw9f",
-	"9J7vQy25mCrzxeFRD74A1XKq1Fz29/biqOUrPb+ruNFv7H94/eFfP/3zzU8/fzj/139fvP//e+dv/n1x",
-	"+uHiFAKmBCjDYs44ZpRvo+EiREtWR6MCeQQOlNW4XzKaArLN3TbHKDk1DMireqPMGfqrGbURM1/HLIlI",
-	"dqKCBgPqqU898MhLc9btL5f+9Kpb2XgZ4S7WMqOTHGsKqFQsJRQdSU3lDVbLwaGsWM0V37Uqeoe1P0H5",
-	"g4zg1OWSiV3AVsU+4CWs2Yb1De5oSy6KSZdZV87u+AKWFskddlElqX78+LGpu9WaVUjRlbRqIz5+/Og9",
-	"fhvcbx/37yHs4gIkNLxC/QxLqmJ0TV6OwQCaZXsqF+NxHAJZRTpXva/bdfA19hh7x0Rclff/oPbvzuL1",
-	"t2rmyLkPsSLJSgnUl2e/NJBM6C3Q4u2tFnBhmPWYfCkWfQRDQ3rNjIwaiXAxQ6q0SPWF2ANLqxlLCUPG",
-	"0Gq3mDAcXpEaIMqUISYSIloiCqEt+6UPvPFXyFZu+H9nGsutOxXgNaZjGU84i5oxzypumUZ+Wa57neaC",
-	"KPhJYqlw4E4rRTNTFYoOj5wUwMo6my2i+4PUQs3UApj4jRHUYUncPg3oaLmrH005TB8Dn9pqkQB9iV35",
-	"83GL2gVOmefC3jlDKFYhrcB8nwoSxRHMwtimsqqE20zWomet2GG8OWa2er8RUADr3UQmehCXQl7poYC5",
-	"irq4nrmG5a1z8Vrdfrr9vwEAAP//",
+	"Cx7YIG5u4pJGKaNX+siPWwP+WixSwj7PRaokVFHMTm5gswwsFTkmlAtTw5CRG2pCjrNLqUcN3y1Snt1f",
+	"iMPJwiMP2vt14Scnmh4iiSyrBD4hfatvuVuaO5arQKw2D79Yn5ReEWLhjsYeXqyikdbgB20aeLIub2zz",
+	"wdwH+rFqtJ4+tr3+VT9mCKLWA16Ab8IfcBzNa8YDFL9yKCfml61GYQ+VDaZ84keHPq1dR8aaz2mn3Rz1",
+	"aKd5MHoedqIu2x/32jXjdkTxqsHb3LnN1nEokohJg/OLsXHDvFqzgz0HP9WMCPNTKoOu8hdtthB2CCWB",
+	"4BdH/31r2qkYdZWAlt/3vZMQVeYNntS0bpMHTbHaDZ40paY2eBJLae0yLCg0+2gvax4wDyUyFKZIudi2",
+	"eCEQ11b/fRs0NjALYC0kU24xwwUfp2LW6PNFkgQNJRCSu5ShXnrIVfNvbx26flllOQg7neZR1O41D2ln",
+	"1A33ox47GOfORdNwhX669nI5BGlzTNtNPKx/VXyQqfl20C6UY9NL5CvZq9TAnKkClNatX+glE298vbIM",
+	"+J+TxUzuCVA7EJxQkmjFhEry8/nbX31S82XQoGrQ6A9WHclBIxiY0w+Pls//oHE74FXEpGFFtzvNwEim",
+	"MHwxNpHiJpr4/etT0uu8aEM+lylngNoAes0xOjgUyWLGbRZACYmUqgDnFWRnLchP6oCvWJSgvAqBPqTB",
+	"Joe7crFKyn8mbH2LIV/rupmnImRSagX/1NDibz/GCq4zyfbNGid+iqUS6VKz389NtM2byAzHRJHEYxYu",
+	"w4TtuaVi68KsLFqem1aAuHnWSwHa/lBr074BQNxw/SJkydHMHdvGVCvkPDZ+6NjqNEar0G8GRvnxjAZT",
+	"assbg4bsveWAcnHHGfGDDLQWZEfQax8dEylIJLTKVlF2n5ZNKQPu2lL0BUeF1NhURNZ3kCWpjNhSFJOS",
+	"imhhFO0oqBG7DplMsY71IqnhcZ6YB+qqG7NW9sI4MWgZYpybf1vpq6FqwK2XBow2SP1SB2rI7IcZfDH3",
+	"DQ0jZg1n9IpJp5MgPxoedFqsBhyJbWaBsXmlpZlp8uv2nZWdmTCt4mQNg+UHMuQt7J59nAvlNHlssrFs",
+	"D1lqkU149E4VHLds8kD/zVkFboCmGhhJr1qztdQ7tyjeOSBsnddmh+4aF2ovh6quEZe+Ee/HZgJTFdbW",
+	"1wx5e/TmPXrzvhVv3kpFY0WUQpXseVGoPOEkhyMz2ZlY2kWx9Du8mgbeqHw3Uc3e8go+Xo+/6HrE7u34",
+	"HmKC2xvoaKeCj5MYwZceg4i/7Wg6o2uWne558V6juvpO97JG60UR71GnjHy1nvurUEb6p6U6SOhdNgV1",
+	"wBsLMMCZG9dUlEfdz8Pu0Y/MxDVzkYCUD78CaqhWTEIxY2REwyutnukJ9Qe81z5CZQy0rAKa9FdQGKv1",
+	"llCkUbk4+p8bqnef/JlaJrmtLpDN/tYoAusikw1IsdE9vxOavW2s0yOR/76IvCYnlsQTh6DsitbP53Lv",
+	"i6/4QR7JfFFH9wsYbjFXAsMrsjaQBYAl00Pych4BTCRTm4lHGMZEUyj7u5hMFVnMNbGNqGIt8pZX2DUt",
+	"Bpcm+n8FaZ/P/4oA7OJ2bIXWXjG8gsa/aogbQ+rnRaNt07tnUqstEtsyqvn8BKwkm1msajiXQYB8ZF6P",
+	"zOuReVUyLyCZG/Ktme9uWwGSlSQloCzLdIxFJ3cY+VlCgFRGFR00+uS3Au5HQFqt1qeADMAgop9wS4bd",
+	"FkC0WmSYG5C0IpNeeYVvTdyiG+npoEW2CDIvP9ZzBeeSjEmXW4ETx04wRUYKRZImTPYxEhHLQOuGACMT",
+	"nH4dCLwtLh6GltIU0RzMLOHRHAIPj+qAD//V/InK5i8iZX2iqeUQQRPtbM1YdJd14Yu/LB8e8sAjWtEj",
+	"WtEODJubAEtkgPEeFgw5mcfknx3yC8u/+gdTlQgUeaaQQ8LumBpkL3MFEjve7huvHJ8WwxFyt0RDTEyB",
+	"IbaAkXJsarnlkKot7/ra4EjdE0REloKWHnGVHgWP++Aq/bKsSUNypI07wylhDQ5P7hDcADAXsjeQ9yOa",
+	"efawaQhhFZLEZELMtJ57V4CiasGiHi3hl+VbfTX/jgz52wbJ2YqTVKCLVPET57F3Qq7jLQ8PmueRnj/i",
+	"5WxO1beEyaFEzlkYj+PQg8nZEGWiABOH+ptHf4akAyFybVOtwME2LkHvDHgJe2d7wv4IGvHINDZgGrmt",
+	"psQvSL7PhLzC6/PIMx7xC/726ES1/CUPfG/+Lkb1dkrNNfQDWWJpHkyOlWNc25stgTOjultWtDNaug+p",
+	"31gbkOYwRkGWhW5gFwI30jsldMCNf2vTlO9Km937bOI/63lvknUM87cFNSDV+5ikbM4ght1Uy7tmKU28",
+	"RKDfGumCcywBNqd6SI1PNYm1ukmPj2xUM9SbyTm04ZUc7Dn1H0wPfvnBB54aiULDJQgNjX57hR3yqJzu",
+	"aB4dLYvpk6HgUiQsS6GcpDSEhTP9vIA6jYjAgSElnmmxvdftVcXF3+p3eCynZnwYbrkNo7T5kA2pRMI4",
+	"SehcCaj7mjsTOt3evubjsJ1954At5tGKpel2Wj3LZr/t3EbvzNcZC83Ffsxw+0asXfmmErN1ln05vwCX",
+	"Kie7BTVWrh8rM7KogdZBMJi+yXyCUmRRuiTpggem2o5iSSKhbOcMysUZSL3MjcRNnlOsJBlCscR0BgMd",
+	"Btje72KEtfE0B3FzyiD2JObSL17z1EtMU8h1IS7RPKSVJ7d2oclLTSKW2iaz7CcnsB7qDw64bTBdcAns",
+	"GeB2AD/8BHsS6RUwuXC64FdZgbIRDa8mKWAL6okDgLngBnAEamQpmqpjHzUIsMkFDw0mEFbLA0RxP2vQ",
+	"XbZC8qD/oF5L8tGqlnxhE3OzZZ3qdcLYTCJjHuIKmi0loyVY+sGRyclQk9eU8pANi9mCLXKiyExIRbpt",
+	"V+qhHrZNt22/zkuYBMZvqWUd5AI5pko9ao8Bji2VMrOu0RBL8a0Dnt0Ww6fqNR/EJ0d9sXX+nHJ3vfZ+",
+	"LoJlqPU82locw5PtkfT75MpF6fIyXXCrJuYsPLtmAB3h8K39C5AbbB7dxpy+jlXfjY1lwS9lTvYRaFEu",
+	"IQO00nTZany93DTnTmpJ9cX+9Y+/v//Ifj7RgogVbT0PcTdojFJxI2FtjbdTi2AWZqLxj5eN3TiReXTp",
+	"o0aAzObIW/hZC33mc5XbuXP4V+fiFOZ/cNDvdFu9dmd/v1vIk3vPaBTzSUWWDmQzX64YiZDAX/nic11y",
+	"pzSVq50yzt9yuuenCknZ0ECwfkGFkEb/qNNtP7hcoZwgvEvZdcxuENS8miZQixvGeLTDlLnu3SjGo572",
+	"VfS0h3tCfxaj+tNp7EWPKWs7Dwj93lTDUyANBeVwK92w3ty59+V3MbLutEq7J2hFKHBpJXBMM3zFUMxY",
+	"i1SASQLckB4BozMPOxJQg/B71Fr0ajUhnAghivqEkuHvYpTDqgy4VsqoBDDJHG4S5T+GxXLNeGbiGiAt",
+	"AoP+jnjtmRoiUq0nTsUCQ57mVErXB1dni6USlUbw6kUCCr1XAboXpfeV1lRDHKqQ9NZStApfH+7hRn6+",
+	"n8VoRSD/LgTnRzb4HbNBg0nmUoBV4GQGFDozcjh33b8b0GBf/z7g+tc++TJoxBEgpm2yBICyBssPr5gN",
+	"qENW+xOY+YN2Yn5vHPYfTH1l9roXUh6yFcGIPwLitbHvoT8tT5iWii6lDRp5O8YHMyMnNp2wyCKLWaQx",
+	"a9K0D+as0Mbu+ja/IisccIyccKpBYs8F/+QP0iBC5W5KgzwllZjPWYTQVPVJeTiDRw76t+CgK9nYV2et",
+	"2WV41DH/Rmxpaw3zO9UU4fB/bVYGMRz1nOxcibnhE64eljK5mFXyL4wJ+WaZFwz/kXc9an+bsigTA/XI",
+	"nx7503fGn97pk/+12RMymnr+9A9BBLfo52U+VMGgjLXgm+VQuCKPLOqRRT0aKB951COPWpNBoInljpjU",
+	"WvST89zPhNn3lEfG6Cc4w1SAmylV4OcqJxasqZAIlkTKScwj9hlDPVEVoxHGZt5MRcL6ZGhiSIYBGf6h",
+	"/xfPh6aGGZZ1M8FvQx9paphBieQFDBkGVMbjAY8zAPocrQTqGJpigXZxgONCuB+yV6hyV3gGIuhM2UGq",
+	"DCr/nE5YoX4klaYwoa08OOCF0oM+vMGdig8CsiVNwymyfgxBgS6UIFKkzoQHvDgRWH+IBMS96nW7fQOh",
+	"ZiosUMKZuhHpFcLvy6lIFUttVboUexgtiRs1C9s9VELR5BJyJoYYMisWXLEoz0bEOF8oyYjA0zRqkTPY",
+	"KPaZhorEY2KbkZfwlUGDkeLYEWxyWBiqBjxhVCoiBYQIb1KbsVyx+8FXZzQVGX+AQjdVdRnx1qopm+Xh",
+	"iY81Gb/Rmox4v+sxFCqSo9zg5d0VZXQA+zrdF0FjFvPs83r4vu1LOfqzKBRMifOq9n5NPRNHWTUtJ+By",
+	"d/N6Z/SgO09sNyUqi2iK201ii8KWgIesLx3ooZjxwJozGieaXZjwUeAigYUJiyPilRKKIyAIlC9JSBG1",
+	"xzmWEf2vmnn/scMZ//f2u2VCA0y+4UJumHCIGd+g/MwTGq5OOVzI7XMODWk4x9e9dMMDP90QWi/nGxai",
+	"rDgx4cum6I4VAajUbBR+2RvFSg7Jk9OzV++fBuTs3XVPP3v27vqwjxWA/BwfTeDcDBjIq4mhdBOIH/Zz",
+	"Qos1MktaadXKxfO6k3HY8w5GN1+Ps/n2JyCfSz5qOBAmrh7GH5iq2uTs/C3Z7xweNjuEJvMpbXZJKKLC",
+	"cYc4/Ko52VB9d2LuoT5p/ps2//PpS/fWPdan2VvbkiKTSnsVY7VwjPf3xzoTozip4xlugkAVCleeMpA1",
+	"o7TOoxpBYyT0/4F9uqVLX0GT5AKbvCNtNWkQUCUsFZOUziAZDMF3sW4W0TJ3LUHKsyeqpm2zLDY7fxsQ",
+	"ppdZg3fcQSM98AmRSwnIk1tNd0bDt+d1NWnl7ub5Vm4/xZjbTEA9UUcWtRpEOGVRQEZ6io6OAaKapmRQ",
+	"rR5QtApTjpO6esZFPONd8Z+1aMbrj3eWtEhNcWlUfVNTlL9ARkvJPf+uIzxeZpY7Yy1zg/Etooo1dW8u",
+	"5TEpkSfmtXvMJ0u4NHOqmcqhnym2YipZJaMt5/LSvnc/PqG5wo43qZC/tN1WvdHjsdDvd92wqjnubOP8",
+	"6W27ff787rWJqEnvdu9Mgtx2e/YjDOQ+e4VT2dkWmbS+LbcGp7H5llxYi95omZF+5ttspEgVi1rk5ZIM",
+	"be7hsEoIBbOY2dAUo+htDqwT3WuzF2tkdJGqmqLsjucmL8zufVlKOnSSJR2x5xz7+NuUmS+kyqE5LkmG",
+	"buJ4ZvTDOg1oqQwgFYPEY8z3R/OKk1+OVs5R0RqrNzuDDIBKqIngE0DsLqwLTVcJ37WrAq/ZNTEfaZK4",
+	"y3FqGti+6v5fie7ymD/8mD/84PKHHxwyTtDwvRIZBl7u8mj0O7fbl7rVKprBz/FqpGaW9nXF9V1p2imv",
+	"D0AggtsK+1SSn8/f/uoziWIOy5q69o1gkB8seE0frbokFpOKE8rrO87AOEdg+GJsSkSjcvfk/etT0uu8",
+	"aD9tkRMDfWGBWABEEFP9QpEsZtzWDxc33J9+HAXZdAJzDAO8SwO+yYoEev4BHtvA2Pw2S+hxLPuP6EgP",
+	"3yl/ju7WCtxY/AW98EAYmhB5ZKjDes+8X0hrGksl0mWtu/4jirTzOeNYbSqzr/fJzVSYO4NSEMYGBWiw",
+	"xK8yE6/1Dw74gJ8pSO3RNybmYJ/FDNdECvTbxoqEFKXxWEmWjLXsCSFfftF+LdmBQz+rtU9mYsb0HxOB",
+	"CERmfuhDy5BpY0mu2Bzgn7TQpv8F5+IiihVJxITE8rgEaGvHgl49xsl8kUJFSFACbqaYSCvd8AGp4iSx",
+	"YQiKTFnK1jmLEQXIKQa7tbPYun2zmvZ/sqtYE0h0yGAshBJJ5HiNaaj0onEsdhOnBOUyeXdsxwlT5p78",
+	"ZE7zBrF+Fh+5It5vvRD3JxdM21QFyxSnbVWw7MX7qWBrNImTEHGON3gSDBAbPGhU/Aeu8IRmH+2Z8+o7",
+	"01CJtBhaGUfzLKxS/60ltfXajwnTxWEaFepLQ5PjXKREperW10QqHvJKqN46V+6ySt0JO53mUdTuNQ9p",
+	"Z9QN96MeOxg7kZjYcIVsDS0w1nxOO+3mqEc7zYPR87ATddn+uNduuMDVm9/POl3kwcv8W1QY16wKksnr",
+	"oDAx0/wxgfvvm8BtmUjO9ayMaL9ZGappAl32vmTX5XbD4nVexTonDn/ATyknI2ZiNDFO39w8iBScipvi",
+	"y1nBgqza3a8OcrSPlBlgKNMQ4jb1uBiPYj552iKva4JCj/MiBcioUE27psnCVAKfURVOmRxwk+vQIn5Q",
+	"oTUZ2ihJiCScU6ls6KcpqZBXQqis64oyl49t6dTGC2pFu0wKNSLliGmJVWLh1wphD8LnKgTLOlBsDJha",
+	"UzvHl3XcuK31os5WEVm4j/bYkLNXW8QmbVOBYX2vxZilOu9HytQi5cVSYnV+XnjqUisM1ZIYLuI23WSe",
+	"XvzlLTZt5jsSImGUOwUtSrFqE1Y9kg64muOZlgc7bhzaxPGoxFyxCcKg1LTP0sv6PrptiCIynbTbNV2y",
+	"lNR1+1j38LHu4Q5lMziqEFdhzy2cUd/kaj+D0XArE+w77IxFxdo7tnzr5fdcW8So/+80r3ksL/LAaxIa",
+	"rl5dYWSVZLltocKqIsmeyHkxjSVKdRGTKl3g85mgYyJI4iQBw54F7wZEWGONtCUNRyJaYsz8hIsU4M7Z",
+	"sZODhOYtH+sccdSTBJNpUIKskv8M8PZWAqB95/4SILZUX2jrJEn+UjnwsfDVOnV/bb22R87xyDkeavVD",
+	"c/V3ykakoqreTPEPljUKaRSxVHFYwTyGmnBgTVuj9tsONEU26pr7FUr1kfedJTrudwse/7Fgl8BmhuRJ",
+	"ljgGLQ64efRpkLOIy9Hy0tElhuQJPhzYwhDLOSPzlEnGlX5Pifmlc651L2JcZJdBFun0NBjwzJYCekG3",
+	"N3VHn30HLHBI5aUYD78dW8aE+aaMczgf3ygbKxy8Rn+/0w4asCVrWEquutr9bPSPDq02GjlNPtf6dnHz",
+	"G/1ON/82f7i7387BEwonVQ94JDCay6q//c6LdpaC0e+0Ozbvoq8nYjIy+p3nt1qZ8s+x1cbdgPh+4ya+",
+	"ihteuIqN/blgdEY+4s/OgNs9qLTp3WlAfWgHDfdyQlj9g+b3URyqS6nSy8sTvrx8ZPSPjP7huiIs1b0/",
+	"f4fLuffF2IZut3JIlH0K4LRmWMlqTicssiEf2PUP8hu03H+Qa2vef0W7fUX7uVF+fetbpAI/mtkfzeyP",
+	"ZvZHM/ujmf1Rhvpbm9mBJ+7USFIQooztfa3dvSBOZVLUKeXEIjhaESt7drQkZ68Qy8GNsMdUKZY3YgwO",
+	"lzRJ+kTTzyFa0vVbJhrVxJIWTf+xK04FRM4pRHR4BnpDmREeBwugDtnnkM2VJdoQ0qH7bWVC3mUcSTMK",
+	"iPVIliY6VrPXyID3OA0rIY5JHNnKsikjC7xUgUUySwdcihkDjwJLJPsBg1ixBA8RUMOHExknDGql/mh6",
+	"NWg/MMsbQWJuHBp69rMFpL6SSXzN+N/A5/A3FV8/3aOMqX9Qbe/5fckKfm6Z8YOOAqfU6FeqIProffnz",
+	"BIqHWxvvDjLI/crjPcouD8HRs3vpxU1UQlklYYrVRwuUhBLgiicGkbrb7jkpRm5ez5RGxEAkI/8OiBSQ",
+	"bKTSpZYWJB2zb5DDev6QB8Fid5klU7ZJ9CrQZr8Tpa4iIv6RKj4Eqpjfvnp6GNT7sCOmAFK0YNd26Rti",
+	"nZTxZU0tGjVlS9Q9IFvx23XofgcE7K6F+79TK6oDdvFG8EjwCqwLKcUlnc+NVxmYQc1KdfqdrjPNO3mg",
+	"9Z5+O6gX34Sa9Rje9sjcH7LLe62mI/QZ6e6NaHgVTinnLGkmYiIWqt4MezFlJI4YV7FaknkqruOIpUSx",
+	"JEHEEoINkCdv54yfvSKnCCxOXtLwqnmKnZA3+Eyn1X7qMH0uCFJBZM594NOmOUzxR8Bw3a0Y22LnMgbA",
+	"AKq84OcA+f9QLkZD81oKxlFERIjHJFaAteAABFggA3iHJoIz31wM1k/ztO6k5QoiJBR8HHMmCYsBpQvk",
+	"DKpsRB+UKTAQD7ZGEReKIKyASJ0Cs1iYHQmIfi+fO9V/ODXXYzWNOZhjZzFfKCYtusswxjIEJcnF2Wrc",
+	"hMamNsHPzZubm+ZYpLPmIk0YDwUU0tn0Qr8sdry90a8WKEE6wHa7NmNtIfKAPGxGVjy2equvNbHCU40F",
+	"9kmY0HgGdeyxghRdmvpVcDwApXVjDlVLI1cOB+RePSJwB4SU619GjEQM93dnq/loRvv2eAoLF2mslo3+",
+	"b59cDlNByj0MIKTCSTxm4TJMmM9rYq5SoZXFFTzmTBp4Y4cb/CCdoOk4SchEiOj/Q+yr54eH3afgv/sy",
+	"MAE2g0afAFDdLcYM22pxAPNiQq3hMlhaPKOJpm0sCoiJRw3glhiEc0ZiKRdGT7wBB1xuopMDbsqBF7XX",
+	"mE8ycBTnS7sEw+NsHMh6HH4imYWvyeLA4EkJHAzVa73LWXEIQ8ZhuuYrU58IcSKnMPGZ/u3tyUJNce0O",
+	"n/eOAiJN7Y+DVvdpFdvIh3yhx/BnMY2zrFuQt7+el8hABRptjy4ifZLNhkG1AhcA5YaNUC1t9DvPD1/0",
+	"nu9DMbmYKvPF4VEPvgDVcqrUXPb39uKo5Ss9v6u40W/sf3j94V8//fPNTz9/OP/Xf1+8//9752/+fXH6",
+	"4eIUAqYEKMNizjhmlG+j4SJES1ZHowJ5BA6U1bhfMpoCss3dNscoOTUMyCt7o8wZ+qsZtREzX8csiUh2",
+	"ooIGA+qpTz3wyEtz1u0vl/70qlvZeBnhLtYyo5McawqoVCwlFB1JTeUNVsvBoa5YzRXftSp6h7U/QfmD",
+	"jODU5ZKJXcBWxT7gJazZhvUN7mhLLopJl1lXzu74ApYWyR12USWpfvz4sam71ZpVSNGVtGojPn786D1+",
+	"G9xvH/fvIeziAiQ0vEL9DGuqYnRNXo7BAJpleyoX43EcAllFOle9r9t18DX2GHvHRFyV9/+g9u/O4vW3",
+	"aubIuQ+xIslKCdSXZ780kEzoLdDi7a0WcGGY9Zh8KVZ9BENDes2MjBqJcDFDqrRI9YXYA0urGUsJQ8bQ",
+	"areaMBxekRogypQhJhIiWiIKoS37pQ+88VfIVm74f2cay607FeA1pmMZTziLmjHPKm6ZRn5Zrnud5oIo",
+	"+EliqXDgTitFM1MVig6PnBTAykKbLaL7g9RCzdQCmPiNEdRhSdw+DehouasfTT1MHwOf2nKRAH2JXfnz",
+	"cYvaBU6d58LeOUMoliGtwHyfChLFEczC2KaysoTbTNaiZ63YYbw5ZrZ6vxFQAOvdRCZ6EJdCXumhgLmK",
+	"urieuYblrXPxWt1+uv2/AQAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -53,7 +53,7 @@ type route struct {
 	exact bool
 }
 
-// exactExtension marks a path of the contract that is one with a slash at its end to nobody: the reference serves nothing there.
+// exactExtension marks an operation whose path is another one with a slash at its end: the reference serves nothing there.
 const exactExtension = "x-exact-path"
 
 // NewRouteTable returns the table of a contract's operations.
@@ -61,8 +61,8 @@ func NewRouteTable(contract *openapi3.T) RouteTable {
 	table := RouteTable{}
 	for path, item := range contract.Paths.Map() {
 		segments := strings.Split(echoPath(path), "/")
-		for method := range item.Operations() {
-			table[len(segments)] = append(table[len(segments)], route{method: method, segments: segments, exact: item.Extensions[exactExtension] == true})
+		for method, operation := range item.Operations() {
+			table[len(segments)] = append(table[len(segments)], route{method: method, segments: segments, exact: operation.Extensions[exactExtension] == true})
 		}
 	}
 	for _, sameLength := range table {
