@@ -31,6 +31,14 @@ const maxKey = 2400
 // fold is the form in which texts are compared, whatever their case. It is not left to the databases, which know different alphabets.
 func fold(text string) string { return strings.ToLower(text) }
 
+// folded is nil for nil.
+func folded(text *string) *string {
+	if text == nil {
+		return nil
+	}
+	return new(fold(*text))
+}
+
 // searchKeys are those of a session, in their order. Its id has none where it is its own key: the index on ids finds it.
 func searchKeys(s *Session) []SearchKey {
 	values := []string{s.UserID, text(s.UserEmail), text(s.UserDisplayName)}

@@ -16,15 +16,15 @@ const (
 	bulkEnd = "(SELECT min(b.at) FROM bulk_revocations b WHERE b.tenant_id = sessions.tenant_id AND b.at >= sessions.created_at AND b.at < sessions.ends_at)"
 	// lastUse is the time of Session.lastActivity.
 	lastUse = "(CASE WHEN last_activity_at IS NULL THEN created_at ELSE last_activity_at END)"
-	// reached is the condition of a session in which an application was reached.
-	// It is no EXISTS, which PostgreSQL may answer from a hash table of all applications.
+	// reached is the condition of a session in which an application was reached. It is no EXISTS, which PostgreSQL may answer from a hash table
+	// of all applications.
 	reached = "(SELECT count(*) FROM session_apps a WHERE a.tenant_id = sessions.tenant_id AND a.session_id = sessions.id AND a.application_id = ?) > 0"
 	// useApplicationIndex holds for every application: only a search says it.
 	useApplicationIndex = "(application_id = '') IS FALSE"
 	// hasKey is the condition of a session one of whose own values begins with a text.
 	hasKey = "(SELECT count(*) FROM search_keys k WHERE k.tenant_id = sessions.tenant_id AND k.user_id = sessions.user_id AND k.key >= ? AND k.key < ? " +
 		"AND (CASE k.value WHEN '' THEN k.key ELSE k.value END) IN (sessions.user_id, sessions.user_email, sessions.user_display_name, sessions.id)) > 0"
-	// isIn is the condition of a key of an address in a network.
+	// isInNetwork is the condition of a session that came from a network.
 	isInNetwork = "address_key BETWEEN ? AND ? OR login_address_key BETWEEN ? AND ?"
 )
 
@@ -350,14 +350,15 @@ func (q search) matching(tx *gorm.DB) *gorm.DB {
 		first, last := keysOfNetwork(f.Network)
 		tx = tx.Where("("+isInNetwork+") IS TRUE", first, last, first, last)
 	}
-	for column, value := range map[string]*string{"country = ?": f.Country, "device_type = ?": f.DeviceType, reached: f.ApplicationID} {
-		if value != nil {
-			tx = tx.Where("("+column+") IS TRUE", *value)
-		}
-	}
-	for column, value := range map[string]*string{"browser": f.Browser, "os": f.OS} {
-		if value != nil {
-			tx = tx.Where("lower("+column+") = ?", fold(*value))
+	for _, is := range [...]struct {
+		condition string
+		value     *string
+	}{
+		{"country = ?", f.Country}, {"device_type = ?", f.DeviceType}, {"lower(browser) = ?", folded(f.Browser)}, {"lower(os) = ?", folded(f.OS)},
+		{reached, f.ApplicationID},
+	} {
+		if is.value != nil {
+			tx = tx.Where("("+is.condition+") IS TRUE", *is.value)
 		}
 	}
 	if q.except != "" {

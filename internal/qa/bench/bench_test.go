@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -120,6 +121,18 @@ func TestSmokeFootprint(t *testing.T) {
 	for _, relation := range []string{"sessions", "sessions_pkey", "sessions_user_active", "all"} {
 		require.Regexp(t, `(?m)^\| `+relation+` \| [1-9][0-9]* \| [1-9][0-9]* \|$`, table.String())
 	}
+}
+
+// TestSmokeSearch searches in every way, exports all, and ends some.
+func TestSmokeSearch(t *testing.T) {
+	config := smoke(t)
+	var table strings.Builder
+	require.NoError(t, bench.RunSearch(t.Context(), config, &table))
+	for _, search := range []string{"(none)", "q", "rare country status", "sort=ended_at"} {
+		require.Regexp(t, `(?m)^\| `+regexp.QuoteMeta(search)+` \|( [0-9.]+ \|){7}$`, table.String())
+	}
+	require.Regexp(t, `An export of all [0-9,]+ sessions as NDJSON takes`, table.String())
+	require.Regexp(t, `While a job ends [1-9][0-9,]* sessions of the largest tenant`, table.String())
 }
 
 // TestSmokeFairness has a tenant misbehave in every way, on both engines.

@@ -1,10 +1,13 @@
 package bench
 
 import (
+	"bufio"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -45,8 +48,116 @@ func RunSearch(ctx context.Context, config Config, out io.Writer) error {
 				return fmt.Errorf("%s: %w", name, err)
 			}
 		}
+		if err := b.exportAll(ctx, &t, b.servers[0]); err != nil {
+			return err
+		}
+		if err := b.endAll(ctx, &t, b.servers[0]); err != nil {
+			return err
+		}
 		return write(out, &t)
 	})
+}
+
+// exportAll exports all sessions, and says how long it takes, and what memory, and what it costs the gets of other tenants.
+func (b *bench) exportAll(ctx context.Context, t *strings.Builder, s *server) error {
+	before, err := b.gets(ctx, s, s.classes[0])
+	if err != nil {
+		return err
+	}
+	if err := s.process.resetPeak(); err != nil {
+		return err
+	}
+	resident, _ := s.process.memory()
+	started, rows := clock(), 0
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		rows, err = b.export(ctx, s)
+		done <- err
+	}()
+	during, err := b.gets(ctx, s, s.classes[0])
+	if exportErr := <-done; err == nil {
+		err = exportErr
+	}
+	if err != nil {
+		return err
+	}
+	_, peak := s.process.memory()
+	fmt.Fprintf(t, "\nAn export of all %s sessions as NDJSON takes %.0f s. sessiond's memory: %d MiB before, %d MiB at its peak. p99 of others' gets: %s ms "+
+		"alone, %s ms meanwhile.\n", thousands(rows), clock().Sub(started).Seconds(), resident, peak, millis(quantile(before, 0.99)), millis(quantile(during, 0.99)))
+	b.progress("export of %d sessions", rows)
+	return nil
+}
+
+// export reads an export, and returns how many lines it has.
+func (b *bench) export(ctx context.Context, s *server) (int, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.process.addr+"/api/v1/sessions", nil)
+	if err != nil {
+		return 0, err
+	}
+	request.Header.Set("Authorization", "Bearer "+b.wire.operators[0])
+	request.Header.Set("Accept", "application/x-ndjson")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, err
+	}
+	defer response.Body.Close()
+	rows := 0
+	lines := bufio.NewScanner(response.Body)
+	for lines.Buffer(nil, 1<<20); lines.Scan(); {
+		rows++
+	}
+	return rows, lines.Err()
+}
+
+// endAll ends the sessions of the largest tenant that are on a desktop by a job, and says what it costs the gets of other tenants.
+func (b *bench) endAll(ctx context.Context, t *strings.Builder, s *server) error {
+	before, err := b.gets(ctx, s, s.classes[0])
+	if err != nil {
+		return err
+	}
+	largest := s.classes[len(s.classes)-1].tenants[0]
+	filter := fmt.Sprintf(`"filter":{"tenant_id":%q,"device_type":"desktop"}`, largest.id)
+	var preview struct {
+		Data struct {
+			Sessions     int
+			Confirmation string
+		}
+	}
+	if err := b.post(ctx, s, "{"+filter+"}", &preview); err != nil {
+		return err
+	}
+	var job struct{ Data struct{ ID string } }
+	if err := b.post(ctx, s, fmt.Sprintf(`{%s,"dry_run":false,"confirmation":%q}`, filter, preview.Data.Confirmation), &job); err != nil {
+		return err
+	}
+	during, err := b.gets(ctx, s, s.classes[0])
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(t, "\nWhile a job ends %s sessions of the largest tenant, p99 of others' gets is %s ms, %s ms alone.\n", thousands(preview.Data.Sessions),
+		millis(quantile(during, 0.99)), millis(quantile(before, 0.99)))
+	return nil
+}
+
+// post sends a revocation.
+func (b *bench) post(ctx context.Context, s *server, body string, into any) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.process.addr+"/api/v1/revocation-jobs", strings.NewReader(body))
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Authorization", "Bearer "+b.wire.operators[0])
+	request.Header.Set("Content-Type", "application/json")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode/100 != 2 {
+		return fmt.Errorf("%s: %s: %w", response.Status, text, err)
+	}
+	return json.Unmarshal(text, into)
 }
 
 // searchRow measures one search.
@@ -67,7 +178,11 @@ func (b *bench) searchRow(ctx context.Context, t *strings.Builder, s *server, na
 			latencies *[]time.Duration
 		}{{largest, ofTenant, &own}, {median, ofPlatform, &all}} {
 			b.seed++
-			l := load{addr: s.process.addr, workers: 1, requests: searches, seed: b.seed, class: of.class, make: of.make, expect: expectation{status: 200}}
+			requests := searches
+			if b.config.Requests > 0 {
+				requests = min(requests, b.config.Requests)
+			}
+			l := load{addr: s.process.addr, workers: 1, requests: requests, seed: b.seed, class: of.class, make: of.make, expect: expectation{status: 200}}
 			measured, err := l.run(ctx)
 			if err != nil {
 				return err
