@@ -283,8 +283,7 @@ func (s *Server) follow(ctx context.Context, job store.RevocationJob) (gen.GetRe
 // VisitGetRevocationJobResponse implements gen.GetRevocationJobResponseObject.
 func (f *following) VisitGetRevocationJobResponse(w http.ResponseWriter) error {
 	defer f.server.followed.leave(f.owner)
-	who := caller(f.ctx)
-	ctx, cancel := context.WithTimeout(httpserver.Unbounded(f.ctx), min(followedFor, who.ExpiresAt.Sub(f.server.now())))
+	ctx, cancel := context.WithTimeout(httpserver.Unbounded(f.ctx), min(followedFor, caller(f.ctx).ExpiresAt.Sub(f.server.now())))
 	defer cancel()
 	w.Header().Set(echo.HeaderContentType, eventStream)
 	w.Header().Set("X-Accel-Buffering", "no") // for NGINX, which would collect the events
@@ -292,34 +291,42 @@ func (f *following) VisitGetRevocationJobResponse(w http.ResponseWriter) error {
 	out := pausing{w, http.NewResponseController(w)}
 	tick := time.NewTicker(followPause)
 	defer tick.Stop()
-	for quiet := 0; ; {
-		if quiet == 0 {
-			if err := out.event("job", ToAPIJob(&f.job)); err != nil || f.job.Finished() {
-				return nil
-			}
-		}
+	going := out.event("job", ToAPIJob(&f.job)) == nil
+	for quiet := 1; going && !f.job.Finished(); quiet++ {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 		}
-		if who.SessionID != "" {
-			if ended, err := f.server.store.SessionEnded(ctx, who.TenantID, who.SessionID); ended || err != nil {
-				return nil // the token is good for nothing any more, or the client asks again
-			}
-		}
-		job, err := f.server.store.GetRevocationJob(ctx, authorizedScope(f.ctx), f.job.ID)
-		if err != nil {
-			return nil
-		}
-		if quiet++; job.Chunks != f.job.Chunks || job.State != f.job.State {
-			f.job, quiet = job, 0
-		} else if quiet%aliveAfter == 0 {
-			if _, err := out.Write([]byte(":\n\n")); err != nil || out.control.Flush() != nil {
-				return nil
-			}
+		moved, err := f.look(ctx)
+		switch {
+		case err != nil:
+			return nil // the client asks again, and gets the error
+		case moved:
+			going, quiet = out.event("job", ToAPIJob(&f.job)) == nil, 0
+		case quiet%aliveAfter == 0:
+			_, err := out.Write([]byte(":\n\n"))
+			going = errors.Join(err, out.control.Flush()) == nil
 		}
 	}
+	return nil
+}
+
+// look reads the job again, as long as the token is good, and reports whether it has moved on.
+func (f *following) look(ctx context.Context) (moved bool, err error) {
+	if who := caller(ctx); who.SessionID != "" {
+		ended, err := f.server.store.SessionEnded(ctx, who.TenantID, who.SessionID)
+		if err != nil || ended {
+			return false, cmp.Or(err, store.ErrCallerEnded)
+		}
+	}
+	job, err := f.server.store.GetRevocationJob(ctx, authorizedScope(ctx), f.job.ID)
+	if err != nil {
+		return false, err
+	}
+	moved = job.Chunks != f.job.Chunks || job.State != f.job.State
+	f.job = job
+	return moved, nil
 }
 
 // event writes one event, with data as JSON.

@@ -237,20 +237,11 @@ func (s *Store) CreateRevocationJob(
 	ctx context.Context, r Revocation, confirmed string, tolerance int, blockLoginsBefore *time.Time, by Actor,
 ) (RevocationJob, bool, error) {
 	var job RevocationJob
-	if err := r.check(); err != nil {
-		return job, false, mapError("create a revocation job", err)
-	}
-	asked, err := r.asked()
-	if err != nil {
-		return job, false, err
-	}
 	if blockLoginsBefore != nil {
 		blockLoginsBefore = new(timestamp(*blockLoginsBefore))
 	}
-	var c confirmation
-	if err := s.openCursor(ctx, asked, confirmed, &c); errors.Is(err, ErrCursor) {
-		return job, false, mapError("create a revocation job", ErrConfirmation)
-	} else if err != nil {
+	c, err := s.openConfirmation(ctx, r, confirmed)
+	if err != nil {
 		return job, false, mapError("create a revocation job", err)
 	}
 	if job, err = s.GetRevocationJob(ctx, r.Authorized, c.Job); err == nil || !errors.Is(err, ErrNotFound) {
@@ -276,7 +267,30 @@ func (s *Store) CreateRevocationJob(
 		BlockLoginsBefore: blockLoginsBefore, Level: levelOf(r.Authorized),
 		Sessions: preview.Sessions, UpdatedAt: preview.AsOf,
 	}
-	created := false
+	created, err := s.insertJob(ctx, &job)
+	if err == nil && !created {
+		job, err = s.GetRevocationJob(ctx, r.Authorized, c.Job)
+	}
+	return job, created, err
+}
+
+// openConfirmation reads the confirmation of a revocation.
+func (s *Store) openConfirmation(ctx context.Context, r Revocation, confirmed string) (c confirmation, err error) {
+	if err := r.check(); err != nil {
+		return c, err
+	}
+	asked, err := r.asked()
+	if err != nil {
+		return c, err
+	}
+	if err = s.openCursor(ctx, asked, confirmed, &c); errors.Is(err, ErrCursor) {
+		err = ErrConfirmation
+	}
+	return c, err
+}
+
+// insertJob stores a job, if there are not too many, and reports false when somebody has stored it before.
+func (s *Store) insertJob(ctx context.Context, job *RevocationJob) (created bool, err error) {
 	err = s.write(ownedBy(ctx, job.TenantID), "create a revocation job", func(tx *gorm.DB) error {
 		unfinished := int64(0)
 		err := tx.Model(&RevocationJob{}).Where("tenant_id = ? AND level = ? AND finished_at IS NULL", job.TenantID, job.Level).Count(&unfinished).Error
@@ -286,14 +300,11 @@ func (s *Store) CreateRevocationJob(
 		if err != nil {
 			return err
 		}
-		inserted := tx.Clauses(clause.OnConflict{DoNothing: true}).Create(&job)
+		inserted := tx.Clauses(clause.OnConflict{DoNothing: true}).Create(job)
 		created = inserted.RowsAffected > 0
 		return inserted.Error
 	})
-	if err == nil && !created {
-		job, err = s.GetRevocationJob(ctx, r.Authorized, c.Job)
-	}
-	return job, created, err
+	return created, err
 }
 
 func sameTime(a, b *time.Time) bool {

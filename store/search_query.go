@@ -354,7 +354,10 @@ func (q search) matching(tx *gorm.DB) *gorm.DB {
 		condition string
 		value     *string
 	}{
-		{"country = ?", f.Country}, {"device_type = ?", f.DeviceType}, {"lower(browser) = ?", folded(f.Browser)}, {"lower(os) = ?", folded(f.OS)},
+		{"country = ?", f.Country},
+		{"device_type = ?", f.DeviceType},
+		{"lower(browser) = ?", folded(f.Browser)},
+		{"lower(os) = ?", folded(f.OS)},
 		{reached, f.ApplicationID},
 	} {
 		if is.value != nil {

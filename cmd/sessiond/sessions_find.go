@@ -40,9 +40,12 @@ func (f *searchFlags) flags(flags *pflag.FlagSet, o *operation) {
 		name string
 		what string
 	}{
-		{&f.createdAfter, "created-after", "registered since"}, {&f.createdBefore, "created-before", "registered before"},
-		{&f.usedAfter, "last-activity-after", "used last since"}, {&f.usedBefore, "last-activity-before", "used last before"},
-		{&f.endedAfter, "ended-after", "ended since"}, {&f.endedBefore, "ended-before", "ended before"},
+		{&f.createdAfter, "created-after", "registered since"},
+		{&f.createdBefore, "created-before", "registered before"},
+		{&f.usedAfter, "last-activity-after", "used last since"},
+		{&f.usedBefore, "last-activity-before", "used last before"},
+		{&f.endedAfter, "ended-after", "ended since"},
+		{&f.endedBefore, "ended-before", "ended before"},
 	} {
 		flags.StringVar(t.into, t.name, "", "only sessions "+t.what+" this `TIME`: 2026-01-15T12:00:00Z, or 24h for 24 hours ago")
 	}
@@ -71,8 +74,12 @@ func (f *searchFlags) params(o *operation) (*gen.SearchSessionsParams, error) {
 		text string
 		into **time.Time
 	}{
-		{f.createdAfter, &p.CreatedAfter}, {f.createdBefore, &p.CreatedBefore}, {f.usedAfter, &p.LastActivityAfter},
-		{f.usedBefore, &p.LastActivityBefore}, {f.endedAfter, &p.EndedAfter}, {f.endedBefore, &p.EndedBefore},
+		{f.createdAfter, &p.CreatedAfter},
+		{f.createdBefore, &p.CreatedBefore},
+		{f.usedAfter, &p.LastActivityAfter},
+		{f.usedBefore, &p.LastActivityBefore},
+		{f.endedAfter, &p.EndedAfter},
+		{f.endedBefore, &p.EndedBefore},
 	} {
 		at, err := parseTime(t.text, now)
 		if err != nil {

@@ -54,7 +54,7 @@ func TestSessionsExport(t *testing.T) {
 	into := filepath.Join(t.TempDir(), "sessions.ndjson")
 	o = s.run("export", "--tenant", "acme", "--format", "ndjson", "--output", into)
 	require.Zero(t, o.code, o.message)
-	written, err := os.ReadFile(into)
+	written, err := os.ReadFile(into) //nolint:gosec // the test names it
 	require.NoError(t, err)
 	assert.Equal(t, len(table)-1, strings.Count(string(written), "\n"))
 	assert.Equal(t, 1, s.run("export", "--output", into).code, "what is there is not overwritten")

@@ -87,9 +87,15 @@ func familyNames() []string {
 
 func places() []geo.Place {
 	return []geo.Place{
-		{Name: "London, United Kingdom", Country: "GB"}, {Name: "Bern, Switzerland", Country: "CH"}, {Name: "Oslo, Norway", Country: "NO"},
-		{Name: "Toronto, Canada", Country: "CA"}, {Name: "Nairobi, Kenya", Country: "KE"}, {Name: "Osaka, Japan", Country: "JP"},
-		{Name: "Lisbon, Portugal", Country: "PT"}, {Name: "Warsaw, Poland", Country: "PL"}, {Name: "Denver, United States", Country: "US"},
+		{Name: "London, United Kingdom", Country: "GB"},
+		{Name: "Bern, Switzerland", Country: "CH"},
+		{Name: "Oslo, Norway", Country: "NO"},
+		{Name: "Toronto, Canada", Country: "CA"},
+		{Name: "Nairobi, Kenya", Country: "KE"},
+		{Name: "Osaka, Japan", Country: "JP"},
+		{Name: "Lisbon, Portugal", Country: "PT"},
+		{Name: "Warsaw, Poland", Country: "PL"},
+		{Name: "Denver, United States", Country: "US"},
 		{Name: "Montevideo, Uruguay", Country: "UY"},
 	}
 }
