@@ -484,8 +484,9 @@ type PaginationMeta struct {
 	TotalPages int `json:"total_pages"`
 }
 
-// RevocationFilter Which sessions end: those that a search with the same parameters finds, as far as they are active. Members combine with AND, and at
-// least one is needed.
+// RevocationFilter Which sessions end: the active ones that a search with the same parameters finds. Members combine with AND. One is needed that says
+// which sessions, and not only whose (`tenant_id`, `partner_id`); `status`, if it is there, has to name `active`, and a time of the end
+// finds nothing: both are answered 422.
 type RevocationFilter struct {
 	// TenantId Only sessions of this tenant.
 	TenantId *string `json:"tenant_id,omitempty"`
@@ -551,8 +552,9 @@ type RevocationJob struct {
 	// ended.
 	State RevocationJobState `json:"state"`
 
-	// Filter Which sessions end: those that a search with the same parameters finds, as far as they are active. Members combine with AND, and at
-	// least one is needed.
+	// Filter Which sessions end: the active ones that a search with the same parameters finds. Members combine with AND. One is needed that says
+	// which sessions, and not only whose (`tenant_id`, `partner_id`); `status`, if it is there, has to name `active`, and a time of the end
+	// finds nothing: both are answered 422.
 	Filter RevocationFilter `json:"filter"`
 
 	// Reason Why.
@@ -603,11 +605,12 @@ type RevocationJobList struct {
 
 // RevocationJobRequest A revocation of the sessions that a filter finds.
 type RevocationJobRequest struct {
-	// Filter Which sessions end: those that a search with the same parameters finds, as far as they are active. Members combine with AND, and at
-	// least one is needed.
+	// Filter Which sessions end: the active ones that a search with the same parameters finds. Members combine with AND. One is needed that says
+	// which sessions, and not only whose (`tenant_id`, `partner_id`); `status`, if it is there, has to name `active`, and a time of the end
+	// finds nothing: both are answered 422.
 	Filter RevocationFilter `json:"filter"`
 
-	// AllTenants Has to be true, and needs the platform's scope, when the filter names no `tenant_id`.
+	// AllTenants Has to be true, and needs the platform's scope, when the filter names no `tenant_id`; not beside one.
 	AllTenants *bool `json:"all_tenants,omitempty"`
 
 	// DryRun Whether only to tell what would end. A call without it ends nothing.
@@ -1575,24 +1578,24 @@ type ClientInterface interface {
 
 	// CancelRevocationJob Cancel Revocation Job
 	//
-	// End a job. What it has ended stays ended. Of a job that is cancelled nothing changes. A job that is finished otherwise answers 409. Needs a scope to
-	// revoke sessions; a job of the platform's or of a partner is not stopped by a tenant.
+	// End a job. What it has ended stays ended. Of a job that is cancelled nothing changes. A job that is completed, or cancelled before, answers 409. Needs
+	// a scope to revoke sessions; a tenant cannot change a job of the platform's or of a partner.
 	//
 	// Corresponds with POST /api/v1/revocation-jobs/{job_id}/cancel (the `CancelRevocationJob` operationId).
 	CancelRevocationJob(ctx context.Context, jobId string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PauseRevocationJob Pause Revocation Job
 	//
-	// Stop a job until it is resumed. Of a job that is paused nothing changes. A job that is finished otherwise answers 409. Needs a scope to
-	// revoke sessions; a job of the platform's or of a partner is not stopped by a tenant.
+	// Stop a job until it is resumed. Of a job that is paused nothing changes. A job that is completed, or cancelled before, answers 409. Needs
+	// a scope to revoke sessions; a tenant cannot change a job of the platform's or of a partner.
 	//
 	// Corresponds with POST /api/v1/revocation-jobs/{job_id}/pause (the `PauseRevocationJob` operationId).
 	PauseRevocationJob(ctx context.Context, jobId string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ResumeRevocationJob Resume Revocation Job
 	//
-	// Go on with a job that is paused. Of a job that is running nothing changes. A job that is finished otherwise answers 409. Needs a scope to
-	// revoke sessions; a job of the platform's or of a partner is not stopped by a tenant.
+	// Go on with a job that is paused. Of a job that is running nothing changes. A job that is completed, or cancelled before, answers 409. Needs
+	// a scope to revoke sessions; a tenant cannot change a job of the platform's or of a partner.
 	//
 	// Corresponds with POST /api/v1/revocation-jobs/{job_id}/resume (the `ResumeRevocationJob` operationId).
 	ResumeRevocationJob(ctx context.Context, jobId string, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2248,8 +2251,8 @@ func (c *Client) GetRevocationJob(ctx context.Context, jobId string, reqEditors 
 
 // CancelRevocationJob Cancel Revocation Job
 //
-// End a job. What it has ended stays ended. Of a job that is cancelled nothing changes. A job that is finished otherwise answers 409. Needs a scope to
-// revoke sessions; a job of the platform's or of a partner is not stopped by a tenant.
+// End a job. What it has ended stays ended. Of a job that is cancelled nothing changes. A job that is completed, or cancelled before, answers 409. Needs
+// a scope to revoke sessions; a tenant cannot change a job of the platform's or of a partner.
 //
 // Corresponds with POST /api/v1/revocation-jobs/{job_id}/cancel (the `CancelRevocationJob` operationId).
 func (c *Client) CancelRevocationJob(ctx context.Context, jobId string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2266,8 +2269,8 @@ func (c *Client) CancelRevocationJob(ctx context.Context, jobId string, reqEdito
 
 // PauseRevocationJob Pause Revocation Job
 //
-// Stop a job until it is resumed. Of a job that is paused nothing changes. A job that is finished otherwise answers 409. Needs a scope to
-// revoke sessions; a job of the platform's or of a partner is not stopped by a tenant.
+// Stop a job until it is resumed. Of a job that is paused nothing changes. A job that is completed, or cancelled before, answers 409. Needs
+// a scope to revoke sessions; a tenant cannot change a job of the platform's or of a partner.
 //
 // Corresponds with POST /api/v1/revocation-jobs/{job_id}/pause (the `PauseRevocationJob` operationId).
 func (c *Client) PauseRevocationJob(ctx context.Context, jobId string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2284,8 +2287,8 @@ func (c *Client) PauseRevocationJob(ctx context.Context, jobId string, reqEditor
 
 // ResumeRevocationJob Resume Revocation Job
 //
-// Go on with a job that is paused. Of a job that is running nothing changes. A job that is finished otherwise answers 409. Needs a scope to
-// revoke sessions; a job of the platform's or of a partner is not stopped by a tenant.
+// Go on with a job that is paused. Of a job that is running nothing changes. A job that is completed, or cancelled before, answers 409. Needs
+// a scope to revoke sessions; a tenant cannot change a job of the platform's or of a partner.
 //
 // Corresponds with POST /api/v1/revocation-jobs/{job_id}/resume (the `ResumeRevocationJob` operationId).
 func (c *Client) ResumeRevocationJob(ctx context.Context, jobId string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4834,8 +4837,8 @@ type ClientWithResponsesInterface interface {
 
 	// CancelRevocationJobWithResponse Cancel Revocation Job
 	//
-	// End a job. What it has ended stays ended. Of a job that is cancelled nothing changes. A job that is finished otherwise answers 409. Needs a scope to
-	// revoke sessions; a job of the platform's or of a partner is not stopped by a tenant.
+	// End a job. What it has ended stays ended. Of a job that is cancelled nothing changes. A job that is completed, or cancelled before, answers 409. Needs
+	// a scope to revoke sessions; a tenant cannot change a job of the platform's or of a partner.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -4844,8 +4847,8 @@ type ClientWithResponsesInterface interface {
 
 	// PauseRevocationJobWithResponse Pause Revocation Job
 	//
-	// Stop a job until it is resumed. Of a job that is paused nothing changes. A job that is finished otherwise answers 409. Needs a scope to
-	// revoke sessions; a job of the platform's or of a partner is not stopped by a tenant.
+	// Stop a job until it is resumed. Of a job that is paused nothing changes. A job that is completed, or cancelled before, answers 409. Needs
+	// a scope to revoke sessions; a tenant cannot change a job of the platform's or of a partner.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -4854,8 +4857,8 @@ type ClientWithResponsesInterface interface {
 
 	// ResumeRevocationJobWithResponse Resume Revocation Job
 	//
-	// Go on with a job that is paused. Of a job that is running nothing changes. A job that is finished otherwise answers 409. Needs a scope to
-	// revoke sessions; a job of the platform's or of a partner is not stopped by a tenant.
+	// Go on with a job that is paused. Of a job that is running nothing changes. A job that is completed, or cancelled before, answers 409. Needs
+	// a scope to revoke sessions; a tenant cannot change a job of the platform's or of a partner.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -9789,8 +9792,8 @@ func (c *ClientWithResponses) GetRevocationJobWithResponse(ctx context.Context, 
 
 // CancelRevocationJobWithResponse Cancel Revocation Job
 //
-// End a job. What it has ended stays ended. Of a job that is cancelled nothing changes. A job that is finished otherwise answers 409. Needs a scope to
-// revoke sessions; a job of the platform's or of a partner is not stopped by a tenant.
+// End a job. What it has ended stays ended. Of a job that is cancelled nothing changes. A job that is completed, or cancelled before, answers 409. Needs
+// a scope to revoke sessions; a tenant cannot change a job of the platform's or of a partner.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9805,8 +9808,8 @@ func (c *ClientWithResponses) CancelRevocationJobWithResponse(ctx context.Contex
 
 // PauseRevocationJobWithResponse Pause Revocation Job
 //
-// Stop a job until it is resumed. Of a job that is paused nothing changes. A job that is finished otherwise answers 409. Needs a scope to
-// revoke sessions; a job of the platform's or of a partner is not stopped by a tenant.
+// Stop a job until it is resumed. Of a job that is paused nothing changes. A job that is completed, or cancelled before, answers 409. Needs
+// a scope to revoke sessions; a tenant cannot change a job of the platform's or of a partner.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9821,8 +9824,8 @@ func (c *ClientWithResponses) PauseRevocationJobWithResponse(ctx context.Context
 
 // ResumeRevocationJobWithResponse Resume Revocation Job
 //
-// Go on with a job that is paused. Of a job that is running nothing changes. A job that is finished otherwise answers 409. Needs a scope to
-// revoke sessions; a job of the platform's or of a partner is not stopped by a tenant.
+// Go on with a job that is paused. Of a job that is running nothing changes. A job that is completed, or cancelled before, answers 409. Needs
+// a scope to revoke sessions; a tenant cannot change a job of the platform's or of a partner.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -22850,306 +22853,307 @@ func (sh *strictHandler) IntrospectToken(ctx echo.Context) error {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L17cxs3ti/6VVC851RsV5MiKUq2qLp1tyzHE+U4sbclj+dO6C2C3SDZURNgGqBkjkvf/RTWArqBfvAh",
+	"7L17cxs3ti/6VVC851QsV5MiKUq2qLp1t2zHE+U4sbclj+dO6C2C3SDZURNgGqBkjkvf/RTWArqBfvAh",
 	"0YkcK3/EItmNN9Z7/daXRihmc8EZV7LR/9KYMhqxFP58z/5YMKnOXukPEZNhGs9VLHij37iYMpLizz9I",
-	"Ekd9EitJhv9qmneaZ6+G5GbKOFFTqkgsSYcoQTrdF+Q6lvEoYeTk/PTsjIRTmtJQsVQGhJJxyuSUCM6I",
-	"UFOW3sSStRpBQ4ZTNqN6FGo5Z41+Q6o05pPG7W3QeM9UujwZK5aWR3nOQsEjqXu+obEiIzYWKSNqyghn",
-	"nxVR6bKy+ZgrNmEptP/x48eThZoyruKQKlbu5P3rU3L4/KAdEMlC/R3ZXz3m26AxpymdMWXW+STEpoot",
-	"v+XJkrBrvTPkJlZToqaxJBSePiYpmzO9tIqMRUoku2YpTXTP7DOdzRPW6P/WkEzKWPBWyq7FFYv0sMw3",
-	"7PM8TlnU+BQ0Yt3XHwuWLhtBg9OZHix24k0jVmwGw/1fKRs3+o3/Zy8/OHv4mNz7UY/WzOc2aMzo5zN8",
-	"rdsOGipWelh2voFdGZqmdAmLXbOPsBA3+iBN6XzOOIsIVbgaKp4xIlKSUMVSb/aNbrt72Gx3mp2Di/aL",
-	"frvdb7f/3aiZLvTrznYs0hlVjX4jooo1dS8NZwLm8fJpfAknbKMZZIfRzKJm8IcXMPIVg8eGNh/9S/t8",
-	"efini1SKtPq6D/WVuQzhiSERY7hGczphZiaBPaOMSDozN5jkJ71VM3xs0Rv+jH5+w/hETRv9XvvoMB/6",
-	"qX22PPQ38SxW1SOfCakI4yqNmdQDpzBsb70P2tWDS6BVd2wRG9NFovCVGf0czxYzfbz1p5jjp04+4jem",
-	"gRJluQ0aKZNzwSWDW/WSRoZ26k+h4Ipx+JPO54kmPbHge79LpBPZuPV4FI0TnGnKyA2VhHLC0lTA4suY",
-	"T2BPRiJa6iuZz2TlPdbv4yjL66mbIiHlXGiSSiIWigiIi8M7XE5Q15l5fC/nM9DhqeDjJA7vsQ7EUDky",
-	"pZIwHrGotaOpS0UVs4ff9iJSohinXJFIMEn0stAkETcEdn43i/JapKM4ihi/x6ooccU4SWh4JXH8oZgz",
-	"4B5AhMScpdDQrhYL+vtBYj/SW6YVi/Tx48dmkeOuWqgig74N7rPOZ1yxlNPknKXXLMXp3W3FbUsEmyJm",
-	"qe69siecLDj7PGehYhEBYnQM25mICRx4LYmFdCEZWfCIpfCbkdVIvLtr+qtQr8WCR3dcnnNzefRBGOt2",
-	"dnHqfhVELsJpdjOzsx3SJAGWvZu5v6PLRNDoQog3NJ2we9xJoKWxJIluRw+WctJp914cPD8ko6VisrVL",
-	"ol3siPwSv9zZouhzHofsA6fXNE7oKGH3ouDQmB6xYrO5SGkaJ0uyyBvf1cJEVNERlczhaCmj4ZRFJObE",
-	"yE6eVqTSZTOTVFcvUKab3I8qXQjxC+VL862867oKQWaULy012NnZwtsVaAqviQ+NopRJrdDJK0lmWsoV",
-	"Y4W6IDecE0giMAD51y/vB04XairS+D/sruTshFzTJNZSPU319QJWG0tYaq1o7Yi6YSfQerbcJWHnIfHT",
-	"D/yKixv+jmph/k4r+6tQBBnNbg5rHMFKUSITKqf6jscqIJRH+mSmQHG4YSNGXBEpWcgdco8PfJ6KkEmp",
-	"ydhpviLbL85vXxqJCLWmb/UWVFg+BY2ZnIAQMl8oIqdikeizSRImJV5DkRL2x4ImRAnSbbdzFUU/cqkf",
-	"uYTfG7efNl73ny4u3v1Tn1AY+MpdsAJJJjGPYwWkQS9CSkN1TNg1S5fkOhYJNAcbQ2c7UzSyWaENZh6/",
-	"N+rYpRFNss/693mqxWMVo7Kmeca6xSi00ggan5sijTRZa98GjRlb38QvTFHv/Ylo6l1qyqt43hSwnjRp",
-	"zoVWK9NGX6ULBt3MYs001bLRH9NEMqfrDiqeSJT0wYGpfHJsG/lC/FaYwqf8kIjR7yxU+kZWLty1uGK7",
-	"Wj63rW96Ed2JrF3KKA7VpVTp5eUJX16uWEMaRTFO4Z3zO07CDueVfrbYobMU+k4CqTNjPVdUyW9xrfWq",
-	"/SZVGpATvvxUvciLKFZgpqyy0jESTimfsICkLNQjQCFQK7Mp5RLNomjTntGIkVi1GkFhZ2hmzt3UUupN",
-	"N9ANoNZJ+fLtGKj8Ji2BdpmZm/ki0bS7SHs/TgWJ4ojE6pjoR8gNMD2VSXFkRpdAkDXfbrlDO9BDq1i1",
-	"j1Mt6uSWzXor7BEaMltt+O/fjWCNmVWVLH2FQxvPmFR0Ni+eVdzEzazVp+ZZp4mj26CRWUMu48jfi4Lt",
-	"ce2SX1iLqNZGgampKVrlqAJfh154c+4isyv6Ucq1OIePaYkFlRPG86O5ZMpf7Hbn6Gj0POw2DzrjdvN5",
-	"2Ok0j6J2r3lIO6NuuB/12MHYWeC3do7kLHLn/wKuHDVyx91n/nFKkanDiSYTes0IlcYgoZs/JmJMhtYn",
-	"QefzIT6eSz8BPIGCWGtOU8VZOjSmZ/jQIr+aYwy2BFjZGyrJJL5mPBhwkdYe7gH3Fi8RUpH5VHD3DL7H",
-	"ZXAW59DQIybVTo6GlYSe+N6zp85JKDgOllrsZ8m4du8Zaz6nnXZz1KOd5sHoediJumx/3Gt7E8Nu/Z1/",
-	"fpu5iHZz7rEtj9bE4A+kI7FQIGnHfJIwfRFWnmW6P2q+GB+yZnd0FB32wjbtPHc3ytqT/Pns3wYNPDw7",
-	"mQ425d5RkrJrgUcVXAtJYudsXA1ac9A8xDjoTBPSnysNPcKHzLgwle5t0NCN7WQiMKqbqZi5u7FilzgD",
-	"dVNlr2pdM6WySO0Xzd7zTseZygf9tD+RXpGjU03nM49jvl3eUcwnbxlkRqO8+1ig3DkvcEWGXAZYKSG8",
-	"iWUFvztBr5cYG99sWQKwsll53fGNwAoVsCKEyisW6eMELrJN3KzOBG7rxDz0qj4MIa4LPu9JzOkmohF6",
-	"+d7lz68VB73WzSwr9xt2tGLPX9LwSh8UzpI3YiIWyvHFFWTEOeNnr8ip4JyFiugXm6f4JsFXSaflBAN0",
-	"WwflA5LAg5dgx6k+KPiEtfRQ8vPHCyLjiaH/CuwYjKtYLck8FddxhN7vzO2Ir19AB1VCVHYmCsvpjcxZ",
-	"wtoFqljM0v5ViYwpI5QksVRkIpgkgles0r1dumu8sIXL4Ti4709hhwVPOQSc6EEaKgshB+i3oVJZ9mcH",
-	"/Kt+OvN2159+6592h/6p6C/3blJptzIfV43PAOlcujQ+5dFCkV63W0H0jE3qS5UQeMO4Ijep4JOAoPGN",
-	"ccV46E36FbawzXE1nTpTxulUzdNRuKoHaSWsPlEChogSxZNhHkYziaViKYuGx7nYaiT3YVAwfk8YVwEJ",
-	"xYKrdAn2Nh4d+9JuAAdgHKdSDbgRhPQtbwpOYq5HwX1hmPLIa+EyZWATGx7DT3oAjEcBGRYif4beV/OE",
-	"hiwaakpCCWc3LNXnLxjwYSE8aKiHnX0ZRwkbPg1gdarlnNzFC6pNyMiTof7BHYaR5e03pj3z3oA/KQr7",
-	"AeqWklCehZToH56iRCJQOo4luWJzlW+WbM0XKW4LDgHFleFTI/bzxcyPkLJb6wRJmZ11vqHzuf/JboDz",
-	"bTnYyq54RfxV/o1e3Uz8sbPPv8hbdRc0f9/O1z6A09U3I5fOyiPMbo1njSjSu4ZjYqi4OtaiUKYJYRKz",
-	"HYne2JSlpsCfcnkV7A96HyTIqr5MGkdzZ6an2I4vkna02rMYVVNBuQAaUujanrNoWFTRZJ2G5g/kfDHa",
-	"itRJeD5f0U/l3VtB+NDKUSXMXtNkYWO4gIgAZyrv5TgVs/tvo9ubu38qi14qb2C3vd9qtzqd/dZzZ/1e",
-	"6/EUOLgSuxohLMINTSNZHmVcNcjO0YvWQafVabdbPVeVEyv59xgnoURpO82Grd5PWX1iYQqyGKYEhqTM",
-	"zAREG6mesQGpqZAMn1LM1QNDMF6lYtYiJ6YBeN1yOofFAdMjsRzwzEhFFUprwA4oJ1OxSOGcmXEFZMHB",
-	"LRUKPo4ni5RFTvSvb6P50ojnl6bf/EwWD4gobgeE3PqECYe8hYGwSC6QgMtLtIjeoZH926Awmzs00rZG",
-	"AVj4OzbSvb2tPHyy6vRV+fjKzolMFtxInS35DOtlwlyrvb9W2nbnXTWviumfcZUKOUflrlZJfP/6lDw/",
-	"POy6amCnTFJX6H80DMFVC3EESpBEiCtCVcsjLWuVuwC7uNSPXE5j41u+M3k8CUM2V/pO8wjMqJyxSMvL",
-	"gidLb8iS0JSBlZUTTUZK4yYXyzkjP8VcraSPJT20cv3X75OxZmy0Ud0WeQ2mPbP4RrzU850IERnL2PDL",
-	"AGxW12zQ6BM4WrdDuzBghWYJZi+UvUPXrFIlBuk2EzF0JxjuYSV7N9BDj8ZEtvqB9dcOzxgJkTDKt7ou",
-	"+dGhi8i7wSWp0DGv3OeC5pZnT1ysEthqnUEbdtJFwl2fKSJjzaU6R8/bLdc7FXN16HL1Hz/Pq60J2w2n",
-	"p1lAlUtty+GcUbWL4Rzo4SArylqWcgfL/uI2aPyu4mpKF0eeZO2e559VvIPeO2h9BH2qcLbe4be7OVwd",
-	"0CJCMWduF+fwxQ5a1437oz+PdzHso1z3WaeabNfwYdH3UuXeuPey+EzO6ybjMzvoZ7/ktEBaW8+aMgN6",
-	"iTd5BvbSndC/RlRREvMwWZgIhJN3ZyRLFykzlbv7I+vcgaukJv2WdbyvSzZyXfSbu/J3FDZiB1HwaJQ2",
-	"5O3JQk1r7KAnNplGjAmm+vWOcmnhoLWFJTQLBLDGT7CFGlcQdCKtDzHzYRUchXDS++R1zJIoiy3dyoQK",
-	"LLB6qsOYg8BxaY7TMCDZV8ia0R4Yc7kYj+MQmDUQvGHB0OG306i1zlbLrDC8S29s2xuVN18zGBN55bS/",
-	"YnwlCZWZGZUHHVRYp52TVnEOjaGeRcWIujexVGeKzVbEgW2kaBWa+zs6D3Nnhx7Klq5DZ6dKe/FbYfE+",
-	"rdhB23vp3Oa/k5mh82X6MacT5kspriGoxnk1Z+ll6UWWkrUvd4CBKppc5pJ+xkEVTQhm8K5qops1oUdQ",
-	"0cQ76lkTKpoo8dc5jjublj9Iv7/ytuXbX9qi91nAxus4MVkG1UGU5iAWKU+cJxiBt6XvWs40EaJpOC0k",
-	"w+ZpsGQc8whyI8iYpiYcagnqMooULfILm430k6GYjWLOsKmTX1+h+4eqAU+Y8RmCYgpKOFrKZjF3Z9Ap",
-	"aZ+5M8kICxV5ytnkYk5uYLqYeJ6/C4ZakyUTkBFYCTNPFubvawUakrLLkT0zZFFOlm/34ADGbj/rcVOl",
-	"WKrH9D+//c9g8Lnd/vTsf7m6rjOaGknSFRFHqbiRtbnlrisL5moe19OYp2KS0hnsGBo1MQ4d0gZiTihf",
-	"kpDKwhxfxykbi8/+NA97287ypRn2iulp5coxZ66anUKumUIQTwQmXZMeZyy4CZUqMO4Lcnb+lux3Dg+b",
-	"HUKT+ZQ2uyQUUWGe/3jZ8Gdx0vw3bf7n05furTuPUzPAFfPQ6kKYMk1yL+kKHAB3r8BXGnN5DziAldLr",
-	"KY6HVCf8F3U/O/rRKhCAyuHfCQtgo5HXJPsX1eOIXcchy1SolePmOM6rmIPmjq+2HJ9qxOSVElqSn4lR",
-	"jF5NOkqYFgRHQv8f7Pu+bzJ/NBNlIQGwVn9z7EZgCNvs0MAVgOe/1pn5ERpff2IOsoFvdl6cke/+uOCg",
-	"Nzgsh+C1qFSTMn8Q0H7O1I1IrzTVHJpf9kaxkkPy5PTs1funATl7d93Tz569uz40JuQKSpU75pFexTYf",
-	"K/+sqVadx7C91+2tJMJdR4Gfr5q63i/d0yWw6VgttzhwOc2FYJ+vdPLe6LZPzOg2OIH7pRltcRILU9r9",
-	"kfRns8HR7N0GDSE3JV9Gw+YTIpdSsW35+4yGb8/vy93fylUTOiqZLddKLjZCORdkbJS8N3guUjX1B9/p",
-	"vth29GuMp4568UdNeBmbxJzrLRBjyHZoaskwIJREsZwndAn7EGRB1BFSFusGiaMV+0Mj+l/3ljH/e9XE",
-	"9O2RiqrF2iOXYzfh85thN+VBOln40KdgKzX/HEfn4TDhGpgPDk6NebbeANArWnM3EaNN7FJVrPv9zt5q",
-	"E3LROb75gCF0qjqi/X5HKY+DX2GZu3XtsQUtdaUm+7MYVYX2+LkJTiyItMrqGBpHnbRFfoQ4zxmonxD9",
-	"n9zQpcSolwpPZpIyGi0vMee81P1P4gbRBqY0MnJLFtbhIrH9LkYYYaKE/jw7Jm2y4CpOjKNVn++EqUKm",
-	"gQsnhuMgP5rc9xWmjrarY6xIZdPqrXmuRc6dQ4IabSa3GyAbxneX9JapHHdKfjtw1ZDlV8whNJ14eYSc",
-	"3JhYwCmVmKpWkSPiRQU2QsGlALkffFCNSUpDwBzwCM+6I2YiRDOHeNbZi3a7XZByV54QzXPHmVlo1YpV",
-	"XFDPHjaOeSyn2TnLt6F697fOrHMOqr0gmj2GlIcsSfy4gNdmLHio1h4irVJVkcwLvK3HFpOwkqbEcB0k",
-	"mdJrMAtp+d/NyBlWZXmxXvMw7ETN5+EBax7Rg+fNdtSj+2Fn/IJ13XSi9QR/N3mLS3+UUokEoLPmSszl",
-	"yvTA/TyDTq44sc6iQeAjJOEKSPi8qSBC7mg63d5+p5T4ttq8+sIIK2zzY/2zGJ3DGwVhbjGP1tLPmbjW",
-	"x5FXqmYF0tjttHqbkcYP2PMdSeNh0cKMGWZmimN7ibOcMoeMekzDWwH/njs7b2lWUGCTn6pYvGbf6/j7",
-	"CZc3Vdrmib6S9SloG+/1g073L6d0Va3NuiVcl873uxhtlcynnw8gf0IqNH1vnMDnL/1jDt/6HL7yTq7b",
-	"bic6cwv/ztZSc4VcnFwaNdwDDK3s7icK8MQjRmALMICQsQiz5OcJVZokWhDFIAtDt2OwSQ82r6bEYU2v",
-	"ubCckAszuMo4QReHIpHicpSI8OoyEZOYS8c+9DXkGUzZ15OB7tC+VzQsaQkHMdoyu6DmpzNAoBVj0OCk",
-	"FkSlt2+oZzBQc84UmS2kMoAKJgBjwMcLtUhZi7yFOEycMfjl9HNKLMKp9bLliykFeakXiLzBxzMzlR/X",
-	"KPg41qsUFyWTMtLtnVINnfazhMMoXZJ0kZ9hrWLlRzvI4vI7B2QW84VikogkapFfwZ2IB20YpcvLdMGH",
-	"WhGDk9TynDrOtAoikHnRuwBIZKrDXsH8qzVAzDygitwAZpVWrcgJQmTcxGoqFrmIaQJtveNeAL5Jl+T9",
-	"gq886d2diPyaMJuArUtxwy/N0VtPANy43wxQduxgVvwgibjhJiaYIZy5CEg8dskAkCKTglV39c9weOTt",
-	"Dbc67cqFOayRpouGkFrTx/ZSd2AQOxmhiyhWAGmqKaL+1tpmCzS5hajz1+KKNVEaH2YSdCxJwsaKiIW6",
-	"szx/ALENCUu1YuVtZ7s4gZdLMq2S7wlfgEVlRpckisdjvV/oeqWqcFt9Qd9FmO6g/cBBmW67IfV2gKuU",
-	"gBLwgjn2dVx2RXh9hZpQDidLF2DdHR6T4ZwuJORiupadlMnFjEXHmoAZFXbYN8nGbqw7WBISIa7AaXcM",
-	"MWiZnjvs29w7a2XC/HhOpKJLOeBoFPCSPs3AQOTQ49ICvh2B/tu27Xso87cqV8sqS6Uw+fypdym7jtlN",
-	"XThbRvDKeZQFBuK/beiwRCbp0nh9b3L67t+BP17sX//4+/uP7OeTeppeq2r3tELp4BEWeZKRiguXNSCL",
-	"OQIObiwpZ/Bp+va7kvI59l4vK6/WxC/yeynGOTW5r6Ldzszka/u0rhplUJIkA2lD+FmjnaLRW66N5gIR",
-	"aF3vKCeV+j4GG14ss4zuMVE3IhsrBIpIom7iQpTlUcet8PABRrA6ZKyY3uqsbjbPhWlH2r32LkIl3bJ3",
-	"bCXRMg/V6dQfUcx3FIEVd3M7TTsf3repbfsrV7HI5xD+tgn4hwmUM/AfqPqU+Wes6vSsR3iQMjxIFiUp",
-	"L9lnGqr6PLOhE04J4j0Eoet3DJFYIVabuFBJfoQ+VgmR++Xo0g0sovZsADC8FeekCS8Ec40JQIyOtR6D",
-	"4ZDSoFuj5uKvg6/AVBLXjWNdN4BgqQ5WzTblk8tUCtel8krBythYiCoT1kJiSrZdxRY5GUnGlXHmaTmY",
-	"XrMcKgMSMxfcZIOX75af3bxjZd/IB2Ds9gWElp9jp4dgfRaOtuZnTVcMLp5fU760z9zJGmGck1msgXRC",
-	"jgwwZh42RE6yrlZkZldrUO3ei92pUJA5DCn4wNgXkgEBLQwYfNEnE1aRe1uQdbIjt+JUzucnkPhbkcW4",
-	"FtCmKj1Wt/VV3WYFhEk3lvlYLxUSEAr3x8+uxaEVTiRYypywaqwc9GWH4c2/0hnbCiqkNJxP5Z3Ntm3l",
-	"1p7xsaigN87g7IZBKI57j1fu62rcV2+ht3b0dAsb4icfbh433q7Z2LtsUWfVFiGmYbGnwFuzyh2E3anf",
-	"vyzNpyK/GMka4K9pJlWxYfP5JUj7RZuHM30CYd33Sz1eIZyWozW+YuTE83IU9F3yKP2oZc+K5PPU1eG4",
-	"Lu/beipHmf9+c7d5HU/dfObVbBBQTqSWi1JWOEtF86TUEm3qgXLeBcCg/kAdliN4d8NkagJwNwq2eLFC",
-	"Tti852qW3rNts5lJSL1z2z+apJ21LkIn4G6L2LdOpXM+R3x1jqe3XP6dLfjpS3vt3cEyRc3oZT1JNWao",
-	"MkdMkgwoBIVrXxrfMrLOp731RhyHafgx83n9Il+4zjSf7saE3O5t18+iup/6W86vykxRRoAFx2Ytwpu/",
-	"2HWpV+UsqvzAHflpU/cEp7MIWONcZc/SIcp5VIVpGXCZiqlAdlU5hyqfxfNNAhoz1GYDIBvztbkGf060",
-	"4ov78dzyPvg5SX0yNKlIw4AMMcEIECghGUn/NRImpR0iU4fuvnBhDuINeOiTQoRnnuO0hvN3XmD84uWO",
-	"AtNsZBi4NSBp4WYqjOcjVkTSOPKnkUPi699aZch79IL5yUCk7AiDdBGTafVVdTOrc0Nf2VziJMMkxzTZ",
-	"LQJuC6lZG/FlyOgz+VlfM5DW7lyZJuA8DXCsi/tvqlUJa6N3AwalmDGA7WVFW9e2cbedbklmXb9hJhOT",
-	"QaB0bejf4dZ05n4CMWgSdRGtVdxx2+IDX1O+rrDwYENZvK3e99w6VQ65rIGmrBbYOwcVEnuVARkP6UZh",
-	"CyujEtaI/Y569lVk9zVnOltbTI3Os/ZNyLlXkKVwhxHNVK1itgcH/U631Wt39ve7/27cT5PQEk1i3DT3",
-	"P2SQclQt0HiLUC2DvWc0ivkkIB94rOWD/xPzSYRQpxlCfVgODAQNTUxifvm170shrXQTwFkI8SI1tyZP",
-	"PrzfWItpibsTi9/EfOEKxZC+mIv37VK24S5KpfyQZSAWxjytRPq1iYmVKYaempln3m2eCLcKm6xuAhvX",
-	"aVmZAHl3Bb88Lq1NN0HVJ1jX0LukC8l88Y+zGgn2F/GfOEno3kGrTZ78q9M5JnBCyOcXh5eHvWOSXvc7",
-	"vXar/ZT8g4VXYq/b7rTbnXaHGP1qD35d61boZvM3SZ2ZHfX+FWx+MJm6VubQF7SaBlfM/ySi5I24ZprO",
-	"FWfxyuSfGrOuZ8a7u0GldhKY+Hq3adCI/pf51Ao9Clu02xRsQnXnXv8INN4AucIKqymbkZiToVyMhhuX",
-	"/FmRO1tl7nEr/zikyLUDOYtfdaoyuuCJMFuZhRwdx5H/PRWugkcVLFRJztzCTGv3LVWjzCYhSjat3P5T",
-	"NlIZC9Q6E9W6XAc34GnTfIc8iuue5YtqY7r+LtkPFV79+2U/lPd21QHIQd2rjkCGBy8yKQiCKPSZrgg9",
-	"9KxLX0vc9s1TAWoynaPnbT3KsVaDbYy69cCvdNV6ZinP3LS9Qpup3ccmKGeYL8kQVXFzHZaMpuTo6OiI",
-	"PPlwcfq0rArfR8Ut+XbqA7I39DTfRSkwpaaMcpcjMZAnQxlDMZcFj/9YZPX7mzdxxI6xVqqpW2Ur+7tb",
-	"R06gEZBeuSBzqqYDHlJugDi0uD4GLQygFHrdbh9AxuATFIwWUEAzpaFiqQzIsDXU/2sNs8LeRLLJjLnI",
-	"GCfvzsw0dHdywIeIuNCkSQLlchRVEhG9oYCMHPrJH75M2v46cSmrdfXDFTL7HfEV7nIojJCeaSqmBNCI",
-	"JYJPtByBKTd0iRXIMSDfKzOI6gr5VVTuphZ8hi3YigHHD63CZlQrCvubSvkleUcPi3s5VRsMjmRj+3Pw",
-	"Lbp/VYhRvQqCouvQEXWGJBQzS7djtT4O6fl6fWF3GSj3lvqdoex32zsbylcR2+9xhL8O4klJFMoFfVcX",
-	"WOm09aSdVUJRHd62jYVBsF6ZwWyvE4W+ol/s6KvGohz+mbEo4EZ5KMEovQcUjPLiIQajgKPkrjbkVZZd",
-	"qCstxSWdz/2k6N+2xLSyUW9urKoU5GQ+l1+nSFCn+xUDdA52YRtbw8Pqp7b/3YUHuXaZ+0QKrSomkD2i",
-	"lYn6ClGm3gIo4frJFRYZ9jlkc1VJtvy8jB/hwY38aV1YUN3xJU2SVaQQJ0JOkmQtYEBerrtAuOtrCOXI",
-	"dB1Mb/Wu8Kpzlxd8l426ol6Ve7F+z2qrRZlfDGof9p9niVXV5QAMvzyYy1/UaIO4q3Z5XddXZPLXps6c",
-	"VrpV/nD9fj/Vruraq3Beg5I4xAiHISDGTsVNOfqjT4a2TiwZLbPghkB/XV3E1oM7QJl4mBWzNcDWdMIC",
-	"MoRqtgM+YiFdSOYa2ReymDBMbWGtClBGSyqADkUJ85OGszcLi1fEW8z3cG1xvUSE3inYgGjbc3X76baS",
-	"T680uMqJe3J/YVJ6JQWqPV7FYjxYZGMdmHM5uUqEDRyCecs5hmur9cHNCRdprJbnWorA5RsxmrL0ZKHV",
-	"GPvptRW1fv540QgqoI3danw2zCEvVxlLuWApefL+9Sk5ah++eNoipwmNZ7KPmlfgWhICMsxtNmBoMv9k",
-	"hVRA5AEyC4PLJzZVat64vQWoicq8DPLMNP0MHKzPTCbtsyArsIzfgz3rWYasCt9Z/vPs2MFYnWJ9AvLM",
-	"jTR9lgWYqmkqFpPpgMcK7qef8PNkaEW+4dMWOXGTqZ49w4vx7Fke2mXL2pmQCrho2e3VjBiS+IytFcFa",
-	"Bhxr4+kfbmI1NT9CSh5Y+vQ/ZuJP9OUECJmnxw4SJb787BnQm2fPWkQr088Mr33mxrZQYurZ2LiX3OGu",
-	"zNn4QeJ2klBvPzrmWwM+4G+zej4ZjreT8EivGLROpeAVCBhmVsbUUoa7eNI9OHAU+qcwhwF/9/b8wikk",
-	"ROhM8AmaBLBHToZnEZvNhWI8XDb/D1sOA6KEIE8oXxLFPqtjSCwE8gqz1WPTW080QeG62ad9qLpD6ITG",
-	"3C96MeBXbJlZfenMRgZlMzS1kByU3JiTbg8qxMoA62Iwp6DiLKtQDNnH2NuNtTpicigAxWBs5IDTRIo8",
-	"e9S+RSVJhFSwL6buuwmnRMgIy3psAUjEEsJ9xVALyu3z+YnOLNRTqtg1ywqh2/iM3BIdRySknAulmY+H",
-	"Y6TXEGw4id4pKGnkkRzbXUg5SeJrBlNA0zlkX82pmuqxzFkaMq6ajIcCuege3J3h/+6+1qTmf9tPB0Mw",
-	"zcaSRAwetVV6I0CVpCmEHSqw3et/raEeVp4OuEyo1IcB63+A8R6CD/WKxnbF9cxgzRYcQ+P1MPuk1+4B",
-	"499vP89RrWAG4Haxseu6B5jnB/P2HwuWLt2CKnq0Ns0VrikMgaaMxBMuUk1ETIVhyvP7QKTe6pwOmDNp",
-	"r7gE7JDhu5SNWdonU8qjJOaT/1fzrFANkdY/7/baT/uINpJVcSm6KjQFUym9HIt0FEcR445TwhxJrzPG",
-	"Q9aE3DK9c8WOW+RcEEpmsZRzwChB58QlEB04VXBlPNQyMUZQFb0udr9TForZzGKjDDgmKFjbFwlpCrnz",
-	"QGxgRZpnr4Z5aRpDDs3TsNauS9hQXtTdf5AkF2BaBAwPcF4H3Gvhw8VpACXW9vf3j3D5hv9Gq6RJl5Dx",
-	"ZzLWVA7sdfFE9/FkuCJ8Har9D/iJS7nDKQuvbHJELHHE+ZYgGbmORYLHxNB63Kk+HtAnvXbvaUBmTE1F",
-	"pD8dPA2ISmmcQOAWXIon++3nT4MBxwv8pNfuPA3Q+kpDRZ70ut2ngb6oeid1P0967f2nQXbFoQvfLwZU",
-	"hX3W1AJrwmb8J/e0ZCLygLNEMjJhKie1OIcWHEokZIi140yWkyHaQYfH5ke4IaYEnil7i08MGn0yaAwW",
-	"7fZ+aAuvwSc2aNwOj01RJDEe8NgtjIjAsFAH7QeZ3VsqyQ1LEpS65WI2o+kShGVm8UiKzmF0H+EymCpF",
-	"qOvjVjKOuHB2PanKSZvmPxMhPIjcDOT55N1ZI2hcsxThuxrtVqfV1nK5mDNO53Gj39iHr8ACPgWRco/O",
-	"473rzh6NZjHfs/duT/80YRXK/5tYKhve7aPEIyJTzCdwbi9yEgGILMP1BeKGPiAleeJ7q4FUDUHg1ENi",
-	"PIr55GmLIKCZHPBizaljYHazuVoSFNdxJFgkHw7fjKpwynI0tjKyBIAemOJVGIAypxLPpd6mWGoxznSS",
-	"xIYz/wogiENY0r5dpH7KaDQ8NsTByLqFX3NwKaCYLDLA4n5pBJYJbLZCAhy9jD2cRY1+Qw/GQf3JeQ4a",
-	"NfRWAjdqBA003NmqZUj4PKtKx0Hu6gRrarvdat2tsv28HFpFH90CYFhNl7VV4Wq7zS1tea93thWeRfUd",
-	"uW6f+3WVe1ChM/8C4nHXUo11Xj/RcqM9ITG33z/VSn3lPjvhaXcb6D1GVOH1zlcU1YR8qHShpiKN/2N1",
-	"/fst64nX2q3+KatLq9vsttsGsExZa3muOe79bjKgnKQUDDf7zUt67PhJbWsS1DxPmZOY5fq4sia63aom",
-	"ICVmw5wP1zlViBR3fUtomS17eAqpSt2jfq/T6h7Ykbieht2F6LpW/oqI0cwob4M59bbaQDu3tvDmcO1Z",
-	"feDCfPe9lS8F1WEFy45bzhJwxVwEoU6h2CSYMfNT7Tq5SvyyVAD19rZ4E88XYOwZLxLi2DbxVsERd0Xi",
-	"Oq+VeXzPPHn2CnvqtTt1b2S3aO8Dt1eWQXBkr72//qXXVruAN7rdDS5hvmSr/G4/XVy8K1raKlYtf4RY",
-	"a9yOlqx7tH72F0L8QvnSvAolbw6QEK1+74wrlnKanLP0mqVmcvrdDVb8HOPYPnB6TeOEjhKGFsdMeAUp",
-	"zwUNpBMtODTeGVDnTPRrfNIv1giReVAa3A9R7UwCF41mGJk4OYZaSQuTZK1/QsQ/rfZgZoOWsnLlEeLc",
-	"ciul1edAlw6nAguc5uLqMRkJNSVKTDAbbMYoz0CHUnybqjy8CgqXIlDXgJvCpdbQ2yLD1JiyAAzOyGuZ",
-	"ASwwSkimLOSqPZrrvIwzL3hTCYGPOGK0nvbJPC6K0L4743KIE9AioCxgkmLJzNzQhBW700wCrhdfb9JY",
-	"sXr5FX/eoQCLh+ckSdZIsX+BzAA39aWIltuJC044n83GKXMvb8CV0O8FmGhaUSo4aHxumhNXH5pkMgI+",
-	"3fqOC9387W4ko5ITsVPwB/62meDy6fZPYum1zNi5c9UexD+dGW/AIV7SyPqN/0T+3dngjXd0mQgaXQjx",
-	"hqYT9sj3HwrfzwMm7s/9v+RX/Rb5fsIUq5UAnuDvTx3oGXQRaOYnSbfdI7lPxPUoTGlETKEay9SkABOv",
-	"SpdgfqNj9uAYW45iX8XU5hRySQ1LyxeyUaTULsEqR1CUffQPRtXuVUSz/g20F5zX6jd+Feq1WPDokew9",
-	"MLLnVJZYQfGCasP4P5hygg9GS3L2qsoQzkm1AG9F92PfPYsaA2IJY/2BzFk3X6QT4wF7CAbnCVPfO027",
-	"o5D8vdoL82DtxhvBI8ErIDfywOvfCkCsxZXq9DtdZ5pFFNXGTXwVV2GV9hsXjM7IR/2z3tOvaMX0I6WL",
-	"WfxbGzofolL0V6lDj9z9kbvXcXfNmTdj7a4ys4hi1cRqsbXO8B+9YrKO0a8YUaKmLE4hgO/Y+Mmh9q3n",
-	"rs7CPdwSfp5dFCJXnFhICBS84VjTljwxJtCWDTt+aiMHjrNyTRAAZ2WUsUgScZNFr5ks9WDAvVA4GDUa",
-	"Ig3oPXWsiVRhAews0zwLu4SCdzB1jBk06eYyQ5yCeA8iWSh4JLE6tQ0KwwnhoHmyJEMaKpEOA/gDC8Wl",
-	"ZJhTvSHW2QgwEgphhMQYgkysFdkNhuRkwTUNjjIbbyxtkaaxSAccww077aDdbtuKwVBWRU+qbyMBZnSJ",
-	"ESFjiOA2z6kpxZg9iOQM0LjKmY0hGDq1FoYYGKOmLGESgy0/grBWJcjBUbBjsTLhGunOxrGY+DR45gcb",
-	"VSoDeHnAh6vespKfaw3HEDqLAGMiDU2BOyzIAwHB0rRER/iDMbAH2bM3U2FifWhoA4PwpqBtUrZIfeRc",
-	"Hq7mLNxJGLK56kMA6F4or/GguET3c5NHv4O93gli02dWLy945eytgVusjxDU2c2KnVFFR1SyFjnj5PT8",
-	"n4SSkCXJgJv6mnKuF1FOGbNVsSBgFV0amt4sEkpGDCou4jpyQudCqlTMp7pVfT6XGDQ6hqRORG7IMNsm",
-	"Cx7YIG5u4pJGKaNX+siPWwP+WixSwj7PRaokVFHMTm5gswwsFTkmlAtTw5CRG2pCjrNLqUcN3y1Snt1f",
-	"iMPJwiMP2vt14Scnmh4iiSyrBD4hfatvuVuaO5arQKw2D79Yn5ReEWLhjsYeXqyikdbgB20aeLIub2zz",
-	"wdwH+rFqtJ4+tr3+VT9mCKLWA16Ab8IfcBzNa8YDFL9yKCfml61GYQ+VDaZ84keHPq1dR8aaz2mn3Rz1",
-	"aKd5MHoedqIu2x/32jXjdkTxqsHb3LnN1nEokohJg/OLsXHDvFqzgz0HP9WMCPNTKoOu8hdtthB2CCWB",
-	"4BdH/31r2qkYdZWAlt/3vZMQVeYNntS0bpMHTbHaDZ40paY2eBJLae0yLCg0+2gvax4wDyUyFKZIudi2",
-	"eCEQ11b/fRs0NjALYC0kU24xwwUfp2LW6PNFkgQNJRCSu5ShXnrIVfNvbx26flllOQg7neZR1O41D2ln",
-	"1A33ox47GOfORdNwhX669nI5BGlzTNtNPKx/VXyQqfl20C6UY9NL5CvZq9TAnKkClNatX+glE298vbIM",
-	"+J+TxUzuCVA7EJxQkmjFhEry8/nbX31S82XQoGrQ6A9WHclBIxiY0w+Pls//oHE74FXEpGFFtzvNwEim",
-	"MHwxNpHiJpr4/etT0uu8aEM+lylngNoAes0xOjgUyWLGbRZACYmUqgDnFWRnLchP6oCvWJSgvAqBPqTB",
-	"Joe7crFKyn8mbH2LIV/rupmnImRSagX/1NDibz/GCq4zyfbNGid+iqUS6VKz389NtM2byAzHRJHEYxYu",
-	"w4TtuaVi68KsLFqem1aAuHnWSwHa/lBr074BQNxw/SJkydHMHdvGVCvkPDZ+6NjqNEar0G8GRvnxjAZT",
-	"assbg4bsveWAcnHHGfGDDLQWZEfQax8dEylIJLTKVlF2n5ZNKQPu2lL0BUeF1NhURNZ3kCWpjNhSFJOS",
-	"imhhFO0oqBG7DplMsY71IqnhcZ6YB+qqG7NW9sI4MWgZYpybf1vpq6FqwK2XBow2SP1SB2rI7IcZfDH3",
-	"DQ0jZg1n9IpJp5MgPxoedFqsBhyJbWaBsXmlpZlp8uv2nZWdmTCt4mQNg+UHMuQt7J59nAvlNHlssrFs",
-	"D1lqkU149E4VHLds8kD/zVkFboCmGhhJr1qztdQ7tyjeOSBsnddmh+4aF2ovh6quEZe+Ee/HZgJTFdbW",
-	"1wx5e/TmPXrzvhVv3kpFY0WUQpXseVGoPOEkhyMz2ZlY2kWx9Du8mgbeqHw3Uc3e8go+Xo+/6HrE7u34",
-	"HmKC2xvoaKeCj5MYwZceg4i/7Wg6o2uWne558V6juvpO97JG60UR71GnjHy1nvurUEb6p6U6SOhdNgV1",
-	"wBsLMMCZG9dUlEfdz8Pu0Y/MxDVzkYCUD78CaqhWTEIxY2REwyutnukJ9Qe81z5CZQy0rAKa9FdQGKv1",
-	"llCkUbk4+p8bqnef/JlaJrmtLpDN/tYoAusikw1IsdE9vxOavW2s0yOR/76IvCYnlsQTh6DsitbP53Lv",
-	"i6/4QR7JfFFH9wsYbjFXAsMrsjaQBYAl00Pych4BTCRTm4lHGMZEUyj7u5hMFVnMNbGNqGIt8pZX2DUt",
-	"Bpcm+n8FaZ/P/4oA7OJ2bIXWXjG8gsa/aogbQ+rnRaNt07tnUqstEtsyqvn8BKwkm1msajiXQYB8ZF6P",
-	"zOuReVUyLyCZG/Ktme9uWwGSlSQloCzLdIxFJ3cY+VlCgFRGFR00+uS3Au5HQFqt1qeADMAgop9wS4bd",
-	"FkC0WmSYG5C0IpNeeYVvTdyiG+npoEW2CDIvP9ZzBeeSjEmXW4ETx04wRUYKRZImTPYxEhHLQOuGACMT",
-	"nH4dCLwtLh6GltIU0RzMLOHRHAIPj+qAD//V/InK5i8iZX2iqeUQQRPtbM1YdJd14Yu/LB8e8sAjWtEj",
-	"WtEODJubAEtkgPEeFgw5mcfknx3yC8u/+gdTlQgUeaaQQ8LumBpkL3MFEjve7huvHJ8WwxFyt0RDTEyB",
-	"IbaAkXJsarnlkKot7/ra4EjdE0REloKWHnGVHgWP++Aq/bKsSUNypI07wylhDQ5P7hDcADAXsjeQ9yOa",
-	"efawaQhhFZLEZELMtJ57V4CiasGiHi3hl+VbfTX/jgz52wbJ2YqTVKCLVPET57F3Qq7jLQ8PmueRnj/i",
-	"5WxO1beEyaFEzlkYj+PQg8nZEGWiABOH+ptHf4akAyFybVOtwME2LkHvDHgJe2d7wv4IGvHINDZgGrmt",
-	"psQvSL7PhLzC6/PIMx7xC/726ES1/CUPfG/+Lkb1dkrNNfQDWWJpHkyOlWNc25stgTOjultWtDNaug+p",
-	"31gbkOYwRkGWhW5gFwI30jsldMCNf2vTlO9Km937bOI/63lvknUM87cFNSDV+5ikbM4ght1Uy7tmKU28",
-	"RKDfGumCcywBNqd6SI1PNYm1ukmPj2xUM9SbyTm04ZUc7Dn1H0wPfvnBB54aiULDJQgNjX57hR3yqJzu",
-	"aB4dLYvpk6HgUiQsS6GcpDSEhTP9vIA6jYjAgSElnmmxvdftVcXF3+p3eCynZnwYbrkNo7T5kA2pRMI4",
-	"SehcCaj7mjsTOt3evubjsJ1954At5tGKpel2Wj3LZr/t3EbvzNcZC83Ffsxw+0asXfmmErN1ln05vwCX",
-	"Kie7BTVWrh8rM7KogdZBMJi+yXyCUmRRuiTpggem2o5iSSKhbOcMysUZSL3MjcRNnlOsJBlCscR0BgMd",
-	"Btje72KEtfE0B3FzyiD2JObSL17z1EtMU8h1IS7RPKSVJ7d2oclLTSKW2iaz7CcnsB7qDw64bTBdcAns",
-	"GeB2AD/8BHsS6RUwuXC64FdZgbIRDa8mKWAL6okDgLngBnAEamQpmqpjHzUIsMkFDw0mEFbLA0RxP2vQ",
-	"XbZC8qD/oF5L8tGqlnxhE3OzZZ3qdcLYTCJjHuIKmi0loyVY+sGRyclQk9eU8pANi9mCLXKiyExIRbpt",
-	"V+qhHrZNt22/zkuYBMZvqWUd5AI5pko9ao8Bji2VMrOu0RBL8a0Dnt0Ww6fqNR/EJ0d9sXX+nHJ3vfZ+",
-	"LoJlqPU82locw5PtkfT75MpF6fIyXXCrJuYsPLtmAB3h8K39C5AbbB7dxpy+jlXfjY1lwS9lTvYRaFEu",
-	"IQO00nTZany93DTnTmpJ9cX+9Y+/v//Ifj7RgogVbT0PcTdojFJxI2FtjbdTi2AWZqLxj5eN3TiReXTp",
-	"o0aAzObIW/hZC33mc5XbuXP4V+fiFOZ/cNDvdFu9dmd/v1vIk3vPaBTzSUWWDmQzX64YiZDAX/nic11y",
-	"pzSVq50yzt9yuuenCknZ0ECwfkGFkEb/qNNtP7hcoZwgvEvZdcxuENS8miZQixvGeLTDlLnu3SjGo572",
-	"VfS0h3tCfxaj+tNp7EWPKWs7Dwj93lTDUyANBeVwK92w3ty59+V3MbLutEq7J2hFKHBpJXBMM3zFUMxY",
-	"i1SASQLckB4BozMPOxJQg/B71Fr0ajUhnAghivqEkuHvYpTDqgy4VsqoBDDJHG4S5T+GxXLNeGbiGiAt",
-	"AoP+jnjtmRoiUq0nTsUCQ57mVErXB1dni6USlUbw6kUCCr1XAboXpfeV1lRDHKqQ9NZStApfH+7hRn6+",
-	"n8VoRSD/LgTnRzb4HbNBg0nmUoBV4GQGFDozcjh33b8b0GBf/z7g+tc++TJoxBEgpm2yBICyBssPr5gN",
-	"qENW+xOY+YN2Yn5vHPYfTH1l9roXUh6yFcGIPwLitbHvoT8tT5iWii6lDRp5O8YHMyMnNp2wyCKLWaQx",
-	"a9K0D+as0Mbu+ja/IisccIyccKpBYs8F/+QP0iBC5W5KgzwllZjPWYTQVPVJeTiDRw76t+CgK9nYV2et",
-	"2WV41DH/Rmxpaw3zO9UU4fB/bVYGMRz1nOxcibnhE64eljK5mFXyL4wJ+WaZFwz/kXc9an+bsigTA/XI",
-	"nx7503fGn97pk/+12RMymnr+9A9BBLfo52U+VMGgjLXgm+VQuCKPLOqRRT0aKB951COPWpNBoInljpjU",
-	"WvST89zPhNn3lEfG6Cc4w1SAmylV4OcqJxasqZAIlkTKScwj9hlDPVEVoxHGZt5MRcL6ZGhiSIYBGf6h",
-	"/xfPh6aGGZZ1M8FvQx9paphBieQFDBkGVMbjAY8zAPocrQTqGJpigXZxgONCuB+yV6hyV3gGIuhM2UGq",
-	"DCr/nE5YoX4klaYwoa08OOCF0oM+vMGdig8CsiVNwymyfgxBgS6UIFKkzoQHvDgRWH+IBMS96nW7fQOh",
-	"ZiosUMKZuhHpFcLvy6lIFUttVboUexgtiRs1C9s9VELR5BJyJoYYMisWXLEoz0bEOF8oyYjA0zRqkTPY",
-	"KPaZhorEY2KbkZfwlUGDkeLYEWxyWBiqBjxhVCoiBYQIb1KbsVyx+8FXZzQVGX+AQjdVdRnx1qopm+Xh",
-	"iY81Gb/Rmox4v+sxFCqSo9zg5d0VZXQA+zrdF0FjFvPs83r4vu1LOfqzKBRMifOq9n5NPRNHWTUtJ+By",
-	"d/N6Z/SgO09sNyUqi2iK201ii8KWgIesLx3ooZjxwJozGieaXZjwUeAigYUJiyPilRKKIyAIlC9JSBG1",
-	"xzmWEf2vmnn/scMZ//f2u2VCA0y+4UJumHCIGd+g/MwTGq5OOVzI7XMODWk4x9e9dMMDP90QWi/nGxai",
-	"rDgx4cum6I4VAajUbBR+2RvFSg7Jk9OzV++fBuTs3XVPP3v27vqwjxWA/BwfTeDcDBjIq4mhdBOIH/Zz",
-	"Qos1MktaadXKxfO6k3HY8w5GN1+Ps/n2JyCfSz5qOBAmrh7GH5iq2uTs/C3Z7xweNjuEJvMpbXZJKKLC",
-	"cYc4/Ko52VB9d2LuoT5p/ps2//PpS/fWPdan2VvbkiKTSnsVY7VwjPf3xzoTozip4xlugkAVCleeMpA1",
-	"o7TOoxpBYyT0/4F9uqVLX0GT5AKbvCNtNWkQUCUsFZOUziAZDMF3sW4W0TJ3LUHKsyeqpm2zLDY7fxsQ",
-	"ppdZg3fcQSM98AmRSwnIk1tNd0bDt+d1NWnl7ub5Vm4/xZjbTEA9UUcWtRpEOGVRQEZ6io6OAaKapmRQ",
-	"rR5QtApTjpO6esZFPONd8Z+1aMbrj3eWtEhNcWlUfVNTlL9ARkvJPf+uIzxeZpY7Yy1zg/Etooo1dW8u",
-	"5TEpkSfmtXvMJ0u4NHOqmcqhnym2YipZJaMt5/LSvnc/PqG5wo43qZC/tN1WvdHjsdDvd92wqjnubOP8",
-	"6W27ff787rWJqEnvdu9Mgtx2e/YjDOQ+e4VT2dkWmbS+LbcGp7H5llxYi95omZF+5ttspEgVi1rk5ZIM",
-	"be7hsEoIBbOY2dAUo+htDqwT3WuzF2tkdJGqmqLsjucmL8zufVlKOnSSJR2x5xz7+NuUmS+kyqE5LkmG",
-	"buJ4ZvTDOg1oqQwgFYPEY8z3R/OKk1+OVs5R0RqrNzuDDIBKqIngE0DsLqwLTVcJ37WrAq/ZNTEfaZK4",
-	"y3FqGti+6v5fie7ymD/8mD/84PKHHxwyTtDwvRIZBl7u8mj0O7fbl7rVKprBz/FqpGaW9nXF9V1p2imv",
-	"D0AggtsK+1SSn8/f/uoziWIOy5q69o1gkB8seE0frbokFpOKE8rrO87AOEdg+GJsSkSjcvfk/etT0uu8",
-	"aD9tkRMDfWGBWABEEFP9QpEsZtzWDxc33J9+HAXZdAJzDAO8SwO+yYoEev4BHtvA2Pw2S+hxLPuP6EgP",
-	"3yl/ju7WCtxY/AW98EAYmhB5ZKjDes+8X0hrGksl0mWtu/4jirTzOeNYbSqzr/fJzVSYO4NSEMYGBWiw",
-	"xK8yE6/1Dw74gJ8pSO3RNybmYJ/FDNdECvTbxoqEFKXxWEmWjLXsCSFfftF+LdmBQz+rtU9mYsb0HxOB",
-	"CERmfuhDy5BpY0mu2Bzgn7TQpv8F5+IiihVJxITE8rgEaGvHgl49xsl8kUJFSFACbqaYSCvd8AGp4iSx",
-	"YQiKTFnK1jmLEQXIKQa7tbPYun2zmvZ/sqtYE0h0yGAshBJJ5HiNaaj0onEsdhOnBOUyeXdsxwlT5p78",
-	"ZE7zBrF+Fh+5It5vvRD3JxdM21QFyxSnbVWw7MX7qWBrNImTEHGON3gSDBAbPGhU/Aeu8IRmH+2Z8+o7",
-	"01CJtBhaGUfzLKxS/60ltfXajwnTxWEaFepLQ5PjXKREperW10QqHvJKqN46V+6ySt0JO53mUdTuNQ9p",
-	"Z9QN96MeOxg7kZjYcIVsDS0w1nxOO+3mqEc7zYPR87ATddn+uNduuMDVm9/POl3kwcv8W1QY16wKksnr",
-	"oDAx0/wxgfvvm8BtmUjO9ayMaL9ZGappAl32vmTX5XbD4nVexTonDn/ATyknI2ZiNDFO39w8iBScipvi",
-	"y1nBgqza3a8OcrSPlBlgKNMQ4jb1uBiPYj552iKva4JCj/MiBcioUE27psnCVAKfURVOmRxwk+vQIn5Q",
-	"oTUZ2ihJiCScU6ls6KcpqZBXQqis64oyl49t6dTGC2pFu0wKNSLliGmJVWLh1wphD8LnKgTLOlBsDJha",
-	"UzvHl3XcuK31os5WEVm4j/bYkLNXW8QmbVOBYX2vxZilOu9HytQi5cVSYnV+XnjqUisM1ZIYLuI23WSe",
-	"XvzlLTZt5jsSImGUOwUtSrFqE1Y9kg64muOZlgc7bhzaxPGoxFyxCcKg1LTP0sv6PrptiCIynbTbNV2y",
-	"lNR1+1j38LHu4Q5lMziqEFdhzy2cUd/kaj+D0XArE+w77IxFxdo7tnzr5fdcW8So/+80r3ksL/LAaxIa",
-	"rl5dYWSVZLltocKqIsmeyHkxjSVKdRGTKl3g85mgYyJI4iQBw54F7wZEWGONtCUNRyJaYsz8hIsU4M7Z",
-	"sZODhOYtH+sccdSTBJNpUIKskv8M8PZWAqB95/4SILZUX2jrJEn+UjnwsfDVOnV/bb22R87xyDkeavVD",
-	"c/V3ykakoqreTPEPljUKaRSxVHFYwTyGmnBgTVuj9tsONEU26pr7FUr1kfedJTrudwse/7Fgl8BmhuRJ",
-	"ljgGLQ64efRpkLOIy9Hy0tElhuQJPhzYwhDLOSPzlEnGlX5Pifmlc651L2JcZJdBFun0NBjwzJYCekG3",
-	"N3VHn30HLHBI5aUYD78dW8aE+aaMczgf3ygbKxy8Rn+/0w4asCVrWEquutr9bPSPDq02GjlNPtf6dnHz",
-	"G/1ON/82f7i7387BEwonVQ94JDCay6q//c6LdpaC0e+0Ozbvoq8nYjIy+p3nt1qZ8s+x1cbdgPh+4ya+",
-	"ihteuIqN/blgdEY+4s/OgNs9qLTp3WlAfWgHDfdyQlj9g+b3URyqS6nSy8sTvrx8ZPSPjP7huiIs1b0/",
-	"f4fLuffF2IZut3JIlH0K4LRmWMlqTicssiEf2PUP8hu03H+Qa2vef0W7fUX7uVF+fetbpAI/mtkfzeyP",
-	"ZvZHM/ujmf1Rhvpbm9mBJ+7USFIQooztfa3dvSBOZVLUKeXEIjhaESt7drQkZ68Qy8GNsMdUKZY3YgwO",
-	"lzRJ+kTTzyFa0vVbJhrVxJIWTf+xK04FRM4pRHR4BnpDmREeBwugDtnnkM2VJdoQ0qH7bWVC3mUcSTMK",
-	"iPVIliY6VrPXyID3OA0rIY5JHNnKsikjC7xUgUUySwdcihkDjwJLJPsBg1ixBA8RUMOHExknDGql/mh6",
-	"NWg/MMsbQWJuHBp69rMFpL6SSXzN+N/A5/A3FV8/3aOMqX9Qbe/5fckKfm6Z8YOOAqfU6FeqIProffnz",
-	"BIqHWxvvDjLI/crjPcouD8HRs3vpxU1UQlklYYrVRwuUhBLgiicGkbrb7jkpRm5ez5RGxEAkI/8OiBSQ",
-	"bKTSpZYWJB2zb5DDev6QB8Fid5klU7ZJ9CrQZr8Tpa4iIv6RKj4Eqpjfvnp6GNT7sCOmAFK0YNd26Rti",
-	"nZTxZU0tGjVlS9Q9IFvx23XofgcE7K6F+79TK6oDdvFG8EjwCqwLKcUlnc+NVxmYQc1KdfqdrjPNO3mg",
-	"9Z5+O6gX34Sa9Rje9sjcH7LLe62mI/QZ6e6NaHgVTinnLGkmYiIWqt4MezFlJI4YV7FaknkqruOIpUSx",
-	"JEHEEoINkCdv54yfvSKnCCxOXtLwqnmKnZA3+Eyn1X7qMH0uCFJBZM594NOmOUzxR8Bw3a0Y22LnMgbA",
-	"AKq84OcA+f9QLkZD81oKxlFERIjHJFaAteAABFggA3iHJoIz31wM1k/ztO6k5QoiJBR8HHMmCYsBpQvk",
-	"DKpsRB+UKTAQD7ZGEReKIKyASJ0Cs1iYHQmIfi+fO9V/ODXXYzWNOZhjZzFfKCYtusswxjIEJcnF2Wrc",
-	"hMamNsHPzZubm+ZYpLPmIk0YDwUU0tn0Qr8sdry90a8WKEE6wHa7NmNtIfKAPGxGVjy2equvNbHCU40F",
-	"9kmY0HgGdeyxghRdmvpVcDwApXVjDlVLI1cOB+RePSJwB4SU619GjEQM93dnq/loRvv2eAoLF2mslo3+",
-	"b59cDlNByj0MIKTCSTxm4TJMmM9rYq5SoZXFFTzmTBp4Y4cb/CCdoOk4SchEiOj/Q+yr54eH3afgv/sy",
-	"MAE2g0afAFDdLcYM22pxAPNiQq3hMlhaPKOJpm0sCoiJRw3glhiEc0ZiKRdGT7wBB1xuopMDbsqBF7XX",
-	"mE8ycBTnS7sEw+NsHMh6HH4imYWvyeLA4EkJHAzVa73LWXEIQ8ZhuuYrU58IcSKnMPGZ/u3tyUJNce0O",
-	"n/eOAiJN7Y+DVvdpFdvIh3yhx/BnMY2zrFuQt7+el8hABRptjy4ifZLNhkG1AhcA5YaNUC1t9DvPD1/0",
-	"nu9DMbmYKvPF4VEPvgDVcqrUXPb39uKo5Ss9v6u40W/sf3j94V8//fPNTz9/OP/Xf1+8//9752/+fXH6",
-	"4eIUAqYEKMNizjhmlG+j4SJES1ZHowJ5BA6U1bhfMpoCss3dNscoOTUMyCt7o8wZ+qsZtREzX8csiUh2",
-	"ooIGA+qpTz3wyEtz1u0vl/70qlvZeBnhLtYyo5McawqoVCwlFB1JTeUNVsvBoa5YzRXftSp6h7U/QfmD",
-	"jODU5ZKJXcBWxT7gJazZhvUN7mhLLopJl1lXzu74ApYWyR12USWpfvz4sam71ZpVSNGVtGojPn786D1+",
-	"G9xvH/fvIeziAiQ0vEL9DGuqYnRNXo7BAJpleyoX43EcAllFOle9r9t18DX2GHvHRFyV9/+g9u/O4vW3",
-	"aubIuQ+xIslKCdSXZ780kEzoLdDi7a0WcGGY9Zh8KVZ9BENDes2MjBqJcDFDqrRI9YXYA0urGUsJQ8bQ",
-	"areaMBxekRogypQhJhIiWiIKoS37pQ+88VfIVm74f2cay607FeA1pmMZTziLmjHPKm6ZRn5Zrnud5oIo",
-	"+EliqXDgTitFM1MVig6PnBTAykKbLaL7g9RCzdQCmPiNEdRhSdw+DehouasfTT1MHwOf2nKRAH2JXfnz",
-	"cYvaBU6d58LeOUMoliGtwHyfChLFEczC2KaysoTbTNaiZ63YYbw5ZrZ6vxFQAOvdRCZ6EJdCXumhgLmK",
-	"urieuYblrXPxWt1+uv2/AQAA//8=",
+	"Ekd9EitJhv9qmneaZ6+G5GbKOFFTqkgsSYcoQTrd5+Q6lvEoYeT0/OXZGQmnNKWhYqkMCCXjlMkpEZwR",
+	"oaYsvYklazWChgynbEb1KNRyzhr9hlRpzCeN29ug8Z6pdHk6Viwtj/KchYJHUvd8Q2NFRmwsUkbUlBHO",
+	"Piui0mVl8zFXbMJSaP/jx4+nCzVlXMUhVazcyfvXL8nRs8N2QCQL9XfkYPWYb4PGnKZ0xpRZ59MQmyq2",
+	"/JYnS8Ku9c6Qm1hNiZrGklB4+oSkbM700ioyFimR7JqlNNE9s890Nk9Yo/9bQzIpY8FbKbsWVyzSwzLf",
+	"sM/zOGVR41PQiHVffyxYumwEDU5nerDYiTeNWLEZDPd/pWzc6Df+n/384OzjY3L/Rz1aM5/boDGjn8/w",
+	"tW47aKhY6WHZ+QZ2ZWia0iUsds0+wkLc6IM0pfM54ywiVOFqqHjGiEhJQhVLvdk3uu3uUbPdaXYOL9rP",
+	"++12v93+d6NmutCvO9uxSGdUNfqNiCrW1L00nAmYx8un8QWcsI1mkB1GM4uawR9dwMhXDB4b2nz0L+zz",
+	"5eG/XKRSpNXXfaivzGUITwyJGMM1mtMJMzMJ7BllRNKZucEkP+mtmuFji97wZ/TzG8Ynatro99rHR/nQ",
+	"X9pny0N/E89iVT3ymZCKMK7SmEk9cArD9tb7sF09uARadccWsTFdJApfmdHP8Wwx08dbf4o5furkI35j",
+	"GihRltugkTI5F1wyuFUvaGRop/4UCq4Yhz/pfJ5o0hMLvv+7RDqRjVuPR9E4wZmmjNxQSSgnLE0FLL6M",
+	"+QT2ZCSipb6S+UxW3mP9Po6yvJ66KRJSzoUmqSRioYiAuDi8w+UEdZ2Zx/dzPgMdvhR8nMThPdaBGCpH",
+	"plQSxiMWtXY0damoYvbw215EShTjlCsSCSaJXhaaJOKGwM7vZlFei3QURxHj91gVJa4YJwkNrySOPxRz",
+	"BtwDiJCYsxQa2tViQX8/SOxHesu0YpE+fvzYLHLcVQtVZNC3wX3W+YwrlnKanLP0mqU4vbutuG2JYFPE",
+	"LNW9V/aUkwVnn+csVCwiQIxOYDsTMYEDryWxkC4kIwsesRR+M7IaiXd3TX8V6rVY8OiOy3NuLo8+CGPd",
+	"zi5O3a+CyEU4zW5mdrZDmiTAsncz93d0mQgaXQjxhqYTdo87CbQ0liTR7ejBUk467d7zw2dHZLRUTLZ2",
+	"SbSLHZFf4hc7WxR9zuOQfeD0msYJHSXsXhQcGtMjVmw2FylN42RJFnnju1qYiCo6opI5HC1lNJyyiMSc",
+	"GNnJ04pUumxmkurqBcp0k/tRpQshfqF8ab6Vd11XIciM8qWlBjs7W3i7Ak3hNfGhUZQyqRU6eSXJTEu5",
+	"YqxQF+SGcwJJBAYg//rl/cDpQk1FGv+H3ZWcnZJrmsRaqqepvl7AamMJS60VrR1RN+wEWs+WuyTsPCR+",
+	"+oFfcXHD31EtzN9pZX8ViiCj2c1hjSNYKUpkQuVU3/FYBYTySJ/MFCgON2zEiCsiJQu5Q+7xgc9TETIp",
+	"NRl7ma/I9ovz25dGIkKt6Vu9BRWWT0FjJicghMwXisipWCT6bJKESYnXUKSE/bGgCVGCdNvtXEXRj1zq",
+	"Ry7h98btp43X/aeLi3f/1CcUBr5yF6xAkknM41gBadCLkNJQnRB2zdIluY5FAs3BxtDZzhSNbFZog5nH",
+	"7406dmlEk+yz/n2eavFYxaisaZ6xbjEKrTSCxuemSCNN1tq3QWPG1jfxC1PUe38imnqXmvIqnjcFrCdN",
+	"mnOh1cq00VfpgkE3s1gzTbVs9Mc0kczpuoOKJxIlfXBgKp8c20a+EL8VpvApPyRi9DsLlb6RlQt3La7Y",
+	"rpbPbeubXkR3ImuXMopDdSlVenl5ypeXK9aQRlGMU3jn/I6TsMN5pZ8tdugshb6TQOrMWM8VVfJbXGu9",
+	"ar9JlQbklC8/VS/yIooVmCmrrHSMhFPKJywgKQv1CFAI1MpsSrlEsyjatGc0YiRWrUZQ2BmamXM3tZR6",
+	"0w10A6h1Ur58OwYqv0lLoF1m5ma+SDTtLtLej1NBojgisToh+hFyA0xPZVIcmdElEGTNt1vu0A710CpW",
+	"7eNUizq5ZbPeCnuMhsxWG/77dyNYY2ZVJUtf4dDGMyYVnc2LZxU3cTNr9UvzrNPE8W3QyKwhl3Hk70XB",
+	"9rh2yS+sRVRro8DU1BStclSBr0MvvDl3kdkV/SjlWpzDx7TEgsoJ4/nRXDLlL3a7c3w8ehZ2m4edcbv5",
+	"LOx0msdRu9c8op1RNzyIeuxw7CzwWztHcha5838OV44auePuM/84pcjU4USTCb1mhEpjkNDNnxAxJkPr",
+	"k6Dz+RAfz6WfAJ5AQaw1p6niLB0a0zN8aJFfzTEGWwKs7A2VZBJfMx4MuEhrD/eAe4uXCKnIfCq4ewbf",
+	"4zI4i3Nk6BGTaidHw0pCT3zv2Z5zEgqOg6UW+1kyrt17xprPaKfdHPVop3k4ehZ2oi47GPfa3sSwW3/n",
+	"n91mLqLdnHtsy6M1MfgD6UgsFEjaMZ8kTF+ElWeZHoyaz8dHrNkdHUdHvbBNO8/cjbL2JH8+B7dBAw/P",
+	"TqaDTbl3lKTsWuBRBddCktg5G1eD1hw0DzEOOtOE9OdKQ4/wITMuTKV7GzR0YzuZCIzqZipm7m6s2CXO",
+	"QN1U2ata10ypLFL7RbP3rNNxpvJBP+1PpFfk6FTT+czjmG+XdxTzyVsGmdEo7z4WKHfOC1yRIZcBVkoI",
+	"b2JZwe9O0eslxsY3W5YArGxWXnd8I7BCBawIofKKRfo4gYtsEzerM4HbOjEPvaoPQ4jrgs97EnO6iWiE",
+	"Xr53+fNrxUGvdTPLyv2GHa3Y8xc0vNIHhbPkjZiIhXJ8cQUZcc742SvyUnDOQkX0i82X+CbBV0mn5QQD",
+	"dFuH5QOSwIOXYMepPij4hLX0UPLzxwsi44mh/wrsGIyrWC3JPBXXcYTe78ztiK9fQAdVQlR2JgrL6Y3M",
+	"WcLaBapYzNL+VYmMKSOUJLFUZCKYJIJXrNK9XbprvLCFy+E4uO9PYYcFTzkEnOhBGioLIQfot6FSWfZn",
+	"B/yrfjrzdteffuufdof+qegv925SabcyH1eNzwDpXLo0PuXRQpFet1tB9IxN6kuVEHjDuCI3qeCTgKDx",
+	"jXHFeOhN+hW2sM1xNZ06U8bpVM3TUbiqB2klrD5RAoaIEsWTYR5GM4mlYimLhie52Gok92FQMH5PGFcB",
+	"CcWCq3QJ9jYenfjSbgAHYBynUg24EYT0LW8KTmKuR8F9YZjyyGvhMmVgExuewE96AIxHARkWIn+G3lfz",
+	"hIYsGmpKQglnNyzV5y8Y8GEhPGioh519GUcJG+4FsDrVck7u4gXVJmTkyVD/4A7DyPL2G9OeeW/AnxSF",
+	"/QB1S0koz0JK9A97KJEIlI5jSa7YXOWbJVvzRYrbgkNAcWW4Z8R+vpj5EVJ2a50gKbOzzjd0Pvc/2Q1w",
+	"vi0HW9kVr4i/yr/Rq5uJP3b2+Rd5q+6C5u/b+doHcLr6ZuTSWXmE2a3xrBFFetdwTAwVV8daFMo0IUxi",
+	"tiPRG5uy1BT4Uy6vgv1B74MEWdWXSeNo7sz0Jbbji6QdrfYsRtVUUC6AhhS6tucsGhZVNFmnofkDOV+M",
+	"tiJ1Ep7PV/RTefdWED60clQJs9c0WdgYLiAiwJnKezlOxez+2+j25u6fyqKXyhvYbR+02q1O56D1zFm/",
+	"13o8BQ6uxK5GCItwQ9NIlkcZVw2yc/y8ddhpddrtVs9V5cRK/j3GSShR2k6zYav3U1afWJiCLIYpgSEp",
+	"MzMB0UaqZ2xAaiokw6cUc/XAEIxXqZi1yKlpAF63nM5hccD0SCwHPDNSUYXSGrADyslULFI4Z2ZcAVlw",
+	"cEuFgo/jySJlkRP969tovjTi+aXpNz+TxQMiitsBIbc+YcIhb2EgLJILJODyEi2id2jk4DYozOYOjbSt",
+	"UQAW/o6NdG9vKw+frDp9VT6+snMikwU3UmdLPsN6mTDXau+vlbbdeVfNq2L6Z1ylQs5RuatVEt+/fkme",
+	"HR11XTWwUyapK/Q/GobgqoU4AiVIIsQVoarlkZa1yl2AXVzqRy6nsfEt35k8noYhmyt9p3kEZlTOWKTl",
+	"ZcGTpTdkSWjKwMrKiSYjpXGTi+WckZ9irlbSx5IeWrn+6/fJWDM22qhui7wG055ZfCNe6vlOhIiMZWz4",
+	"ZQA2q2s2aPQJHK3boV0YsEKzBLMXyt6ha1apEoN0m4kYuhMM97CSvRvooUdjIlv9wPprh2eMhEgY5Vtd",
+	"l/zo0EXk3eCSVOiYV+5zQXPLsycuVglstc6gDTvpIuGuzxSRseZSneNn7ZbrnYq5OnK5+o+f59XWhO2G",
+	"09MsoMqltuVwzqjaxXAO9XCQFWUtS7mDZX9+GzR+V3E1pYsjT7J2z/PPKt5B7x20PoI+VThb7/Db3Ryu",
+	"DmgRoZgzt4tz+GIHrevG/dGfx7sY9nGu+6xTTbZr+Kjoe6lyb9x7WXwm53WT8Zkd9HNQclogra1nTZkB",
+	"vcSbPAN76U7oXyOqKIl5mCxMBMLpuzOSpYuUmcrd/ZF17sBVUpN+yzre1yUbuS76zV35OwobsYMoeDRK",
+	"G/L2dKGmNXbQU5tMI8YEU/16x7m0cNjawhKaBQJY4yfYQo0rCDqR1oeY+bAKjkI46X3yOmZJlMWWbmVC",
+	"BRZYPdVhzEHguDTHaRiQ7CtkzWgPjLlcjMdxCMwaCN6wYOjw22nUWmerZVYY3qU3tu2NypuvGYyJvHLa",
+	"XzG+koTKzIzKgw4qrNPOSas4h8ZQz6JiRN2bWKozxWYr4sA2UrQKzf0dnYe5s0MPZUvXobNTpb34rbB4",
+	"n1bsoO29dG7z38nM0Pky/ZjTCfOlFNcQVOO8mrP0svQiS8nalzvAQBVNLnNJP+OgiiYEM3hXNdHNmtAj",
+	"qGjiHfWsCRVNlPjrHMedTcsfpN9fedvy7S9t0fssYON1nJgsg+ogSnMQi5QnzhOMwNvStyFO8TWEsUhU",
+	"GTU5omk4LaTF5gmxZBzzSLbIL2w20h9DMRvFnOHzp7++apG3HI2NoGVjq5Iu5YDfeIMIMn1cYJqxkIxY",
+	"P8plDC6QXP4d7p2QoVRULeQwIPHY6LNg2gxAt1QCbOlkiHMaYvvU5FqjrM54NOAwAavv9slIqCno/ZTL",
+	"G5ayCByFYMGbxdxd2U5JK86dXEaIqcifzhY95gRXABPi83fBgGyydwIyAutl5mFDXAGt2EOyeDniaIas",
+	"08k+7h4ewtjtZz1uqhRL9Zj+57f/GQw+t9ufnv4vVwd3RlMj4bqi6ygVN7I25911scFczeN6GvNUTFI6",
+	"A9aHxlaMj4d0hpgTypckpLIwx9dxysbisz/No962s3xhhr1ielrpc8ysq2ankJunEFwUganZpO0Zy3JC",
+	"pQqMW4Wcnb8lB52jo2aH0GQ+pc0uCUVUmOc/XjT8WZw2/02b//n0pXvrzuOlGeCKeWg1JkyZZgWXdAU+",
+	"gbtX4MONubwHTMFKqfoljodUAxEUdVI7+tEqcILK4d8Jo2CjkdeAEBTV9ohdxyHLVLuV4+Y4zquYg0UB",
+	"X205vt6IySsltIYxE6MYva10lDAtoI6E/j/4HXyfaf5oJmJDYmKtXunYs8BAt9mhgSsAz3+tM/MjNL7+",
+	"xBxmA9/svDgj3/1xwUFvcFiOwJtSqb5lfiqg/ZypG5Feaao5NL/sj2Ilh+TJy7NX7/cCcvbuuqefPXt3",
+	"fWRM2xWUKg8YQHoV2zyx/LOmWnWezPZ+t7eSCHcdw8J81dT1fumeLoFbx2q5xYHLaS4EIX2lk/dGt31q",
+	"RrfBCTwozWiLk1iY0u6PpD+bDY5m7zZoCLkp+TKaP58QuZSKbcvfZzR8e35f7v5WrprQccmculZysZHT",
+	"uSBjo/e9wXORqqk/+E73+bajX2PUddSeP2rC3tgk5lxvgRhDFkZTS4YBoSSK5TyhS9iHIAvujpCyWPdM",
+	"HK3YHxrR/7q3jPnfqyambw+K9+u2JseUwuc3w5TKDZ/bmBzOcUQeJhTO23xwMHPMs/XGiF7RsryJ6Gzi",
+	"qKri7u933labs4uO+s0HDGFc1dH19zs+eUz+CivhrWsbLmjMK7Xqn8WoKszIz5Nw4lIydXkMjVut+EeI",
+	"OZ2BbgyZCMkNXRo1tcKrmqSMRstLzH8vdf+TuEHkgymNjKyShZi4qHC/ixFGuyihP89OSJssuIoToyTr",
+	"850wVch6cKHNcBzkR5OHv8Ls0nb1ihVpdVqlNc+1yLlzSFCLzWR1A6rD+O4S8DI1406JeIeu6rH8ivmM",
+	"phMvp5GTGxOXOKUS0+Yq8lW8CMVGKLgUIOuDP6wxSWkI+Ace4Vl3xEy0auaczzp73m63C5LtyhOi+ew4",
+	"M1GtWrGKC+rZ5sYxj+U0O2f5NlTv/tZZfs5BtRdEs8SQ8pAliR+j8NqMBQ/V2kOk1agqknmBt/XE4iNW",
+	"0pQYroMkU3oNpiAt87vZQcOqjDPWax6Fnaj5LDxkzWN6+KzZjnr0IOyMn7Oum9q0nuDvJody6Y9SKpEA",
+	"jNdciblcmap4kGfzyRUn1lk0CMKEhGAByac3FUTIHU2n2zvolJLwVpt6nxsBhW1+rH8Wo3N4oyDALebR",
+	"Wvo5E9f6OPJKdaxAGrudVm8z0vgBe74jaTwqWrsx281McWwvcZbf5pBRj2l4K+Dfc2fnLc0KCmzyUxWL",
+	"1+x7HX8/BftuFZf/XYzq0+E23usHDT1QTi+rWpt1S7gutfB3MdoqsVA/H0Auh1Ro7t44mdBf+sd8wvX5",
+	"hOWdXLfdTqToFr6mraXmCrk4uTSqtwdeWtndT+j7GTECW4BeJcYizNifJ1RpkmgBHYMsJN6OwSZgEMf1",
+	"dGJgC2QclXO8zShy4TkhF2awlTGMLkZGIsXlKBHh1WUiJjGXjo3oa8g3CCegJwfdoY2vaFzSEg/ix2W2",
+	"Qc1fZ4COK8ag0Unjn3OZLugdDNSeM0VmC6nMqpngkAEfL9QiZS3yFmJEccbgatPPKbEIpyxCT1u+mFKQ",
+	"F3qByBt8PDNV+TGXgo9jvUpxUVIpo/DeKQ3SaT9LhozSJUkX+ZnWKld+1IMsZ6BzSGYxXygmiUiiFvkV",
+	"PaFw8IZRurxMF3yoFTM4SS3PseNMqyASmRe9C4FEpzokF0zAWiPErAiqyA3gaWlVi5wifMdNrKZikYuc",
+	"xinqHfcCKE+6JO8XfOVJ7+5EBdCE2gSTXYobfmmO3nqC4MYkZ2C3YwdP4wdJxA038coModYFOJUdsoBe",
+	"4lituvpnODzy9oZbHXflwhzVSNdFw0itKWR7KTwwaKKM0EUUK4Bb1RRSf2vtswUa3UJE/GtxxZoonQ8z",
+	"iTqWJGFjRcRC3Vm+P4S4i4SlWtHytrNdnMCLJZlWyfuEL8DCMqNLEsXjsd4vdL9SVbitvuDvol930J7g",
+	"IGC33XB/O8BVSkEJFMIc+zquuyL0v0JtKIe6pQuw8A5PyHBOFxLyRF1LT8rkYsaiE03AjEo77JtEaDcO",
+	"HywLiRBX4Lg7gfi4TO8d9m1eoLU6Ye4+J1JBHAcaCbyEVDMwEEH0uLTAb0eg/7Zt+17K/K3K1bLKUymE",
+	"P3/qXcquY3ZTF2qXEbxyjmeBgfhvGzoskUm6NF7fm5y++3fgj+cH1z/+/v4j+/m0nqbXqt49rWA6WIlF",
+	"nmSk5MJlDchijmCIG0vOGbSbvv2u5HyOvdfLzqs184v8XopxTk3uq3i3M7P52j6tu0YZBCfJQNoQfkZr",
+	"p2gEl2sjzUAEWtc7ykmlvk/AphfLLNt8TNSNyMYKwSKSqJu4EAF63HGrT3yAEawOZyum3jqrm81zYdqR",
+	"dq+9i1BJt+wdW0m0zEN1OvZHFPsdxWDF3dxO886H921q3/7KVSzyOQTkbQJMYkL3DDQJqkJl/hmrOr3r",
+	"EbqkDF2SRXDKS/aZhqo+B27ohHoOTXAigXcMkVghVpuYVUl+hD5WCZEH5cjXDSyk9mwAaL0V56QJMQTz",
+	"jQlCjE60HpMwvUbSIG+j5uKvg6/AVBLXjeNwN4CHqQ6kzTblk8tUCtel8krByth4iCqT1kJiurhdxRY5",
+	"HUnGlXHuaTmYXrMcxgOSRhfcZKqX75afeb1jZd/IB2D89gWElp//p4dgfRiOtuZndFcMLp5fU760z9zJ",
+	"GmGclVm8gXTCjgxoZx46RE6zrlZkjVdrUO3e892pUJDVDPAAwNgXkgEBLQwYfNOnE1aRF1yQdbIjt+JU",
+	"zuenkJRckWG5FmynKnVXt/VV3WgF9Es3nvlELxUSEAr3x8/8xaEVTiRYypzQaqxq9GWHIc6/0hnbCsak",
+	"NJxP5Z3Ntm3l1p7xsaigN87g7IZBOI57j1fu62pMWm+ht3b8dAsb4idGbh473q7Z2LtsUWfVFiHeYrGn",
+	"wFuzyh2E3anfvywFqSL3GckaYMNpJlWxYfP5JUj7RZuHM30Cod33S4teIZyWoze+YiTFs3Ik9F1yPP3I",
+	"Zc+K5PPU1SG5Lu/beirHmT9/czd6HU/dfObVbBAQWKSWi1JWOEtF86TUEm3qAYbeBVyh/kAdlaN4d8Nk",
+	"aoJwNwq+eL5CTti852qW3rNts5lJlr1z2z+axJ21LkMnAG+LWLhOpbM+R6N1jqe3XP6dLfjtS3vt3cEy",
+	"Rc3oZT1JNWaoMkdMkgzEBIVrXxrfMtLOp731RhyHafhx83ltJV+4zjSf7saE3O5t18+kup/6W86xykxR",
+	"RoAFR2ct+py/2HXpV+VMqvzAHfupU/cEzrPoXONcZc9SIsq5VIVpGeCbiqlAhlU5jyqfxbNNAhwzRGkD",
+	"bhvztfkGf0704vP78dzyPvh5SX0yNOlIw4AMMckI0DEhIUn/NRIm3R4iVYfuvnBhDuINeOyTQsRnnue0",
+	"hvN3nmM84+WOAtVspBi4NSBx4WYqjOcjVkTSOPKnkcP1699aZTh+9IL5CUGk7AiDlBGTbfVVdTOrc0Nf",
+	"2VziJMNLh+D4bQJwC+lZG/FlyOozOVpfM7DW7lyZJths5zT3ayHipamkJayN3g0glGLGAFKYFW1d28bh",
+	"drolmXX9hplsTAaB07WhgEdb05n7CcSgSdRFuFZxx20LI3xN+brCwoMNZfG3et9z61Q5BLMGNrNaYO8c",
+	"VkjsVQbkLKV9fdjCyqiENWK/o559Fdl9zZnO1hbTo6kkY5oCpIzKfdMWh7NwhxFpVa1itoeH/U631Wt3",
+	"Dg66/27cT5PQEk1i3DT3P2SAplwt0HiLUC2DvWc0ivkkIB94rOWD/xPzSYQwrBl6flgOFAQNTUxifvm1",
+	"70shtXQTMFwI8SI1tyZPQLzfWIupibsTi9/EfOEKxZDCmIv37VLG4S7KuPyQZSEWxjytRCG2yYmVaYae",
+	"mpln322eGLcKN61uAhvXkFmZBHl3Bb88Lq1NN0HVJ1hz0bukC8l88Y+zGgn2F/GfOEno/mGrTZ78q9M5",
+	"IXBCyOfnR5dHvROSXvc7vXarvUf+wcIrsd9td9rtTrtDjH61D7+udSt0s/mbxM7Mjnr/6jo/mGxdK3Po",
+	"C1pNgyvmfxpR8kZcM03nirN4ZXJQjVnXM+Pd3aBSOwlMfr3bNGhE/8t8aoUehS3abQo2obpzr38EGm9A",
+	"ZmGF1ZTNSMzJUC5Gw43LEa3In60y97hViRxS5NqBnMWvOlUZXfBEmK3MQo6O48j/ngpXwaMKFqokZ25h",
+	"prX7lqpRZpMQJZtWbv8pG6mMBWqdiWpd7oMb8LRp/kMexXXP0kq1MV1/l2yICq/+/bIhynu76gDkgPNV",
+	"RyDDqheZFARBFPpMV4QeetalryVu++apADWZzvGzth7lWKvBNkbdeuBXumo9s5Rnbtpeoc3U7hMTlDPM",
+	"l8TAdpnrsGQ0JcfHx8fkyYeLl3tlVfg+Km7Jt1MfkL2hp/kuSoEpg2WUuxyNgTwZyhgKzSx4/McCq8/H",
+	"IWvexBE7wTqupqaW+cXbOnIKjYD0ygWZUzUd8JByA8ahxfUxaGEAp9DrdvsANAafoJi1gOKeKQ0VS2VA",
+	"hq2h/l9rmBUdJ5JNZsxFxzh9d2amobuTAz7Eki1NmiRQykdRJRFtHIrbyKGf/OHLpO2vE5eyWlc/WiGz",
+	"3xFv4S6HwgjpmaZiyhONWCL4RMsRmHJDl1gdHQPyvRKIqK6QX0XlbmrBZ9iCrRhw/NAqbEa1onCwqZRf",
+	"knf0sLibY7XJ4Eg2tj8H76L7V4UY1asgKLoOHVFnSEIxs3Q7VuvjkJ6t1xd2l4Fyb6nfGcpBt72zoXwV",
+	"sf0eR/jrIKCURKFc0Hd1gZVOW0/aWSUU1WGB21gYBBKWGQT4OlHoK/rFjr9qLMrRnxmLAm6UhxKM0ntA",
+	"wSjPH2IwCjhK7mpDXmXZhZrXUlzS+dxPkv5tS4wrG/XmxqpKQU7nc/l1Chh1ul8xQOdwF7axNTysfmoH",
+	"3114kGuXuU+k0KpCB9kjWpmor15lakGAEq6fXGGRYZ9DNleVZMvPy/gRHtzIn9aFBdUdX9IkWUUKcSLk",
+	"NEnWAgbkpcQLhLu+vlGOVNfB9FbvCq86d3kxetmoKzhWuRfr96y2kpX5xSD3Yf95llhVzRAoApoHc/mL",
+	"Gm0Qd9Uur+v6alH+2tSZ00q3yh+u3++n2lVdexXOa5ASc+xzkULmVyn6o0+GtoYtGS2z4IZAf11dYNeD",
+	"O0CZeJgV2jXg1nTCAjKESrsDPmIhXUjmGtkXspgwTG3Rr7yqq1NvNq8zC/VlP/keI1suzF+8Iv5ivodr",
+	"C/8lIvROwQZE256r20+3lXx6pcFVTtyT+wuT0it3UO3xKhYKwgIg6wCdy8lVImzgEMxbzjFcW0kQbk64",
+	"SGO1PNdSBC7fiNGUpacLrcbYT6+tqPXzx4tGUAFv7FYKtGEOeSnNWMoFS8mT969fkuP20fO9FnmZ0Hgm",
+	"+6h5BaS2UEBAwHCm/8mKvIDIA2QWBpdPbKrUvHF7C1ATlXkZ5Klp+ik4WJ+aTNqnQVb8Gb8He9bTDF0V",
+	"vrP85+mJg7MKpQqmjDx1I02fZgGmapqKxWQ64LGC++kn/DwZWpFvuNcip24y1dOneDGePs1Du2zJPRNS",
+	"ARctu72aEUMSn7G1IljLgGPdPv3DTaym5kdIyQNLn/7HTPyJvpwAIbN34iBT4stPnwK9efq0RbQy/dTw",
+	"2qdubAslptaOjXvJHe7KnI0fJG4nCfX2o2O+NeAD/jarNZRheTsJj/SKQetUCl6BgGFmZUwtZbiLJ93D",
+	"Q0eh34M5DPi7t+cXTpEjQmeCT9AkgD1yMjyL2GwuFOPhsvl/2HIYECUEeUL5kij2WZ1AYiGQV5itHpve",
+	"eqIJCtfN7vWhIhChExpzvwzHgF+xZWb1pTMbGZTN0NRpcpByY066PaheK6Fs+xIWysYwzrLqyZB9jL3d",
+	"WKsjJocCUAzGRg44TaTIs0ftW1SSREgF+2Jq0ptwSoSMsKzHFqdELCHcVwy1oNw+n5/ozEI9pYpds6xI",
+	"u43PyC3RcURCyrlQmvl4OEZ6DcGGk+idgnJLHsmx3YWUkyS+ZjAFNJ1D9tWcqqkey5ylIeOqyXgokIvu",
+	"w90Z/u/ua01q/rf9dDgE02wsScTgUVtBOAKUSZpC2KEC273+1xrqYeXpgMuESn0YsAYIGO8h+FCvaCzz",
+	"GiVQWZ4sOIbG62H2Sa/dA8Z/0H6Wo1zBDMDtYmPXdQ8wzw/m7T8WLF26JV70aG2aK1xTGAJNGYknXKSa",
+	"iJjqx5Tn9wGqvDh0wJxJe8WxBszwXcrGLO2TKeVREvPJ/6t5VqiGSOufdXvtvT6ijcBppRB877sqNAVT",
+	"Kb0ci3QURxHjjlPCHEmvM8ZD1oTcMr1zxY5b5FwQSmaxlHPAKEHnxCUQHThVcGU8FDMxRlAVvS52v1MW",
+	"itnMYqMMOCYoWNsXCWkKufNAbGBFmmevhnkdHUMOzdOw1q5L2FBe1N1/kCQXYFoEDA9wXgfca+HDxcsA",
+	"yr8dHBwc4/IN/41WSZMuIePPZKypHNjr4onu48lwRfj6cA+viEu5wykLr2xyRCxxxPmWIBm5jkWCx8TQ",
+	"etypPh7QJ712by8gM6amItKfDvcColIaJxC4BZfiyUH72V4w4HiBn/Tanb0Ara80VORJr9vdC/RF1Tup",
+	"+3nSax/sBdkVhy58vxhQFfZZUwusV5vxn9zTkonIA84SyciEqZzU4hxacCiRkCHWjjNZToZoBx2emB/h",
+	"hpjyfKYkLz4xaPTJoDFYtNsHoS0KB5/YoHE7PDGlzsV4wGO3aCMCxUKNth9kdm+pJDcsSVDqlovZjKZL",
+	"EJaZxSMpOofRfYTLYCoVoa6PW8k44sLZ9aQqJ22a/0yE8CBzM9Dn03dnjaBxzVKE72q0W51WW8vlYs44",
+	"nceNfuMAvgIL+BREyn06j/evO/s0msV83967ff3ThFUo/29iqWx4t48Uj4hMMZ/Aub3ISQQgsgzXF68b",
+	"+gCV5InvrQZSNQSBUw+J8Sjmk70WQUAzOeDFAlknwOxmc7UkKK7jSLCAPxy+GVXhlOVobGVkCQA9sAWu",
+	"IABlTqWyJa6gkn3WSRIbzvwrgCIOYUn7dpH6KaPR8MQQByPrFn7NwaWAYrLIAI375RFYJrDZKglw9DL2",
+	"cBY1+g09GAf1J+c5aNTQWwncqBE00HBnK6oh4fOsKh0HuasTrKk7d6t1t8r281JtFX10C4BhNV3WVqyr",
+	"7Ta3tOW93tlWeBbVd+S6fe7XVe5Bhc78C4jHXUs11nn9RMuN9oTE3H6/p5X6yn12wtPuNtB7jKjC652v",
+	"KKoJ+VDpQk1FGv/H6vr3W9ZTr7Vb/VNWM1e32W23DWCZstbyXHPc/91kQDlJKRhu9puX9Njxk9rWJKh5",
+	"njInMcv1cWVNdLtVTUBKzIY5H65zqhAp7vqW0DJb9vAUUpW6x/1ep9U9tCNxPQ27C9F1rfwVEaOZUd4G",
+	"c+pttYF2bt3jzeHbs9rFhfkeeCtfCqrD6podt9Qm4Iq5CEKdQiFMMGPmp9p1cpX4Zak46+1t8SaeL8DY",
+	"M14kxLFt4q2CI+6KxHVeK/P4vnny7BX21Gt36t7IbtH+B26vLIPgyF77YP1Lr612AW90uxtcwnzJVvnd",
+	"frq4eFe0tFWsWv4Isda4HS1Z93j97C+E+IXypXkVSuAcIiFa/d4ZVyzlNDln6TVLzeT0uxus+DnGsX3g",
+	"9JrGCR0lDC2OmfAKUp4LGkgnWnBovDMgz5no1/ikX6wRIvOgNLgfotqZBC4azTAycXIM9ZIWJsla/4SI",
+	"f1rtwcwGLWXlyiPEueVWSqvPgS4dToWW5V2l8gQrkSoxwWywGaM8Ax1K8W2q8vAqHmVAXQNISgARDQ29",
+	"LTJMjSkLwOCMvJYZwAKjhGTKQq7ao7nOyzjzgjeVEPiII0braZ/O46II7bszLoc4AS0CygImKZbNzA1N",
+	"WE08zSTgevH1Jo0Vq5df8ecdCrB4eE6TZI0U+xfIDHBTX4houZ244ITz2WycMvfyBlwJBV+AiaYVZYyD",
+	"xuemOXH1oUkmI+DTre+40M3f7kYyKjkROwV/4G+bCS6fbv8kll7LjJ07V+1B/NOZ8QYc4gWNrN/4T+Tf",
+	"nQ3eeEeXiaDRhRBvaDphj3z/ofD9PGDi/tz/S37Vb5HvJ0yxWgngCf6+50DPoItAMz9Juu0eyX0irkdh",
+	"SiNiCtdYpiYFmHhVugTzGx2zB8fYchT7KqY2p5BLalhavpCNIqV2CVY5gqLso38wqnavIpr1b6C94LxW",
+	"v/GrUK/FgkePZO+BkT2nssQKihdUG8b/wZQTfDBakrNXVYZwTqoFeCu6n/juWdQYEEsY6w9kzrr5Ip0Y",
+	"D9hDMDhPmPreadodheTv1V6YB2s33ggeCV4BuZEHXv9WAGItrlSn3+k60yyiqDZu4qu4Cqu037hgdEY+",
+	"6p/1nn5FK6YfKV3M4t/a0PkQlaK/Sh165O6P3L2Ou2vOvBlrd5WZRRSrJlaPrXWG/+gVl3WMfsWIEjVl",
+	"cQoBfCfGTw61cD13dRbu4Zb08+yiELnixEJCoOANxxq35IkxgbZs2PGejRw4yco1QQCclVHGIknETRa9",
+	"ZrLUgwH3QuFg1GiINKD31LEmUoUFsbNM8yzsEgrewdQxZtCkm8sMcQriPYhkoeCRxGrVNigMJ4SD5smS",
+	"DGmoRDoM4A8sFJeSYU71hlhnI8BIKIQREmMIMrFWZDcYkpMF1zQ4ymy8sbRFmsYiHXAMN+y0g3a7bSsI",
+	"Q1kVPam+jQSY0SVGhIwhgts8p6YUY/YgkjNA4ypnNoZg6NRaGGJgjJqyhEkMtvwIwlqVIAdHwY7FyoRr",
+	"pDsbx2Li0+CZH2xUqQzg5QEfrnrLSn6uNRxD6CwCjIk0NAXusCAPBARL0xId4Q/GwB5kz95MhYn1oaEN",
+	"DMKbgrZJ2SL1kXN5uJqzcKdhyOaqDwGg+6G8xoPiEt3PTR79DvZ6J4hNn1m9vOCVs7cGbrE+QlB3Nyt2",
+	"RhUdUcla5IyTl+f/JJSELEkG3NTblHO9iHLKmK2KBQGr6NLQ9GaRUDJiUHER15ETOhdSpWI+1a3q87nE",
+	"oNExJHUickOG2TZZ8MAGcXMTlzRKGb3SR37cGvDXYpES9nkuUiWhimJ2cgObZWCpyAmhXJgahozcUBNy",
+	"nF1KPWr4bpHy7P5CHE4WHnnYPqgLPznV9BBJZFkl8AnpW33L3VLdsVwFYrV5+MX6pPSKEAt3NPbwYhWN",
+	"tAY/aNPAk3V5Y5sP5j7Qj1Wj9fSx7fWv+jFDELUe8AJ8E/6A42heMx6g+JVDOTW/bDUKe6hsMOUTPzp0",
+	"r3YdGWs+o512c9Sjnebh6FnYibrsYNxr14zbEcWrBm9z5zZbx6FIIiYNzi/Gxg3z6s0O9hz8VDMizE+p",
+	"DLrKX7TZQtghlASCXxz9961pp2LUVQJaft/3T0NUmTd4UtO6TR40xWo3eNKUmtrgSSyltcuwoNDso72s",
+	"ecA8lMhQmCLlYtvihUBcW/33bdDYwCyAtZBMucUMF3ycilmjzxdJEjSUQEjuUoZ66SFXzb+9dej6ZZXl",
+	"IOx0msdRu9c8op1RNzyIeuxwnDsXTcMV+unay+UQpM0xbTfxsP5V8UGm5tthu1COTS+Rr2SvUgNzpgpQ",
+	"Wrd+oZdMvPH1yjLgf04WM7knQO1AcEJJohUTKsnP529/9UnNl0GDqkGjP1h1JAeNYGBOPzxaPv+Dxu2A",
+	"VxGThhXd7jQDI5nC8MXYRIqbaOL3r1+SXud5G/K5TDkD1AbQa47RwaFIFjNuswBKSKRUBTivIDtrQX5S",
+	"B3zFogTlVQj0IQ02OdyVi1VS/jNh61sM+VrXzTwVIZNSK/gvDS3+9mOs4DqTbN+sceKnWCqRLjX7/dxE",
+	"27yJzHBMFEk8ZuEyTNi+Wyq2LszKouW5aQWIm2e9FKDtD7U27RsAxA3XL0KWHM3csW1MtULOY+OHTqxO",
+	"Y7QK/WZglB/PaDCltrwxaMjeWw4oF3ecET/IQGtBdgS99vEJkYJEQqtsFWX3admUMuCuLUVfcFRIjU1F",
+	"ZH0HWZLKiC1FMSmpiBZG0Y6CGrHrkMkU61gvkhqe5Il5oK66MWtlL4wTg5Yhxrn5t5W+GqoG3HppwGiD",
+	"1C91oIbMfpjBF3Pf0DBi1nBGr5h0Ognyo+FBp8VqwJHYZhYYm1dampkmv27fWdmZCdMqTtYwWH4gQ97C",
+	"7tnHuVBOkycmG8v2kKUW2YRH71TBccsmD/TfnFXgBmiqgZH0qjVbS71zi+KdA8LWeW126K5xofZyqOoa",
+	"cekb8X5sJjBVYW19zZC3R2/eozfvW/HmrVQ0VkQpVMmeF4XKE05yODKTnYmlXRRLv8OraeCNyncT1ewt",
+	"r+Dj9fiLrkfs3o7vISa4vYGO9lLwcRIj+NJjEPG3HU1ndM2y0z0v3mtUV9/pXtZovSjifeqUka/Wc38V",
+	"ykj/tFQHCb3LpqAOeGMBBjhz45qK8qj7edg9+pGZuGYuEpDy4VdADdWKSShmjIxoeKXVMz2h/oD32seo",
+	"jIGWVUCT/goKY7XeEoo0KhdH/3ND9e6TP1PLJLfVBbLZ3xpFYF1ksgEpNrrnd0Kzt411eiTy3xeR1+TE",
+	"knjiEJRd0fr5XO5/8RU/yCOZL+rofgHDLeZKYHhF1gayALBkekheziOAiWRqM/EIw5hoCmV/F5OpIou5",
+	"JrYRVaxF3vIKu6bF4NJE/68g7fP5XxGAXdyOrdDaK4ZX0PhXDXFjSP28aLRtevdMarVFYltGNZ+fgpVk",
+	"M4tVDecyCJCPzOuReT0yr0rmBSRzQ741891tK0CykqQElGWZjrHo5A4jP0sIkMqoooNGn/xWwP0ISKvV",
+	"+hSQARhE9BNuybDbAohWiwxzA5JWZNIrr/CtiVt0Iz0dtMgWQeblx3qu4FySMelyK3Di2AmmyEihSNKE",
+	"yT5GImIZaN0QYGSC068DgbfFxcPQUpoimoOZJTyaQ+DhUR3w4b+aP1HZ/EWkrE80tRwiaKKdrRmL7rIu",
+	"fPGX5cNDHnhEK3pEK9qBYXMTYIkMMN7DgiGn85j8s0N+YflX/2CqEoEizxRySNgdU4PsZa5AYsfbfeOV",
+	"49NiOELulmiIiSkwxBYwUk5MLbccUrXlXV8bHKl7gojIUtDSI67So+BxH1ylX5Y1aUiOtHFnOCWsweHJ",
+	"HYIbAOZC9gbyfkQzzx42DSGsQpKYTIiZ1nPvClBULVjUoyX8snyrr+bfkSF/2yA5W3GSCnSRKn7iPPZO",
+	"yHW85eFB8zzS80e8nM2p+pYwOZTIOQvjcRx6MDkbokwUYOJQf/Poz5B0IESubaoVONjGJeidAS9h72xP",
+	"2B9BIx6ZxgZMI7fVlPgFyfeZkFd4fR55xiN+wd8enaiWv+SB783fxajeTqm5hn4gSyzNg8mxcoxre7Ml",
+	"cGZUd8uKdkZL9yH1G2sD0hzGKMiy0A3sQuBGeqeEDrjxb22a8l1ps3ufTfxnPe9Nso5h/ragBqR6n5CU",
+	"zRnEsJtqedcspYmXCPRbI11wjiXA5lQPqfGpJrFWN+nxkY1qhnozOYc2vJKDPaf+g+nBLz/4wFMjUWi4",
+	"BKGh0W+vsEMel9MdzaOjZTF9MhRcioRlKZSTlIawcKaf51CnERE4MKTEMy2297u9qrj4W/0Oj+XUjA/D",
+	"LbdhlDYfsiGVSBgnCZ0rAXVfc2dCp9s70HwctrPvHLDFPFqxNN1Oq2fZ7Led2+id+TpjobnYjxlu34i1",
+	"K99UYrbOsi/nF+BS5WS3oMbK9WNlRhY10DoIBtM3mU9QiixKlyRd8MBU21EsSSSU7ZxBuTgDqZe5kbjJ",
+	"c4qVJEMolpjOYKDDANv7XYywNp7mIG5OGcSexFz6xWv2vMQ0hVwX4hLNQ1p5cmsXmrzUJGKpbTLLfnIC",
+	"66H+4IDbBtMFl8CeAW4H8MNPsSeRXgGTC6cLfpUVKBvR8GqSAragnjgAmAtuAEegRpaiqTrxUYMAm1zw",
+	"0GACYbU8QBT3swbdZSskD/oP6rUkH61qyRc2MTdb1qleJ4zNJDLmIa6g2VIyWoKlHxyZnAw1eU0pD9mw",
+	"mC3YIqeKzIRUpNt2pR7qYdt02/brvIRJYPyWWtZBLpBjqtSj9hjg2FIpM+saDbEU3zrg2W0xfKpe80F8",
+	"ctQXW+fPKXfXax/kIliGWs+jrcUxPNkeSb9PrlyULi/TBbdqYs7Cs2sG0BEO3zq4ALnB5tFtzOnrWPXd",
+	"2FgW/FLmZB+BFuUSMkArTZetxtfLTXPupJZUnx9c//j7+4/s51MtiFjR1vMQd4PGKBU3EtbWeDu1CGZh",
+	"Jhr/eNHYjROZR5c+agTIbI68hZ+10Gc+V7mdO0d/dS5OYf6Hh/1Ot9Vrdw4OuoU8ufeMRjGfVGTpQDbz",
+	"5YqRCAn8lS8+1yV3SlO52inj/C2ne36qkJQNDQTrF1QIafSPO932g8sVygnCu5Rdx+wGQc2raQK1uGGM",
+	"RztMmevejWI86mlfRU97uCf0ZzGqP53GXvSYsrbzgNDvTTV8CaShoBxupRvWmzv3v/wuRtadVmn3BK0I",
+	"BS6tBI5phq8YihlrkQowSYAb0iNgdOZhRwJqEH6PWoterSaEEyFEUZ9QMvxdjHJYlQHXShmVACaZw02i",
+	"/MewWK4Zz0xcA6RFYNDfEa89U0NEqvXEqVhgyNOcSun64OpssVSi0ghevUhAofcqQPei9L7SmmqIQxWS",
+	"3lqKVuHrwz3cyM/3sxitCOTfheD8yAa/YzZoMMlcCrAKnMyAQmdGDueu+3cDGuzr3wdc/9onXwaNOALE",
+	"tE2WAFDWYPnhFbMBdchqfwIzf9BOzO+Nw/6Dqa/MXvdDykO2IhjxR0C8NvY99KflCdNS0aW0QSNvx/hg",
+	"ZuTEphMWWWQxizRmTZrZg0LfJmVwxPLX0NYa+AZA4IsD7jFG8K3mpSGpY56DdG7o1oyu4MP8QRrUKLqq",
+	"MAqO6ZGV/i1Y6Up+9tV5bHa8H5XNvxF/2lrV/E5VRjj8X5unQTBHPUs7V2JumIGrkKVMLmaVjAyDQ759",
+	"LgbzeGRij/rgprzKREU9MqpHRvWdMap3+uR/bT6FHKeeUf1DEMEtHnqZIVVwKmM/+PZZFS7NI6965FWP",
+	"tstHZvXIrNYkF2hiuSNutRYY5Tx3QWFiPuWRsQcKzjBL4GZKFbjAyjkHa4ongpGRchLziH3GKFBUzmiE",
+	"YZs3U5GwPhma8JJhQIZ/6P/F86Epb4YV3wxHGvogVMMMZSSvbcgw1jIeD3icYdPnQCZQ4tDUEbSLA6wX",
+	"IgGRz0IBvMIzEFxnKhJSZQD753TCCqUlqTQ1C21RwgEvVCX0kQ/uVJcQQC9pGk5RBsDoFOhCCSJF6kx4",
+	"wIsTgfWHIEHcq1632zfoaqb4AiWcqRuRXiEyv5yKVLHUFqxLsYfRkrgBtbDdQyUUTS4hnWKI0bRiwRWL",
+	"8kRFDAGGao2ISU2jFjmDjWKfaahIPCa2GXkJXxmgGClOcjgIBzGGqgFPGJWKSAHRw5uUbSwX837whRtN",
+	"scYfoAZOVclGvLVqymZ55OJjucZvtFwj3u96eIWKvCk3rnl39RodLL9O93nQmMU8+7we2W/7Ko/+LAq1",
+	"VOK84L1fbs+EWFZNy4nF3N283plEuTtPbDfVK4tAi9tNYoualwCVrC8dKKSYDMGaMxonml2YyFLgIoFF",
+	"EIsj4lUZiiMgCJQvSUgR0Mc5lhH9r5p5/7HDGf/39rtlogZMKuJCbpiLiMngoPzMExquzkZcyO3TEQ1p",
+	"OMfXvUzEQz8TEVovpyIWArA4MZHNph6PFQGo1GwUftkfxUoOyZOXZ6/e7wXk7N11Tz979u76qI/Fgfz0",
+	"H03g3OQYSLmJoaoTiB/2c0KL5TNLWmnVysXzupNx1PMORjdfj7P59icgn0s+ajgQJuQexh+Ygtvk7Pwt",
+	"OegcHTU7hCbzKW12SSiiwnGHEP2qOdkofndi7qE+bf6bNv/z6Uv31j3WL7O3tiVFJsv2KsZC4pgK4I91",
+	"JkZxUscz3NyBKoCuPJsga0ZpnUc1gsZI6P8D+3Srmr6CJskFNnlH2moyJKCAWComKZ1Bnhji8mJJLaJl",
+	"7lqClCdWVE3bJmBsdv42IEwvsgbvuINGeuATIpcSQCm3mu6Mhm/P68rVyt3N863cfooxt0mCeqKOLGo1",
+	"iHDKooCM9BQdHQNENU3JoJA9AGwVphwndaWOi1DHu+I/a4GO1x/vLJ+RmrrTqPqmpl5/gYyW8n7+XUd4",
+	"vKQtd8Za5gbjW0QVa+reXMpjsiVPzWv3mE+Wi2nmVDOVIz+JbMVUsiJHW87lhX3vfnxCc4Udb1IhtWm7",
+	"rXqjx2NR4e+6YVVz3NnG+dPbdvv8+d1rE1GT3u3emdy57fbsRxjIffYKp7KzLTIZf1tuDU5j8y25sBa9",
+	"0TIj/cy32UiRKha1yIslGdq0xGGVEApmMbOhKQbY2/RYJ/DXJjbWyOgiVTX12h3PTV6z3fuylI/o5FE6",
+	"Ys859vG3qUBfyKJDc1ySDN2c8szohyUc0FIZQJYGiccIBYDmFSf1HK2co6I1Vm92hiYARVITwSfWH+mu",
+	"C01XCd+1qwKv2TUxH2mSuMvx0jSwfUH+vxL45TG1+DG1+MGlFj840Jyg4XslMni83OXR6Hdut6+Cq1U0",
+	"A63jlU/NLO3r6u670rRTeR8wQgS3xfepJD+fv/3VZxLF9JY1Je8bwSA/WPCaPlp1+S0mSyeU13ecgXGO",
+	"wPDF2FSPRuXuyfvXL0mv87y91yKnBhXDYrQAviBmAYYiWcy4LS0ubrg//TgKsukE5hgGeJcGfJMVCfT8",
+	"Azy2gbH5bZbr41j2H4GTHr5T/hzdrRWQsvgLeuGBMDQh8shQh/Weeb/G1jSWSqTLWnf9RxRp53PGsRBV",
+	"Zl/vk5upMHcGpSCMDQrQYIlfZSZe6x8c8AE/U5D1o29MzME+i8mviRTot40VCSlK47GSLBlr2RPqwPv1",
+	"/LVkBw79rAw/mYkZ039MBIITmfmhDy0DrY0luWJzQIbSQpv+F5yLiyhWJBETEsuTEtatHQt69Rgn80UK",
+	"xSJBCbiZYo6tdMMHpIqTxIYhKDJlKVvnLEaAIKdO7NbOYuv2zcrd/8muYk0g0SGDsRBKJJHjNaYhRA5y",
+	"rIMTpwTlMnl32McJU+ae/GRO8waxfhY6uSLeb70Q9yfXUttUBcsUp21VsOzF+6lgazSJ0xAhkDd4EgwQ",
+	"GzxoVPwHrvCEZh/tmfNKP9NQibQYWhlH8yysUv+tJbX12o+J18VhGhXqS0OT41ykRKXq1tdEKh7yqqve",
+	"OlfuskrdCTud5nHU7jWPaGfUDQ+iHjscO5GY2HCFbA0tMNZ8Rjvt5qhHO83D0bOwE3XZwbjXbriY1pvf",
+	"zzpd5MHL/FsUH9esCvLM61AyMQn9Mbf775vbbZlIzvWsjGi/WRmqaQJd9r9k1+V2w7p2XjE7mpclHfCX",
+	"lJMRMzGaLNJCm7l5ECk4FTfFl7NaBlkhvF8dUGkfRDPAUKYhxG3qcTEexXyy1yKva4JCT/L6BcioUE27",
+	"psnCFAmfURVOmRxwk/TQIn5QoTUZ2ihJiCScU6ls6KeptpAXSags+Yoylw976ZTNC2pFu0wKNSLliGmJ",
+	"VWJN2AphD8LnKgTLOrxsDJhaU1bHl3XcuK31os5WEVm4j/bYkLNXW8QmbVOcYX2vxZilOu9HytQi5cUq",
+	"Y3V+XnjqUisM1ZIYLuI23WSeXvzlLTZt5jsSImGUO7UuSrFqE1Y9kg64muOZlgc7bhzaxPGoxFyxCSKk",
+	"1LTP0sv6PrptiCIynbTbNV2ylNR1+1gS8bEk4g5lMziqEFdhzy2cUd/kaj+D0XArE+w77IxFxbI8trLr",
+	"5fdcdsSo/+80r3msPPLAyxUarl5dfGSVZLltDcOq+smeyHkxjSVKdRGTKl3g85mgYyJI4iQBw57F9Qaw",
+	"WGONtNUORyJaYsz8hIsUkNDZiZODhOYtHwYdIdaTBJNpUIKskv8MJvdWAqB95/4SILZUX4PrNEn+Ujnw",
+	"sSbWOnV/bSm3R87xyDkeamFEc/V3ykakoqreTPEPljUKaRSxVHFYwTyGmnBguVuj9tsONEU26pr7FUr1",
+	"kfedJTrudwse/7Fgl8BmhuRJljgGLQ64eXQvyFnE5Wh56egSQ/IEHw5szYjlnJF5yiTjSr+nxPzSOde6",
+	"FzEusssgi3TaCwY8s6WAXtDtTd3RZ98BCxxSeSnGw2/HljFhvinjHM7HN8rGCgev0T/otIMGbMkalpKr",
+	"rnY/G/3jI6uNRk6Tz7S+Xdz8Rr/Tzb/NH+4etHPwhMJJ1QMeCYzmsupvv/O8naVg9Dvtjs276OuJmIyM",
+	"fufZrVam/HNstXE3IL7fuImv4oYXrmJjfy4YnZGP+LMz4HYPinB6dxpQH9pBw72cEFb/oPl9FIfqUqr0",
+	"8vKULy8fGf0jo3+4rghLde/P3+Fy7n8xtqHbrRwSZZ8COK0ZFrma0wmLbMgHdv2D/AYt9x/k2nL4X9Fu",
+	"X9F+bpRf3/oWqcCPZvZHM/ujmf3RzP5oZn+Uof7WZnbgiTs1khSEKGN7X2t3L4hTmRT1kvIMvdGKWNmz",
+	"oyU5e4VYDm6EPaZKsbwRY3C4pEnSJ5p+DtGSrt8y0agmlrRo+o9dcSogck4hosMz0BvKjPA4WBt1yD6H",
+	"bK4s0YaQDt1vKxPyLuNImlFArEeyNNGxmr1GBrzHaVgJcULiyBadTRlZ4KUKLJJZOuBSzBh4FFgi2Q8Y",
+	"xIrVeYiA8j6cyDhhUEb1R9OrQfuBWd4IEnPj0NCzny0g9ZVM4mvG/wY+h7+p+PrpHhVO/YNqe8/vS1YL",
+	"dMuMH3QUOFVIv1Jx0Ufvy58nUDzcsnl3kEHuVznvUXZ5CI6e3UsvbqISyioJU6w+WqAklABXPDVo1N12",
+	"z0kxcvN6pjQiBiIZ+XdApIBkI5UutbQg6Zh9gxzW84c8CBa7yyyZsk2iV4E2+50odRUR8Y9U8SFQxfz2",
+	"1dPDoN6HHTEFkKIFu7ZL3xDrpIwva6rTqClbou4B2YrfrkP3OyBgd63p/51aUR2wizeCR4JXYF1IKS7p",
+	"fG68ysAMalaq0+90nWneyQOt9/TbQb34JtSsx/C2R+b+kF3eazUdoc9Id39Ew6twSjlnSTMRE7FQ9WbY",
+	"iykjccS4itWSzFNxHUcsJYolCSKWEGyAPHk7Z/zsFXmJwOLkBQ2vmi+xE/IGn+m02nsO0+eCIBVE5twH",
+	"Pm2awxR/BAzX3YqxrYMuYwAMoMoLfg6Q/w/lYjQ0r6VgHEVEhHhMYgVYCw5AgAUygHdoIjjzzcVg/TRP",
+	"605ariBCQsHHMWeSsBhQukDOoMpG9EGZAgPxYIsVcaEIwgqI1Kk9izXbkYDo9/K5U/2HU449VtOYgzl2",
+	"FvOFYtKiuwxjLENQklycrcZNaGxqE/zcvLm5aY5FOmsu0oTxUEAhnU0v9Itix9sb/WqBEqQDbLdrM9YW",
+	"Ig/Iw2ZkxWOrt/paEys81Vh7n4QJjWdQ4h4ekHRpClnB8QCU1o05VC2NXDkckHv1iMAdYIpcjRiJGO7v",
+	"zlbz0Yz27fEUFi7SWC0b/d8+uRymgpR7GEBIhZN4zMJlmDCf18RcpUIriyt4zJk08MYON/hBOkHTcZKQ",
+	"iRDR/4fYV8+Ojrp74L/7MjABNoNGnwBQ3S3GDNuycQDzYkKt4TJYWjyjiaZtLAqIiUcN4JYYhHNGYikX",
+	"Rk+8AQdcbqKTA24qhRe115hPMnAU50u7BMOTbBzIehx+IpmFr8niwOBJCRwM1Wu9y1lxCEPGYbrmK1Of",
+	"CHEipzDxmf7t7elCTXHtjp71jgMiTe2Pw1Z3r4pt5EO+0GP4s5jGWdYtyNtfz0tkoAKNtkcXkT7JZsOg",
+	"WoELgHLDRqiWNvqdZ0fPe88OoJhcTJX54ui4B1+AajlVai77+/tx1PKVnt9V3Og3Dj68/vCvn/755qef",
+	"P5z/678v3v//vfM3/754+eHiJQRMCVCGxZxxzCjfRsNFiJasjkYF8ggcKKtxv2A0BWSbu22OUXJqGJBX",
+	"9kaZM/RXM2ojZr6OWRKR7EQFDQbUU5964JGX5qzbXy796VW3svEywl2sZUanOdYUUKlYSig6kprKG6yW",
+	"g0NdsZorvmtV9A5rf4ryBxnBqcslE7uArYp9wEtYsw3rG9zRllwUky6zrpzd8QUsLZI77KJKUv348WNT",
+	"d6s1q5CiK2nVRnz8+NF7/Da43z4e3EPYxQVIaHiF+hmWU8XomrwcgwE0y/ZULsbjOASyinSuel+36+Br",
+	"7DH2jom4Ku//Qe3fncXrb9XMkXMfYkWSlRKoL89+aSCZ0FugxdtbLeDCMOsx+VKs+giGhvSaGRk1EuFi",
+	"hlRpkeoLsQ+WVjOWEoaModVuyWA4vCI1QJQpQ0wkRLREFEJb9ksfeOOvkK3c8P/ONJZbdyrAa0zHMp5w",
+	"FjVjnlXcMo38slz3Os0FUfCTxFLhwJ1WimamKhQdHjkpgJWFNltE9wephZqpBTDxGyOow5K4fRrQ0XJX",
+	"P5p6mD4GPrXlIgH6Ervy5+MWtQvyYs6ksHfOEIplSCsw36eCRHEEszC2qaws4TaTtehZK3YYb46Zrd5v",
+	"BBTAejeRiR7EpZBXeihgrqIurmeuYXnrXLxWt59u/28AAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

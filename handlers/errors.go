@@ -40,7 +40,10 @@ func (h errorHandler) write(err error, c echo.Context) error {
 		err = validation.ValueError("it is not a cursor of this list", "query", "cursor")
 	}
 	if errors.Is(err, store.ErrConfirmation) {
-		err = validation.ValueError("it is not that of a dry run of this revocation within the last 15 minutes", "body", "confirmation")
+		err = validation.ValueError("it is not that of a dry run of this revocation within the last 15 minutes: repeat the dry run", "body", "confirmation")
+	}
+	if errors.Is(err, store.ErrNotActive) {
+		err = validation.ValueError("only active sessions can end", "body", "filter")
 	}
 	if errors.Is(err, store.ErrTooWide) {
 		err = validation.ValueError("more than 10,000 sessions would have to be sorted: narrow the search, or sort by created_at", "query", "sort")
@@ -134,7 +137,7 @@ func (h errorHandler) status(err error, c echo.Context) (int, string) {
 	case errors.Is(err, store.ErrTooManyJobs):
 		return http.StatusConflict, "As many revocation jobs as may be are not finished."
 	case errors.As(err, &drifted):
-		return http.StatusConflict, fmt.Sprintf("The dry run found %d sessions, now there are %d.", drifted.Shown, drifted.Now)
+		return http.StatusConflict, fmt.Sprintf("The dry run found %d sessions, now there are %d: repeat it, or set a tolerance.", drifted.Shown, drifted.Now)
 	case errors.As(err, &tooLarge):
 		return http.StatusRequestEntityTooLarge, fmt.Sprintf("The body is larger than %d bytes.", tooLarge.Limit)
 	case errors.As(err, &tooOften):

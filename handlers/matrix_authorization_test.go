@@ -163,7 +163,7 @@ func (w *world) ask(a caller, op operation, tenant, session place) answer {
 	case "ListAuditEvents":
 		target += "?tenant_id=" + string(tenant) + "&session_id=" + w.sessions[tenant]
 	case "CreateRevocationJob":
-		body = map[string]any{"filter": map[string]any{"tenant_id": tenant}}
+		body = map[string]any{"filter": map[string]any{"tenant_id": tenant, "q": "ada"}}
 	case "RevokeAllSessions":
 		body = map[string]any{"tenant_id": tenant}
 	case "RevokeUserSessions":

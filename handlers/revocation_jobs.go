@@ -65,6 +65,8 @@ func (s *Server) FromAPIRevocation(ctx context.Context, body gen.RevocationJobRe
 		return store.Revocation{}, validation.ValueError("an empty filter finds nothing", "body", "filter")
 	case f.TenantId == nil && !all:
 		return store.Revocation{}, validation.ValueError("a tenant_id is needed, or all_tenants", "body", "filter", "tenant_id")
+	case f.TenantId != nil && all:
+		return store.Revocation{}, validation.ValueError("it contradicts the filter's tenant_id", "body", "all_tenants")
 	case f.TenantId == nil && authorized != store.AllTenants():
 		return store.Revocation{}, validation.ValueError("only the platform can mean all tenants", "body", "all_tenants")
 	}
@@ -77,8 +79,11 @@ func (s *Server) FromAPIRevocation(ctx context.Context, body gen.RevocationJobRe
 	if invalid, ok := errors.AsType[*validation.Error](err); ok {
 		return store.Revocation{}, invalid.Within("body", "filter")
 	}
-	if filter.IsZero() && f.TenantId == nil && f.PartnerId == nil && f.UserId == nil {
-		return store.Revocation{}, validation.ValueError("an empty filter finds nothing", "body", "filter")
+	conditions := filter
+	conditions.Statuses = nil // all that can end are active
+	if conditions.IsZero() && f.UserId == nil {
+		return store.Revocation{}, validation.ValueError(
+			"say which sessions, not only whose: all sessions of a tenant or of a user end by the operations for that", "body", "filter")
 	}
 	revocation := store.Revocation{Authorized: authorized, Scope: scope, Filter: filter}
 	if body.IncludeOwnSession == nil || !*body.IncludeOwnSession {

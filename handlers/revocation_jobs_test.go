@@ -104,6 +104,11 @@ func TestRevocationJobs(t *testing.T) {
 			"no address":                  {admin, map[string]any{"filter": map[string]any{"tenant_id": "acme", "ip": "x y"}}, 422, `"ip"`},
 			"a cutoff in the future":      {admin, network("acme", "dry_run", false, "confirmation", "x", "also_block_logins_before", f.clock.Now().Add(time.Hour)), 422, "future"},
 			"a time before all times":     {admin, map[string]any{"filter": map[string]any{"created_before": "0001-01-01T00:00:00Z"}, "all_tenants": true}, 422, `["body","filter","created_before"]`},
+			"sessions that have ended":    {admin, network("acme", "filter", map[string]any{"tenant_id": "acme", "ip": "203.0.113.7", "status": []string{"revoked", "idle"}}), 422, "only active"},
+			"by their end":                {admin, network("acme", "filter", map[string]any{"tenant_id": "acme", "ended_after": "2026-01-15T00:00:00Z"}), 422, "only active"},
+			"only whose":                  {admin, network("acme", "filter", map[string]any{"tenant_id": "acme"}), 422, "not only whose"},
+			"only whose, and active":      {admin, network("acme", "filter", map[string]any{"tenant_id": "acme", "status": []string{"active"}}), 422, "not only whose"},
+			"a tenant and all":            {admin, network("acme", "all_tenants", true), 422, "contradicts"},
 			"no status":                   {admin, map[string]any{"filter": map[string]any{"status": []string{}}, "all_tenants": true}, 422, `"status"`},
 			"what cannot be stored":       {admin, map[string]any{"filter": map[string]any{"tenant_id": "acme", "q": "\x00"}}, 422, `"q"`},
 			"a user without scopes":       {f.user("acme", "us1", ""), network("acme"), 403, ""},
@@ -121,7 +126,7 @@ func TestRevocationJobs(t *testing.T) {
 		again["confirmation"], again["dry_run"] = confirmation, false
 		f.do(http.MethodDelete, "/api/v1/admin/sessions/s5", admin, nil).want(http.StatusNoContent)
 		conflict := f.do(http.MethodPost, "/api/v1/revocation-jobs", admin, again).want(http.StatusConflict)
-		assert.Equal(t, "The dry run found 1 sessions, now there are 0.", conflict.detail())
+		assert.Equal(t, "The dry run found 1 sessions, now there are 0: repeat it, or set a tolerance.", conflict.detail())
 		again["tolerance"] = 1
 		var first, second gen.RevocationJobAnswer
 		f.do(http.MethodPost, "/api/v1/revocation-jobs", admin, again).want(http.StatusAccepted).decode(&first)
@@ -157,7 +162,7 @@ func (f *fixture) testForeignJobs() {
 		"a partner of a tenant without partner": {f.partner("south"), "globex", ""},
 		"a tenant that names a partner":         {f.tenant("acme"), "acme", "north"},
 	} {
-		filter := map[string]any{"tenant_id": c.tenant}
+		filter := map[string]any{"tenant_id": c.tenant, "q": "u"}
 		if c.partner != "" {
 			filter["partner_id"] = c.partner
 		}

@@ -31,6 +31,8 @@ var (
 	ErrCursor = errors.New("not a cursor of this list")
 	// ErrConfirmation: the confirmation is not that of a preview of this revocation, or it is too old.
 	ErrConfirmation = errors.New("not a confirmation of this revocation")
+	// ErrNotActive: the revocation is of sessions that have ended.
+	ErrNotActive = errors.New("only active sessions can end")
 	// ErrOtherJob: the confirmation has created a job with another reason or cutoff.
 	ErrOtherJob = errors.New("the confirmation is that of another job")
 	// ErrTooManyJobs: as many revocation jobs of the tenant as may be are not finished.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -128,27 +129,13 @@ type Revocation struct {
 	ExceptSessionID   string
 }
 
-// active is the same revocation of active sessions only. It finds nothing when the filter asks for none of these.
+// search is the search for the sessions that end: active ones.
 func (r Revocation) search(s *Store, before time.Time) search {
 	filter := r.Filter
-	if len(filter.Statuses) == 0 {
-		filter.Statuses = []string{Active}
-	}
-	filter.Statuses = only(filter.Statuses, Active)
+	filter.Statuses = []string{Active}
 	return search{
 		Store: s, scope: r.Scope, filter: filter, page: SessionPage{Sort: SortCreated}, now: s.now(), except: r.ExceptSessionID, createdUntil: &before,
 	}
-}
-
-// only keeps of some texts those that are one.
-func only(texts []string, one string) []string {
-	kept := []string{}
-	for _, text := range texts {
-		if text == one {
-			kept = append(kept, text)
-		}
-	}
-	return kept
 }
 
 // asked is what a confirmation is bound to.
@@ -175,8 +162,12 @@ type confirmation struct {
 	At       time.Time
 }
 
-// check answers ErrOutOfScope for what is not the caller's, or cannot be.
+// check answers ErrOutOfScope for what is not the caller's, or cannot be, and ErrNotActive for a filter that finds no active session: what has
+// ended cannot end.
 func (r Revocation) check() error {
+	if len(r.Filter.Statuses) > 0 && !slices.Contains(r.Filter.Statuses, Active) || r.Filter.Ended != (Period{}) {
+		return ErrNotActive
+	}
 	if r.Scope.empty() || r.Authorized.empty() || !r.Filter.storable() || r.ExceptSessionID != "" && !storable(r.ExceptSessionID) {
 		return ErrOutOfScope
 	}

@@ -38,6 +38,12 @@ func sessionsCommand(getenv environment) *cobra.Command {
 		},
 	}
 	o.flags(cmd.PersistentFlags())
+	cmd.PersistentPreRunE = func(cmd *cobra.Command, args []string) error {
+		if err := cmd.Root().PersistentPreRunE(cmd, args); err != nil {
+			return err
+		}
+		return refuseEmpty(cmd)
+	}
 	// Completion of what is not there offers nothing, which is what an error here would come to.
 	_ = cmd.RegisterFlagCompletionFunc("profile", o.completeProfiles)
 	_ = cmd.MarkPersistentFlagFilename("config", "yaml", "yml")
@@ -45,6 +51,16 @@ func sessionsCommand(getenv environment) *cobra.Command {
 		findCommand(o), exportCommand(o), jobsCommand(o), listCommand(o), getCommand(o), historyCommand(o), eventsCommand(o), revokeCommand(o), revokeAllCommand(o), statsCommand(o),
 	)
 	return cmd
+}
+
+// refuseEmpty refuses flags without a value: one of which a variable is not set would widen what is found, and ended.
+func refuseEmpty(cmd *cobra.Command) (err error) {
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if value := f.Value.String(); (value == "" || value == "[]") && f.Name != "reason" {
+			err = usageError{fmt.Errorf("--%s must not be empty", f.Name)}
+		}
+	})
+	return err
 }
 
 // operation is what the sessions commands have in common: which server, whose token, whose sessions, which output.

@@ -116,10 +116,9 @@ func findCommand(o *operation) *cobra.Command {
 	var by sortFlags
 	limit := 0
 	cmd := &cobra.Command{
-		Use:   "find",
-		Short: "Find sessions, active and ended ones",
-		Long: "Finds sessions, active and ended ones, that the token may see. What is given has to hold altogether. The names of the flags are\n" +
-			"those of the API's parameters.",
+		Use:               "find",
+		Short:             "Find sessions, active and ended ones",
+		Long:              "Finds sessions, active and ended ones, that the token may see. All conditions have to hold.",
 		Example:           "  sessiond sessions find -q ada@ --status revoked\n  sessiond sessions find --ip 203.0.113.0/24 --created-after 48h",
 		Args:              arguments(cobra.NoArgs),
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -179,6 +178,10 @@ func (o *operation) printFound(cmd *cobra.Command, records []gen.SessionRecord, 
 	if o.asJSON {
 		return nil
 	}
+	if len(records) == 0 && of.NextCursor == nil {
+		fmt.Fprintln(cmd.ErrOrStderr(), "no sessions found")
+		return nil
+	}
 	if err := printRecords(cmd.OutOrStdout(), records); err != nil {
 		return err
 	}
@@ -195,7 +198,7 @@ func (o *operation) printFound(cmd *cobra.Command, records []gen.SessionRecord, 
 // printRecords writes a table of sessions.
 func printRecords(out io.Writer, records []gen.SessionRecord) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "SESSION\tSTATUS\tTENANT\tUSER\tE-MAIL\tSIGNED IN\tFROM\tLAST USED\tFROM\tCOUNTRY\tON\tENDED\tBY\tREASON")
+	fmt.Fprintln(table, "SESSION\tSTATUS\tTENANT\tUSER\tE-MAIL\tSIGNED IN\tSIGNED IN FROM\tLAST USED\tUSED FROM\tCOUNTRY\tON\tENDED\tBY\tREASON")
 	for i := range records {
 		r := &records[i]
 		used, ended, by := "-", "-", "-"

@@ -38,6 +38,7 @@ func TestSessionsFind(t *testing.T) {
 	assert.NotContains(t, s.run("find").stdout, "bob", "a user finds the own sessions")
 	for args, code := range map[string]int{
 		"find x": 2, "find --status gone": 2, "find --ip nowhere": 2, "find --created-after yesterday": 2, "find --limit -1": 2, "find --me": 2, "find --sort x": 2,
+		"find --ip=": 2, "find --status=": 2, "revoke-all --tenant acme --user=": 2,
 	} {
 		assert.Equal(t, code, s.run(strings.Fields(args)...).code, args)
 	}
@@ -83,6 +84,8 @@ func TestSessionsJobs(t *testing.T) {
 	assert.Contains(t, s.run("jobs", "list", "--state", "cancelled").stdout, id)
 	for args, code := range map[string]int{
 		"jobs": 2, "jobs create --ip 1.2.3.4": 2, "jobs create --tenant acme --ip 203.0.113.0/24": 2, "jobs show never": 3, "jobs list --state gone": 2,
+		"jobs create --tenant acme --yes": 2, "jobs create --tenant acme --ip= --yes": 2, "jobs create --tenant acme --status revoked -q a --yes": 2,
+		"jobs create --tenant acme -q nobody --yes":              0,
 		"jobs create --tenant acme --also-block-logins-before x": 2, "jobs resume " + id: 1,
 	} {
 		assert.Equal(t, code, s.run(strings.Fields(args)...).code, args)

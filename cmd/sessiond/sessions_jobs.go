@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -171,8 +174,13 @@ func (c *creation) run(cmd *cobra.Command) error {
 	if c.dryRun {
 		return c.printPreview(cmd, answer, preview.Data)
 	}
+	if preview.Data.Sessions == 0 {
+		fmt.Fprintln(cmd.ErrOrStderr(), "nothing to end: no active sessions found")
+		return nil
+	}
 	if !c.yes {
-		question := fmt.Sprintf("End %s of %d users in %d tenants on %s?", sessionCount(preview.Data.Sessions), preview.Data.Users, preview.Data.Tenants, c.server)
+		question := fmt.Sprintf("End %s of %d users in %d tenants on %s (%s)?", sessionCount(preview.Data.Sessions), preview.Data.Users, preview.Data.Tenants,
+			c.server, conditions(&request.Filter))
 		if err := confirm(cmd.Context(), cmd, question); err != nil {
 			return err
 		}
@@ -224,6 +232,9 @@ func (c *creation) printPreview(cmd *cobra.Command, answer []byte, preview gen.R
 	}
 	if err := printRecords(cmd.OutOrStdout(), preview.Sample); err != nil {
 		return err
+	}
+	if len(preview.Sample) < preview.Sessions {
+		fmt.Fprintf(cmd.ErrOrStderr(), "these are the newest %d of %d\n", len(preview.Sample), preview.Sessions)
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "dry run: nothing has ended; %s of %d users in %d tenants would\n", sessionCount(preview.Sessions), preview.Users, preview.Tenants)
 	return nil
@@ -287,10 +298,27 @@ func (o *operation) printJob(cmd *cobra.Command, answer []byte) error {
 	return printJobs(cmd.OutOrStdout(), []gen.RevocationJob{job.Data})
 }
 
+// conditions is a filter in a line: "tenant_id acme, ip 203.0.113.0/24".
+func conditions(filter *gen.RevocationFilter) string {
+	var members map[string]any
+	written, err := json.Marshal(filter)
+	if err == nil {
+		err = json.Unmarshal(written, &members)
+	}
+	if err != nil {
+		return "-"
+	}
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		parts = append(parts, sanitize.Text(fmt.Sprint(name, " ", members[name])))
+	}
+	return strings.Join(parts, ", ")
+}
+
 // printJobs writes a table of jobs.
 func printJobs(out io.Writer, jobs []gen.RevocationJob) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "JOB\tSTATE\tTENANT\tCREATED\tBY\tSESSIONS\tENDED\tALREADY ENDED\tREASON")
+	fmt.Fprintln(table, "JOB\tSTATE\tTENANT\tCREATED\tBY\tSESSIONS\tENDED\tALREADY ENDED\tCONDITIONS\tREASON")
 	for i := range jobs {
 		j := &jobs[i]
 		by := "-"
@@ -299,7 +327,7 @@ func printJobs(out io.Writer, jobs []gen.RevocationJob) error {
 		}
 		fmt.Fprintln(table, strings.Join([]string{
 			text(&j.Id), string(j.State), text(j.Filter.TenantId), instant(&j.CreatedAt.Time), by, fmt.Sprint(j.Sessions), fmt.Sprint(j.Ended),
-			fmt.Sprint(j.AlreadyEnded), text(j.Reason),
+			fmt.Sprint(j.AlreadyEnded), conditions(&j.Filter), text(j.Reason),
 		}, "\t"))
 	}
 	return table.Flush()

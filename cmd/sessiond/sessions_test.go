@@ -392,7 +392,7 @@ func TestSessionsExitCodes(t *testing.T) {
 		code  int
 		want  string
 	}{
-		"nothing to do":       {operator, nil, exitUsage, "sessions needs list, get, history, audit, revoke, revoke-all or stats"},
+		"nothing to do":       {operator, nil, exitUsage, "sessions needs find, list, get, history, audit, export, revoke, revoke-all, jobs or stats"},
 		"an unknown flag":     {operator, []string{"list", "--usr", "x"}, exitUsage, "unknown flag: --usr"},
 		"no id":               {operator, []string{"get"}, exitUsage, "accepts 1 arg(s), received 0"},
 		"an empty id":         {operator, []string{"get", ""}, exitUsage, `"" is not an id`},

@@ -59,9 +59,14 @@ func testJobs(t *testing.T, newStore Factory) {
 				return // to end much at a time leaves nothing for the others
 			}
 			f, page := d.filter, store.SessionPage{Sort: store.SortCreated}
-			f.Statuses, f.Ended = []string{store.Active}, store.Period{}
-			want := w.expected(d.of, f, page)
 			r := store.Revocation{Authorized: d.scope, Scope: d.scope, Filter: f}
+			if len(f.Statuses) > 0 && !slices.Contains(f.Statuses, store.Active) || f.Ended != (store.Period{}) {
+				_, err := w.PreviewRevocation(w.ctx, r)
+				require.ErrorIs(t, err, store.ErrNotActive)
+				return
+			}
+			f.Statuses = []string{store.Active}
+			want := w.expected(d.of, f, page)
 			preview := w.preview(r)
 			require.Equal(t, len(want), preview.Sessions, "%+v", f)
 			job := w.job(r)
