@@ -20,4 +20,4 @@ func TestPooled(t *testing.T) {
 }
 
 // TestPlain runs the suite on PostgreSQL without fast paths.
-func TestPlain(t *testing.T) { storetest.Run(t, storetest.Plain, "search") }
+func TestPlain(t *testing.T) { storetest.Run(t, storetest.Plain, "search", "revocation jobs") }

@@ -186,8 +186,13 @@ func testJobStates(f fixture) {
 	set := func(state string) (store.RevocationJob, error) {
 		return f.SetRevocationJobState(f.ctx, store.InTenant("acme"), job.ID, state)
 	}
+	f.clock.Advance(time.Second)
+	late := session("acme", "u1", "late")
+	late.Browser = new("Firefox")
+	f.register(late)
 	_, err := f.RunRevocationJobs(f.ctx, 2)
 	require.NoError(f.t, err)
+	assert.True(f.t, new(f.get("late")).Active(f.clock.Now()), "it was registered after the job was created")
 	for range 2 {
 		paused, err := set(store.JobPaused)
 		require.NoError(f.t, err)

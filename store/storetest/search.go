@@ -349,6 +349,8 @@ func testSearch(t *testing.T, newStore Factory) {
 		})
 	})
 	t.Run("cursors", onFixture(newStore, testSearchCursors))
+	t.Run("what is looked at for a page", onFixture(newStore, testSearchBounds))
+	t.Run("none comes twice that is found in two ways", onFixture(newStore, testSearchTwice))
 	t.Run("what a record says", onFixture(newStore, testSearchRecord))
 }
 
@@ -429,6 +431,64 @@ func testSearchCursors(f fixture) {
 	none, err = f.SearchSessions(f.ctx, store.InTenant("acme"), store.SessionFilter{Text: "a\x00"}, store.SessionPage{})
 	require.NoError(f.t, err)
 	assert.Empty(f.t, none.Sessions)
+}
+
+// testSearchBounds: ten buckets of sessions are looked at for a page, the last one too; in a tenant that has no more, and when it is asked for,
+// all are counted.
+func testSearchBounds(f fixture) {
+	const looked = 10 * smallBuckets
+	for i := range looked + 5 { // the oldest first
+		s := session("acme", fmt.Sprintf("u%d", i), fmt.Sprintf("s%02d", i))
+		s.CreatedAt = Epoch.Add(time.Duration(i-100) * time.Minute)
+		if i == 5 || i == 0 { // the last one that is looked at for the first page, and the last one of all
+			s.Browser = new("Firefox")
+		}
+		f.register(s)
+		if s.TenantID = "wonka"; i >= 10 && i < looked {
+			s.ID = "w" + s.ID
+			if i == 10 {
+				s.Browser = new("Firefox")
+			}
+			f.register(s)
+		}
+	}
+	find := func(tenantID string, page store.SessionPage) (ids []string, found store.FoundSessions) {
+		found, err := f.SearchSessions(f.ctx, store.InTenant(tenantID), store.SessionFilter{Browser: new("firefox")}, page)
+		require.NoError(f.t, err)
+		for _, s := range found.Sessions {
+			ids = append(ids, s.ID)
+		}
+		return ids, found
+	}
+	ids, first := find("acme", store.SessionPage{Limit: 5})
+	assert.Equal(f.t, []string{"s05"}, ids)
+	assert.Equal(f.t, []any{1, false}, []any{first.Total, first.TotalExact})
+	ids, second := find("acme", store.SessionPage{Limit: 5, Cursor: first.Next})
+	assert.Equal(f.t, []string{"s00"}, ids)
+	assert.Empty(f.t, second.Next)
+	_, all := find("acme", store.SessionPage{Limit: 5, CountAll: true})
+	assert.Equal(f.t, []any{2, true}, []any{all.Total, all.TotalExact})
+	ids, few := find("wonka", store.SessionPage{Limit: 1})
+	assert.Equal(f.t, []string{"ws10"}, ids)
+	assert.Equal(f.t, []any{1, true}, []any{few.Total, few.TotalExact})
+	found, err := f.SearchSessions(f.ctx, store.InTenant("wonka"), store.SessionFilter{Statuses: []string{store.Active, store.Idle}}, store.SessionPage{Limit: 1})
+	require.NoError(f.t, err)
+	assert.Equal(f.t, []any{looked - 10, true}, []any{found.Total, found.TotalExact}, "though the page is full at once")
+}
+
+func testSearchTwice(f fixture) {
+	s := session("acme", "ada", "ada-1")
+	s.UserEmail, s.IPAddress = new("Ada@example.com"), new("203.0.113.7")
+	f.register(s)
+	require.NoError(f.t, f.RecordActivity(f.ctx, store.AllTenants(), "ada-1", store.Activity{IPAddress: new("203.0.113.8")}, tester()))
+	for _, filter := range []store.SessionFilter{{Text: "ada"}, {Network: netip.MustParsePrefix("203.0.113.0/24")}} {
+		for _, scope := range []store.Scope{store.InTenant("acme"), store.AllTenants()} {
+			found, err := f.SearchSessions(f.ctx, scope, filter, store.SessionPage{})
+			require.NoError(f.t, err)
+			assert.Len(f.t, found.Sessions, 1)
+			assert.Equal(f.t, 1, found.Total)
+		}
+	}
 }
 
 func testSearchRecord(f fixture) {
