@@ -58,6 +58,9 @@ func (s *Server) CreateRevocationJob(ctx context.Context, request gen.CreateRevo
 
 // FromAPIRevocation converts what is to end. Without a tenant it has to be said that all are meant, by who may say so.
 func (s *Server) FromAPIRevocation(ctx context.Context, body gen.RevocationJobRequest) (store.Revocation, error) {
+	if err := inRange("also_block_logins_before", body.AlsoBlockLoginsBefore); err != nil {
+		return store.Revocation{}, err
+	}
 	f, authorized := body.Filter, authorizedScope(ctx)
 	all := body.AllTenants != nil && *body.AllTenants
 	switch {

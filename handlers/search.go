@@ -73,14 +73,6 @@ func FromAPISearch(scope store.Scope, params gen.SearchSessionsParams) (store.Sc
 			filter.Statuses = append(filter.Statuses, string(status))
 		}
 	}
-	for name, at := range map[string]*time.Time{
-		"created_after": params.CreatedAfter, "created_before": params.CreatedBefore, "last_activity_after": params.LastActivityAfter,
-		"last_activity_before": params.LastActivityBefore, "ended_after": params.EndedAfter, "ended_before": params.EndedBefore,
-	} {
-		if at != nil && at.Before(time.Unix(0, 0)) {
-			return scope, filter, validation.ValueError("it is before 1970", "query", name)
-		}
-	}
 	if params.Ip == nil {
 		return scope, filter, nil
 	}
@@ -112,8 +104,16 @@ func upper(text *string) *string {
 	return new(strings.ToUpper(*text))
 }
 
+// period is the times from one up to another. No session is from before 1970, and a zero time would bound nothing.
 func period(after, before *time.Time) store.Period {
-	return store.Period{After: timeOf(after), Before: timeOf(before)}
+	return store.Period{After: since1970(after), Before: since1970(before)}
+}
+
+func since1970(at *time.Time) time.Time {
+	if at != nil && at.Before(time.Unix(0, 0)) {
+		return time.Unix(0, 0)
+	}
+	return timeOf(at)
 }
 
 // ToAPIRecord converts a session as it is at a time; currentID is the caller's own. A reader who is a user, and reads as no more than that, is

@@ -11,10 +11,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/sessiond/sessiond/gen"
+	"github.com/sessiond/sessiond/store"
 )
 
 func (f *fixture) found(query, token string) gen.SessionRecordList {
@@ -65,26 +67,26 @@ func TestSearchSessions(t *testing.T) {
 		assert.Empty(t, f.foundIDs("?user_id=bob", f.user("acme", "ada", "")))
 
 		for query, ids := range map[string]string{
-			"":                                    "s3 s2 s1",
-			"?order=oldest":                       "s1 s2 s3",
-			"?q=BOB%40":                           "s2",
-			"?q=s":                                "s3 s2 s1",
-			"?ip=203.0.113.0/24":                  "s1",
-			"?ip=198.51.100.4":                    "s1",
-			"?ip=2001:db8::/32":                   "s2",
-			"?ip=::ffff:203.0.113.0/120":          "s1",
-			"?application_id=mail":                "s2",
-			"?browser=firefox&os=LINUX":           "s1",
-			"?country=gb":                         "",
-			"?status=active&status=expired":       "s3 s2",
-			"?sort=ended_at":                      "s1",
-			"?sort=ended_at&status=active":        "",
-			"?created_after=1960-01-01T00:00:00Z": "422",
-			"?q=%00":                              "422",
-			"?sort=last_activity_at&limit=1":      "s3",
-			"?tenant_id=globex":                   "s3",
-			"?partner_id=nobody":                  "",
-			"?created_after=2126-01-15T12:00Z":    "422",
+			"":                                     "s3 s2 s1",
+			"?order=oldest":                        "s1 s2 s3",
+			"?q=BOB%40":                            "s2",
+			"?q=s":                                 "s3 s2 s1",
+			"?ip=203.0.113.0/24":                   "s1",
+			"?ip=198.51.100.4":                     "s1",
+			"?ip=2001:db8::/32":                    "s2",
+			"?ip=::ffff:203.0.113.0/120":           "s1",
+			"?application_id=mail":                 "s2",
+			"?browser=firefox&os=LINUX":            "s1",
+			"?country=gb":                          "",
+			"?status=active&status=expired":        "s3 s2",
+			"?sort=ended_at":                       "s1",
+			"?sort=ended_at&status=active":         "",
+			"?created_before=0001-01-01T00:00:00Z": "",
+			"?q=%00":                               "422",
+			"?sort=last_activity_at&limit=1":       "s3",
+			"?tenant_id=globex":                    "s3",
+			"?partner_id=nobody":                   "",
+			"?created_after=2126-01-15T12:00Z":     "422",
 			"?ended_after=" + url.QueryEscape(f.clock.Now().Add(-time.Hour).Format(time.RFC3339)): "s1",
 		} {
 			if ids == "422" {
@@ -122,9 +124,13 @@ func TestExports(t *testing.T) {
 		t := f.t
 		f.lost()
 		f.register("acme", "=cmd", "s2", "user_email", "+1@example.com", "user_display_name", "a,\"b\"\nc")
+		var many store.Import
 		for i := range 600 { // more than one chunk
-			f.register("globex", "u", fmt.Sprintf("g%03d", i))
+			id, now := fmt.Sprintf("g%03d", i), f.clock.Now()
+			many.Sessions = append(many.Sessions, store.Session{TenantID: "globex", UserID: "u", ID: id, CreatedAt: now, ExpiresAt: now.Add(time.Hour)})
+			many.Events = append(many.Events, store.AuditEvent{TenantID: "globex", SessionID: id, UserID: "u", Action: store.ActionRegistered, At: now, OperationID: uuid.NewString()})
 		}
+		require.NoError(t, f.store.ImportSessions(t.Context(), many))
 		export := func(target, accept, token string) answer {
 			got := f.do(http.MethodGet, target, token, nil, "Accept", accept).want(http.StatusOK)
 			assert.Contains(t, got.header.Get("Content-Type"), accept)

@@ -181,20 +181,20 @@ func (s *Store) PreviewRevocation(ctx context.Context, r Revocation) (Revocation
 		return preview, mapError("preview a revocation", err)
 	}
 	scope, err := s.knownPartner(ctx, r.Scope)
-	if err == nil && scope.empty() {
+	switch {
+	case err != nil:
+	case !scope.empty():
+		q := r.search(s, preview.AsOf)
+		q.scope = scope
+		err = q.run(ctx, s.reading(scope), func(tx *gorm.DB) (err error) {
+			if preview.Sessions, preview.Tenants, preview.Users, err = q.countAll(tx); err == nil {
+				preview.Sample, err = q.sessions(tx, nil, sampleSize)
+			}
+			return err
+		})
+	case r.Authorized.partner != nil: // the tenant is another partner's
 		err = ErrOutOfScope
 	}
-	if err != nil {
-		return preview, mapError("preview a revocation", err)
-	}
-	q := r.search(s, preview.AsOf)
-	q.scope = scope
-	err = q.run(ctx, s.reading(scope), func(tx *gorm.DB) (err error) {
-		if preview.Sessions, preview.Tenants, preview.Users, err = q.countAll(tx); err == nil {
-			preview.Sample, err = q.sessions(tx, nil, sampleSize)
-		}
-		return err
-	})
 	if err != nil {
 		return preview, mapError("preview a revocation", err)
 	}

@@ -13,10 +13,11 @@ func TestSQLite(t *testing.T) { storetest.Run(t, storetest.SQLite) }
 
 func TestPostgres(t *testing.T) { storetest.Run(t, storetest.Postgres) }
 
-// TestPooled runs the suite behind PgBouncer in transaction mode, without groups that take long and send the same statements as others
-// with other values; TestManyAtOnceBehindAPooler has many callers at once.
+// TestPooled runs the suite behind PgBouncer in transaction mode, without groups that take long and send statements in no other way than the
+// rest; TestManyAtOnceBehindAPooler has many callers at once.
 func TestPooled(t *testing.T) {
-	storetest.Run(t, storetest.Pooled, "model", "pairs", "storable times", "search", "who assigns partners")
+	storetest.Run(t, storetest.Pooled, "model", "pairs", "storable times", "search", "who assigns partners", "moving partners", "retention", "ended",
+		"erasure", "idempotency", "history")
 }
 
 // TestPlain runs the suite on PostgreSQL without fast paths.

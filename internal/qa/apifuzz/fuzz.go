@@ -31,10 +31,11 @@ const (
 
 func (k kind) String() string { return [...]string{"good", "invalid", "broken", "odd"}[k] }
 
-// Tokens are the callers. Session makes one of a user's session.
+// Tokens are the callers. Session makes one of a user's session. Jobs are the ids of revocation jobs that are not finished.
 type Tokens struct {
 	Operator, Service string
 	Session           func(tenant, user, session string) string
+	Jobs              []string
 }
 
 // Fuzz is a run.

@@ -150,6 +150,13 @@ func (g *generator) body(o operation, media string) any {
 		} else {
 			object["session_ids"] = []any{g.session(), g.session()}
 		}
+	case "createRevocationJob": // a dry run of what can end, and says which
+		filter, _ := object["filter"].(map[string]any)
+		for _, member := range []string{"status", "ended_after", "ended_before"} {
+			delete(filter, member)
+		}
+		filter["tenant_id"], filter["user_id"] = g.tenant(), g.user()
+		object["dry_run"], object["all_tenants"] = true, false
 	case "registerSession": // its end is after its beginning, which is now or before
 		object["expires_at"] = pick(g, g.time("expires_at"), g.time("expires_at"), "9999-12-31T23:59:59.999999Z")
 	case "introspectToken":
@@ -182,6 +189,8 @@ func (g *generator) named(name string) (string, bool) {
 		return g.tenant(), true
 	case "user_id":
 		return g.user(), true
+	case "job_id":
+		return pick(g, g.tokens.Jobs...), true
 	default:
 		return "", false
 	}
@@ -239,7 +248,7 @@ func (g *generator) object(s *openapi3.Schema) map[string]any {
 			object[name] = g.value(name, s.Properties[name].Value)
 		}
 	}
-	if g.IntN(5) == 0 {
+	if open := s.AdditionalProperties.Has; (open == nil || *open) && g.IntN(5) == 0 {
 		object["x-"+g.text(0, 5)] = pick[any](g, nil, 1, "x", []any{1}, map[string]any{})
 	}
 	return object
@@ -262,6 +271,12 @@ func (g *generator) string(name string, s *openapi3.Schema) string {
 		return g.time(name)
 	case "ipvanyaddress":
 		return pick(g, "203.0.113.7", "0.0.0.0", "255.255.255.255", "::1", "2001:db8::1", "::ffff:192.0.2.1")
+	}
+	switch name { // of these few texts are good
+	case "ip":
+		return pick(g, "203.0.113.7", "203.0.113.0/24", "::1", "2001:db8::/32", "::ffff:192.0.2.0/120")
+	case "country":
+		return pick(g, "GB", "no")
 	}
 	if known, ok := g.named(name); ok && g.IntN(4) > 0 {
 		return known

@@ -45,11 +45,35 @@ func OnSQLite(ctx context.Context, dir string) (Fuzz, func() error, error) {
 		}
 		return token
 	}
+	jobs, err := createJobs(ctx, db)
+	if err != nil {
+		return Fuzz{}, nil, errors.Join(err, db.Close())
+	}
 	return Fuzz{Handler: handler, OpenAPI: sessiond.OpenAPI, Tokens: Tokens{
+		Jobs:     jobs,
 		Operator: mint(auth.TokenRequest{Subject: "operator", Scope: "admin:sessions:read admin:sessions:write"}),
 		Service:  mint(auth.TokenRequest{Subject: "idp", ClientID: "idp", Scope: "sessions:ingest"}),
 		Session: func(tenant, user, session string) string {
 			return mint(auth.TokenRequest{Subject: user, TenantID: tenant, SessionID: session})
 		},
 	}}, db.Close, nil
+}
+
+// createJobs creates jobs that nobody runs, and returns their ids.
+func createJobs(ctx context.Context, db *store.Store) ([]string, error) {
+	const jobs = 15
+	all := store.Revocation{Authorized: store.AllTenants(), Scope: store.AllTenants(), Filter: store.SessionFilter{Text: "nobody"}}
+	ids := make([]string, jobs)
+	for i := range ids {
+		preview, err := db.PreviewRevocation(ctx, all)
+		if err != nil {
+			return nil, err
+		}
+		job, _, err := db.CreateRevocationJob(ctx, all, preview.Confirmation, 0, nil, store.Actor{Subject: "operator"})
+		if err != nil {
+			return nil, err
+		}
+		ids[i] = job.ID
+	}
+	return ids, nil
 }

@@ -15,6 +15,9 @@ func (g *generator) invalid(o operation, r *request) bool {
 	for _, p := range slices.Concat(o.item.Parameters, o.Parameters) {
 		name, schema := p.Value.Name, p.Value.Schema.Value
 		texts := invalidTexts(schema)
+		if p.Value.In == openapi3.ParameterInPath && schema.MaxLength != nil {
+			texts = append(texts, "a\nb", "\u009b", "..", ".") // it is an id
+		}
 		if name == "cursor" {
 			texts = texts[:1] // the others are no cursors, which is looked at when the session is known
 		}
@@ -62,7 +65,7 @@ func invalidTexts(s *openapi3.Schema) []string {
 	case s.Type.Is(openapi3.TypeBoolean):
 		return []string{"", "maybe", "2", "truee", "null"}
 	case s.Type.Is(openapi3.TypeString) && s.MaxLength != nil:
-		return []string{tooLong(s, "x"), "a\nb", "\u009b", "..", "."} // the last part of a path is an id
+		return []string{tooLong(s, "x")}
 	default:
 		return nil
 	}
