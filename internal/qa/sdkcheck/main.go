@@ -113,7 +113,7 @@ func (g generator) play(ctx context.Context, work string, server *server) (strin
 
 // execute runs a command; its output is the error's text.
 func execute(ctx context.Context, dir string, command []string) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...) //nolint:gosec // from our own table
 	cmd.Dir = dir
