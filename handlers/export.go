@@ -54,8 +54,12 @@ func prefers(accept string, formats ...string) string {
 	}
 	for _, clause := range goautoneg.ParseAccept(accept) { // the one that is preferred comes first
 		name := clause.Type + "/" + clause.SubType
-		if clause.Q > 0 && (slices.Contains(formats, name) || name == echo.MIMEApplicationJSON) {
-			return map[bool]string{true: name}[name != echo.MIMEApplicationJSON]
+		switch {
+		case clause.Q <= 0:
+		case name == echo.MIMEApplicationJSON:
+			return ""
+		case slices.Contains(formats, name):
+			return name
 		}
 	}
 	return ""

@@ -98,8 +98,11 @@ func listJobsCommand(o *operation) *cobra.Command {
 				return err
 			}
 			answer, err := body(api.ListRevocationJobs(cmd.Context(), params))
-			if err != nil || o.asJSON {
-				return orPrintJSON(cmd, answer, err)
+			if err != nil {
+				return err
+			}
+			if o.asJSON {
+				return printJSON(cmd.OutOrStdout(), answer)
 			}
 			found, err := decode[gen.RevocationJobList](answer)
 			if err != nil {
@@ -110,13 +113,6 @@ func listJobsCommand(o *operation) *cobra.Command {
 	}
 	cmd.Flags().StringSliceVar(&states, "state", nil, "only jobs in this `STATE`: running, paused, completed or cancelled; may be repeated")
 	return cmd
-}
-
-func orPrintJSON(cmd *cobra.Command, answer []byte, err error) error {
-	if err != nil {
-		return err
-	}
-	return printJSON(cmd.OutOrStdout(), answer)
 }
 
 // creation is one call of jobs create.
