@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"sync"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 	"gorm.io/gorm"
@@ -17,7 +18,21 @@ const mostPrepared = 512
 // and then again in each.
 type prepared struct {
 	*sql.DB
-	known *lru.Cache[string, *sql.Stmt]
+	known *lru.Cache[string, *keptStmt]
+}
+
+// keptStmt is a prepared statement that is not closed while somebody runs it.
+type keptStmt struct {
+	mu     sync.RWMutex
+	stmt   *sql.Stmt
+	closed bool
+}
+
+func (k *keptStmt) close() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.closed = true
+	_ = k.stmt.Close()
 }
 
 // keepPrepared puts them in the place of SQLite's bare connections.
@@ -26,7 +41,8 @@ func keepPrepared(db *gorm.DB) error {
 	if err != nil {
 		return fmt.Errorf("database handle: %w", err)
 	}
-	known, err := lru.NewWithEvict(mostPrepared, func(_ string, stmt *sql.Stmt) { _ = stmt.Close() })
+	// Who evicts a statement does not wait for those who run it: they may wait for his connection.
+	known, err := lru.NewWithEvict(mostPrepared, func(_ string, k *keptStmt) { go k.close() })
 	if err != nil {
 		return fmt.Errorf("prepared statements: %w", err)
 	}
@@ -36,36 +52,47 @@ func keepPrepared(db *gorm.DB) error {
 }
 
 // statement returns the prepared form of a text.
-func (p *prepared) statement(ctx context.Context, text string) (*sql.Stmt, error) {
-	if stmt, ok := p.known.Get(text); ok {
-		return stmt, nil
+func (p *prepared) statement(ctx context.Context, text string) (*keptStmt, error) {
+	if kept, ok := p.known.Get(text); ok {
+		return kept, nil
 	}
 	stmt, err := p.PrepareContext(ctx, text)
 	if err != nil {
 		return nil, err
 	}
-	if first, found, _ := p.known.PeekOrAdd(text, stmt); found { // somebody else prepared it meanwhile
+	kept := &keptStmt{stmt: stmt}
+	if first, found, _ := p.known.PeekOrAdd(text, kept); found { // somebody else prepared it meanwhile
 		return first, stmt.Close() //nolint:sqlclosecheck // only here
 	}
-	return stmt, nil
+	return kept, nil
+}
+
+// withStmt calls do with the prepared form of a text, which stays open until do returns.
+func withStmt[T any](ctx context.Context, p *prepared, text string, do func(*sql.Stmt) (T, error)) (T, error) {
+	for {
+		kept, err := p.statement(ctx, text)
+		if err != nil {
+			var none T
+			return none, err
+		}
+		kept.mu.RLock()
+		if kept.closed { // evicted between the two
+			kept.mu.RUnlock()
+			continue
+		}
+		defer kept.mu.RUnlock()
+		return do(kept.stmt)
+	}
 }
 
 // ExecContext runs a statement without rows.
 func (p *prepared) ExecContext(ctx context.Context, text string, args ...any) (sql.Result, error) {
-	stmt, err := p.statement(ctx, text) //nolint:sqlclosecheck // it is kept
-	if err != nil {
-		return nil, err
-	}
-	return stmt.ExecContext(ctx, args...)
+	return withStmt(ctx, p, text, func(stmt *sql.Stmt) (sql.Result, error) { return stmt.ExecContext(ctx, args...) })
 }
 
 // QueryContext runs a statement with rows.
 func (p *prepared) QueryContext(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
-	stmt, err := p.statement(ctx, text) //nolint:sqlclosecheck // it is kept
-	if err != nil {
-		return nil, err
-	}
-	return stmt.QueryContext(ctx, args...)
+	return withStmt(ctx, p, text, func(stmt *sql.Stmt) (*sql.Rows, error) { return stmt.QueryContext(ctx, args...) })
 }
 
 // GetDBConn is for GORM.
@@ -77,29 +104,37 @@ func (p *prepared) BeginTx(ctx context.Context, options *sql.TxOptions) (gorm.Co
 	if err != nil {
 		return nil, err
 	}
-	return &preparedTx{tx, p}, nil
+	return &preparedTx{tx, ctx, p}, nil
 }
 
-// preparedTx is a transaction.
+// preparedTx is a transaction, with the context whose end rolls it back.
 type preparedTx struct {
 	*sql.Tx
+	ctx  context.Context //nolint:containedctx // the transaction's own
 	pool *prepared
 }
 
 // ExecContext runs a statement without rows.
 func (t *preparedTx) ExecContext(ctx context.Context, text string, args ...any) (sql.Result, error) {
-	stmt, err := t.pool.statement(ctx, text)
-	if err != nil {
-		return nil, err
-	}
-	return t.StmtContext(ctx, stmt).ExecContext(ctx, args...) //nolint:sqlclosecheck // the transaction's end closes it
+	return withStmt(ctx, t.pool, text, func(stmt *sql.Stmt) (sql.Result, error) {
+		result, err := t.StmtContext(ctx, stmt).ExecContext(ctx, args...) //nolint:sqlclosecheck // the transaction's end closes it
+		return result, t.ended(err)
+	})
 }
 
 // QueryContext runs a statement with rows.
 func (t *preparedTx) QueryContext(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
-	stmt, err := t.pool.statement(ctx, text)
-	if err != nil {
-		return nil, err
+	return withStmt(ctx, t.pool, text, func(stmt *sql.Stmt) (*sql.Rows, error) {
+		rows, err := t.StmtContext(ctx, stmt).QueryContext(ctx, args...) //nolint:sqlclosecheck // the transaction's end closes it
+		return rows, t.ended(err)
+	})
+}
+
+// ended gives a failure its cause when the transaction's context has ended: its rollback closes a statement that is about to run, which
+// database/sql reports by an error without a type.
+func (t *preparedTx) ended(err error) error {
+	if cause := t.ctx.Err(); err != nil && cause != nil {
+		return fmt.Errorf("%w: %w", cause, err)
 	}
-	return t.StmtContext(ctx, stmt).QueryContext(ctx, args...) //nolint:sqlclosecheck // the transaction's end closes it
+	return err
 }
