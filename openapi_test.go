@@ -34,6 +34,8 @@ func additions() map[string]string {
 		`/components/schemas/SessionRevokeRequest/properties/session_ids/anyOf/0/maxItems`:              "what one request may name is bounded",
 		operation + `/(requestBody|responses/200)/content/application/json/schema/additionalProperties`: "generators take an object without members for an empty one",
 		`/components/schemas/ApiResponse_dict_str__Any__/properties/data/additionalProperties`:          "as above",
+		`/paths//api/v1/me/devices\S*`:                                                                   "my devices",
+		`/components/schemas/Device\S*`:                                                                 "and the answer",
 		`/paths//api/v1/(sessions/{session_id}/history|audit-events)`:                                   "the tag History",
 		`/components/schemas/(Event\S+|AuditEvent|AuditEventList|CursorPagination)`:                     "and its answers",
 		`/paths//api/v1/sessions`:                                                                       "the tag Search",
@@ -194,5 +196,5 @@ func TestContractIsValid(t *testing.T) {
 			assert.Equal(t, operation.OperationID, generated.Paths.Find(path).GetOperation(method).OperationID)
 		}
 	}
-	assert.Len(t, names, 28, "14 operations of the reference, 5 of the session lifecycle, 2 of history, the search, 6 of revocation jobs")
+	assert.Len(t, names, 30, "14 operations of the reference, 2 of devices, 5 of the session lifecycle, 2 of history, the search, 6 of revocation jobs")
 }

@@ -363,6 +363,90 @@ type CursorPagination struct {
 	NextCursor *string `json:"next_cursor"`
 }
 
+// Device Where a user is signed in. Every member is always there.
+type Device struct {
+	// DeviceId What `DELETE /api/v1/me/devices/{device_id}` takes. It stays the same while the browser and the operating system do.
+	DeviceId string `json:"device_id"`
+
+	// Name What the device is called, in English, by what is known of it.
+	Name string `json:"name"`
+
+	// Summary The name, whether it is this device, and how sure it is that the sessions are on one device, in English.
+	Summary string `json:"summary"`
+
+	// DeviceType The kind of device: `desktop`, `mobile`, `tablet`, `bot` or `other`; null when no agent was told.
+	DeviceType *string `json:"device_type"`
+
+	// Os The operating system; null when it is not known.
+	Os *string `json:"os"`
+
+	// Browser The browser or program; null when it is not known.
+	Browser *string `json:"browser"`
+
+	// IsCurrent Whether the session of the caller's own token is on it.
+	IsCurrent bool `json:"is_current"`
+
+	// IsGuess Whether several sessions were put together because they look alike; they may be on several devices.
+	IsGuess bool `json:"is_guess"`
+
+	// SessionCount The number of active sessions on it.
+	SessionCount int `json:"session_count"`
+
+	// FirstSignedInAt The login of the oldest of these sessions.
+	FirstSignedInAt Timestamp `json:"first_signed_in_at"`
+
+	// LastActiveAt The last recorded use of any of them, or the latest login.
+	LastActiveAt Timestamp `json:"last_active_at"`
+
+	// IpAddress The address of the last use.
+	IpAddress *string `json:"ip_address"`
+
+	// Location The place of that address, as far as it is known.
+	Location *string `json:"location"`
+
+	// Country Its country, ISO 3166-1 alpha-2; null when it is not known.
+	Country *string `json:"country"`
+
+	// Applications The applications that were reached from it, the latest access first, at most 20.
+	Applications []SessionAppInfo `json:"applications"`
+
+	// Sessions The sessions, the last used first, at most 20.
+	Sessions []DeviceSession `json:"sessions"`
+}
+
+// DeviceList A user's devices.
+type DeviceList struct {
+	// Data The devices, the current one first, then by the last use.
+	Data []Device `json:"data"`
+
+	// HasMore Whether the user has more active sessions than were looked at.
+	HasMore bool `json:"has_more"`
+
+	// Meta Metadata included in API responses.
+	Meta MetaResponse `json:"meta"`
+}
+
+// DeviceSession A session on a device.
+type DeviceSession struct {
+	// Id The session.
+	Id string `json:"id"`
+
+	// IsCurrent Whether it is the session of the caller's own token.
+	IsCurrent bool `json:"is_current"`
+
+	// CreatedAt When the user signed in.
+	CreatedAt Timestamp `json:"created_at"`
+
+	// LastActiveAt The last recorded use, or the login.
+	LastActiveAt Timestamp `json:"last_active_at"`
+
+	// IpAddress The address of the last use.
+	IpAddress *string `json:"ip_address"`
+
+	// Location The place of that address, as far as it is known.
+	Location *string `json:"location"`
+}
+
 // Error The body of every error but 422.
 type Error struct {
 	// Detail What went wrong, as a sentence.
@@ -1492,6 +1576,32 @@ type ClientInterface interface {
 	// Corresponds with PUT /api/v1/lifecycle/sessions/{session_id}/apps/{application_id} (the `RecordSessionApp` operationId).
 	RecordSessionApp(ctx context.Context, sessionId string, applicationId string, body RecordSessionAppJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListMyDevices List My Devices
+	//
+	// The user's active sessions by device, as a page "my devices" shows them: first the device of the token's own session, then by the
+	// last use.
+	//
+	// Browsers do not name a device. Sessions of one kind of device, operating system and browser are taken for one device; `is_guess`
+	// says that this put several sessions together, which may be on several devices that look alike, and `summary` says so in words.
+	//
+	// Of a user with more than 1,000 active sessions the newest 1,000 are looked at, and `has_more` is true. Needs a user's token; a
+	// token with `tenant_id` sees that tenant only. Unknown query parameters are refused.
+	//
+	// Corresponds with GET /api/v1/me/devices (the `ListMyDevices` operationId).
+	ListMyDevices(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RevokeMyDevice Sign Out My Device
+	//
+	// End the user's active sessions on a device, the current one too when the device is this one. Where `is_guess` is true, the sessions
+	// may be on several devices; one of them is ended by `DELETE /api/v1/me/sessions/{session_id}`.
+	//
+	// All of them end, however many, also those that `GET /api/v1/me/devices` did not look at. `revoked_count` is 0 when none was active;
+	// a text that is no `device_id` is answered 404. The user can sign in on the device again. Needs a user's token; a token with
+	// `tenant_id` ends sessions of that tenant only. Unknown query parameters are refused.
+	//
+	// Corresponds with DELETE /api/v1/me/devices/{device_id} (the `RevokeMyDevice` operationId).
+	RevokeMyDevice(ctx context.Context, deviceId string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListMySessions List Sessions
 	//
 	// List all active sessions for the current user.
@@ -2085,6 +2195,52 @@ func (c *Client) RecordSessionAppWithBody(ctx context.Context, sessionId string,
 // Corresponds with PUT /api/v1/lifecycle/sessions/{session_id}/apps/{application_id} (the `RecordSessionApp` operationId).
 func (c *Client) RecordSessionApp(ctx context.Context, sessionId string, applicationId string, body RecordSessionAppJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRecordSessionAppRequest(c.Server, sessionId, applicationId, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListMyDevices List My Devices
+//
+// The user's active sessions by device, as a page "my devices" shows them: first the device of the token's own session, then by the
+// last use.
+//
+// Browsers do not name a device. Sessions of one kind of device, operating system and browser are taken for one device; `is_guess`
+// says that this put several sessions together, which may be on several devices that look alike, and `summary` says so in words.
+//
+// Of a user with more than 1,000 active sessions the newest 1,000 are looked at, and `has_more` is true. Needs a user's token; a
+// token with `tenant_id` sees that tenant only. Unknown query parameters are refused.
+//
+// Corresponds with GET /api/v1/me/devices (the `ListMyDevices` operationId).
+func (c *Client) ListMyDevices(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListMyDevicesRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RevokeMyDevice Sign Out My Device
+//
+// End the user's active sessions on a device, the current one too when the device is this one. Where `is_guess` is true, the sessions
+// may be on several devices; one of them is ended by `DELETE /api/v1/me/sessions/{session_id}`.
+//
+// All of them end, however many, also those that `GET /api/v1/me/devices` did not look at. `revoked_count` is 0 when none was active;
+// a text that is no `device_id` is answered 404. The user can sign in on the device again. Needs a user's token; a token with
+// `tenant_id` ends sessions of that tenant only. Unknown query parameters are refused.
+//
+// Corresponds with DELETE /api/v1/me/devices/{device_id} (the `RevokeMyDevice` operationId).
+func (c *Client) RevokeMyDevice(ctx context.Context, deviceId string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRevokeMyDeviceRequest(c.Server, deviceId)
 	if err != nil {
 		return nil, err
 	}
@@ -3222,6 +3378,67 @@ func NewRecordSessionAppRequestWithBody(server string, sessionId string, applica
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewListMyDevicesRequest constructs an http.Request for the ListMyDevices method
+func NewListMyDevicesRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/me/devices")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewRevokeMyDeviceRequest constructs an http.Request for the RevokeMyDevice method
+func NewRevokeMyDeviceRequest(server string, deviceId string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "device_id", deviceId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/me/devices/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
 
 	return req, nil
 }
@@ -4740,6 +4957,36 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with PUT /api/v1/lifecycle/sessions/{session_id}/apps/{application_id} (the `RecordSessionApp` operationId).
 	RecordSessionAppWithResponse(ctx context.Context, sessionId string, applicationId string, body RecordSessionAppJSONRequestBody, reqEditors ...RequestEditorFn) (*RecordSessionAppResponse, error)
+
+	// ListMyDevicesWithResponse List My Devices
+	//
+	// The user's active sessions by device, as a page "my devices" shows them: first the device of the token's own session, then by the
+	// last use.
+	//
+	// Browsers do not name a device. Sessions of one kind of device, operating system and browser are taken for one device; `is_guess`
+	// says that this put several sessions together, which may be on several devices that look alike, and `summary` says so in words.
+	//
+	// Of a user with more than 1,000 active sessions the newest 1,000 are looked at, and `has_more` is true. Needs a user's token; a
+	// token with `tenant_id` sees that tenant only. Unknown query parameters are refused.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/me/devices (the `ListMyDevices` operationId).
+	ListMyDevicesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListMyDevicesResponse, error)
+
+	// RevokeMyDeviceWithResponse Sign Out My Device
+	//
+	// End the user's active sessions on a device, the current one too when the device is this one. Where `is_guess` is true, the sessions
+	// may be on several devices; one of them is ended by `DELETE /api/v1/me/sessions/{session_id}`.
+	//
+	// All of them end, however many, also those that `GET /api/v1/me/devices` did not look at. `revoked_count` is 0 when none was active;
+	// a text that is no `device_id` is answered 404. The user can sign in on the device again. Needs a user's token; a token with
+	// `tenant_id` ends sessions of that tenant only. Unknown query parameters are refused.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/v1/me/devices/{device_id} (the `RevokeMyDevice` operationId).
+	RevokeMyDeviceWithResponse(ctx context.Context, deviceId string, reqEditors ...RequestEditorFn) (*RevokeMyDeviceResponse, error)
 
 	// ListMySessionsWithResponse List Sessions
 	//
@@ -6365,6 +6612,292 @@ func (r RecordSessionAppResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r RecordSessionAppResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListMyDevicesResponse200Headers the declared response headers of an HTTP 200 response for ListMyDevices
+type ListMyDevicesResponse200Headers struct {
+	XRequestID *string
+}
+
+// ListMyDevicesResponse401Headers the declared response headers of an HTTP 401 response for ListMyDevices
+type ListMyDevicesResponse401Headers struct {
+	WWWAuthenticate *string
+	XRequestID      *string
+}
+
+// ListMyDevicesResponse403Headers the declared response headers of an HTTP 403 response for ListMyDevices
+type ListMyDevicesResponse403Headers struct {
+	WWWAuthenticate *string
+	XRequestID      *string
+}
+
+// ListMyDevicesResponse422Headers the declared response headers of an HTTP 422 response for ListMyDevices
+type ListMyDevicesResponse422Headers struct {
+	XRequestID *string
+}
+
+// ListMyDevicesResponse429Headers the declared response headers of an HTTP 429 response for ListMyDevices
+type ListMyDevicesResponse429Headers struct {
+	RetryAfter *int
+	XRequestID *string
+}
+
+// ListMyDevicesResponse500Headers the declared response headers of an HTTP 500 response for ListMyDevices
+type ListMyDevicesResponse500Headers struct {
+	XRequestID *string
+}
+
+// ListMyDevicesResponse503Headers the declared response headers of an HTTP 503 response for ListMyDevices
+type ListMyDevicesResponse503Headers struct {
+	RetryAfter *int
+	XRequestID *string
+}
+
+type ListMyDevicesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *DeviceList
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *Forbidden
+	// JSON422 the response for an HTTP 422 `application/json` response
+	JSON422 *UnprocessableContent
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *TooManyRequests
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *InternalServerError
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *ServiceUnavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListMyDevicesResponse200Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ListMyDevicesResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *ListMyDevicesResponse403Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *ListMyDevicesResponse422Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *ListMyDevicesResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *ListMyDevicesResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ListMyDevicesResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListMyDevicesResponse) GetJSON200() *DeviceList {
+	return r.JSON200
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r ListMyDevicesResponse) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r ListMyDevicesResponse) GetJSON403() *Forbidden {
+	return r.JSON403
+}
+
+// GetJSON422 returns the response for an HTTP 422 `application/json` response
+func (r ListMyDevicesResponse) GetJSON422() *UnprocessableContent {
+	return r.JSON422
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r ListMyDevicesResponse) GetJSON429() *TooManyRequests {
+	return r.JSON429
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r ListMyDevicesResponse) GetJSON500() *InternalServerError {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r ListMyDevicesResponse) GetJSON503() *ServiceUnavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ListMyDevicesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListMyDevicesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListMyDevicesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListMyDevicesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// RevokeMyDeviceResponse200Headers the declared response headers of an HTTP 200 response for RevokeMyDevice
+type RevokeMyDeviceResponse200Headers struct {
+	XRequestID *string
+}
+
+// RevokeMyDeviceResponse401Headers the declared response headers of an HTTP 401 response for RevokeMyDevice
+type RevokeMyDeviceResponse401Headers struct {
+	WWWAuthenticate *string
+	XRequestID      *string
+}
+
+// RevokeMyDeviceResponse403Headers the declared response headers of an HTTP 403 response for RevokeMyDevice
+type RevokeMyDeviceResponse403Headers struct {
+	WWWAuthenticate *string
+	XRequestID      *string
+}
+
+// RevokeMyDeviceResponse404Headers the declared response headers of an HTTP 404 response for RevokeMyDevice
+type RevokeMyDeviceResponse404Headers struct {
+	XRequestID *string
+}
+
+// RevokeMyDeviceResponse422Headers the declared response headers of an HTTP 422 response for RevokeMyDevice
+type RevokeMyDeviceResponse422Headers struct {
+	XRequestID *string
+}
+
+// RevokeMyDeviceResponse429Headers the declared response headers of an HTTP 429 response for RevokeMyDevice
+type RevokeMyDeviceResponse429Headers struct {
+	RetryAfter *int
+	XRequestID *string
+}
+
+// RevokeMyDeviceResponse500Headers the declared response headers of an HTTP 500 response for RevokeMyDevice
+type RevokeMyDeviceResponse500Headers struct {
+	XRequestID *string
+}
+
+// RevokeMyDeviceResponse503Headers the declared response headers of an HTTP 503 response for RevokeMyDevice
+type RevokeMyDeviceResponse503Headers struct {
+	RetryAfter *int
+	XRequestID *string
+}
+
+type RevokeMyDeviceResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ApiResponseSessionRevokeResponse
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorized
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *Forbidden
+	// JSON404 the response for an HTTP 404 `application/json` response
+	JSON404 *NotFound
+	// JSON422 the response for an HTTP 422 `application/json` response
+	JSON422 *UnprocessableContent
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *TooManyRequests
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *InternalServerError
+	// JSON503 the response for an HTTP 503 `application/json` response
+	JSON503 *ServiceUnavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *RevokeMyDeviceResponse200Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *RevokeMyDeviceResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *RevokeMyDeviceResponse403Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *RevokeMyDeviceResponse404Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *RevokeMyDeviceResponse422Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *RevokeMyDeviceResponse429Headers
+	// Headers500 the parsed response headers for an HTTP 500 response
+	Headers500 *RevokeMyDeviceResponse500Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *RevokeMyDeviceResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RevokeMyDeviceResponse) GetJSON200() *ApiResponseSessionRevokeResponse {
+	return r.JSON200
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r RevokeMyDeviceResponse) GetJSON401() *Unauthorized {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r RevokeMyDeviceResponse) GetJSON403() *Forbidden {
+	return r.JSON403
+}
+
+// GetJSON404 returns the response for an HTTP 404 `application/json` response
+func (r RevokeMyDeviceResponse) GetJSON404() *NotFound {
+	return r.JSON404
+}
+
+// GetJSON422 returns the response for an HTTP 422 `application/json` response
+func (r RevokeMyDeviceResponse) GetJSON422() *UnprocessableContent {
+	return r.JSON422
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r RevokeMyDeviceResponse) GetJSON429() *TooManyRequests {
+	return r.JSON429
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r RevokeMyDeviceResponse) GetJSON500() *InternalServerError {
+	return r.JSON500
+}
+
+// GetJSON503 returns the response for an HTTP 503 `application/json` response
+func (r RevokeMyDeviceResponse) GetJSON503() *ServiceUnavailable {
+	return r.JSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r RevokeMyDeviceResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RevokeMyDeviceResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RevokeMyDeviceResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RevokeMyDeviceResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -9654,6 +10187,48 @@ func (c *ClientWithResponses) RecordSessionAppWithResponse(ctx context.Context, 
 	return ParseRecordSessionAppResponse(rsp)
 }
 
+// ListMyDevicesWithResponse List My Devices
+//
+// The user's active sessions by device, as a page "my devices" shows them: first the device of the token's own session, then by the
+// last use.
+//
+// Browsers do not name a device. Sessions of one kind of device, operating system and browser are taken for one device; `is_guess`
+// says that this put several sessions together, which may be on several devices that look alike, and `summary` says so in words.
+//
+// Of a user with more than 1,000 active sessions the newest 1,000 are looked at, and `has_more` is true. Needs a user's token; a
+// token with `tenant_id` sees that tenant only. Unknown query parameters are refused.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/me/devices (the `ListMyDevices` operationId).
+func (c *ClientWithResponses) ListMyDevicesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListMyDevicesResponse, error) {
+	rsp, err := c.ListMyDevices(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListMyDevicesResponse(rsp)
+}
+
+// RevokeMyDeviceWithResponse Sign Out My Device
+//
+// End the user's active sessions on a device, the current one too when the device is this one. Where `is_guess` is true, the sessions
+// may be on several devices; one of them is ended by `DELETE /api/v1/me/sessions/{session_id}`.
+//
+// All of them end, however many, also those that `GET /api/v1/me/devices` did not look at. `revoked_count` is 0 when none was active;
+// a text that is no `device_id` is answered 404. The user can sign in on the device again. Needs a user's token; a token with
+// `tenant_id` ends sessions of that tenant only. Unknown query parameters are refused.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/v1/me/devices/{device_id} (the `RevokeMyDevice` operationId).
+func (c *ClientWithResponses) RevokeMyDeviceWithResponse(ctx context.Context, deviceId string, reqEditors ...RequestEditorFn) (*RevokeMyDeviceResponse, error) {
+	rsp, err := c.RevokeMyDevice(ctx, deviceId, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRevokeMyDeviceResponse(rsp)
+}
+
 // ListMySessionsWithResponse List Sessions
 //
 // List all active sessions for the current user.
@@ -11731,6 +12306,361 @@ func ParseRecordSessionAppResponse(rsp *http.Response) (*RecordSessionAppRespons
 		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers RecordSessionAppResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListMyDevicesResponse parses an HTTP response from a ListMyDevicesWithResponse call
+func ParseListMyDevicesResponse(rsp *http.Response) (*ListMyDevicesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListMyDevicesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest DeviceList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest UnprocessableContent
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalServerError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListMyDevicesResponse200Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 401:
+		var headers ListMyDevicesResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers ListMyDevicesResponse403Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 422:
+		var headers ListMyDevicesResponse422Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 429:
+		var headers ListMyDevicesResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers ListMyDevicesResponse500Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers ListMyDevicesResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseRevokeMyDeviceResponse parses an HTTP response from a RevokeMyDeviceWithResponse call
+func ParseRevokeMyDeviceResponse(rsp *http.Response) (*RevokeMyDeviceResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RevokeMyDeviceResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ApiResponseSessionRevokeResponse
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest UnprocessableContent
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest InternalServerError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest ServiceUnavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers RevokeMyDeviceResponse200Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 401:
+		var headers RevokeMyDeviceResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers RevokeMyDeviceResponse403Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 404:
+		var headers RevokeMyDeviceResponse404Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 422:
+		var headers RevokeMyDeviceResponse422Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 429:
+		var headers RevokeMyDeviceResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 500:
+		var headers RevokeMyDeviceResponse500Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers500 = &headers
+	case rsp.StatusCode == 503:
+		var headers RevokeMyDeviceResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -15539,6 +16469,12 @@ type ServerInterface interface {
 	// RecordSessionApp Record Session App
 	// (PUT /api/v1/lifecycle/sessions/{session_id}/apps/{application_id})
 	RecordSessionApp(ctx echo.Context, sessionId string, applicationId string) error
+	// ListMyDevices List My Devices
+	// (GET /api/v1/me/devices)
+	ListMyDevices(ctx echo.Context) error
+	// RevokeMyDevice Sign Out My Device
+	// (DELETE /api/v1/me/devices/{device_id})
+	RevokeMyDevice(ctx echo.Context, deviceId string) error
 	// ListMySessions List Sessions
 	// (GET /api/v1/me/sessions)
 	ListMySessions(ctx echo.Context, params ListMySessionsParams) error
@@ -15904,6 +16840,31 @@ func (w *ServerInterfaceWrapper) RecordSessionApp(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.RecordSessionApp(ctx, sessionId, applicationId)
+	return err
+}
+
+// ListMyDevices converts echo context to params.
+func (w *ServerInterfaceWrapper) ListMyDevices(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListMyDevices(ctx)
+	return err
+}
+
+// RevokeMyDevice converts echo context to params.
+func (w *ServerInterfaceWrapper) RevokeMyDevice(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "device_id" -------------
+	var deviceId string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "device_id", ctx.Param("device_id"), &deviceId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter device_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RevokeMyDevice(ctx, deviceId)
 	return err
 }
 
@@ -16601,6 +17562,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/api/v1/lifecycle/sessions", wrapper.RegisterSession, options.OperationMiddlewares["registerSession"]...)
 	router.POST(options.BaseURL+"/api/v1/lifecycle/sessions/:session_id/activity", wrapper.RecordSessionActivity, options.OperationMiddlewares["recordSessionActivity"]...)
 	router.PUT(options.BaseURL+"/api/v1/lifecycle/sessions/:session_id/apps/:application_id", wrapper.RecordSessionApp, options.OperationMiddlewares["recordSessionApp"]...)
+	router.GET(options.BaseURL+"/api/v1/me/devices", wrapper.ListMyDevices, options.OperationMiddlewares["listMyDevices"]...)
+	router.DELETE(options.BaseURL+"/api/v1/me/devices/:device_id", wrapper.RevokeMyDevice, options.OperationMiddlewares["revokeMyDevice"]...)
 	router.GET(options.BaseURL+"/api/v1/me/sessions", wrapper.ListMySessions, options.OperationMiddlewares["listMySessions"]...)
 	router.DELETE(options.BaseURL+"/api/v1/me/sessions/:session_id", wrapper.RevokeMySession, options.OperationMiddlewares["revokeMySession"]...)
 	router.POST(options.BaseURL+"/api/v1/me/sessions/revoke-all", wrapper.RevokeMyOtherSessions, options.OperationMiddlewares["revokeMyOtherSessions"]...)
@@ -18277,6 +19240,322 @@ func (response RecordSessionApp500JSONResponse) VisitRecordSessionAppResponse(w 
 type RecordSessionApp503JSONResponse struct{ ServiceUnavailableJSONResponse }
 
 func (response RecordSessionApp503JSONResponse) VisitRecordSessionAppResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListMyDevicesRequestObject struct {
+}
+
+type ListMyDevicesResponseObject interface {
+	VisitListMyDevicesResponse(w http.ResponseWriter) error
+}
+
+type ListMyDevices200ResponseHeaders struct {
+	XRequestID *string
+}
+
+type ListMyDevices200JSONResponse struct {
+	Body    DeviceList
+	Headers ListMyDevices200ResponseHeaders
+}
+
+func (response ListMyDevices200JSONResponse) VisitListMyDevicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListMyDevices401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response ListMyDevices401JSONResponse) VisitListMyDevicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListMyDevices403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListMyDevices403JSONResponse) VisitListMyDevicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListMyDevices422JSONResponse struct {
+	UnprocessableContentJSONResponse
+}
+
+func (response ListMyDevices422JSONResponse) VisitListMyDevicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListMyDevices429JSONResponse struct{ TooManyRequestsJSONResponse }
+
+func (response ListMyDevices429JSONResponse) VisitListMyDevicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListMyDevices500JSONResponse struct {
+	InternalServerErrorJSONResponse
+}
+
+func (response ListMyDevices500JSONResponse) VisitListMyDevicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListMyDevices503JSONResponse struct{ ServiceUnavailableJSONResponse }
+
+func (response ListMyDevices503JSONResponse) VisitListMyDevicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeMyDeviceRequestObject struct {
+	DeviceId string `json:"device_id"`
+}
+
+type RevokeMyDeviceResponseObject interface {
+	VisitRevokeMyDeviceResponse(w http.ResponseWriter) error
+}
+
+type RevokeMyDevice200ResponseHeaders struct {
+	XRequestID *string
+}
+
+type RevokeMyDevice200JSONResponse struct {
+	Body    ApiResponseSessionRevokeResponse
+	Headers RevokeMyDevice200ResponseHeaders
+}
+
+func (response RevokeMyDevice200JSONResponse) VisitRevokeMyDeviceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeMyDevice401JSONResponse struct{ UnauthorizedJSONResponse }
+
+func (response RevokeMyDevice401JSONResponse) VisitRevokeMyDeviceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeMyDevice403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response RevokeMyDevice403JSONResponse) VisitRevokeMyDeviceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeMyDevice404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response RevokeMyDevice404JSONResponse) VisitRevokeMyDeviceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeMyDevice422JSONResponse struct {
+	UnprocessableContentJSONResponse
+}
+
+func (response RevokeMyDevice422JSONResponse) VisitRevokeMyDeviceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeMyDevice429JSONResponse struct{ TooManyRequestsJSONResponse }
+
+func (response RevokeMyDevice429JSONResponse) VisitRevokeMyDeviceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeMyDevice500JSONResponse struct {
+	InternalServerErrorJSONResponse
+}
+
+func (response RevokeMyDevice500JSONResponse) VisitRevokeMyDeviceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeMyDevice503JSONResponse struct{ ServiceUnavailableJSONResponse }
+
+func (response RevokeMyDevice503JSONResponse) VisitRevokeMyDeviceResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -21910,6 +23189,12 @@ type StrictServerInterface interface {
 	// RecordSessionApp Record Session App
 	// (PUT /api/v1/lifecycle/sessions/{session_id}/apps/{application_id})
 	RecordSessionApp(ctx context.Context, request RecordSessionAppRequestObject) (RecordSessionAppResponseObject, error)
+	// ListMyDevices List My Devices
+	// (GET /api/v1/me/devices)
+	ListMyDevices(ctx context.Context, request ListMyDevicesRequestObject) (ListMyDevicesResponseObject, error)
+	// RevokeMyDevice Sign Out My Device
+	// (DELETE /api/v1/me/devices/{device_id})
+	RevokeMyDevice(ctx context.Context, request RevokeMyDeviceRequestObject) (RevokeMyDeviceResponseObject, error)
 	// ListMySessions List Sessions
 	// (GET /api/v1/me/sessions)
 	ListMySessions(ctx context.Context, request ListMySessionsRequestObject) (ListMySessionsResponseObject, error)
@@ -22274,6 +23559,54 @@ func (sh *strictHandler) RecordSessionApp(ctx echo.Context, sessionId string, ap
 		return err
 	} else if validResponse, ok := response.(RecordSessionAppResponseObject); ok {
 		return validResponse.VisitRecordSessionAppResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListMyDevices operation middleware
+func (sh *strictHandler) ListMyDevices(ctx echo.Context) error {
+	var request ListMyDevicesRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListMyDevices(ctx.Request().Context(), request.(ListMyDevicesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListMyDevices")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListMyDevicesResponseObject); ok {
+		return validResponse.VisitListMyDevicesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RevokeMyDevice operation middleware
+func (sh *strictHandler) RevokeMyDevice(ctx echo.Context, deviceId string) error {
+	var request RevokeMyDeviceRequestObject
+
+	request.DeviceId = deviceId
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RevokeMyDevice(ctx.Request().Context(), request.(RevokeMyDeviceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RevokeMyDevice")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RevokeMyDeviceResponseObject); ok {
+		return validResponse.VisitRevokeMyDeviceResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -22853,307 +24186,335 @@ func (sh *strictHandler) IntrospectToken(ctx echo.Context) error {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L17cxs3ti/6VVC851QsV5MiKUq2qLp1t2zHE+U4sbclj+dO6C2C3SDZURNgGqBkjkvf/RTWArqBfvAh",
-	"0YkcK3/EItmNN9Z7/daXRihmc8EZV7LR/9KYMhqxFP58z/5YMKnOXukPEZNhGs9VLHij37iYMpLizz9I",
-	"Ekd9EitJhv9qmneaZ6+G5GbKOFFTqkgsSYcoQTrd5+Q6lvEoYeT0/OXZGQmnNKWhYqkMCCXjlMkpEZwR",
-	"oaYsvYklazWChgynbEb1KNRyzhr9hlRpzCeN29ug8Z6pdHk6Viwtj/KchYJHUvd8Q2NFRmwsUkbUlBHO",
-	"Piui0mVl8zFXbMJSaP/jx4+nCzVlXMUhVazcyfvXL8nRs8N2QCQL9XfkYPWYb4PGnKZ0xpRZ59MQmyq2",
-	"/JYnS8Ku9c6Qm1hNiZrGklB4+oSkbM700ioyFimR7JqlNNE9s890Nk9Yo/9bQzIpY8FbKbsWVyzSwzLf",
-	"sM/zOGVR41PQiHVffyxYumwEDU5nerDYiTeNWLEZDPd/pWzc6Df+n/384OzjY3L/Rz1aM5/boDGjn8/w",
-	"tW47aKhY6WHZ+QZ2ZWia0iUsds0+wkLc6IM0pfM54ywiVOFqqHjGiEhJQhVLvdk3uu3uUbPdaXYOL9rP",
-	"++12v93+d6NmutCvO9uxSGdUNfqNiCrW1L00nAmYx8un8QWcsI1mkB1GM4uawR9dwMhXDB4b2nz0L+zz",
-	"5eG/XKRSpNXXfaivzGUITwyJGMM1mtMJMzMJ7BllRNKZucEkP+mtmuFji97wZ/TzG8Ynatro99rHR/nQ",
-	"X9pny0N/E89iVT3ymZCKMK7SmEk9cArD9tb7sF09uARadccWsTFdJApfmdHP8Wwx08dbf4o5furkI35j",
-	"GihRltugkTI5F1wyuFUvaGRop/4UCq4Yhz/pfJ5o0hMLvv+7RDqRjVuPR9E4wZmmjNxQSSgnLE0FLL6M",
-	"+QT2ZCSipb6S+UxW3mP9Po6yvJ66KRJSzoUmqSRioYiAuDi8w+UEdZ2Zx/dzPgMdvhR8nMThPdaBGCpH",
-	"plQSxiMWtXY0damoYvbw215EShTjlCsSCSaJXhaaJOKGwM7vZlFei3QURxHj91gVJa4YJwkNrySOPxRz",
-	"BtwDiJCYsxQa2tViQX8/SOxHesu0YpE+fvzYLHLcVQtVZNC3wX3W+YwrlnKanLP0mqU4vbutuG2JYFPE",
-	"LNW9V/aUkwVnn+csVCwiQIxOYDsTMYEDryWxkC4kIwsesRR+M7IaiXd3TX8V6rVY8OiOy3NuLo8+CGPd",
-	"zi5O3a+CyEU4zW5mdrZDmiTAsncz93d0mQgaXQjxhqYTdo87CbQ0liTR7ejBUk467d7zw2dHZLRUTLZ2",
-	"SbSLHZFf4hc7WxR9zuOQfeD0msYJHSXsXhQcGtMjVmw2FylN42RJFnnju1qYiCo6opI5HC1lNJyyiMSc",
-	"GNnJ04pUumxmkurqBcp0k/tRpQshfqF8ab6Vd11XIciM8qWlBjs7W3i7Ak3hNfGhUZQyqRU6eSXJTEu5",
-	"YqxQF+SGcwJJBAYg//rl/cDpQk1FGv+H3ZWcnZJrmsRaqqepvl7AamMJS60VrR1RN+wEWs+WuyTsPCR+",
-	"+oFfcXHD31EtzN9pZX8ViiCj2c1hjSNYKUpkQuVU3/FYBYTySJ/MFCgON2zEiCsiJQu5Q+7xgc9TETIp",
-	"NRl7ma/I9ovz25dGIkKt6Vu9BRWWT0FjJicghMwXisipWCT6bJKESYnXUKSE/bGgCVGCdNvtXEXRj1zq",
-	"Ry7h98btp43X/aeLi3f/1CcUBr5yF6xAkknM41gBadCLkNJQnRB2zdIluY5FAs3BxtDZzhSNbFZog5nH",
-	"7406dmlEk+yz/n2eavFYxaisaZ6xbjEKrTSCxuemSCNN1tq3QWPG1jfxC1PUe38imnqXmvIqnjcFrCdN",
-	"mnOh1cq00VfpgkE3s1gzTbVs9Mc0kczpuoOKJxIlfXBgKp8c20a+EL8VpvApPyRi9DsLlb6RlQt3La7Y",
-	"rpbPbeubXkR3ImuXMopDdSlVenl5ypeXK9aQRlGMU3jn/I6TsMN5pZ8tdugshb6TQOrMWM8VVfJbXGu9",
-	"ar9JlQbklC8/VS/yIooVmCmrrHSMhFPKJywgKQv1CFAI1MpsSrlEsyjatGc0YiRWrUZQ2BmamXM3tZR6",
-	"0w10A6h1Ur58OwYqv0lLoF1m5ma+SDTtLtLej1NBojgisToh+hFyA0xPZVIcmdElEGTNt1vu0A710CpW",
-	"7eNUizq5ZbPeCnuMhsxWG/77dyNYY2ZVJUtf4dDGMyYVnc2LZxU3cTNr9UvzrNPE8W3QyKwhl3Hk70XB",
-	"9rh2yS+sRVRro8DU1BStclSBr0MvvDl3kdkV/SjlWpzDx7TEgsoJ4/nRXDLlL3a7c3w8ehZ2m4edcbv5",
-	"LOx0msdRu9c8op1RNzyIeuxw7CzwWztHcha5838OV44auePuM/84pcjU4USTCb1mhEpjkNDNnxAxJkPr",
-	"k6Dz+RAfz6WfAJ5AQaw1p6niLB0a0zN8aJFfzTEGWwKs7A2VZBJfMx4MuEhrD/eAe4uXCKnIfCq4ewbf",
-	"4zI4i3Nk6BGTaidHw0pCT3zv2Z5zEgqOg6UW+1kyrt17xprPaKfdHPVop3k4ehZ2oi47GPfa3sSwW3/n",
-	"n91mLqLdnHtsy6M1MfgD6UgsFEjaMZ8kTF+ElWeZHoyaz8dHrNkdHUdHvbBNO8/cjbL2JH8+B7dBAw/P",
-	"TqaDTbl3lKTsWuBRBddCktg5G1eD1hw0DzEOOtOE9OdKQ4/wITMuTKV7GzR0YzuZCIzqZipm7m6s2CXO",
-	"QN1U2ata10ypLFL7RbP3rNNxpvJBP+1PpFfk6FTT+czjmG+XdxTzyVsGmdEo7z4WKHfOC1yRIZcBVkoI",
-	"b2JZwe9O0eslxsY3W5YArGxWXnd8I7BCBawIofKKRfo4gYtsEzerM4HbOjEPvaoPQ4jrgs97EnO6iWiE",
-	"Xr53+fNrxUGvdTPLyv2GHa3Y8xc0vNIHhbPkjZiIhXJ8cQUZcc742SvyUnDOQkX0i82X+CbBV0mn5QQD",
-	"dFuH5QOSwIOXYMepPij4hLX0UPLzxwsi44mh/wrsGIyrWC3JPBXXcYTe78ztiK9fQAdVQlR2JgrL6Y3M",
-	"WcLaBapYzNL+VYmMKSOUJLFUZCKYJIJXrNK9XbprvLCFy+E4uO9PYYcFTzkEnOhBGioLIQfot6FSWfZn",
-	"B/yrfjrzdteffuufdof+qegv925SabcyH1eNzwDpXLo0PuXRQpFet1tB9IxN6kuVEHjDuCI3qeCTgKDx",
-	"jXHFeOhN+hW2sM1xNZ06U8bpVM3TUbiqB2klrD5RAoaIEsWTYR5GM4mlYimLhie52Gok92FQMH5PGFcB",
-	"CcWCq3QJ9jYenfjSbgAHYBynUg24EYT0LW8KTmKuR8F9YZjyyGvhMmVgExuewE96AIxHARkWIn+G3lfz",
-	"hIYsGmpKQglnNyzV5y8Y8GEhPGioh519GUcJG+4FsDrVck7u4gXVJmTkyVD/4A7DyPL2G9OeeW/AnxSF",
-	"/QB1S0koz0JK9A97KJEIlI5jSa7YXOWbJVvzRYrbgkNAcWW4Z8R+vpj5EVJ2a50gKbOzzjd0Pvc/2Q1w",
-	"vi0HW9kVr4i/yr/Rq5uJP3b2+Rd5q+6C5u/b+doHcLr6ZuTSWXmE2a3xrBFFetdwTAwVV8daFMo0IUxi",
-	"tiPRG5uy1BT4Uy6vgv1B74MEWdWXSeNo7sz0Jbbji6QdrfYsRtVUUC6AhhS6tucsGhZVNFmnofkDOV+M",
-	"tiJ1Ep7PV/RTefdWED60clQJs9c0WdgYLiAiwJnKezlOxez+2+j25u6fyqKXyhvYbR+02q1O56D1zFm/",
-	"13o8BQ6uxK5GCItwQ9NIlkcZVw2yc/y8ddhpddrtVs9V5cRK/j3GSShR2k6zYav3U1afWJiCLIYpgSEp",
-	"MzMB0UaqZ2xAaiokw6cUc/XAEIxXqZi1yKlpAF63nM5hccD0SCwHPDNSUYXSGrADyslULFI4Z2ZcAVlw",
-	"cEuFgo/jySJlkRP969tovjTi+aXpNz+TxQMiitsBIbc+YcIhb2EgLJILJODyEi2id2jk4DYozOYOjbSt",
-	"UQAW/o6NdG9vKw+frDp9VT6+snMikwU3UmdLPsN6mTDXau+vlbbdeVfNq2L6Z1ylQs5RuatVEt+/fkme",
-	"HR11XTWwUyapK/Q/GobgqoU4AiVIIsQVoarlkZa1yl2AXVzqRy6nsfEt35k8noYhmyt9p3kEZlTOWKTl",
-	"ZcGTpTdkSWjKwMrKiSYjpXGTi+WckZ9irlbSx5IeWrn+6/fJWDM22qhui7wG055ZfCNe6vlOhIiMZWz4",
-	"ZQA2q2s2aPQJHK3boV0YsEKzBLMXyt6ha1apEoN0m4kYuhMM97CSvRvooUdjIlv9wPprh2eMhEgY5Vtd",
-	"l/zo0EXk3eCSVOiYV+5zQXPLsycuVglstc6gDTvpIuGuzxSRseZSneNn7ZbrnYq5OnK5+o+f59XWhO2G",
-	"09MsoMqltuVwzqjaxXAO9XCQFWUtS7mDZX9+GzR+V3E1pYsjT7J2z/PPKt5B7x20PoI+VThb7/Db3Ryu",
-	"DmgRoZgzt4tz+GIHrevG/dGfx7sY9nGu+6xTTbZr+Kjoe6lyb9x7WXwm53WT8Zkd9HNQclogra1nTZkB",
-	"vcSbPAN76U7oXyOqKIl5mCxMBMLpuzOSpYuUmcrd/ZF17sBVUpN+yzre1yUbuS76zV35OwobsYMoeDRK",
-	"G/L2dKGmNXbQU5tMI8YEU/16x7m0cNjawhKaBQJY4yfYQo0rCDqR1oeY+bAKjkI46X3yOmZJlMWWbmVC",
-	"BRZYPdVhzEHguDTHaRiQ7CtkzWgPjLlcjMdxCMwaCN6wYOjw22nUWmerZVYY3qU3tu2NypuvGYyJvHLa",
-	"XzG+koTKzIzKgw4qrNPOSas4h8ZQz6JiRN2bWKozxWYr4sA2UrQKzf0dnYe5s0MPZUvXobNTpb34rbB4",
-	"n1bsoO29dG7z38nM0Pky/ZjTCfOlFNcQVOO8mrP0svQiS8nalzvAQBVNLnNJP+OgiiYEM3hXNdHNmtAj",
-	"qGjiHfWsCRVNlPjrHMedTcsfpN9fedvy7S9t0fssYON1nJgsg+ogSnMQi5QnzhOMwNvStyFO8TWEsUhU",
-	"GTU5omk4LaTF5gmxZBzzSLbIL2w20h9DMRvFnOHzp7++apG3HI2NoGVjq5Iu5YDfeIMIMn1cYJqxkIxY",
-	"P8plDC6QXP4d7p2QoVRULeQwIPHY6LNg2gxAt1QCbOlkiHMaYvvU5FqjrM54NOAwAavv9slIqCno/ZTL",
-	"G5ayCByFYMGbxdxd2U5JK86dXEaIqcifzhY95gRXABPi83fBgGyydwIyAutl5mFDXAGt2EOyeDniaIas",
-	"08k+7h4ewtjtZz1uqhRL9Zj+57f/GQw+t9ufnv4vVwd3RlMj4bqi6ygVN7I25911scFczeN6GvNUTFI6",
-	"A9aHxlaMj4d0hpgTypckpLIwx9dxysbisz/No962s3xhhr1ielrpc8ysq2ankJunEFwUganZpO0Zy3JC",
-	"pQqMW4Wcnb8lB52jo2aH0GQ+pc0uCUVUmOc/XjT8WZw2/02b//n0pXvrzuOlGeCKeWg1JkyZZgWXdAU+",
-	"gbtX4MONubwHTMFKqfoljodUAxEUdVI7+tEqcILK4d8Jo2CjkdeAEBTV9ohdxyHLVLuV4+Y4zquYg0UB",
-	"X205vt6IySsltIYxE6MYva10lDAtoI6E/j/4HXyfaf5oJmJDYmKtXunYs8BAt9mhgSsAz3+tM/MjNL7+",
-	"xBxmA9/svDgj3/1xwUFvcFiOwJtSqb5lfiqg/ZypG5Feaao5NL/sj2Ilh+TJy7NX7/cCcvbuuqefPXt3",
-	"fWRM2xWUKg8YQHoV2zyx/LOmWnWezPZ+t7eSCHcdw8J81dT1fumeLoFbx2q5xYHLaS4EIX2lk/dGt31q",
-	"RrfBCTwozWiLk1iY0u6PpD+bDY5m7zZoCLkp+TKaP58QuZSKbcvfZzR8e35f7v5WrprQccmculZysZHT",
-	"uSBjo/e9wXORqqk/+E73+bajX2PUddSeP2rC3tgk5lxvgRhDFkZTS4YBoSSK5TyhS9iHIAvujpCyWPdM",
-	"HK3YHxrR/7q3jPnfqyambw+K9+u2JseUwuc3w5TKDZ/bmBzOcUQeJhTO23xwMHPMs/XGiF7RsryJ6Gzi",
-	"qKri7u933labs4uO+s0HDGFc1dH19zs+eUz+CivhrWsbLmjMK7Xqn8WoKszIz5Nw4lIydXkMjVut+EeI",
-	"OZ2BbgyZCMkNXRo1tcKrmqSMRstLzH8vdf+TuEHkgymNjKyShZi4qHC/ixFGuyihP89OSJssuIoToyTr",
-	"850wVch6cKHNcBzkR5OHv8Ls0nb1ihVpdVqlNc+1yLlzSFCLzWR1A6rD+O4S8DI1406JeIeu6rH8ivmM",
-	"phMvp5GTGxOXOKUS0+Yq8lW8CMVGKLgUIOuDP6wxSWkI+Ace4Vl3xEy0auaczzp73m63C5LtyhOi+ew4",
-	"M1GtWrGKC+rZ5sYxj+U0O2f5NlTv/tZZfs5BtRdEs8SQ8pAliR+j8NqMBQ/V2kOk1agqknmBt/XE4iNW",
-	"0pQYroMkU3oNpiAt87vZQcOqjDPWax6Fnaj5LDxkzWN6+KzZjnr0IOyMn7Oum9q0nuDvJody6Y9SKpEA",
-	"jNdciblcmap4kGfzyRUn1lk0CMKEhGAByac3FUTIHU2n2zvolJLwVpt6nxsBhW1+rH8Wo3N4oyDALebR",
-	"Wvo5E9f6OPJKdaxAGrudVm8z0vgBe74jaTwqWrsx281McWwvcZbf5pBRj2l4K+Dfc2fnLc0KCmzyUxWL",
-	"1+x7HX8/BftuFZf/XYzq0+E23usHDT1QTi+rWpt1S7gutfB3MdoqsVA/H0Auh1Ro7t44mdBf+sd8wvX5",
-	"hOWdXLfdTqToFr6mraXmCrk4uTSqtwdeWtndT+j7GTECW4BeJcYizNifJ1RpkmgBHYMsJN6OwSZgEMf1",
-	"dGJgC2QclXO8zShy4TkhF2awlTGMLkZGIsXlKBHh1WUiJjGXjo3oa8g3CCegJwfdoY2vaFzSEg/ix2W2",
-	"Qc1fZ4COK8ag0Unjn3OZLugdDNSeM0VmC6nMqpngkAEfL9QiZS3yFmJEccbgatPPKbEIpyxCT1u+mFKQ",
-	"F3qByBt8PDNV+TGXgo9jvUpxUVIpo/DeKQ3SaT9LhozSJUkX+ZnWKld+1IMsZ6BzSGYxXygmiUiiFvkV",
-	"PaFw8IZRurxMF3yoFTM4SS3PseNMqyASmRe9C4FEpzokF0zAWiPErAiqyA3gaWlVi5wifMdNrKZikYuc",
-	"xinqHfcCKE+6JO8XfOVJ7+5EBdCE2gSTXYobfmmO3nqC4MYkZ2C3YwdP4wdJxA038coModYFOJUdsoBe",
-	"4lituvpnODzy9oZbHXflwhzVSNdFw0itKWR7KTwwaKKM0EUUK4Bb1RRSf2vtswUa3UJE/GtxxZoonQ8z",
-	"iTqWJGFjRcRC3Vm+P4S4i4SlWtHytrNdnMCLJZlWyfuEL8DCMqNLEsXjsd4vdL9SVbitvuDvol930J7g",
-	"IGC33XB/O8BVSkEJFMIc+zquuyL0v0JtKIe6pQuw8A5PyHBOFxLyRF1LT8rkYsaiE03AjEo77JtEaDcO",
-	"HywLiRBX4Lg7gfi4TO8d9m1eoLU6Ye4+J1JBHAcaCbyEVDMwEEH0uLTAb0eg/7Zt+17K/K3K1bLKUymE",
-	"P3/qXcquY3ZTF2qXEbxyjmeBgfhvGzoskUm6NF7fm5y++3fgj+cH1z/+/v4j+/m0nqbXqt49rWA6WIlF",
-	"nmSk5MJlDchijmCIG0vOGbSbvv2u5HyOvdfLzqs184v8XopxTk3uq3i3M7P52j6tu0YZBCfJQNoQfkZr",
-	"p2gEl2sjzUAEWtc7ykmlvk/AphfLLNt8TNSNyMYKwSKSqJu4EAF63HGrT3yAEawOZyum3jqrm81zYdqR",
-	"dq+9i1BJt+wdW0m0zEN1OvZHFPsdxWDF3dxO886H921q3/7KVSzyOQTkbQJMYkL3DDQJqkJl/hmrOr3r",
-	"EbqkDF2SRXDKS/aZhqo+B27ohHoOTXAigXcMkVghVpuYVUl+hD5WCZEH5cjXDSyk9mwAaL0V56QJMQTz",
-	"jQlCjE60HpMwvUbSIG+j5uKvg6/AVBLXjeNwN4CHqQ6kzTblk8tUCtel8krByth4iCqT1kJiurhdxRY5",
-	"HUnGlXHuaTmYXrMcxgOSRhfcZKqX75afeb1jZd/IB2D89gWElp//p4dgfRiOtuZndFcMLp5fU760z9zJ",
-	"GmGclVm8gXTCjgxoZx46RE6zrlZkjVdrUO3e892pUJDVDPAAwNgXkgEBLQwYfNOnE1aRF1yQdbIjt+JU",
-	"zuenkJRckWG5FmynKnVXt/VV3WgF9Es3nvlELxUSEAr3x8/8xaEVTiRYypzQaqxq9GWHIc6/0hnbCsak",
-	"NJxP5Z3Ntm3l1p7xsaigN87g7IZBOI57j1fu62pMWm+ht3b8dAsb4idGbh473q7Z2LtsUWfVFiHeYrGn",
-	"wFuzyh2E3anfvywFqSL3GckaYMNpJlWxYfP5JUj7RZuHM30Cod33S4teIZyWoze+YiTFs3Ik9F1yPP3I",
-	"Zc+K5PPU1SG5Lu/beirHmT9/czd6HU/dfObVbBAQWKSWi1JWOEtF86TUEm3qAYbeBVyh/kAdlaN4d8Nk",
-	"aoJwNwq+eL5CTti852qW3rNts5lJlr1z2z+axJ21LkMnAG+LWLhOpbM+R6N1jqe3XP6dLfjtS3vt3cEy",
-	"Rc3oZT1JNWaoMkdMkgzEBIVrXxrfMtLOp731RhyHafhx83ltJV+4zjSf7saE3O5t18+kup/6W86xykxR",
-	"RoAFR2ct+py/2HXpV+VMqvzAHfupU/cEzrPoXONcZc9SIsq5VIVpGeCbiqlAhlU5jyqfxbNNAhwzRGkD",
-	"bhvztfkGf0704vP78dzyPvh5SX0yNOlIw4AMMckI0DEhIUn/NRIm3R4iVYfuvnBhDuINeOyTQsRnnue0",
-	"hvN3nmM84+WOAtVspBi4NSBx4WYqjOcjVkTSOPKnkcP1699aZTh+9IL5CUGk7AiDlBGTbfVVdTOrc0Nf",
-	"2VziJMNLh+D4bQJwC+lZG/FlyOozOVpfM7DW7lyZJths5zT3ayHipamkJayN3g0glGLGAFKYFW1d28bh",
-	"drolmXX9hplsTAaB07WhgEdb05n7CcSgSdRFuFZxx20LI3xN+brCwoMNZfG3et9z61Q5BLMGNrNaYO8c",
-	"VkjsVQbkLKV9fdjCyqiENWK/o559Fdl9zZnO1hbTo6kkY5oCpIzKfdMWh7NwhxFpVa1itoeH/U631Wt3",
-	"Dg66/27cT5PQEk1i3DT3P2SAplwt0HiLUC2DvWc0ivkkIB94rOWD/xPzSYQwrBl6flgOFAQNTUxifvm1",
-	"70shtXQTMFwI8SI1tyZPQLzfWIupibsTi9/EfOEKxZDCmIv37VLG4S7KuPyQZSEWxjytRCG2yYmVaYae",
-	"mpln322eGLcKN61uAhvXkFmZBHl3Bb88Lq1NN0HVJ1hz0bukC8l88Y+zGgn2F/GfOEno/mGrTZ78q9M5",
-	"IXBCyOfnR5dHvROSXvc7vXarvUf+wcIrsd9td9rtTrtDjH61D7+udSt0s/mbxM7Mjnr/6jo/mGxdK3Po",
-	"C1pNgyvmfxpR8kZcM03nirN4ZXJQjVnXM+Pd3aBSOwlMfr3bNGhE/8t8aoUehS3abQo2obpzr38EGm9A",
-	"ZmGF1ZTNSMzJUC5Gw43LEa3In60y97hViRxS5NqBnMWvOlUZXfBEmK3MQo6O48j/ngpXwaMKFqokZ25h",
-	"prX7lqpRZpMQJZtWbv8pG6mMBWqdiWpd7oMb8LRp/kMexXXP0kq1MV1/l2yICq/+/bIhynu76gDkgPNV",
-	"RyDDqheZFARBFPpMV4QeetalryVu++apADWZzvGzth7lWKvBNkbdeuBXumo9s5Rnbtpeoc3U7hMTlDPM",
-	"l8TAdpnrsGQ0JcfHx8fkyYeLl3tlVfg+Km7Jt1MfkL2hp/kuSoEpg2WUuxyNgTwZyhgKzSx4/McCq8/H",
-	"IWvexBE7wTqupqaW+cXbOnIKjYD0ygWZUzUd8JByA8ahxfUxaGEAp9DrdvsANAafoJi1gOKeKQ0VS2VA",
-	"hq2h/l9rmBUdJ5JNZsxFxzh9d2amobuTAz7Eki1NmiRQykdRJRFtHIrbyKGf/OHLpO2vE5eyWlc/WiGz",
-	"3xFv4S6HwgjpmaZiyhONWCL4RMsRmHJDl1gdHQPyvRKIqK6QX0XlbmrBZ9iCrRhw/NAqbEa1onCwqZRf",
-	"knf0sLibY7XJ4Eg2tj8H76L7V4UY1asgKLoOHVFnSEIxs3Q7VuvjkJ6t1xd2l4Fyb6nfGcpBt72zoXwV",
-	"sf0eR/jrIKCURKFc0Hd1gZVOW0/aWSUU1WGB21gYBBKWGQT4OlHoK/rFjr9qLMrRnxmLAm6UhxKM0ntA",
-	"wSjPH2IwCjhK7mpDXmXZhZrXUlzS+dxPkv5tS4wrG/XmxqpKQU7nc/l1Chh1ul8xQOdwF7axNTysfmoH",
-	"3114kGuXuU+k0KpCB9kjWpmor15lakGAEq6fXGGRYZ9DNleVZMvPy/gRHtzIn9aFBdUdX9IkWUUKcSLk",
-	"NEnWAgbkpcQLhLu+vlGOVNfB9FbvCq86d3kxetmoKzhWuRfr96y2kpX5xSD3Yf95llhVzRAoApoHc/mL",
-	"Gm0Qd9Uur+v6alH+2tSZ00q3yh+u3++n2lVdexXOa5ASc+xzkULmVyn6o0+GtoYtGS2z4IZAf11dYNeD",
-	"O0CZeJgV2jXg1nTCAjKESrsDPmIhXUjmGtkXspgwTG3Rr7yqq1NvNq8zC/VlP/keI1suzF+8Iv5ivodr",
-	"C/8lIvROwQZE256r20+3lXx6pcFVTtyT+wuT0it3UO3xKhYKwgIg6wCdy8lVImzgEMxbzjFcW0kQbk64",
-	"SGO1PNdSBC7fiNGUpacLrcbYT6+tqPXzx4tGUAFv7FYKtGEOeSnNWMoFS8mT969fkuP20fO9FnmZ0Hgm",
-	"+6h5BaS2UEBAwHCm/8mKvIDIA2QWBpdPbKrUvHF7C1ATlXkZ5Klp+ik4WJ+aTNqnQVb8Gb8He9bTDF0V",
-	"vrP85+mJg7MKpQqmjDx1I02fZgGmapqKxWQ64LGC++kn/DwZWpFvuNcip24y1dOneDGePs1Du2zJPRNS",
-	"ARctu72aEUMSn7G1IljLgGPdPv3DTaym5kdIyQNLn/7HTPyJvpwAIbN34iBT4stPnwK9efq0RbQy/dTw",
-	"2qdubAslptaOjXvJHe7KnI0fJG4nCfX2o2O+NeAD/jarNZRheTsJj/SKQetUCl6BgGFmZUwtZbiLJ93D",
-	"Q0eh34M5DPi7t+cXTpEjQmeCT9AkgD1yMjyL2GwuFOPhsvl/2HIYECUEeUL5kij2WZ1AYiGQV5itHpve",
-	"eqIJCtfN7vWhIhChExpzvwzHgF+xZWb1pTMbGZTN0NRpcpByY066PaheK6Fs+xIWysYwzrLqyZB9jL3d",
-	"WKsjJocCUAzGRg44TaTIs0ftW1SSREgF+2Jq0ptwSoSMsKzHFqdELCHcVwy1oNw+n5/ozEI9pYpds6xI",
-	"u43PyC3RcURCyrlQmvl4OEZ6DcGGk+idgnJLHsmx3YWUkyS+ZjAFNJ1D9tWcqqkey5ylIeOqyXgokIvu",
-	"w90Z/u/ua01q/rf9dDgE02wsScTgUVtBOAKUSZpC2KEC273+1xrqYeXpgMuESn0YsAYIGO8h+FCvaCzz",
-	"GiVQWZ4sOIbG62H2Sa/dA8Z/0H6Wo1zBDMDtYmPXdQ8wzw/m7T8WLF26JV70aG2aK1xTGAJNGYknXKSa",
-	"iJjqx5Tn9wGqvDh0wJxJe8WxBszwXcrGLO2TKeVREvPJ/6t5VqiGSOufdXvtvT6ijcBppRB877sqNAVT",
-	"Kb0ci3QURxHjjlPCHEmvM8ZD1oTcMr1zxY5b5FwQSmaxlHPAKEHnxCUQHThVcGU8FDMxRlAVvS52v1MW",
-	"itnMYqMMOCYoWNsXCWkKufNAbGBFmmevhnkdHUMOzdOw1q5L2FBe1N1/kCQXYFoEDA9wXgfca+HDxcsA",
-	"yr8dHBwc4/IN/41WSZMuIePPZKypHNjr4onu48lwRfj6cA+viEu5wykLr2xyRCxxxPmWIBm5jkWCx8TQ",
-	"etypPh7QJ712by8gM6amItKfDvcColIaJxC4BZfiyUH72V4w4HiBn/Tanb0Ara80VORJr9vdC/RF1Tup",
-	"+3nSax/sBdkVhy58vxhQFfZZUwusV5vxn9zTkonIA84SyciEqZzU4hxacCiRkCHWjjNZToZoBx2emB/h",
-	"hpjyfKYkLz4xaPTJoDFYtNsHoS0KB5/YoHE7PDGlzsV4wGO3aCMCxUKNth9kdm+pJDcsSVDqlovZjKZL",
-	"EJaZxSMpOofRfYTLYCoVoa6PW8k44sLZ9aQqJ22a/0yE8CBzM9Dn03dnjaBxzVKE72q0W51WW8vlYs44",
-	"nceNfuMAvgIL+BREyn06j/evO/s0msV83967ff3ThFUo/29iqWx4t48Uj4hMMZ/Aub3ISQQgsgzXF68b",
-	"+gCV5InvrQZSNQSBUw+J8Sjmk70WQUAzOeDFAlknwOxmc7UkKK7jSLCAPxy+GVXhlOVobGVkCQA9sAWu",
-	"IABlTqWyJa6gkn3WSRIbzvwrgCIOYUn7dpH6KaPR8MQQByPrFn7NwaWAYrLIAI375RFYJrDZKglw9DL2",
-	"cBY1+g09GAf1J+c5aNTQWwncqBE00HBnK6oh4fOsKh0HuasTrKk7d6t1t8r281JtFX10C4BhNV3WVqyr",
-	"7Ta3tOW93tlWeBbVd+S6fe7XVe5Bhc78C4jHXUs11nn9RMuN9oTE3H6/p5X6yn12wtPuNtB7jKjC652v",
-	"KKoJ+VDpQk1FGv/H6vr3W9ZTr7Vb/VNWM1e32W23DWCZstbyXHPc/91kQDlJKRhu9puX9Njxk9rWJKh5",
-	"njInMcv1cWVNdLtVTUBKzIY5H65zqhAp7vqW0DJb9vAUUpW6x/1ep9U9tCNxPQ27C9F1rfwVEaOZUd4G",
-	"c+pttYF2bt3jzeHbs9rFhfkeeCtfCqrD6podt9Qm4Iq5CEKdQiFMMGPmp9p1cpX4Zak46+1t8SaeL8DY",
-	"M14kxLFt4q2CI+6KxHVeK/P4vnny7BX21Gt36t7IbtH+B26vLIPgyF77YP1Lr612AW90uxtcwnzJVvnd",
-	"frq4eFe0tFWsWv4Isda4HS1Z93j97C+E+IXypXkVSuAcIiFa/d4ZVyzlNDln6TVLzeT0uxus+DnGsX3g",
-	"9JrGCR0lDC2OmfAKUp4LGkgnWnBovDMgz5no1/ikX6wRIvOgNLgfotqZBC4azTAycXIM9ZIWJsla/4SI",
-	"f1rtwcwGLWXlyiPEueVWSqvPgS4dToWW5V2l8gQrkSoxwWywGaM8Ax1K8W2q8vAqHmVAXQNISgARDQ29",
-	"LTJMjSkLwOCMvJYZwAKjhGTKQq7ao7nOyzjzgjeVEPiII0braZ/O46II7bszLoc4AS0CygImKZbNzA1N",
-	"WE08zSTgevH1Jo0Vq5df8ecdCrB4eE6TZI0U+xfIDHBTX4houZ244ITz2WycMvfyBlwJBV+AiaYVZYyD",
-	"xuemOXH1oUkmI+DTre+40M3f7kYyKjkROwV/4G+bCS6fbv8kll7LjJ07V+1B/NOZ8QYc4gWNrN/4T+Tf",
-	"nQ3eeEeXiaDRhRBvaDphj3z/ofD9PGDi/tz/S37Vb5HvJ0yxWgngCf6+50DPoItAMz9Juu0eyX0irkdh",
-	"SiNiCtdYpiYFmHhVugTzGx2zB8fYchT7KqY2p5BLalhavpCNIqV2CVY5gqLso38wqnavIpr1b6C94LxW",
-	"v/GrUK/FgkePZO+BkT2nssQKihdUG8b/wZQTfDBakrNXVYZwTqoFeCu6n/juWdQYEEsY6w9kzrr5Ip0Y",
-	"D9hDMDhPmPreadodheTv1V6YB2s33ggeCV4BuZEHXv9WAGItrlSn3+k60yyiqDZu4qu4Cqu037hgdEY+",
-	"6p/1nn5FK6YfKV3M4t/a0PkQlaK/Sh165O6P3L2Ou2vOvBlrd5WZRRSrJlaPrXWG/+gVl3WMfsWIEjVl",
-	"cQoBfCfGTw61cD13dRbu4Zb08+yiELnixEJCoOANxxq35IkxgbZs2PGejRw4yco1QQCclVHGIknETRa9",
-	"ZrLUgwH3QuFg1GiINKD31LEmUoUFsbNM8yzsEgrewdQxZtCkm8sMcQriPYhkoeCRxGrVNigMJ4SD5smS",
-	"DGmoRDoM4A8sFJeSYU71hlhnI8BIKIQREmMIMrFWZDcYkpMF1zQ4ymy8sbRFmsYiHXAMN+y0g3a7bSsI",
-	"Q1kVPam+jQSY0SVGhIwhgts8p6YUY/YgkjNA4ypnNoZg6NRaGGJgjJqyhEkMtvwIwlqVIAdHwY7FyoRr",
-	"pDsbx2Li0+CZH2xUqQzg5QEfrnrLSn6uNRxD6CwCjIk0NAXusCAPBARL0xId4Q/GwB5kz95MhYn1oaEN",
-	"DMKbgrZJ2SL1kXN5uJqzcKdhyOaqDwGg+6G8xoPiEt3PTR79DvZ6J4hNn1m9vOCVs7cGbrE+QlB3Nyt2",
-	"RhUdUcla5IyTl+f/JJSELEkG3NTblHO9iHLKmK2KBQGr6NLQ9GaRUDJiUHER15ETOhdSpWI+1a3q87nE",
-	"oNExJHUickOG2TZZ8MAGcXMTlzRKGb3SR37cGvDXYpES9nkuUiWhimJ2cgObZWCpyAmhXJgahozcUBNy",
-	"nF1KPWr4bpHy7P5CHE4WHnnYPqgLPznV9BBJZFkl8AnpW33L3VLdsVwFYrV5+MX6pPSKEAt3NPbwYhWN",
-	"tAY/aNPAk3V5Y5sP5j7Qj1Wj9fSx7fWv+jFDELUe8AJ8E/6A42heMx6g+JVDOTW/bDUKe6hsMOUTPzp0",
-	"r3YdGWs+o512c9Sjnebh6FnYibrsYNxr14zbEcWrBm9z5zZbx6FIIiYNzi/Gxg3z6s0O9hz8VDMizE+p",
-	"DLrKX7TZQtghlASCXxz9961pp2LUVQJaft/3T0NUmTd4UtO6TR40xWo3eNKUmtrgSSyltcuwoNDso72s",
-	"ecA8lMhQmCLlYtvihUBcW/33bdDYwCyAtZBMucUMF3ycilmjzxdJEjSUQEjuUoZ66SFXzb+9dej6ZZXl",
-	"IOx0msdRu9c8op1RNzyIeuxwnDsXTcMV+unay+UQpM0xbTfxsP5V8UGm5tthu1COTS+Rr2SvUgNzpgpQ",
-	"Wrd+oZdMvPH1yjLgf04WM7knQO1AcEJJohUTKsnP529/9UnNl0GDqkGjP1h1JAeNYGBOPzxaPv+Dxu2A",
-	"VxGThhXd7jQDI5nC8MXYRIqbaOL3r1+SXud5G/K5TDkD1AbQa47RwaFIFjNuswBKSKRUBTivIDtrQX5S",
-	"B3zFogTlVQj0IQ02OdyVi1VS/jNh61sM+VrXzTwVIZNSK/gvDS3+9mOs4DqTbN+sceKnWCqRLjX7/dxE",
-	"27yJzHBMFEk8ZuEyTNi+Wyq2LszKouW5aQWIm2e9FKDtD7U27RsAxA3XL0KWHM3csW1MtULOY+OHTqxO",
-	"Y7QK/WZglB/PaDCltrwxaMjeWw4oF3ecET/IQGtBdgS99vEJkYJEQqtsFWX3admUMuCuLUVfcFRIjU1F",
-	"ZH0HWZLKiC1FMSmpiBZG0Y6CGrHrkMkU61gvkhqe5Il5oK66MWtlL4wTg5Yhxrn5t5W+GqoG3HppwGiD",
-	"1C91oIbMfpjBF3Pf0DBi1nBGr5h0Ognyo+FBp8VqwJHYZhYYm1dampkmv27fWdmZCdMqTtYwWH4gQ97C",
-	"7tnHuVBOkycmG8v2kKUW2YRH71TBccsmD/TfnFXgBmiqgZH0qjVbS71zi+KdA8LWeW126K5xofZyqOoa",
-	"cekb8X5sJjBVYW19zZC3R2/eozfvW/HmrVQ0VkQpVMmeF4XKE05yODKTnYmlXRRLv8OraeCNyncT1ewt",
-	"r+Dj9fiLrkfs3o7vISa4vYGO9lLwcRIj+NJjEPG3HU1ndM2y0z0v3mtUV9/pXtZovSjifeqUka/Wc38V",
-	"ykj/tFQHCb3LpqAOeGMBBjhz45qK8qj7edg9+pGZuGYuEpDy4VdADdWKSShmjIxoeKXVMz2h/oD32seo",
-	"jIGWVUCT/goKY7XeEoo0KhdH/3ND9e6TP1PLJLfVBbLZ3xpFYF1ksgEpNrrnd0Kzt411eiTy3xeR1+TE",
-	"knjiEJRd0fr5XO5/8RU/yCOZL+rofgHDLeZKYHhF1gayALBkekheziOAiWRqM/EIw5hoCmV/F5OpIou5",
-	"JrYRVaxF3vIKu6bF4NJE/68g7fP5XxGAXdyOrdDaK4ZX0PhXDXFjSP28aLRtevdMarVFYltGNZ+fgpVk",
-	"M4tVDecyCJCPzOuReT0yr0rmBSRzQ741891tK0CykqQElGWZjrHo5A4jP0sIkMqoooNGn/xWwP0ISKvV",
-	"+hSQARhE9BNuybDbAohWiwxzA5JWZNIrr/CtiVt0Iz0dtMgWQeblx3qu4FySMelyK3Di2AmmyEihSNKE",
-	"yT5GImIZaN0QYGSC068DgbfFxcPQUpoimoOZJTyaQ+DhUR3w4b+aP1HZ/EWkrE80tRwiaKKdrRmL7rIu",
-	"fPGX5cNDHnhEK3pEK9qBYXMTYIkMMN7DgiGn85j8s0N+YflX/2CqEoEizxRySNgdU4PsZa5AYsfbfeOV",
-	"49NiOELulmiIiSkwxBYwUk5MLbccUrXlXV8bHKl7gojIUtDSI67So+BxH1ylX5Y1aUiOtHFnOCWsweHJ",
-	"HYIbAOZC9gbyfkQzzx42DSGsQpKYTIiZ1nPvClBULVjUoyX8snyrr+bfkSF/2yA5W3GSCnSRKn7iPPZO",
-	"yHW85eFB8zzS80e8nM2p+pYwOZTIOQvjcRx6MDkbokwUYOJQf/Poz5B0IESubaoVONjGJeidAS9h72xP",
-	"2B9BIx6ZxgZMI7fVlPgFyfeZkFd4fR55xiN+wd8enaiWv+SB783fxajeTqm5hn4gSyzNg8mxcoxre7Ml",
-	"cGZUd8uKdkZL9yH1G2sD0hzGKMiy0A3sQuBGeqeEDrjxb22a8l1ps3ufTfxnPe9Nso5h/ragBqR6n5CU",
-	"zRnEsJtqedcspYmXCPRbI11wjiXA5lQPqfGpJrFWN+nxkY1qhnozOYc2vJKDPaf+g+nBLz/4wFMjUWi4",
-	"BKGh0W+vsEMel9MdzaOjZTF9MhRcioRlKZSTlIawcKaf51CnERE4MKTEMy2297u9qrj4W/0Oj+XUjA/D",
-	"LbdhlDYfsiGVSBgnCZ0rAXVfc2dCp9s70HwctrPvHLDFPFqxNN1Oq2fZ7Led2+id+TpjobnYjxlu34i1",
-	"K99UYrbOsi/nF+BS5WS3oMbK9WNlRhY10DoIBtM3mU9QiixKlyRd8MBU21EsSSSU7ZxBuTgDqZe5kbjJ",
-	"c4qVJEMolpjOYKDDANv7XYywNp7mIG5OGcSexFz6xWv2vMQ0hVwX4hLNQ1p5cmsXmrzUJGKpbTLLfnIC",
-	"66H+4IDbBtMFl8CeAW4H8MNPsSeRXgGTC6cLfpUVKBvR8GqSAragnjgAmAtuAEegRpaiqTrxUYMAm1zw",
-	"0GACYbU8QBT3swbdZSskD/oP6rUkH61qyRc2MTdb1qleJ4zNJDLmIa6g2VIyWoKlHxyZnAw1eU0pD9mw",
-	"mC3YIqeKzIRUpNt2pR7qYdt02/brvIRJYPyWWtZBLpBjqtSj9hjg2FIpM+saDbEU3zrg2W0xfKpe80F8",
-	"ctQXW+fPKXfXax/kIliGWs+jrcUxPNkeSb9PrlyULi/TBbdqYs7Cs2sG0BEO3zq4ALnB5tFtzOnrWPXd",
-	"2FgW/FLmZB+BFuUSMkArTZetxtfLTXPupJZUnx9c//j7+4/s51MtiFjR1vMQd4PGKBU3EtbWeDu1CGZh",
-	"Jhr/eNHYjROZR5c+agTIbI68hZ+10Gc+V7mdO0d/dS5OYf6Hh/1Ot9Vrdw4OuoU8ufeMRjGfVGTpQDbz",
-	"5YqRCAn8lS8+1yV3SlO52inj/C2ne36qkJQNDQTrF1QIafSPO932g8sVygnCu5Rdx+wGQc2raQK1uGGM",
-	"RztMmevejWI86mlfRU97uCf0ZzGqP53GXvSYsrbzgNDvTTV8CaShoBxupRvWmzv3v/wuRtadVmn3BK0I",
-	"BS6tBI5phq8YihlrkQowSYAb0iNgdOZhRwJqEH6PWoterSaEEyFEUZ9QMvxdjHJYlQHXShmVACaZw02i",
-	"/MewWK4Zz0xcA6RFYNDfEa89U0NEqvXEqVhgyNOcSun64OpssVSi0ghevUhAofcqQPei9L7SmmqIQxWS",
-	"3lqKVuHrwz3cyM/3sxitCOTfheD8yAa/YzZoMMlcCrAKnMyAQmdGDueu+3cDGuzr3wdc/9onXwaNOALE",
-	"tE2WAFDWYPnhFbMBdchqfwIzf9BOzO+Nw/6Dqa/MXvdDykO2IhjxR0C8NvY99KflCdNS0aW0QSNvx/hg",
-	"ZuTEphMWWWQxizRmTZrZg0LfJmVwxPLX0NYa+AZA4IsD7jFG8K3mpSGpY56DdG7o1oyu4MP8QRrUKLqq",
-	"MAqO6ZGV/i1Y6Up+9tV5bHa8H5XNvxF/2lrV/E5VRjj8X5unQTBHPUs7V2JumIGrkKVMLmaVjAyDQ759",
-	"LgbzeGRij/rgprzKREU9MqpHRvWdMap3+uR/bT6FHKeeUf1DEMEtHnqZIVVwKmM/+PZZFS7NI6965FWP",
-	"tstHZvXIrNYkF2hiuSNutRYY5Tx3QWFiPuWRsQcKzjBL4GZKFbjAyjkHa4ongpGRchLziH3GKFBUzmiE",
-	"YZs3U5GwPhma8JJhQIZ/6P/F86Epb4YV3wxHGvogVMMMZSSvbcgw1jIeD3icYdPnQCZQ4tDUEbSLA6wX",
-	"IgGRz0IBvMIzEFxnKhJSZQD753TCCqUlqTQ1C21RwgEvVCX0kQ/uVJcQQC9pGk5RBsDoFOhCCSJF6kx4",
-	"wIsTgfWHIEHcq1632zfoaqb4AiWcqRuRXiEyv5yKVLHUFqxLsYfRkrgBtbDdQyUUTS4hnWKI0bRiwRWL",
-	"8kRFDAGGao2ISU2jFjmDjWKfaahIPCa2GXkJXxmgGClOcjgIBzGGqgFPGJWKSAHRw5uUbSwX837whRtN",
-	"scYfoAZOVclGvLVqymZ55OJjucZvtFwj3u96eIWKvCk3rnl39RodLL9O93nQmMU8+7we2W/7Ko/+LAq1",
-	"VOK84L1fbs+EWFZNy4nF3N283plEuTtPbDfVK4tAi9tNYoualwCVrC8dKKSYDMGaMxonml2YyFLgIoFF",
-	"EIsj4lUZiiMgCJQvSUgR0Mc5lhH9r5p5/7HDGf/39rtlogZMKuJCbpiLiMngoPzMExquzkZcyO3TEQ1p",
-	"OMfXvUzEQz8TEVovpyIWArA4MZHNph6PFQGo1GwUftkfxUoOyZOXZ6/e7wXk7N11Tz979u76qI/Fgfz0",
-	"H03g3OQYSLmJoaoTiB/2c0KL5TNLWmnVysXzupNx1PMORjdfj7P59icgn0s+ajgQJuQexh+Ygtvk7Pwt",
-	"OegcHTU7hCbzKW12SSiiwnGHEP2qOdkofndi7qE+bf6bNv/z6Uv31j3WL7O3tiVFJsv2KsZC4pgK4I91",
-	"JkZxUscz3NyBKoCuPJsga0ZpnUc1gsZI6P8D+3Srmr6CJskFNnlH2moyJKCAWComKZ1Bnhji8mJJLaJl",
-	"7lqClCdWVE3bJmBsdv42IEwvsgbvuINGeuATIpcSQCm3mu6Mhm/P68rVyt3N863cfooxt0mCeqKOLGo1",
-	"iHDKooCM9BQdHQNENU3JoJA9AGwVphwndaWOi1DHu+I/a4GO1x/vLJ+RmrrTqPqmpl5/gYyW8n7+XUd4",
-	"vKQtd8Za5gbjW0QVa+reXMpjsiVPzWv3mE+Wi2nmVDOVIz+JbMVUsiJHW87lhX3vfnxCc4Udb1IhtWm7",
-	"rXqjx2NR4e+6YVVz3NnG+dPbdvv8+d1rE1GT3u3emdy57fbsRxjIffYKp7KzLTIZf1tuDU5j8y25sBa9",
-	"0TIj/cy32UiRKha1yIslGdq0xGGVEApmMbOhKQbY2/RYJ/DXJjbWyOgiVTX12h3PTV6z3fuylI/o5FE6",
-	"Ys859vG3qUBfyKJDc1ySDN2c8szohyUc0FIZQJYGiccIBYDmFSf1HK2co6I1Vm92hiYARVITwSfWH+mu",
-	"C01XCd+1qwKv2TUxH2mSuMvx0jSwfUH+vxL45TG1+DG1+MGlFj840Jyg4XslMni83OXR6Hdut6+Cq1U0",
-	"A63jlU/NLO3r6u670rRTeR8wQgS3xfepJD+fv/3VZxLF9JY1Je8bwSA/WPCaPlp1+S0mSyeU13ecgXGO",
-	"wPDF2FSPRuXuyfvXL0mv87y91yKnBhXDYrQAviBmAYYiWcy4LS0ubrg//TgKsukE5hgGeJcGfJMVCfT8",
-	"Azy2gbH5bZbr41j2H4GTHr5T/hzdrRWQsvgLeuGBMDQh8shQh/Weeb/G1jSWSqTLWnf9RxRp53PGsRBV",
-	"Zl/vk5upMHcGpSCMDQrQYIlfZSZe6x8c8AE/U5D1o29MzME+i8mviRTot40VCSlK47GSLBlr2RPqwPv1",
-	"/LVkBw79rAw/mYkZ039MBIITmfmhDy0DrY0luWJzQIbSQpv+F5yLiyhWJBETEsuTEtatHQt69Rgn80UK",
-	"xSJBCbiZYo6tdMMHpIqTxIYhKDJlKVvnLEaAIKdO7NbOYuv2zcrd/8muYk0g0SGDsRBKJJHjNaYhRA5y",
-	"rIMTpwTlMnl32McJU+ae/GRO8waxfhY6uSLeb70Q9yfXUttUBcsUp21VsOzF+6lgazSJ0xAhkDd4EgwQ",
-	"GzxoVPwHrvCEZh/tmfNKP9NQibQYWhlH8yysUv+tJbX12o+J18VhGhXqS0OT41ykRKXq1tdEKh7yqqve",
-	"OlfuskrdCTud5nHU7jWPaGfUDQ+iHjscO5GY2HCFbA0tMNZ8Rjvt5qhHO83D0bOwE3XZwbjXbriY1pvf",
-	"zzpd5MHL/FsUH9esCvLM61AyMQn9Mbf775vbbZlIzvWsjGi/WRmqaQJd9r9k1+V2w7p2XjE7mpclHfCX",
-	"lJMRMzGaLNJCm7l5ECk4FTfFl7NaBlkhvF8dUGkfRDPAUKYhxG3qcTEexXyy1yKva4JCT/L6BcioUE27",
-	"psnCFAmfURVOmRxwk/TQIn5QoTUZ2ihJiCScU6ls6KeptpAXSags+Yoylw976ZTNC2pFu0wKNSLliGmJ",
-	"VWJN2AphD8LnKgTLOrxsDJhaU1bHl3XcuK31os5WEVm4j/bYkLNXW8QmbVOcYX2vxZilOu9HytQi5cUq",
-	"Y3V+XnjqUisM1ZIYLuI23WSeXvzlLTZt5jsSImGUO7UuSrFqE1Y9kg64muOZlgc7bhzaxPGoxFyxCSKk",
-	"1LTP0sv6PrptiCIynbTbNV2ylNR1+1gS8bEk4g5lMziqEFdhzy2cUd/kaj+D0XArE+w77IxFxbI8trLr",
-	"5fdcdsSo/+80r3msPPLAyxUarl5dfGSVZLltDcOq+smeyHkxjSVKdRGTKl3g85mgYyJI4iQBw57F9Qaw",
-	"WGONtNUORyJaYsz8hIsUkNDZiZODhOYtHwYdIdaTBJNpUIKskv8MJvdWAqB95/4SILZUX4PrNEn+Ujnw",
-	"sSbWOnV/bSm3R87xyDkeamFEc/V3ykakoqreTPEPljUKaRSxVHFYwTyGmnBguVuj9tsONEU26pr7FUr1",
-	"kfedJTrudwse/7Fgl8BmhuRJljgGLQ64eXQvyFnE5Wh56egSQ/IEHw5szYjlnJF5yiTjSr+nxPzSOde6",
-	"FzEusssgi3TaCwY8s6WAXtDtTd3RZ98BCxxSeSnGw2/HljFhvinjHM7HN8rGCgev0T/otIMGbMkalpKr",
-	"rnY/G/3jI6uNRk6Tz7S+Xdz8Rr/Tzb/NH+4etHPwhMJJ1QMeCYzmsupvv/O8naVg9Dvtjs276OuJmIyM",
-	"fufZrVam/HNstXE3IL7fuImv4oYXrmJjfy4YnZGP+LMz4HYPinB6dxpQH9pBw72cEFb/oPl9FIfqUqr0",
-	"8vKULy8fGf0jo3+4rghLde/P3+Fy7n8xtqHbrRwSZZ8COK0ZFrma0wmLbMgHdv2D/AYt9x/k2nL4X9Fu",
-	"X9F+bpRf3/oWqcCPZvZHM/ujmf3RzP5oZn+Uof7WZnbgiTs1khSEKGN7X2t3L4hTmRT1kvIMvdGKWNmz",
-	"oyU5e4VYDm6EPaZKsbwRY3C4pEnSJ5p+DtGSrt8y0agmlrRo+o9dcSogck4hosMz0BvKjPA4WBt1yD6H",
-	"bK4s0YaQDt1vKxPyLuNImlFArEeyNNGxmr1GBrzHaVgJcULiyBadTRlZ4KUKLJJZOuBSzBh4FFgi2Q8Y",
-	"xIrVeYiA8j6cyDhhUEb1R9OrQfuBWd4IEnPj0NCzny0g9ZVM4mvG/wY+h7+p+PrpHhVO/YNqe8/vS1YL",
-	"dMuMH3QUOFVIv1Jx0Ufvy58nUDzcsnl3kEHuVznvUXZ5CI6e3UsvbqISyioJU6w+WqAklABXPDVo1N12",
-	"z0kxcvN6pjQiBiIZ+XdApIBkI5UutbQg6Zh9gxzW84c8CBa7yyyZsk2iV4E2+50odRUR8Y9U8SFQxfz2",
-	"1dPDoN6HHTEFkKIFu7ZL3xDrpIwva6rTqClbou4B2YrfrkP3OyBgd63p/51aUR2wizeCR4JXYF1IKS7p",
-	"fG68ysAMalaq0+90nWneyQOt9/TbQb34JtSsx/C2R+b+kF3eazUdoc9Id39Ew6twSjlnSTMRE7FQ9WbY",
-	"iykjccS4itWSzFNxHUcsJYolCSKWEGyAPHk7Z/zsFXmJwOLkBQ2vmi+xE/IGn+m02nsO0+eCIBVE5twH",
-	"Pm2awxR/BAzX3YqxrYMuYwAMoMoLfg6Q/w/lYjQ0r6VgHEVEhHhMYgVYCw5AgAUygHdoIjjzzcVg/TRP",
-	"605ariBCQsHHMWeSsBhQukDOoMpG9EGZAgPxYIsVcaEIwgqI1Kk9izXbkYDo9/K5U/2HU449VtOYgzl2",
-	"FvOFYtKiuwxjLENQklycrcZNaGxqE/zcvLm5aY5FOmsu0oTxUEAhnU0v9Itix9sb/WqBEqQDbLdrM9YW",
-	"Ig/Iw2ZkxWOrt/paEys81Vh7n4QJjWdQ4h4ekHRpClnB8QCU1o05VC2NXDkckHv1iMAdYIpcjRiJGO7v",
-	"zlbz0Yz27fEUFi7SWC0b/d8+uRymgpR7GEBIhZN4zMJlmDCf18RcpUIriyt4zJk08MYON/hBOkHTcZKQ",
-	"iRDR/4fYV8+Ojrp74L/7MjABNoNGnwBQ3S3GDNuycQDzYkKt4TJYWjyjiaZtLAqIiUcN4JYYhHNGYikX",
-	"Rk+8AQdcbqKTA24qhRe115hPMnAU50u7BMOTbBzIehx+IpmFr8niwOBJCRwM1Wu9y1lxCEPGYbrmK1Of",
-	"CHEipzDxmf7t7elCTXHtjp71jgMiTe2Pw1Z3r4pt5EO+0GP4s5jGWdYtyNtfz0tkoAKNtkcXkT7JZsOg",
-	"WoELgHLDRqiWNvqdZ0fPe88OoJhcTJX54ui4B1+AajlVai77+/tx1PKVnt9V3Og3Dj68/vCvn/755qef",
-	"P5z/678v3v//vfM3/754+eHiJQRMCVCGxZxxzCjfRsNFiJasjkYF8ggcKKtxv2A0BWSbu22OUXJqGJBX",
-	"9kaZM/RXM2ojZr6OWRKR7EQFDQbUU5964JGX5qzbXy796VW3svEywl2sZUanOdYUUKlYSig6kprKG6yW",
-	"g0NdsZorvmtV9A5rf4ryBxnBqcslE7uArYp9wEtYsw3rG9zRllwUky6zrpzd8QUsLZI77KJKUv348WNT",
-	"d6s1q5CiK2nVRnz8+NF7/Da43z4e3EPYxQVIaHiF+hmWU8XomrwcgwE0y/ZULsbjOASyinSuel+36+Br",
-	"7DH2jom4Ku//Qe3fncXrb9XMkXMfYkWSlRKoL89+aSCZ0FugxdtbLeDCMOsx+VKs+giGhvSaGRk1EuFi",
-	"hlRpkeoLsQ+WVjOWEoaModVuyWA4vCI1QJQpQ0wkRLREFEJb9ksfeOOvkK3c8P/ONJZbdyrAa0zHMp5w",
-	"FjVjnlXcMo38slz3Os0FUfCTxFLhwJ1WimamKhQdHjkpgJWFNltE9wephZqpBTDxGyOow5K4fRrQ0XJX",
-	"P5p6mD4GPrXlIgH6Ervy5+MWtQvyYs6ksHfOEIplSCsw36eCRHEEszC2qaws4TaTtehZK3YYb46Zrd5v",
-	"BBTAejeRiR7EpZBXeihgrqIurmeuYXnrXLxWt59u/28AAAD//w==",
+	"7L37c9u2ty/6r2B095kmGVqWZNmJ5blzt5tH65y0yY6dnd5WORZEQhJqClAJyIp2xv/7GawFkOBLD1tu",
+	"k8bfH76NRRJvrPf6rC+NUE5nUjChVaP3pTFhNGIJ/PM9+2vOlD57Yf6ImAoTPtNcikavcTFhJMHHPyjC",
+	"ox7hWpHBb3v2m72zFwOymDBB9IRqwhVpEy1Ju/OMXHPFhzEjp+fPz85IOKEJDTVLVEAoGSVMTYgUjEg9",
+	"YcmCK9ZsBA0VTtiUmlHo5Yw1eg2lEy7GjZuboPGe6WR5OtIsKY/ynIVSRMr0vKBckyEbyYQRPWFEsM+a",
+	"6GRZ2TwXmo1ZAu1//PjxdK4nTGgeUs3Knbx/9ZwcPT1sBUSx0PxGDlaP+SZozGhCp0zbdT4Nsaliy29F",
+	"vCTs2uwMWXA9IXrCFaHw9glJ2IyZpdVkJBOi2DVLaGx6Zp/pdBazRu+PhmJKcSmaCbuWVywyw7K/sM8z",
+	"nrCo8SlocNPXX3OWLBtBQ9CpGSx2kpsG12wKw/2PhI0avcb/s58dnH18Te2/NKO187kJGlP6+Qw/67SC",
+	"hubaDMvNN3ArQ5OELmGxa/YRFmJhDtKEzmZMsIhQjauh+ZQRmZCYapbkZt/otDpHe632XvvwovWs12r1",
+	"Wq3fGzXThX792Y5kMqW60WtEVLM900vDm4B9vXwaf4QTttEM0sNoZ1Ez+KMLGPmKwWNDm4/+R/d+efjP",
+	"54mSSfV1H5grcxnCGwMiR3CNZnTM7EwCd0YZUXRqbzDJTnqzZvjYYm74U/r5DRNjPWn0uq3jo2zoz927",
+	"5aG/4VOuq0c+lUoTJnTCmTIDpzDs3HoftqoHF0Or/tgiNqLzWOMnU/qZT+dTc7zNX1zgX+1sxG9sAyXK",
+	"chM0EqZmUigGt+pHGlnaaf4KpdBMwD/pbBYb0sOl2P9TIZ1Ix23GoymPcaYJIwuqCBWEJYmExVdcjGFP",
+	"hjJamiuZzWTlPTbf4yjL62maIiEVQhqSSiIWygiIi8c7fE5Q15l9fT/jM9DhcylGMQ/vsA7EUjkyoYow",
+	"EbGouaOpK001c4ff9SITopmgQpNIMkXMstA4lgsCO7+bRXklkyGPIibusCpaXjFBYhpeKRx/KGcMuAcQ",
+	"ITljCTS0q8WC/n5Q2I/KLdOKRfr48eNekeOuWqgig74J7rLOZ0KzRND4nCXXLMHp3W7FXUsEmyJ2qe68",
+	"sqeCzAX7PGOhZhEBYnQC2xnLMRx4I4mFdK4YmYuIJfDMymqE7+6a/ir1KzkX0S2X59xeHnMQRqadXZy6",
+	"XyVR83CS3sz0bIc0joFl72bu7+gyljS6kPINTcbsDncSaClXJDbtmMFSQdqt7rPDp0dkuNRMNXdJtIsd",
+	"kV/4jztbFHPOecg+CHpNeUyHMbsTBYfGzIg1m85kQhMeL8k8a3xXCxNRTYdUMY+jJYyGExYRLoiVnXJa",
+	"kU6We6mkunqBUt3kblTpQspfqFjaX9Vt11VKMqVi6ajBzs4W3q7AUHhDfGgUJUwZhU5dKTI1Uq4cadQF",
+	"heWcQBKBAah/fnk/CDrXE5nw/2G3JWen5JrG3Ej1NDHXC1gtV7DURtHaEXXDTqD1dLlLws7XxE8/iCsh",
+	"F+IdNcL8rVb2V6kJMprdHFYewUpRomKqJuaOcx0QKiJzMhOgOMKyESuuyITM1Q65xwcxS2TIlDJk7Hm2",
+	"Itsvzh9fGrEMjabv9BZUWD4FjakagxAym2uiJnIem7NJYqYUXkOZEPbXnMZES9JptTIVxbxyaV65hOeN",
+	"m08br/vPFxfv/tucUBj4yl1wAkkqMY+4BtJgFiGhoT4h7JolS3LNZQzNwcbQ6c4UjXRWaIOZ8fdWHbu0",
+	"okn6t3k+S4x4rDkqa4ZnrFuMQiuNoPF5TyaRIWutm6AxZeub+IVpmvt+LPfMLu2pKz7bk7CeNN6bSaNW",
+	"Jo2eTuYMuplywzT1stEb0Vgxr+s2Kp5IlMzBgal88mwb2UL8UZjCp+yQyOGfLNTmRlYu3LW8YrtaPr+t",
+	"b3oR/YmsXcqIh/pS6eTy8lQsL1esIY0ijlN45z3HSbjhvDDvFjv0lsLcSSB1dqznmmr1La61WbU/lE4C",
+	"ciqWn6oXeR5xDWbKKisdI+GEijELSMJCMwIUAo0ym1Ch0CyKNu0pjRjhutkICjtDU3PuppbS3HQD0wBq",
+	"nVQs346Aym/SEmiXqblZzGNDu4u09+NEkohHhOsTYl4hC2B6OpXiyJQugSAbvt30h3Zohlaxah8nRtTJ",
+	"LJv1VthjNGQ2W/C/3xvBGjOrLln6CoeWT5nSdDornlXcxM2s1c/tu14TxzdBI7WGXPIovxcF2+PaJb9w",
+	"FlGjjQJT0xO0ylENvg6z8PbcRXZXzKtUGHEOXzMSCyonTGRHc8l0frFb7ePj4dOws3fYHrX2nobt9t5x",
+	"1OruHdH2sBMeRF12OPIW+K2bIzmL/Pk/gytHrdxx+5l/nFBk6nCiyZheM0KVNUiY5k+IHJGB80nQ2WyA",
+	"r2fSTwBvoCDWnNFEC5YMrOkZ/miSX+0xBlsCrOyCKjLm10wEfSGT2sPdF7nFi6XSZDaRwj+D73EZvMU5",
+	"svSIKb2To+EkoUd579lj7yQUHAdLI/azeFS794ztPaXt1t6wS9t7h8OnYTvqsINRt5WbGHab3/mnN6mL",
+	"aDfnHtvK0RoO/kA6lHMNkjYX45iZi7DyLNOD4d6z0RHb6wyPo6Nu2KLtp/5GOXtSfj4HN0EDD89OpoNN",
+	"+XeUJOxa4lEF10IcuzlbV4PRHAwPsQ4624TKz5WGOcKHzLgwlc5N0DCN7WQiMKrFRE793VixS4KBuqnT",
+	"T42umVBVpPbzve7Tdtubygfzdn4i3SJHp4bOpx7HbLtyRzGbvGOQKY3K3ccC5c54gS8yZDLASgnhDVcV",
+	"/O4UvV5yZH2zZQnAyWbldccvAidUwIoQqq5YZI4TuMg2cbN6E7ipE/PQq/p1CHEd8HmPuaCbiEbo5XuX",
+	"vb9WHMy1bmdZud+woxV7/iMNr8xBESx+I8dyrj1fXEFGnDFx9oI8l0KwUBPz4d5z/JLgp6Td9IIBOs3D",
+	"8gGJ4cVLsONUHxR8w1l6KHn98YIoPrb0X4MdgwnN9ZLMEnnNI/R+p25H/PwCOqgSotIzUVjO3Mi8Jaxd",
+	"oIrFLO1flciYMEJJzJUmY8kUkaJile7s0l3jhS1cDs/BfXcKOyh4yiHgxAzSUlkIOUC/DVXasT834F/N",
+	"26m3u/70O/+0P/RPRX957iaVdusFu+Yhq98jZGDKnT4umuQlWGambDrERzRe0KVC+1mFPpRJc6p6N/03",
+	"UN5dmL6dGX6UAJ8K7GppI7bQMGRKkRFPlA6IUcfMiei0NiahVl44nc3OxEj6ZPTUH289OW13b4LGMJEL",
+	"xXZwXGxDhsnOEjlO6DTjxsIyYye4ijzPfcUTNpKf/QgPO6qC8hbKudDJ8m6DPdOK2IYCcnb+lhy0j472",
+	"2oTGswnd62w86p9+9Ab83I7MX94DsBuas2klngrdYvDi5ZuXFy/JPp3x/ev2/pTt4ydq/0v67c2AaHrF",
+	"VJOcaaK0Pamoki0mPEbt122ANQQ7b7gYE7VUmk1JJPMT+Lh8ffX7b78m0U/HizO+4Bc/xfPotzF/8/z1",
+	"T/S31/Hv0+PuWeyL3HjTUBpaQZHTaeM7dz1ZV1xEhghhoz0yiJi60nI2CMhgKoc8ZuZfmg5jps2/hlIP",
+	"zDEcQADPwN9QIQkdM6FB/NMyLgh/tuHyjC/MIAtSOdzcSyQql1xcUl3LCLlwRFTGkbn8+JdK1Qu1NvBr",
+	"U5PDKzMqco6k7kyQ25kgjm+CBp9dWj/Y3bfQNuRWARjGXJUixg6arWa7fdB86k3obEZO7TD8y9U2I1SG",
+	"YySVlrCPEwbhW7kwl5GnSf+giFyIzM8lhbWFpQPKmyDPlGFnSU7kHkoZM1pSrrm6HM/tulWPyulSqaYF",
+	"7GIG8tIYXxkyDIHQE7YksZRXhMb8ip3gD1O6JEOjc6ZNWbKRm4GVYr0p/DTHhayfgFGgzf5cGn3mmtUf",
+	"a7OHqSHHjNRIMWJpV3maqluW38E1WGVZ6xz3uu1m53CjY/7G9H4KI7zlEW8bOhVbzffuJ3wW09DGVVHt",
+	"O5DJiBoFyfKSCj7yRopIioB8EFyziPxvLsaRnOZE4bCsRRiFBEP8vtTZrPBEEBc8EoHS9lKMY64mgRHC",
+	"FzayGQZlxl64AI4xm2P2hou5z6F/pVO2iguY+yl3QDmKXGxj9lwc8NvzvAqf6eYgDFQfcjEHCdGcbDxr",
+	"mWmkRC7aZVMOSAUrpfZn2ThqREv3NMhRzugOgiPyNDtGX248dwNZITMaMUzNp1OKYljFktEpC8z+ABXD",
+	"LYIIJjyO6KieyAVR89RIo92RTZeXJkDcpGDpd9nhXX1IA787375mR73i0HZKunkqvtnblk0+L+TAYc+k",
+	"6Rxv8hhC8dBVShEl+pvjxR7RygTiIK+jeGfqU1GWqdeg6oxFRn/6QfkMZlNjkf0Ej65dDthTe3i1ucXW",
+	"GuDLBFsc4y3NRxOqLqeVAe6+wAAa44Ta0J/i1YfoA2DYhi1DKP8qrvszVeSXXLx6Bddt39a0VXtycS3S",
+	"+ZZtSt6m1x4JRyQqTkUqVAlC7UaXj0aYMKpZdFnrdUtXO1POdyUJP8e+bykeGP5apbV5JPlO1v71OtRX",
+	"LX93NxS/HX3fQAi/u+zdvq3omsmqX5mQevAty6iHRZoEbDTHGD36sDHXK5EwR6QqqFga/l4TTowukGRp",
+	"002Gc026nU4Fi7PhapWy9gIMCokUY1hLShQTmokwZw99gS1sY8m2nXrzxelUzdOLxagepHO+9oiWMES8",
+	"jY8GWYbdmCvNEhYNTjKPtnXqD4JCXOyYCR04MxqE4onoJO8IR64PnL4vrI/UUPk9IzoLMwqR95MbwdBv",
+	"4TJhEC43OIFHZgBMRAEZFJICB7mf4JBHAyNWUCLYwojvggV9MShkDqKNyP3Io5gNHgewOtUu0Cz7A6Ie",
+	"QkYeDcwDfxjWze9+se3Z7/riUTEOIMCwE0WoSLPNzIPHSJFkpqKxmc42SzVn8wS3BYeAnszBYxsRIObT",
+	"fPKk21ovf9LurPcLnc3yf7kN8H4t52G6Fa9Izcx+Maubekbd7LMfslb9BfXEWDtf9wJO19yMjESVR5je",
+	"mlygUpFwNrzoo4qr44KNKmSbmLMdeeWxKccagRsW9FyzDwrc2HnCzCPfWvkc28l7q9ugsQ1rRJk50JBC",
+	"1+6cRYNi9IaqC97ID+R8PtyK1Cl4P1vRT+XdW0H4MACqSki9pvHcpXcCEQGnVXkvR4mc3n0b/d78/dNp",
+	"YmN5A6uFrlcJcNecPKjlrkYIi7CgSaTKo+RVg2wfP2setpvtVqvZ9aM85ErX3ggnoWVpO+2Grd7PGnsI",
+	"TEEVMxhBokkj0IBoI9Wz4WF6IsGWSjXRzA8RCSGuLZHTJjm1DcDnjtN5LA49B1z1RSo7OusLsAMqyETO",
+	"0QFjxxWQuYCI9VCKER/PExZ5wAD58K0vBYkfz2TxgMjidkA2fp4wZV6yDWMHi+QCCbiyAvQtGjko6S+3",
+	"aKTl4oVg4W/ZCCjGFYdPVZ2+qvD/ctxyKgtuZKYopRPUy4SZxeLuASstf95V86qY/pnQiVQzjPuojR95",
+	"/+o5eXp01PEjRNplkroiNMS6vtH1oqX1buhmjrSsjfsIsAuwv11OuE07uTV5PA1DNjPKjbm+QmoiGIuM",
+	"vCxFvMwNGa2TaDR3AQO5cYO7kPzMhV5JH0shKpXrv36frDVoo43qNMkriPqzi2/FSzPfsZSR1QAHX/oN",
+	"VMT6jR6Bo3UzcAsDAaosVqw6cPx6jW0tdbhhJpiT7P0cMDMam/Sex9y4rjGibXpdsqND51HuBpekQi/y",
+	"6i4XNPOp5cTFKoGt1jiwYScdJNz1IDKKGy7VPn4KroLUcsGFPvK5+svPs2qXxXbDAQtRlQVmy+GcUb2L",
+	"4RyCwUr5i3/me0JvvezPboLGn5pXUzoe5SRr/zy/1nwHvbcxMBH0qcLZeoe/7uZwgb8dYBD8Ls7hhx20",
+	"bhrPj/6c72LYx5nus0412a7ho2JYdlXk852XJc/kct2kfGYH/RyU4pmR1tazptQBUeJNOQdF6U6YpxHV",
+	"lHARxnObnHT67oykSDJlpnL7VIW6TIFVUpP5yhli1+EQ+SbbzU27O8ooc4MoeIRKG/L2dK4nNXbQU4ez",
+	"I0cEUcC6x5m0cNjcwhKa5gg54yfYQm2UOHSiXHpBGt5eiHqCk94jrziLozTtfCsTKrDA6qkOuACB49Ie",
+	"p0FA0p+QNaM9kAs1H414CMwaCN6gYOjIt9Ootc5Wy6wwvMvc2LY3Km++ZjAm8sJrf2XMRoEOMDuj8qCD",
+	"Cuu0d9IqzqGN4WVRMdn2DVf6TLPpihTRbeJhXXP/xryCLA7aDGXLrAJvp0p78Udh8T6t2EHXe+ncZs/J",
+	"1NL5Mv2Y0THLSym+Iagmrn3GksvShywhaz9uAwPVNL7MJP2Ug2oaEwT3W9VEJ23CjKCiiXc0Z02oaKLE",
+	"X2c47nRa+UHm+ytvW7b9pS16n+ZyveKxBSCpzq+2B7FIeXiGPQTelp7LfuTXkOFmY3UMOaJJOCkg5mVY",
+	"eWTERaSa5BcIsVcklNMhFwzfP/31RZO8FWhsBC0bW1V0qfpikRtEkOrjEhEIpWLE+VEuObhAMvl38PiE",
+	"DJSmeq4GAeGjzP+csAB0Sy3Blk4GOKcBtk8tDCPK6kxEfQETcPpujwylnoDeT4VasIRF4CgEC96UC39l",
+	"2yvSByoDwQFaMV10LgiuAGJlZt+CAdlmFARkCNbL1MOGkKNGsQccyXIy4hRZpwdM2Dk8hLG7v824qdYs",
+	"MWP6P3/8n37/c6v16cl/NCoTC9YEgYPo6uUWrJoxrDpXFRkEwPrQ2IrQGZBEwQXEmYa0GMCQ5RF40zzq",
+	"bjvLLPmgdnrP8skIq2aXZYNg2F4ipxbRy1qWY6p0YN0qFfkIJJQRq8g88Gdxuvc73fufT186N/9RmZNQ",
+	"Ow+jxqQ++BXQpf5egQ+XC3UHBNPN4nYqMUqLOqkb/XAVbmnl8G8FX7rRyGvwSYtqeyFJYuW4BY4znwrR",
+	"9Hy9WeoCpkSY3iEjohE0htL8P/gd8j7T7NXKdIfa4T81gqyINj00cAXg/fs6My+h8fUn5jAd+GbnxRv5",
+	"7o8LDnqDwwI5BbNK9S31UwHtF0wvZHJlqObAPtkfcq0G5NHzsxfvHwfk7N1117x79u76yJq2KyhVFjDg",
+	"UtcshFT2t6FadZ7M1n6nu5IId/zwslVTP8xFdHG93OLAZTQX4r3u6eRlMV5cLzc4gQelGW1xEgtT2v2R",
+	"zM9mg6PZTcP8NyFfxWD+Lfn7lIYQxX8n7v5WrZrQccmculZycaAKmSDjgD1ygxcy0ZP84NudZ9uOfo1R",
+	"11N7/qoJe2NjLoTZAkjXIWzPSIYBoSTiahbTpQ3gd2mzEVIW557h0Yr9oRH9zzvLmP+1amLm9qB4v25r",
+	"Mrh5fH8zuPnM8LmNyeEcR5SDi8d52z/81BB8t94Y0S1aljcRnW0cVRUkx93O22pzdtFRv/mAIYyrGnjj",
+	"bscng+tYneWR2YYLGvNKrfq1HFaFGeUhVHKJLFZdHkHjTiveMv08ThiNlpcIjVnq/me5QFDUCY2srJKG",
+	"mPgFI/6UQ4x20RIS9E5Ii8yF5rFVks35jpkuAKL4VQ9wHOSlhehcYXZp3QTrY/85puHa95rk3DskqMWm",
+	"srrF22Zid9hcd0sPOPRVj+U9Qp3ZTnJwZ4IsbFzihCpE1KqAsslFKDZCKZSMMYFp2Og1xgnF5Jkc4Vl3",
+	"xGy0auqcTzt71mq1CpLtyhNyDAnU8QqMXLdiFRc0Z5sbccHVJD1n2TZU7/7WAGDeQXUXxLDEkIqQxXE+",
+	"RuGVHQseqrWH6OmKHJM/5fDElU6ppCkcroMiE3oNpiAj8/vAQYOq9BTW3TsK29He0/CQ7R3Tw6d7rahL",
+	"D8L26BnrtLdKT9kNvNoyP0qlZQwI/zMtZ2olitnByszJ9MR6iwZBmIAVKAGXblFBhHIJnZ3uQXtVdmRd",
+	"PqdeAVJcPtav5fAcvigIcPNZtJZ+TuW1OY6iUh0rkMZOu9ndjDR+wJ5vSRqPKtM+lJ3iyF3iFPrKI6OF",
+	"hBBvBfL33Nt5R7OCApv8VMXiDftex99Pwb5bxeX/lMP65MeN9/qrRiUtZwlWrc26JVyHOvanHG6VRmre",
+	"DyCXQ2k0d2+cJJpf+geosfVQY+WdXLfdXqToFr6mraXmCrk4vrSqd66uUWV3P6PvZ8gIbAF6lRiLMDlx",
+	"FlNtSKKr9RKkIfFuDC4Bg3iupxOLaKp4VIZ/LGQBn8YxubCDXZfDSGMlL4exDK8uISFReTai+5BvEGnU",
+	"TA6xasDGVzQuGYkHS0uktkHDX6dQOEuOQKNT1j/nM13QOxioPWeaTOdK21WzwSF9MZrrecKa5C3EiOKM",
+	"wdVm3tNyHk5YhJ62bDGVJD+aBSJv8PXUVJWPuZRixM0qldInywW6boWQ5rWf4qRFyZIk8+xMG5UrO+oZ",
+	"YkP7kEy5mGumiIyjJvkVPaFw8AZRsrxM5mJgFDM4Sc2cY8ebVkEksh/mLgQSneqQXDABG40QsyKoJguA",
+	"2jeqFjlFZN8F1xM5z0RO6xRdkbD7IlmS93Ox8qR3dqICQKY0BpNdyoW4VH7G+iqCsB1AEMMqjBKcyh5Z",
+	"QC8xXwkAcIbDI28XgpRyVWsghKqk66JhpNYUsr0UHthCQ4zQecQBrAcopPnV2WcLNLqJxTKv5RXbQ+l8",
+	"4KOyxGykiZzrW8v3hxB3EbPEKFq57WwVJ/DjEgBFSvK+g2+Z0iWJ+Ghk9gvdr1QXbmte8PcL47XRnuAV",
+	"x2v54f5ugKuUghJerD32dVx3Reh/hdpQDnVL5mDhHZyQwYzOFeSJ+paehKn5lEUnhoBZlXbQs4nQfhw+",
+	"WBZSjIsTiI9L9d5Bz+UFOqsTAnkIRKjrCzQS5BJS7cBABDHjAgQTOwLzb9d23kuZfVW5Wk55KoXwZ2+9",
+	"S9g1Z4u6ULuU4JVzPAsMJP+1pcMW38an8ebeZPQ9fwf+enZw/fLP9x/Z69N6ml6regNwkVdGpQS/g1Jy",
+	"4bIGZD7DOinbwku+h9ufQwnC3utl54O1mEYZrFIl/t1tFO9WajZf26dz1zjUIcUQbmhUB+dUkttqIs1A",
+	"BFrXO8pJpb5PwKbHVZptPiJ6IdOxQrCIInrBCxGgx22/MO0HGMHqcLZi6q23uuk857Yd5fY6dxEq6Za7",
+	"YyuJln2pTsf+iGK/pxisuJvbad7Z8L5N7Tu/chWLfA4BeZtgFtvQPYtanAFy5fkn13V61wOqcRnVOI3g",
+	"VJfsMw1XIOIMvFDPgQPHgW8skVghVtuYVUVeQh+rhMiDcuTrBhZSdzagnqUT5yxIMZpvbBBidGL0mJiZ",
+	"NVK2KB9qLvl1yCswlcR14zjcDZCjqwNp00355DOVwnWpvFKIsGzjIWqw0fCcO/gJcjpUTGjr3DNyML1m",
+	"BaTFubCZ6uW7lc+83rGyb+UDMH7nBYRmPv/PDMH5MHw8rBpEqix3b3ZNxTLD7LmFNcI6K9N4A+WFHdl6",
+	"PquRqcpZ49UaVKv7bHcqFGQ1AzwAMPa5YkBACwMG3/TpmFXkBRdknfTIrTiVs9kpJCVXZFiuBdupSt01",
+	"bd2rG61QGMePZz4xS4UEhML9yWf+4tAKJxIsZV5otUND3V2I8zqM0xKMSWk4n8o7m27byq0FSPcyvfEG",
+	"5zYMwnH8e7xyX1eXq8ot9K0g88qx7tvHjrdqNvY2W9RetUVYiqXYU5Bbs8odhN2p3780Baki9xnJGpSN",
+	"MEyqstiAj0ib2Ty86a8Clt2BcFqO3rjHSIqnd4OLXwPUflhCM1kdkuvzvtuhpucO/X2iPK5mgwcVAI15",
+	"c+im4Ip3P1BH5Sje3TCZmiDcjYIvnq2QEzbvuZqld13bbGqTZW/d9kubuLPWZegF4G0RC9eudNZnhapy",
+	"EIzechXRj2uAHO1e5+5gmaKm9LKepFozVJkjxnEKYpLCmHvS+NaFXjZEA19d74WLonCdaj6djQm529vO",
+	"/VZpycC3UYAFR2ct+lx+sW9RxqV9vKs6LgCc59C5PFzbNCXiPmu7PN0kwPGrBTd+9h2UaGk/w3jGyx0F",
+	"qrlIMXBrQOLCYiKt54NroiiP8tPIKnmaZ81ypU70guUTgkjZEQYpIzbb6l51M6dzQ1/pXHicllKE4Pht",
+	"AnAL6Vkb8WXI6rM5WvcZWOt2rkwTXLZzkvm1EPHSFtmXzkbvBxAqOWUAKcyKtq5t43DbnZLMun7DbDam",
+	"q7ZSnwm0JZ25m0AMmsS/D0Xdxd+afc+sU+UQzBrYzJqKRof3DKm+pdhfWQ5oh7L7mjOdri2mR+cwylPf",
+	"tMPhLNxhRFrVq5jt4WGv3Wl2W+2Dg87vjbtpEsf3BdJeFGg2AGp/z2jExXjbakKgockxF5f3fV8KqaWb",
+	"gOFCiBepuTXde6oztDuxeHUhok6rlHG4iwrPP6RZiIUxTypRiF1yYmWaYU7NzLLvNk+MW4WbVjeBjctL",
+	"r0yCvL2CXx6X0ab3QNUnE0Yj66P3qmnkxT/BaiTYX+T/8Dim+4fNFnn0W7t9gmWLyOdnR5dH3ROSXPfa",
+	"3Vaz9Zj8xMIrud9ptVutdqtNrH61D0/XuhU66fxtYmdqR7174e0fbLaukznMBa2mwRXzP40oeSOvmaFz",
+	"xVm8sDmo1qybM+Pd3qBSOwlMfr3dNGhE/9P+1QxzFLZotynYhOrOvXkINN6CzMIK6wmbEi7IQM2Hg40r",
+	"la/In60y9/gFyz1S5NuBvMWvOlUpXdisvkeVWcjTcTz5P6fCVfCoTUpj5S1VWYkuWbJpZfafspHKWqDW",
+	"majW5T74AU+b5j9kUVx3rLpeG9P1b8mGqPDq3y0bory3qw5ABji/qmKWlqkUBEEUrubQqtJZ9yVu581T",
+	"AWoy7eOnLTPKkVGDXYy688CvdNXmzFI5c9P2Cm2qdp/YoJxBtiQWtstehyWjCTk+Pj4mjz5cPH9cVoXv",
+	"ouKWfDv1AdkbeppvoxTYCvlWucvQGMijgeJQaGYu+F9zs4SJoXZ7Cx6xEzKlEXMF9uyT3NaRU2gEpFch",
+	"yYzqSV+EVFgwDiOuj0ALAziFbqfTA6Ax+CuUQicyJuGEJjTULFEBGTQH5v+adn+w2/GU+egYp+/O7DRM",
+	"d6ovBliyZY/GMZTy0VQrRBuH4jZqkE/+yMukrfuJS1mtqx+tkNlvibdwm0NhhfRUU7HliYYslmJs5AhM",
+	"ucFSwS4gPyt9kaor5FdZuZtG8Bk0YSv6Av9oFjajWlE42FTKL8k7ZljCz7HaZHAkHdvfg3fR+adCjOpV",
+	"EBRdB56oMyChnDq6zfX6OKSn6/WF3WWg3Fnq94Zy0GntbCj3Irbf4QjfDwJKSRTKBH1fF1jptM1JO6uE",
+	"ojoscBcLg0DCKoUAXycK3aNf7PheY1GO/s5YFCyQ/5UEo3S/omCUZ19jMMqditGvsuwaoq6UvKSzWT5J",
+	"+o8tMa5c1Jsfq6okOZ3N1P0UMGp37jFA53AXtrE1PKx+agffXXiQb5e5S6TQqkIH6StGmaivXmVrQYAS",
+	"bt5cYZFhn0M205VkK5+X8RJe3Mif1oEFNR1f0jheRQpxIuQ0jtcCBrii8jwqEO76+kYZUl0b01tzV3jV",
+	"uXN8+yxSjbqCY5V7sX7PaitZ2ScWuQ/7z7LEqmqGQBHQLJgrv6jRBnFXrfK6rq8WlV+bOnNa6Vblh5vv",
+	"91Ptqq69Cuc1SIkZ9rlMIPOrFP3RIwNXw5YMl2lwQ2B+ri6wm4M7QJl4kBbateDWdMwCMoBKu30xZCGd",
+	"K+Yb2eeqmDBMXdGvrKqrV282qzML9WU/5T1GrlxYfvGK+IvZHq4t/BfLMHcKNiDa7lzdfLqp5NMrDa5q",
+	"7J/cX5hSuXIH1R6vYqEgLACyDtC5nFwlwwYOwX7lHcO1lQTh5oTzhOvluZEicPmGjCYsOZ0bNcb99cqJ",
+	"Wq8/XjSCCnhjv1KgC3PISmlypeYsIY/ev3pOjltHzx43yfOY8qnqoeYVkNpCAQEBw5n5T1rkBUQeILMw",
+	"uGxiE61njZsbgJqozMsgT2zTT8DB+sRm0j4J0uLP+DvYs56k6Krwm+M/T048nFUoVTBh5IkfafokDTDV",
+	"k0TOx5O+4BruZz7h59HAiXyDx01y6idTPXmCF+PJkyy0y5XcsyEVcNHS22sYMSTxWVsrgrX0BdbtMw8W",
+	"XE/sQ0jJA0uf+Y+d+CNzOQFC5vGJh0yJHz95AvTmyZMmMcr0E8trn/ixLZTYWjsu7iVzuGt7Nn5QuJ0k",
+	"NNuPjvlmX/TF27TWUIrl7SU80isGrVMlRQUChp2VNbWU4S4edQ4PPYX+McyhL969Pb/wihwROpVijCYB",
+	"7FGQwVnEpjOpmQiXe/+bLQcB0VKSR1QsiWaf9QkkFgJ5hdmasZmtJ4agCNPs4x5UBCJ0TLnIl+Hoiyu2",
+	"TK2+dOoig9IZ2jpNHlIuF6TTheq1Csq2L2GhXAzjNK2eDNnH2NvCWR0xORSAYjA2si9orGSWPeq+oorE",
+	"UmnYF1uT3oZTImSEYz2uOCViCeG+YqgFFe797ESnFuoJ1eyapUXaXXxGZonmEQmpEFIb5pPDMTJrCDac",
+	"2OwUlFvKkRzXXUgFifk1gymg6Ryyr2ZUT8xYZiwJmdB7TIQSueg+3J3B/+q8MqTmf7m/DgdgmuWKRAxe",
+	"dRWEI0CZpAmEHWqw3Zv/OkM9rDztCxVTZQ4D1gAB4z0EH5oV5SqrUQKV5clcYGi8GWaPdFtdYPwHracZ",
+	"yhXMANwuLnbd9ADz/GC//mvOkqVf4sWM1qW5wjWFIdCEET4WMjFExFY/piK7D1DlxaMD9ky6K441YAbv",
+	"EjZiSY9MqIhiLsb/r+FZoR4grX/a6bYe9xBtBE4rheD7vKvCUDCd0MuRTIY8ipjwnBL2SOY6YyJke5Bb",
+	"Znau2HGTnEtCyZQrNQOMEnROXALRgVMFVyaHYiZHCKpi1sXtd8JCOZ06bJS+wAQFZ/siIU0gdx6IDazI",
+	"3tmLQVZHx5JD+zaste8StpQXdfcfFMkEmCYBwwOc177ItfDh4nkA5d8ODg6OcfkGv6NV0qZLKP6ZjAyV",
+	"A3sdH5s+Hg1WhK8PHuMV8Sl3OGHhlUuO4ApHnG0JkpFrLmM8JpbW40718IA+6ra6jwMyZXoiI/PX4eOA",
+	"6ITyGAK34FI8Omg9fRz0BV7gR91W+3GA1lcaavKo2+k8DsxFNTtp+nnUbR08DtIrDl3k/WJAVdhnQy2w",
+	"Xm3KfzJPSyoi9wWLFSNjpjNSi3NowqFEQoZYO95kBRmgHXRwYh/CDbHl+WxJXnyj3+iRfqM/b7UOQlcU",
+	"Dv5i/cbN4MSWOpejvuB+0UYEioUabT+o9N5SRRYsjlHqVvPplCZLEJaZwyMpOofRfYTLYCsVoa6PW8kE",
+	"4sK59aQ6I22G/4ylzEHmpqDPp+/OGkHjmiUI39VoNdvNlpHL5YwJOuONXuMAfgIL+AREyn064/vX7X0a",
+	"TbnYd/du3zwaswrl/w1X2oV355HiEZGJizGc24uMRAAiy2B98bpBHqCSPMp7q4FUDUDgNENiIuJi/LhJ",
+	"ENBM9UWxQNYJMLvpTC8Jius4EizgD4dvSnU4YRkaWxlZAkAPXIErCECZUaVdiSuoZJ92EnPLmX8FUMQB",
+	"LGnPLVIvYTQanFjiYGXdwtMMXAooJoss0Hi+PAJLBTZXJQGOXsoezqJGr2EG46H+ZDwHjRpmK4EbNYIG",
+	"Gu5cRTUkfDmrSttD7moHa+rO3RjdrbL9rFRbRR+dAmBYTZe1Fetqu80sbVmvt7YVnkX1Hflun7t1lXlQ",
+	"obP8BcTjbqQa57x+ZORGd0K4cL8/Nkp95T574Wm3G+gdRlTh9c5WFNWEbKh0ricy4f/jdP27LetprrUb",
+	"8yitmWva7LRaFrBMO2t5pjnu/2kzoLykFAw3+yOX9NjOJ7WtSVDLecq8xCzfx5U20elUNQEpMRvmfPjO",
+	"qUKkuO9bQsts2cNTSFXqHPe67Wbn0I3E9zTsLkTXt/JXRIymRnkXzGm21QXa+XWPN4dvT2sXF+Z7kFv5",
+	"UlAdVtds+6U2AVfMRxBqFwphghkzO9W+k6vEL0vFWW9uijfxfA7GntE8Jp5tE28VHHFfJK7zWtnX9+2b",
+	"Zy+wp26rXfdFeov2Pwh3ZRkER3ZbB+s/euW0C/ii09ngEmZLtsrv9vPFxbuipa1i1bJXiLPG7WjJOsfr",
+	"Z38h5S9ULO2nUALnEAnR6u/OhGaJoPE5S65ZYidnvt1gxc8xju2DoNeUx3QYM7Q4psIrSHk+aCAdG8Gh",
+	"8c6CPKeiX+OT+bBGiMyC0uB+yGpnErhoDMNIxckR1Eua2yRr8wgR/4zag5kNRsrKlEeIc8uslE6fA106",
+	"nEgjy/tK5QlWItVyjNlgU0ZFCjqU4NdUZ+FVIkqBuvqQlAAiGhp6m2SQWFMWgMFZeS01gAVWCUmVhUy1",
+	"R3NdLuMsF7yppcRXPDHaTPt0xosidN6dcTnACRgRUBUwSbFsZmZowmriSSoB14uvi4RrVi+/4uMdCrB4",
+	"eE7jeI0U+w/IDHBTf5TRcjtxwQvnc9k4Ze6VG3AlFHwBJppWlDEOGp/37ImrD02yGQGfbvKOC9P8zW4k",
+	"o5ITsV3wB/6xmeDy6eZvYum1zNi7c9UexL+dGW/AIX6kkfMb/438u73BF+/oMpY0upDyDU3G7IHvfy18",
+	"PwuYuDv3/5Jd9Rvk+zHTrFYCeITPH3vQM+giMMxPkU6rSzKfiO9RmNCI2MI1jqkpCSZenSzB/EZH7Ktj",
+	"bBmKfRVTm1HIJbUsLVvIRpFS+wSrHEFR9tF/Nap2tyKa9V+gveC8Vn/xq9Sv5FxED2TvKyN7XmWJFRQv",
+	"qDaM/8S0F3wwXJKzF1WGcEGqBXgnup/k3bOoMSCWMNYfSJ11s3kyth6wr8HgPGb6e6dptxSSv1d7YRas",
+	"3XgjRSRFBeRGFnj9RwGItbhS7V67402ziKLaWPArXoVV2mtcMDolH81js6f3aMXMR0oXs/i3NnR+jUrR",
+	"P6UOPXD3B+5ex90NZ96MtfvKzDzieg+rx9Y6w1/mist6Rr9iRImeMJ5AAN+J9ZNDLdycuzoN9/BL+uXs",
+	"ohC54sVCQqDgQmCNW/LImkCbLuz4sYscOEnLNUEAnJNRRjKO5SKNXrNZ6kFf5ELhYNRoiLSg99SzJlKN",
+	"BbHTTPM07BIK3sHUMWbQppurFHEK4j2IYqEUkcJq1S4oDCeEgxbxkgxoqGUyCOAfWCguIYOM6g2wzkaA",
+	"kVAIIyRHEGTirMh+MKQgc2FocJTaeLlyRZpGMukLDDdst4JWq+UqCENZFTOpnosEmNIlRoSMIILbvqcn",
+	"FGP2IJIzQOOqYC6GYODVWhhgYIyesJgpDLb8CMJalSAHR8GNxcmEa6Q7F8di49PgnR9cVKkK4OO+GKz6",
+	"ykl+vjUcQ+gcAoyNNLQF7rAgDwQEK9sSHeIDa2AP0ncXE2ljfWjoAoPwpqBtUjVJfeRcFq7mLdxpGLKZ",
+	"7kEA6H6orvGg+ET3856I/gR7vRfEZs6sWV7wyrlbA7fYHCGou5sWO6OaDqliTXImyPPz/yaUhCyO+8LW",
+	"21Qzs4hqwpirigUBq+jSMPRmHlMyZFBxEddREDqTSidyNjGtmvO5xKDRESR1InJDitk2novABXELG5c0",
+	"TBi9Mkd+1OyLV3KeEPZ5JhOtoIpienIDl2XgqMgJoULaGoaMLKgNOU4vpRk1/DZPRHp/IQ4nDY88bB3U",
+	"hZ+cGnqIJLKsEuQJ6Vtzy/1S3VytArHaPPxifVJ6RYiFPxp3eLGKRlKDH7Rp4Mm6vLHNB3MX6Meq0eb0",
+	"se31r/oxQxC1GfAcfBP5AfNoVjMeoPiVQzm1T7YahTtULpjyUT469HHtOjK295S2W3vDLm3vHQ6fhu2o",
+	"ww5G3VbNuD1RvGrwLndus3UcyDhiyuL8YmzcIKve7GHPwaOaEWF+SmXQVfahyxbCDqEkEDzx9N+3tp2K",
+	"UVcJaNl93z8NUWXe4E1D6zZ50Rar3eBNW2pqgzexlNYuw4JCu4/usmYB81AiQ2OKlI9tixcCcW3Nv2+C",
+	"xgZmAayFZMstprjgo0ROGz0xj+OgoSVCcpcy1Esv+Wr+zY1H1y+rLAdhu713HLW6e0e0PeyEB1GXHY4y",
+	"56JtuEI/XXu5PIK0OabtJh7Wfyo+yNZ8O2wVyrGZJcor2avUwIypApTWTb7QSyre5PXKMuB/RhZTuSdA",
+	"7UAKQklsFBOqyOvzt7/mSc2XfoPqfqPXX3Uk+42gb08/vFo+//3GTV9UEZOGE91uNQMrmcLw5chGitto",
+	"4vevnpNu+1kL8rlsOQPUBtBrjtHBoYznU+GyAEpIpFQHOK8gPWtBdlL7YsWiBOVVCMwhDTY53JWLVVL+",
+	"U2HrWwz5WtfNLJEhU8oo+M8tLf72Y6zgOpN035xx4meutEyWhv1+3kPbvI3M8EwUMR+xcBnGbN8vFVsX",
+	"ZuXQ8vy0AsTNc14K0PYHRpvOGwDkQpgPIUuOpu7YFqZaIedx8UMnTqexWoX5MrDKT85oMKGuvDFoyLmv",
+	"PFAu4TkjflCB0YLcCLqt4xOiJImkUdkqyu7TsimlL3xbirngqJBam4pM+w7SJJUhW8piUlIRLYyiHQU1",
+	"Yt8hkyrW3CySHpxkiXmgrvoxa2UvjBeDliLG+fm3lb4aqvvCeWnAaIPUL/Gghux+2MEXc9/QMGLXcEqv",
+	"mPI6CbKjkYNO47ovkNimFhiXV1qamSG/ft9p2ZkxMypO2jBYfiBD3sHuudeF1F6TJzYby/WQpha5hMfc",
+	"qYLjlk4e6L89q8AN0FQDI+lWa7aOemcWxVsHhK3z2uzQXeND7WVQ1TXi0jfi/dhMYKrC2rrPkLcHb96D",
+	"N+9b8eatVDRWRClUyZ4XhcoTXnI4MpOdiaUdFEu/w6tp4Y3KdxPV7C2v4MP1+IeuB/dvx/cQE9zaQEd7",
+	"LsUo5gi+9BBE/G1H01lds+x0z4r3WtU173Qva7S5KOJ96pWRr9Zzf5XaSv+0VAcJvcu2oA54YwEGOHXj",
+	"2oryqPvlsHvMK1N5zXwkIJ2HXwE11CgmoZwyMqThlVHPzIR6fdFtHaMyBlpWAU36HhTGar0llElULo7+",
+	"94bq3SV/ppZJbqsLpLO/sYrAushkC1Jsdc/vhGZvG+v0QOS/LyJvyIkj8cQjKLui9bOZ2v+SV/wgj2Q2",
+	"r6P7BQw3LrTE8Iq0DWQBYMnMIXl5rwAmkq3NJCIMY6IJlP2djyeazGeG2EZUsyZ5Kyrsmg6DyxD9f4K0",
+	"z2b/RAB2cTu2QmuvGF5B4181xI0h9bOi0a7p3TOp1RaJbRnVbHYKVpLNLFY1nMsiQD4wrwfm9cC8KpkX",
+	"kMwN+daU7aNxqD4s2CuPV0TKGi4zqC/lAkn7jan7WfUbRE3kApwu05713kDgIVZEKIRleqgBFiELQSv7",
+	"wpVUBB5kq8grEkkgvMjebJvNNNfTBc3ma5EH5cqehoC7OviGOWpqGJlhqeZz/OyEDLi6HM+ZUoO+AMhC",
+	"6zjjiszmmih2zRLqxTc7RIbAgqJZRUmK9FW7SBbfQMorQmN+ZYNrB3aDB4iPqCThgixkElkc01FadNow",
+	"XEDkBBdjG8J8izsFUgDCkdkXEuaChKkNhB1MqLo0DQHPNkS5SZDd56NjwUVVw+wVc/NxPikRLzcOfK0M",
+	"vPxl+cKe0F0iHKUYun+f9d4VGuw1rInRK0oI4UypoRaa/bh8ffX7b78m0U/HizO+4Bc/xfPotzF/8/z1",
+	"T/S31/Hv0+PuWdxaYd6F63aJeH2XXGxiKd7Kq+IuRIUpl+3KyWJX0q6YuT2ufK5UXi1dJ/+VoBlwf7ew",
+	"lf8NPqgdLY45UxkXKK5QgKQJzwa86653ul1flw0ab7mNAyvx/YwGPEQDfSPRQL8sSbZrTh75ZemlKK2K",
+	"B8okk/0vKVlcCb3w0ka21AgrEAroZABIOcD7iSEW0sNisMIJZAdw8yFrko+AcprJAI5FBrlgmr6o5fIn",
+	"XlGEKYBxgqV1uCSDFy/fvLx4SbyZVxoRBqjvx3HaCiQiTeQCAGmnVCwDRJXATBVgw4OfXl6Q8poOSMRR",
+	"a0W5QzfTAg9IQ2GCrULtalzSk76gkJPihbCkleasxp9mVHRbXTQWg6wSUgEGDUxG8RcbArJq5Q3PttAX",
+	"vrwB2FJ+GNTuZA9cDid9rMv5MFP01wDyUvJSLiCq5uIvN2fxFTaFTFbYxOJhS5DVWwi+d4Ckrd2jOZCy",
+	"NU5SX1kAvLLUsva9ZA1/bxzw3FC5t3OPC96SCfrRsCswrOO4xPCcTdjxuTSeMw/iAUDiVNN+o0f+KMBy",
+	"BqTZbH4KjE7P8A2/ovdNAeO6CfzRdjcgU5pcKZ892rRCX+P3ijlsQvw30DXtBBO0c0MN4zFTPSTIWynM",
+	"Fg2/qDpnCPV4E/ti8Nvez1Tt/SIT1gOhwOrsbrZ2LKbLeiX36wMGfAATfgAT3gFj3QT3Ma3nloNqJacz",
+	"Tv67TX5h2U8/MV0JEJkBeXgk7JbIHe4yVxRKw9u9yFXLN7wcK+KUaIgN+bfEFiBMT2yp9aziSTN3fV3u",
+	"oukJEhZLOUUPsMcPfoG7wB7npI8aaePWaMdYIrOoX1s0kDy4AvJ+LDaWvpya/5VENN9M1b0tfnC1YLFK",
+	"5Xtrrua/kSF/2yraVpykAvyzip94r72Tah1v+fqQcx/o+QOc7eZUfUsUW0rUjIV8xMMciu2GIJAFFHfU",
+	"3wpGxjZksLVsMUGv9FAJGbcvStC42xP2B0zHB6axAdPIQilK/IJk+0zIC7w+DzzjAV7wXw8eXMtfsrz0",
+	"vT/lcHUckXkhxX3Kcr2xsGsuWMVWqJ1S0y0r2hkd3QdkNizdTzOU4SAFibOoiIGfiJ1A+AqGn94pMOV9",
+	"OvHXZt6bgILB/F29S0BiOyEJmzFIMbfF7MFrmPMT/dFI5kJghe4ZNUNqfKrBvTJN5vhIWpx81XXJzeQc",
+	"2riBAnZn+HXXK89oe8gVKr/5ypGLUGi4RIdLr7XCDnlcRiOyrw6XRXSjUAolY5YiHI0TGsLC2X6etVqt",
+	"oIEAmZjxkTMttvY73aq09RvzjeBqYseH2ZDbMEoHV9RQWsZMkJjOtJyphh8U0+50Dwwfh+3seQdsPotW",
+	"LE2n3ew6NvttQw/lznydsdBe7IeQk2/E2pVtKrFb59iX9wS4VNntFtRYuV5WAqZQi3yLWK0utBWiYKNk",
+	"SZK5cHGfmsWxIhO5gAiNFPE+dSMJC0PCtSKDUIoRT6Yw0IGNqv1TDjHk03AQP9YBUkO4UPnaso9zuDEa",
+	"uS6Eb9iXjPJ04qV6WNioOGKJazKN7PDy3hcTHrO+cA0mc6GAPUMQCpT3OsWeZHIFTC6czMVVWj98SMOr",
+	"cQLQ/2biUF9MCosHCiWsNU30SR7UF8I7pAgtZC8WswcHeh7Ux1+2ArZP/kWzluSjUy3F3OFmpcs6MeuE",
+	"qZNEcRHiCtotJcMlWPrBkSnIwJDXhIqQDYpgPk1yqslUKk06LV/qoTno2U7L/ZxVGA2s39LIOsgFMsjT",
+	"elBdW9elVGncuUZDrJS/ri7MthC7VZ/lMXYzUFZXhj8XHHSQiWBpUTkRbS2O4cnOkfS7QNlEyfIymQun",
+	"JmYsPL1mgOzo8a2DC5AbHMzNxpy+jlXfjo2luSllTvYRaFEmIQPy8WTZbNwfdIx3J42k+uzg+uWf7z+y",
+	"16dGEHGibc5D3NkoSHoXTmQRXeZBHUFm8+Qt/NsIffbvKrdz++ifhsoozP/wsNfuNLut9sFBpxBE/J7R",
+	"iItxRYg1gI1drhhJLtK6EnvJiJFzhUC3/Jp962hMnyokZUsDwfoFBTwbveN2p/XVxaplBOFdwq45W2DN",
+	"sWqaQB2sNxPRDhFtOrejGA962r3oaV/vCX0th/Wn09qLHhBldp6v+b2phs+BNBSUw610w3pz5/6XP+XQ",
+	"udMq7Z6gFaHAZZTAEU3LH4RyypqkotYDoAGbETA6zZV2AFBf/B21FrNaexBOhAjCPULJ4E85zFBP+8Io",
+	"ZVRBrYesGgTKfwxKdrjxTOU1IE4GtjgbllNL1RCZGD1xIucY8jSjSvk+uDpbLFWoNIJXL5JM1dRbK0rv",
+	"a8PtjS5XAXS/lqJV+PpwDzfy872Ww3uOon9gg98xG7SQ4T4FWIUdbms2pUYO767n7wY02DPP+8I87ZEv",
+	"/QaPANB8kyUAEHRYfvjEbkAd8PnfwMwfsh2+sqJk98te90MqQrYiGPElFKSy9j30p2V4ZkrTpXJBI5A6",
+	"by6KM3Ji0zGLHPC3AwJ3Js30RWluk7Yw39lnaGsN8gZA4It9kWOM4Ft1VO0kQ24OqQC0NejWjq7gw/xB",
+	"WVBnuqpuKY7pgZX+K1jpSn527zw2Pd4Pyua/iD9trWp+pyojHP775mkQzFHP0s61nFlm4CtkCVPzaSUj",
+	"w+CQb5+LwTwemNiDPrgpr7JRUQ+M6oFRfWeM6p05+ffNp5Dj1DOqnySRwpUrKzOkCk5l7QffPqvCpXng",
+	"VQ+86sF2+cCsHpjVmuQCQyx3xK3WAqOcZy4oTMynIrL2QCkYZgksJlSDC6ycc3BiIzyBCw25q1l3+usL",
+	"DMODKFBBuIjYZ4wCReWMRhi2uZjImPXIwIaXDAIy+Mv8H58NbPVxLMhuOdIgjys5SFFGALPb8iaIteSj",
+	"vuBp6bgMyETJKXNl/t3iAOuFSEDks1CfvvBOHgvU1tOb0THWjDfdQtFlQpV5YySTnn2OaGdQbWLEFiwp",
+	"IB9wrQjEagPzxlp0kOdHBl7c9oCAD1JPWMyUwpoUNAknKANgdAp0oSVRMvEm3BfFicD6Q5Ag7lW30+k5",
+	"dFisjUiJYHohkyssnKcmMtFm97GefII9DJfED6iF7R5oqWl8CekUA4ymlXOhWZQlKmIIMGDgYskoGjXJ",
+	"GWwU+0xDTfiIuGbUJfyUgrueZHAQHmIM1X0RM6o0URKih+sDQE1vg3wqvmlhZEhUbdQnfrRt0GfFV/mY",
+	"T+tdRnHQT81MU/8RXQfkNBtPbV+TCxsObd5aTGRfwInFW6snbJpFLm6au+MWLOdhD9U11iGvKjecc7lP",
+	"zGV2NXkz/7m9vMDU3SoYIWhIFWuSM0Gen/83ocTIqxb2iBI1M0unJoy5g63pFbMXzoic85iSIRtzoVwN",
+	"UUKNxJ3I2cS0OiJU2Is8ojxWNnraujqGbDwXFtpQCsGgsi8ZJoxeKSJHo2ZfvJLzhLDPM5lokMGz0OLA",
+	"wRPSUuAuov9BCUwmiGKhNLTOjBp+myfC0jOFmM1peO9hdc1JvN/18AoVeVN5hD/uDlqhmjGGGVblRWWS",
+	"Xw3UfrvzLGhMuUj/Xg+8f4F0e7MSAhWzKJQ6BW0J1Yx8NXwbYlk1LS8Wc3fzemcT5W49MY6FaPPTsKGV",
+	"1fNwEZir6iBsN4kPauMZQCUjc+lAIcVkCLY3pTw27MJGlgIXCRyCGI9Irggwj4AgULEkIUVAH+9YRvQ/",
+	"a+b91w5n/F/b75aNGrCpiHO1YS4iJoOD8jOLabg6G3Gutk9HtKThHD/PZSIe5jMRofVyKmIhAEsQG9ls",
+	"y+U6EYAqw0bhyf6QazUgj56fvXj/OCBn76675t2zd9dHPazdm0//MQTOT46BlBsORZdB/HB/x7SI+VnS",
+	"SqtWjs/qTsZRN3cwOtl6nM22PwHZXLJRI0glhtzD+AMjEBlSf3b+lhy0j4722oTGswnd65BQRoXjDiH6",
+	"VXNyUfz+xPxDfbr3O937n09fOjf+sX6efrUtKbJZtnn0//xYp3LI4zqe4ecOVAF0ZdkEaTPa6Dy6ETSG",
+	"0vw/sM+GB9BgQVgvsMlb0lZXqUAmZJbIcUKnkCeGZXOw4jUxMnctQcoSK6qm7RIwNjt/GxCmH9MGb7mD",
+	"xXoNW053SsO35zWTlWp383yrtp8iFy5J0EzUk0WdBhFOWBSQoZmip2OAqGYoWUw1CmjFKfO4ZsalSkS7",
+	"4j9r6xCtP95pPqODykXVN8FpFsloKe/n9zrCk0va8mdsZG4wvkVUsz3Tm095bLbkqf3sDvNJczHtnGqm",
+	"cpRPIlsxlbQG8ZZz+dF9dzc+AdVYdrtJhdSm7bbqjRmPK9p22w2rmuPONi4/vW23Lz+/O20iatK73Tub",
+	"O7fdnr2EgdxlryyA/q62yGb8bbk1OI3Nt+TCWfSGy5T0s7zNRslEs6hJflySgUtLHFQJoWAWsxuaYIC9",
+	"S4/1An9dYmONjC4TnZttxEZ0HmufbmrImESpJ/djKR/Ry6P0xJ5z7GPt2gxkHDGl0TCDgC8Di/iSV4nh",
+	"UR1LT6LCMcxmlH7oZoMdmo/xiTfot7adtaO25rg4Hvg55anRDyssoqUygCwNwkcIBYDmFS/1HK2cw6I1",
+	"1mx2iiZAr5gisRRj54/014Umq4Tv2lWBz9ya2D9pHPvL8dw2ULEcXzHwy0Nq8UNq8VeXWvzVgeYEjbxX",
+	"IoXHy1wejV77Ztt6n1iX0ELr5OqjpZb2Vaktp74vQ44yI3yAGCFQzyfmghl18PX521/zTKKY3rL6vkB6",
+	"S3qw4DNztOryW2yWTqiubzkD6xyB4csRFkCwyt2j96+ek277Wetxk5xaVAyH0QL4gpgFGMp4PgXwFq7B",
+	"b5KfPo+CdDqBPYYB3qW+2GRFAjP/AI9tYG1+m+X6eJb9B+Ckb6BSCbpbKyBl8Ql64YEw7EHkkaUO6z3z",
+	"+RLYE660TJa17vqPKNLOZkxgnejUvt4ji4m0dwalIIwNCtBgiT+lJl7nH+yLvjjTkPVjbgwXYJ/F5NdY",
+	"2XJfXJOQojTOtWLxyMiewyUAEqWxCNZdAw59566nZCqnzPxjLBGcyM4PfWgpaC1X5IrNABnKCG3mv+Bc",
+	"nEdck1iOCVcnJaxbNxb06jFBZvNkDEFwRglYTDDHVvnhA0rzOHZhCJpMWMLWOYsRICjtUm3vLHZuX/vu",
+	"3+4qNgQSHTIYC6FlHHleYxpC5KDAOjg8ISiXqdvDPo6ZtvfkZ3uaN4j1c9DJFfF+64W4v7nU+aYqWKo4",
+	"bauCpR/eTQVbo0mchgiBvMGbYIDY4EWr4n/lCk9o99GducxFZVS6UMukGFrJo1kaVmn+bSS19dqPjdfF",
+	"YVoV6kvDkONMpESl6iaviVS85GsEho2kV+6ySt0J2+2946jV3Tui7WEnPIi67HDkRWJiwxWyNbTA2N5T",
+	"2m7tDbu0vXc4fBq2ow47GHVbDR/TevP7WaeLfPUy/xbF7wyrgjzzOpRMTEJ/yO3+9+Z2OyaScT0nI7pf",
+	"VoZq2kCX/S/pdbnZsK5drpidC00CweY5FWTIbIwmFlK1Nw8iBSdyUfw4rWWQFsL71QOVzoNo2vLzA4jb",
+	"NONiIuJi/LhJXtUEhZ5k9QuQUaGadk3juS3FOqU6nDDVFzbpoUnyQYXOZOiiJCGScEZtxXwrxuaKJNhJ",
+	"sEiRosyVh730yuYFtaJdKoVakXLIjMRq5LFqYQ/C5yoEyzq8bAyYWlNWJy/r+HFb60WdrSKycB/dsSFn",
+	"L7aITdqmOMP6XosxS3Xej4TpeSKKVcbq/LxYaNwoDNWSGC7iNt2knl588habtvMdShkzKrxaF6VYtTGr",
+	"HkkbXM18auTBth+HNvY8KlxoNkaElJr2WXJZ30enBVFEtpNWq6ZLlpC6bh9KIj6URNyhbAZHFeIq3LmF",
+	"M5o3ubq/wWi4lQn2HXbGomJZHlfZ9fJ7Ljti1f93htc8VB75yssVWq5eXXxklWS5bQ3DqvrJOZHzYsIV",
+	"SnURUzqZ4/upoGMjSHgcg2HP4XoDWKy1Rrpqh0MZLTFmfixkAkjo7MTLQULzVh4GHSHW4xiTaVCCrJL/",
+	"LCb3VgKg++buEiC2VF+D6zSO/1E58KEm1r3Uun/gHA+c42sojGiv/k7ZiNJU15spfmJpo5BGwZXmYQXz",
+	"GBjCgeVurdrvOjAU2apr/k8o1Ue53xzR8X+bC/7XnF0CmxmQR2niGLTYF/bVx0HGIi6Hy0tPlxiQR/hy",
+	"4GpGLGeMzBKmmNDmOy1nl965Nr3IUZFdBmmk0+OgL1JbCugFne7EH336G7DAAVWXcjT4dmwZY5Y3ZZzD",
+	"+fhG2Vjh4DV6B+1W0IAtWcNSMtXV7Wejd3zktNHIa/Kp0beLm9/otTvZr9nLnYNWBp5QOKlmwEOJ0VxO",
+	"/e21n7XSFIxeu9V2eRc9MxGbkdFrP70xylT+HDtt3A+I7zUW/Io3cuEqLvbngtEp+YiPvQG3ulCEM3en",
+	"AfWhFTT8ywlh9V81v494qC+VTi4vT8Xy8oHRPzD6r9cV4aju3fk7XM79L9Y2dLOVQ6LsUwCnNcMiVzM6",
+	"ZpEL+cCuf1DfoOX+g1pbDv8e7fYV7WdG+fWtb5EK/GBmfzCzP5jZH8zsD2b2BxnqX21mB564UyNJQYiy",
+	"tve1dveCOJVKUc+pSNEbnYiVvjtckrMXiOXgR9hjqhTLGrEGh0saxz1i6OcALenmKxuNamNJi6Z/7otT",
+	"AVEzChEdOQO9pcwIj4O1UQfsc8hm2hFtCOkw/TZTIe+SR8qOAmI94qWNjjXsNbLgPV7DWsoTwiNXdDZh",
+	"ZI6XKnBIZklfKDll4FFgsWI/YBArVuchEsr7CKJ4zKCM6kvbq0X7gVkuJOHCOjTM7KdzSH0lY37NxL/A",
+	"5/AvFV8/3aHCaf6gut6z+5LWAt0y4wcdBV4V0nsqLvrgffn7BIqvt2zeLWSQu1XOe5BdvgZHz+6lFz9R",
+	"CWWVmGlWHy1QEkqAK55aNOpOq+ulGPl5PRMaEQuRjPw7IEpCspFOlkZaUHTEvkEOm/OHfBUsdpdZMmWb",
+	"RLcCbfY7UeoqIuIfqOLXQBWz21dPD4N6H3bENECKFuzaPn1DrJMyvqytTqMnbIm6B2QrfrsO3e+AgN22",
+	"pv93akX1wC7eSBFJUYF1oZS8pLOZ9SoDM6hZqXav3fGmeSsPtNnTbwf14ptQsx7C2x6Y+9fs8l6r6Uhz",
+	"Rjr7QxpehRMqBIv3YjmWc11vhr2YMMIjJjTXSzJL5DWPWEI0i2NELCHYAHn0dsbE2QvyHIHFyY80vNp7",
+	"jp2QN/hOu9l67DF9IQlSQWTOPeDTtjlM8UfAcNOtHLk66IoDYADVueDnAPn/QM2HA/tZAsZRRETgI8I1",
+	"YC14AAEOyAC+obEULG8uBuunfdt00vQFERJKMeKCKcI4oHSBnEG1i+iDMgUW4sEVKxJSE4QVkIlXexZr",
+	"tiMBMd9lc6fmH145dq4nXIA5dsrFXDPl0F0GHMsQlCQXb6txExqb2gQ/7y0Wi72RTKZ78yRmIpRQSGfT",
+	"C/1jsePtjX61QAnKA7bbtRlrC5EH5GE7suKxNVt9bYgVnmqsvU/CmPIplLiHFxRd2kJWcDwApXVjDlVL",
+	"I1cOB+ReMyJwB9giV0NGIob7u7PVfDCjfXs8hYXzhOtlo/fHJ5/DVJDyHAYQUuGYj1i4DGOW5zVc6EQa",
+	"ZXEFjzlTFt7Y4wY/KC9omscxGUsZ/X+IffX06KjzGPx3X/o2wKbf6BEAqrvBmGFXNg5gXmyoNVwGR4un",
+	"NDa0jUUBsfGoAdwSi3DOCFdqbvXEBTjgMhOd6gtbKbyovXIxTsFRvB/dEgxO0nEg6/H4iWIOviaNA4M3",
+	"FXAwVK/NLqfFISwZh+nan2x9IsSJnMDEp+bZ29O5nuDaHT3tHgdE2dofh83O4yq2kQ35wozh72IaZ2m3",
+	"IG/fn5fIQgVabY/OI3OS7YZBtQIfAGXBhqiWNnrtp0fPuk8PoJgcp9r+cHTchR9AtZxoPVO9/X0eNfNK",
+	"z5+aN3qNgw+vPvz283+/+fn1h/Pf/uvi/f/fPX/z+8XzDxfPIWBKgjIsZ0xgRvk2Gi5CtKR1NCqQR+BA",
+	"OY37R0YTQLa53eZYJaeGAeXK3mh7hv5pRm3FzFecxRFJT1TQYEA9zakHHnlpz7p7cpmfXnUrGy8j3MVa",
+	"ZnSaYU0BleJKQdGRxFbeYLUcHOqK1VzxXauit1j7U5Q/yBBOXSaZuAVsVuwDXsKabVjf4I625KKYdJl2",
+	"5e1OXsAyIrnHLqok1Y8fP+6Zbo1mFVJ0Ja3aiI8fP+Zevwnuto8HdxB2cQFiGl6hfoblVDG6JivHYAHN",
+	"0j1V89GIh0BWkc5V7+t2HdzHHmPvmIirs/6/qv27tXj9rZo5Mu5DnEiyUgLNy7NfGkgmzBYY8fbGCLgw",
+	"zHpMvgSrPoKhIblmVkaNZDifIlWaJ+ZC7IOl1Y6lhCFjabVfMhgOr0wsEGXCEBMJES0RhdCV/TIH3vor",
+	"VDMz/L+zjWXWnQrwGtux4mPBoj0u0opbtpFflus+p5kgCn4SrjQO3GulaGaqQtERkZcCWFlos0lMf5Ba",
+	"aJhaABNfWEEdlsTv04KOlrt6aeth5jHwqSsXCdCX2FV+Pn5RuyAr5kwKe+cNoViGtALzfSJJxCOYhbVN",
+	"pWUJt5msQ89ascN4c+xszX4joADWu4ls9CAuhboyQwFzFfVxPTMNK7fOxWt18+nm/wYAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -85,9 +85,7 @@ func ToAPIListItems(sessions []store.ListItem, currentID string) []gen.SessionLi
 func ToAPISession(session *store.Session, apps []store.App, currentID string) gen.SessionResponse {
 	accessed := make([]gen.SessionAppInfo, len(apps))
 	for i, app := range apps {
-		accessed[i] = gen.SessionAppInfo{
-			ApplicationId: app.ApplicationID, ApplicationName: app.ApplicationName, AccessedAt: gen.Timestamp{Time: app.AccessedAt},
-		}
+		accessed[i] = toAPIApp(app)
 	}
 	answer := gen.SessionResponse{
 		Id: session.ID, UserId: session.UserID, UserEmail: session.UserEmail, UserDisplayName: session.UserDisplayName,
@@ -99,6 +97,12 @@ func ToAPISession(session *store.Session, apps []store.App, currentID string) ge
 		answer.LastActivityAt = &gen.Timestamp{Time: *session.LastActivityAt}
 	}
 	return answer
+}
+
+func toAPIApp(app store.App) gen.SessionAppInfo {
+	return gen.SessionAppInfo{
+		ApplicationId: app.ApplicationID, ApplicationName: app.ApplicationName, AccessedAt: gen.Timestamp{Time: app.AccessedAt},
+	}
 }
 
 // ToAPIStats converts a tenant's statistics. A session without a device type counts as another one.

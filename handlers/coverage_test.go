@@ -24,6 +24,9 @@ import (
 // The session of the contract's examples; the fixture's clock stands at the same day.
 const exampleID = "0199b7c2-51f0-7a3b-8f6e-2b9d64c0a17e"
 
+// exampleDevice is the device of that session.
+const exampleDevice = "WyJkZXNrdG9wIiwiTGludXgiLCJGaXJlZm94Il0"
+
 // TestEveryDeclaredResponse makes one request for each declared response of each operation. A declaration that nothing
 // provokes fails, so does a request that is answered otherwise, and an answer of another shape than its example.
 func TestEveryDeclaredResponse(t *testing.T) {
@@ -104,7 +107,7 @@ func provoke(t *testing.T, l *logoutFixture, method, path string, operation *ope
 		l.serve(broken{Store: l.store, err: p.err})
 	}
 	path = strings.NewReplacer("{tenant_id}", p.tenantID, "{user_id}", "u-4711", "{session_id}", p.sessionID, "{job_id}", p.jobID,
-		"{application_id}", "wiki").Replace(path)
+		"{application_id}", "wiki", "{device_id}", p.deviceID).Replace(path)
 	var body any
 	if p.body != "" {
 		body = p.body

@@ -151,7 +151,7 @@ func (w *world) active() map[place][]string {
 func (w *world) ask(a caller, op operation, tenant, session place) answer {
 	w.t.Helper()
 	target := strings.NewReplacer("{tenant_id}", string(tenant), "{session_id}", w.sessions[session], "{job_id}", w.jobs[session], "{user_id}", "ada",
-		"{application_id}", "wiki").Replace(op.path)
+		"{application_id}", "wiki", "{device_id}", unknownDevice).Replace(op.path)
 	var body any
 	var headers []string
 	form := func(name, value string) {
@@ -317,7 +317,7 @@ func TestEveryoneAsksForEverything(t *testing.T) {
 			total += count
 		}
 		f.t.Logf("%d requests: %v", total, statuses)
-		require.Equal(f.t, len(callers())*(26*len(places)+2*len(places)*len(places)), total, "two operations name a tenant and a session")
+		require.Equal(f.t, len(callers())*(28*len(places)+2*len(places)*len(places)), total, "two operations name a tenant and a session")
 	})
 }
 

@@ -27,6 +27,7 @@ type provocation struct {
 	tenantID   string // as the path has it
 	sessionID  string
 	jobID      string
+	deviceID   string
 	query      string
 	body       string
 	brokenOff  bool  // the body cannot be read
@@ -60,7 +61,7 @@ func provocationOf(l *logoutFixture, operation *openapi3.Operation, status strin
 	case "403":
 		p.token = l.fixture.token(auth.TokenRequest{Subject: "client", ClientID: "client", Scope: "nothing"})
 	case "404":
-		p.sessionID, p.jobID = "nothing", "nothing"
+		p.sessionID, p.jobID, p.deviceID = "nothing", "nothing", "nothing"
 		if operation.Responses.Status(http.StatusNotFound).Ref == "#/components/responses/UnknownPath" {
 			p.tenantID, p.token = "ac%2Fme", l.tenant("ac/me")
 		}
@@ -112,7 +113,8 @@ func goodRequest(l *logoutFixture, operation *openapi3.Operation) provocation {
 		request.SessionID = "" // for these spare the caller's own
 	}
 	return provocation{
-		token: l.fixture.token(request), tenantID: "acme", sessionID: exampleID, jobID: "some", body: exampleBody(l, operation), registered: true,
+		token: l.fixture.token(request), tenantID: "acme", sessionID: exampleID, jobID: "some", deviceID: exampleDevice,
+		body: exampleBody(l, operation), registered: true,
 	}
 }
 
@@ -214,6 +216,12 @@ func (b broken) SessionHistory(context.Context, store.Scope, string, store.Event
 func (b broken) RevokeSession(context.Context, store.Scope, string, store.Actor) (bool, error) {
 	return false, b.err
 }
+
+func (b broken) RevokeDevice(context.Context, store.Scope, store.Device, store.Actor) ([]string, error) {
+	return nil, b.err
+}
+
+func (b broken) SessionApps(context.Context, []store.Session) ([]store.App, error) { return nil, b.err }
 
 func (b broken) RevokeSessions(context.Context, store.Scope, []string, store.Actor) ([]string, error) {
 	return nil, b.err

@@ -70,6 +70,20 @@ func (s tracedStore) SessionHistory(
 	return s.store.SessionHistory(ctx, scope, id, filter, page)
 }
 
+// RevokeDevice implements Store.
+func (s tracedStore) RevokeDevice(ctx context.Context, scope store.Scope, device store.Device, by store.Actor) (ids []string, err error) {
+	ctx, span := s.begin(ctx, "RevokeDevice")
+	defer func() { finish(span, err) }()
+	return s.store.RevokeDevice(ctx, scope, device, by)
+}
+
+// SessionApps implements Store.
+func (s tracedStore) SessionApps(ctx context.Context, sessions []store.Session) (apps []store.App, err error) {
+	ctx, span := s.begin(ctx, "SessionApps")
+	defer func() { finish(span, err) }()
+	return s.store.SessionApps(ctx, sessions)
+}
+
 // SessionEnded implements Store.
 func (s tracedStore) SessionEnded(ctx context.Context, tenantID, sessionID string) (ended bool, err error) {
 	ctx, span := s.begin(ctx, "SessionEnded")

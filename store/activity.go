@@ -83,7 +83,7 @@ func (s *Store) RecordActivity(ctx context.Context, scope Scope, id string, acti
 			return t.recordActivity(key, now, activity)
 		})
 	}
-	due := session.lastActivity().Add(s.limits(session.TenantID).interval(s.activityInterval))
+	due := session.LastActivity().Add(s.limits(session.TenantID).interval(s.activityInterval))
 	if session.LastActivityAt != nil && due.After(now) && s.pending.add(key, now, due) {
 		return nil
 	}

@@ -139,20 +139,24 @@ func (r *revocation) add(ended []Session) {
 
 // endNamed ends the named sessions, while nobody ends all of one of their tenants.
 func (r *revocation) endNamed(ids []string) error {
-	named := func(tx *gorm.DB) *gorm.DB {
+	return r.endChosen(func(tx *gorm.DB) *gorm.DB {
 		if r.scope.tenant == nil {
 			tx = tx.Where(useIDIndex)
 		}
 		return r.engine.In("id", ids)(tx)
-	}
-	tenants, err := r.tenantsOf(named)
+	})
+}
+
+// endChosen ends the sessions of the scope that fulfil a condition, while nobody ends all of one of their tenants.
+func (r *revocation) endChosen(condition func(*gorm.DB) *gorm.DB) error {
+	tenants, err := r.tenantsOf(condition)
 	if err != nil {
 		return err
 	}
 	if err := r.engine.Lock(r.tx, sharedTenants(tenants)...); err != nil {
 		return err
 	}
-	return r.end(named, byKey())
+	return r.end(condition, byKey())
 }
 
 // lockAll takes the locks of a revocation of everything in its scope, and the time under them. No login of the scope is being registered

@@ -319,7 +319,7 @@ func (q search) placeOf(session Session) sessionPlace {
 	at := session.CreatedAt
 	switch q.page.Sort {
 	case SortLastActivity:
-		at = session.lastActivity()
+		at = session.LastActivity()
 	case SortEnded:
 		_, at = session.Ending(q.now)
 	case SortCreated:

@@ -14,7 +14,7 @@ import (
 const (
 	// bulkEnd is when a bulk revocation that has not been applied has ended a session, NULL when none has.
 	bulkEnd = "(SELECT min(b.at) FROM bulk_revocations b WHERE b.tenant_id = sessions.tenant_id AND b.at >= sessions.created_at AND b.at < sessions.ends_at)"
-	// lastUse is the time of Session.lastActivity.
+	// lastUse is the time of Session.LastActivity.
 	lastUse = "(CASE WHEN last_activity_at IS NULL THEN created_at ELSE last_activity_at END)"
 	// reached is the condition of a session in which an application was reached. It is no EXISTS, which PostgreSQL may answer from a hash table
 	// of all applications.

@@ -82,8 +82,8 @@ func (s Session) Ending(at time.Time) (string, time.Time) {
 	}
 }
 
-// lastActivity is the time of the last recorded activity, or of the login.
-func (s Session) lastActivity() time.Time {
+// LastActivity is the time of the last recorded activity, or of the login.
+func (s Session) LastActivity() time.Time {
 	if s.LastActivityAt != nil {
 		return *s.LastActivityAt
 	}

@@ -47,6 +47,8 @@ func Policy() Rules {
 		"ListMySessions":        checksSession(Rule{Audience: Me}),
 		"RevokeMyOtherSessions": {Audience: Me},
 		"RevokeMySession":       {Audience: Me},
+		"ListMyDevices":         {Audience: Me},
+		"RevokeMyDevice":        {Audience: Me},
 
 		"ListTenantSessions":      checksSession(tenantRule("read")),
 		"ListUserSessions":        checksSession(tenantRule("read")),

@@ -38,7 +38,7 @@ func operations(t *testing.T) map[string]string {
 func TestPolicyCoversTheContract(t *testing.T) {
 	rules := Policy()
 	paths := operations(t)
-	require.Len(t, paths, 28)
+	require.Len(t, paths, 30)
 	require.ElementsMatch(t, slices.Collect(maps.Keys(paths)), slices.Collect(maps.Keys(rules)))
 	methods := reflect.TypeFor[gen.StrictServerInterface]()
 	require.Len(t, rules, methods.NumMethod())
@@ -64,7 +64,7 @@ func TestPolicyScopes(t *testing.T) {
 	for scopes, operations := range map[string]string{
 		"partner:sessions:read admin:sessions:read":   "ListSessions GetSession",
 		"partner:sessions:write admin:sessions:write": "RevokeAllSessions RevokeSession",
-		"": "ListMySessions RevokeMyOtherSessions RevokeMySession BackchannelLogout",
+		"": "ListMySessions RevokeMyOtherSessions RevokeMySession ListMyDevices RevokeMyDevice BackchannelLogout",
 		"sessions:read partner:sessions:read admin:sessions:read": "ListTenantSessions ListUserSessions GetTenantSession GetTenantSessionStats " +
 			"SearchSessions GetSessionHistory ListAuditEvents ListRevocationJobs GetRevocationJob",
 		"sessions:write partner:sessions:write admin:sessions:write": "RevokeAllTenantSessions RevokeUserSessions RevokeTenantSession " +

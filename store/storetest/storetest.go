@@ -56,7 +56,7 @@ func Run(t *testing.T, newStore Factory, except ...string) {
 		"limits": testLimits, "coalescing": testCoalescing, "not_before_cutoffs": testCutoffs, "audit": testAudit,
 		"retention": testRetention, "totals": testTotals, "bulk revocations": testBulkRevocations, "pending bulk revocations": testPendingBulkRevocations, "erasure": testErasure, "model": testModel,
 		"row security": testRowSecurity, "ended": testEnded, "clock set back too early": testClockSetBackTooEarly, "storable times": testStorableTimes, "pairs": testPairs, "races": testRaces,
-		"history": testHistory, "search": testSearch, "search keys": testSearchKeys, "revocation jobs": testJobs, "who assigns partners": testWhoAssignsPartners, "moving partners": testMovePartner, "idempotency": testIdempotency,
+		"history": testHistory, "devices": testDevices, "search": testSearch, "search keys": testSearchKeys, "revocation jobs": testJobs, "who assigns partners": testWhoAssignsPartners, "moving partners": testMovePartner, "idempotency": testIdempotency,
 	} {
 		if !slices.Contains(except, name) {
 			t.Run(name, func(t *testing.T) { group(t, newStore) })

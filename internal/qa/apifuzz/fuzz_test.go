@@ -30,7 +30,7 @@ func TestEveryAnswerFitsTheContract(t *testing.T) {
 	report, err := run(t, 4000).Run()
 	require.NoError(t, err)
 	assert.Empty(t, strings.Join(report.Failures[:min(10, len(report.Failures))], "\n\n"))
-	assert.Len(t, report.Operations(), 28)
+	assert.Len(t, report.Operations(), 30)
 	for _, operation := range report.Operations() {
 		if operation != "backchannelLogout" { // whose tokens only an identity provider makes
 			assert.Positive(t, report.Count(operation, "good", "2"), operation)

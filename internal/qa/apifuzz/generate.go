@@ -191,6 +191,8 @@ func (g *generator) named(name string) (string, bool) {
 		return g.user(), true
 	case "job_id":
 		return pick(g, g.tokens.Jobs...), true
+	case "device_id": // of no agent, and Firefox on Linux
+		return pick(g, "W251bGwsbnVsbCxudWxsXQ", "WyJkZXNrdG9wIiwiTGludXgiLCJGaXJlZm94Il0"), true
 	default:
 		return "", false
 	}

@@ -1,0 +1,196 @@
+package handlers
+
+import (
+	"cmp"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/sessiond/sessiond/gen"
+	"github.com/sessiond/sessiond/internal/device"
+	"github.com/sessiond/sessiond/store"
+)
+
+const (
+	// devicePages is how many pages of a search ListMyDevices reads at most: 1,000 sessions.
+	devicePages = 5
+	// mostOfDevice is how many sessions and applications of a device are shown.
+	mostOfDevice = 20
+)
+
+// ListMyDevices serves GET /api/v1/me/devices.
+func (s *Server) ListMyDevices(ctx context.Context, _ gen.ListMyDevicesRequestObject) (gen.ListMyDevicesResponseObject, error) {
+	sessions, more, err := s.ownActive(ctx)
+	if err != nil {
+		return nil, err
+	}
+	apps, err := s.store.SessionApps(ctx, sessions)
+	if err != nil {
+		return nil, err
+	}
+	return gen.ListMyDevices200JSONResponse{Body: gen.DeviceList{
+		Data: ToAPIDevices(sessions, apps, caller(ctx).SessionID), HasMore: more, Meta: s.meta(ctx),
+	}}, nil
+}
+
+// ownActive reads the newest active sessions of the user that the token speaks for, and reports whether there are more.
+func (s *Server) ownActive(ctx context.Context) (sessions []store.Session, more bool, err error) {
+	page := store.SessionPage{Limit: store.MaxFound}
+	for range devicePages {
+		found, err := s.store.SearchSessions(ctx, ownSessions(ctx), store.SessionFilter{Statuses: []string{store.Active}}, page)
+		if err != nil {
+			return nil, false, err
+		}
+		sessions = append(sessions, found.Sessions...)
+		if page.Cursor = found.Next; page.Cursor == "" {
+			break
+		}
+	}
+	return sessions, page.Cursor != "", nil
+}
+
+// RevokeMyDevice serves DELETE /api/v1/me/devices/{device_id}.
+func (s *Server) RevokeMyDevice(ctx context.Context, request gen.RevokeMyDeviceRequestObject) (gen.RevokeMyDeviceResponseObject, error) {
+	of, err := deviceOf(request.DeviceId)
+	if err != nil {
+		return nil, err
+	}
+	revoked, err := s.store.RevokeDevice(ctx, ownSessions(ctx), of, actor(ctx))
+	if err != nil {
+		return nil, err
+	}
+	return gen.RevokeMyDevice200JSONResponse{Body: s.revocation(ctx, revoked)}, nil
+}
+
+// deviceID is a text for what is known of a device. It says nothing that the user who gets it does not know, and names a device of whoever
+// sends it, so that it need not be kept from being forged.
+func deviceID(of store.Device) string {
+	text, _ := json.Marshal([]*string{of.Type, of.OS, of.Browser}) //nolint:errchkjson // texts
+	return base64.RawURLEncoding.EncodeToString(text)
+}
+
+// deviceOf reads what deviceID wrote; ErrNotFound for anything else.
+func deviceOf(id string) (store.Device, error) {
+	var known []*string
+	text, err := base64.RawURLEncoding.DecodeString(id)
+	if err != nil || json.Unmarshal(text, &known) != nil || len(known) != 3 {
+		return store.Device{}, store.ErrNotFound
+	}
+	of := store.Device{Type: known[0], OS: known[1], Browser: known[2]}
+	if deviceID(of) != id { // a device has one id
+		return store.Device{}, store.ErrNotFound
+	}
+	return of, nil
+}
+
+// ToAPIDevices puts sessions together that may be on one device, with their applications; currentID is the caller's own session.
+func ToAPIDevices(sessions []store.Session, apps []store.App, currentID string) []gen.Device {
+	byID := map[string][]store.Session{}
+	idOf := map[string]string{} // of a session's device
+	for _, session := range sessions {
+		id := deviceID(session.Device())
+		byID[id], idOf[session.ID] = append(byID[id], session), id
+	}
+	appsOf := map[string][]store.App{}
+	for _, app := range apps {
+		appsOf[idOf[app.SessionID]] = append(appsOf[idOf[app.SessionID]], app)
+	}
+	devices := make([]gen.Device, 0, len(byID))
+	for id, on := range byID {
+		devices = append(devices, toAPIDevice(id, on, appsOf[id], currentID))
+	}
+	slices.SortFunc(devices, func(a, b gen.Device) int {
+		return cmp.Or(trueFirst(a.IsCurrent, b.IsCurrent), b.LastActiveAt.Compare(a.LastActiveAt.Time), cmp.Compare(a.DeviceId, b.DeviceId))
+	})
+	return devices
+}
+
+func toAPIDevice(id string, sessions []store.Session, apps []store.App, currentID string) gen.Device {
+	slices.SortFunc(sessions, func(a, b store.Session) int {
+		return cmp.Or(b.LastActivity().Compare(a.LastActivity()), cmp.Compare(a.ID, b.ID))
+	})
+	last := sessions[0]
+	name := deviceName(last.Device())
+	is := gen.Device{
+		DeviceId: id, Name: name, DeviceType: last.DeviceType, Os: last.OS, Browser: last.Browser, IsGuess: len(sessions) > 1,
+		SessionCount: len(sessions), FirstSignedInAt: gen.Timestamp{Time: last.CreatedAt}, LastActiveAt: gen.Timestamp{Time: last.LastActivity()},
+		IpAddress: last.IPAddress, Location: last.Location, Country: last.Country,
+		Applications: latestApps(apps), Sessions: []gen.DeviceSession{},
+	}
+	for _, session := range sessions {
+		is.IsCurrent = is.IsCurrent || session.ID == currentID
+		is.FirstSignedInAt.Time = earlier(is.FirstSignedInAt.Time, session.CreatedAt)
+		if len(is.Sessions) < mostOfDevice {
+			is.Sessions = append(is.Sessions, gen.DeviceSession{
+				Id: session.ID, IsCurrent: session.ID == currentID, CreatedAt: gen.Timestamp{Time: session.CreatedAt},
+				LastActiveAt: gen.Timestamp{Time: session.LastActivity()}, IpAddress: session.IPAddress, Location: session.Location,
+			})
+		}
+	}
+	is.Summary = deviceSummary(name, len(sessions), is.IsCurrent)
+	return is
+}
+
+// latestApps are the latest accesses, each application once.
+func latestApps(apps []store.App) []gen.SessionAppInfo {
+	latest := []gen.SessionAppInfo{}
+	for _, app := range apps {
+		known := slices.ContainsFunc(latest, func(other gen.SessionAppInfo) bool { return other.ApplicationId == app.ApplicationID })
+		if !known && len(latest) < mostOfDevice {
+			latest = append(latest, toAPIApp(app))
+		}
+	}
+	return latest
+}
+
+// deviceName calls a device by what is known of it.
+func deviceName(of store.Device) string {
+	kind := map[string]string{device.Desktop: "computer", device.Mobile: "phone", device.Tablet: "tablet", device.Bot: "program"}[textOf(of.Type)]
+	switch os, browser := textOf(of.OS), textOf(of.Browser); {
+	case browser != "" && os != "":
+		return browser + " on " + os
+	case browser != "":
+		return browser
+	case os != "":
+		return os + " " + cmp.Or(kind, "device")
+	case kind != "":
+		return "Unknown " + kind
+	default:
+		return "Unknown device"
+	}
+}
+
+// deviceSummary says no more than is known: that agents look alike does not make one device of them.
+func deviceSummary(name string, sessions int, current bool) string {
+	switch {
+	case sessions > 1 && current:
+		return fmt.Sprintf("%s, %d sessions: this device, and perhaps others like it", name, sessions)
+	case sessions > 1:
+		return fmt.Sprintf("%s, %d sessions, perhaps on several devices", name, sessions)
+	case current:
+		return name + ", this device"
+	default:
+		return name
+	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func trueFirst(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return -1
+	default:
+		return 1
+	}
+}
