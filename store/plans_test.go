@@ -234,7 +234,7 @@ func importDominated(t *testing.T, s *store.Store, users int) {
 		}
 		rows.Sessions = append(rows.Sessions, session)
 	}
-	for i := range 20_000 {
+	for i := range 10_000 {
 		user := "svc"
 		if i%5 > 2 {
 			user = fmt.Sprintf("u%d", i%users)

@@ -16,12 +16,13 @@ func TestPostgres(t *testing.T) { storetest.Run(t, storetest.Postgres) }
 // TestPooled runs the suite behind PgBouncer in transaction mode, without groups that take long and send statements in no other way than the
 // rest; TestManyAtOnceBehindAPooler has many callers at once.
 func TestPooled(t *testing.T) {
-	storetest.Run(t, storetest.Pooled, "model", "pairs", "storable times", "search", "who assigns partners", "moving partners", "retention", "ended",
+	storetest.Run(t, storetest.Pooled, "model", "pairs", "totals", "storable times", "search", "who assigns partners", "moving partners", "retention", "ended",
 		"erasure", "idempotency", "history")
 }
 
-// TestPlain runs the suite on PostgreSQL without fast paths, but for groups about what has none.
+// TestPlain runs the suite on PostgreSQL without fast paths, but for groups about what has none, and for the model:
+// TestPlainAndFastAreTheSame holds the two against each other.
 func TestPlain(t *testing.T) {
-	storetest.Run(t, storetest.Plain, "search", "revocation jobs", "moving partners", "who assigns partners", "erasure", "retention", "idempotency",
+	storetest.Run(t, storetest.Plain, "model", "totals", "devices", "search", "revocation jobs", "moving partners", "who assigns partners", "erasure", "retention", "idempotency",
 		"history", "schema")
 }

@@ -259,7 +259,7 @@ func wrongString(format string) problem {
 		return dateType()
 	case "uuid":
 		return uuidType()
-	case "ipvanyaddress":
+	case anyAddress:
 		return ipAnyAddress()
 	default:
 		return stringType()

@@ -15,6 +15,9 @@ import (
 	"github.com/oapi-codegen/runtime/types"
 )
 
+// anyAddress is the format that schema.go writes for what is ipv4 or ipv6.
+const anyAddress = "ipvanyaddress"
+
 // formatOptions are the formats that are checked. Each accepts exactly what the Go type of the generated code can be bound
 // to, so that a value that is valid never fails later.
 func formatOptions() []openapi3.SchemaValidationOption {
@@ -23,12 +26,14 @@ func formatOptions() []openapi3.SchemaValidationOption {
 	}
 	return []openapi3.SchemaValidationOption{
 		openapi3.WithStringFormatValidators(map[string]openapi3.StringFormatValidator{
-			"date-time":     check(isDateTime),
-			"date":          check(isDate),
-			"uuid":          check(isUUID),
-			"ipvanyaddress": check(isIPAddress),
-			"email":         check(isEmail),
-			"byte":          check(isBase64),
+			"date-time": check(isDateTime),
+			"date":      check(isDate),
+			"uuid":      check(isUUID),
+			anyAddress:  check(isIPAddress),
+			"ipv4":      check(isIPv4),
+			"ipv6":      check(isIPv6),
+			"email":     check(isEmail),
+			"byte":      check(isBase64),
 		}),
 	}
 }
@@ -67,6 +72,20 @@ func isIPAddress(text string) error {
 	return err
 }
 
+func isIPv4(text string) error {
+	if address, err := netip.ParseAddr(text); err != nil || !address.Is4() {
+		return errors.New("no IPv4 address")
+	}
+	return nil
+}
+
+func isIPv6(text string) error {
+	if address, err := netip.ParseAddr(text); err != nil || !address.Is6() || address.Zone() != "" {
+		return errors.New("no IPv6 address")
+	}
+	return nil
+}
+
 func isEmail(text string) error {
 	var email types.Email
 	return email.UnmarshalJSON([]byte(strconv.Quote(text)))
@@ -86,7 +105,7 @@ func formatProblem(format, text string) problem {
 		return dateProblem(text)
 	case "uuid":
 		return uuidParsing(uuidReason(text))
-	case "ipvanyaddress":
+	case anyAddress, "ipv4", "ipv6":
 		return ipAnyAddress()
 	case "email":
 		return problem{"value_error", "value is not a valid email address"}

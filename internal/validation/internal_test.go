@@ -63,7 +63,7 @@ func TestOnlyBranch(t *testing.T) {
 		"any of X, all of null":       {openapi3.Schema{AnyOf: list(some), AllOf: list(null)}, nil, false},
 		"one of X, all of null":       {openapi3.Schema{OneOf: list(some), AllOf: list(null)}, nil, false},
 		"any of X and one of null":    {openapi3.Schema{AnyOf: list(some), OneOf: list(null)}, nil, false},
-		"any of X":                    {openapi3.Schema{AnyOf: list(some)}, nil, false},
+		"any of X":                    {openapi3.Schema{AnyOf: list(some)}, some, false},
 		"any of X and Y":              {openapi3.Schema{AnyOf: list(some, other)}, nil, false},
 		"any of X, Y and null":        {openapi3.Schema{AnyOf: list(some, other, null)}, nil, false},
 		"any of X and null, and more": {openapi3.Schema{AnyOf: list(some, null), MinLength: 1}, nil, false},

@@ -226,24 +226,43 @@ func (c *compiler) replace(ref, with *openapi3.SchemaRef) {
 	}
 }
 
-// onlyBranch finds X in anyOf or oneOf [X, null], and in an allOf of X alone, where the schema says nothing besides.
+// joined puts one branch in the place of the two of an address, which is ipv4 or ipv6: the reference reports it as one type.
+func joined(branches openapi3.SchemaRefs) openapi3.SchemaRefs {
+	is := func(format string) func(*openapi3.SchemaRef) bool {
+		return func(branch *openapi3.SchemaRef) bool {
+			if branch.Value == nil || branch.Value.Format != format || !branch.Value.Type.Is(openapi3.TypeString) {
+				return false
+			}
+			rest := *branch.Value
+			rest.Type, rest.Format = nil, ""
+			return rest.IsEmpty()
+		}
+	}
+	v4, v6 := slices.IndexFunc(branches, is("ipv4")), slices.IndexFunc(branches, is("ipv6"))
+	if v4 < 0 || v6 < 0 {
+		return branches
+	}
+	either := slices.Clone(branches)
+	either[v4] = openapi3.NewSchemaRef("", openapi3.NewStringSchema().WithFormat(anyAddress))
+	return slices.Delete(either, v6, v6+1)
+}
+
+// onlyBranch finds X in anyOf or oneOf [X, null], and where X is alone, if the schema says nothing besides. The two formats of an address are
+// one X.
 func onlyBranch(s *openapi3.Schema) (branch *openapi3.SchemaRef, nullable bool) {
-	branches := slices.Concat(s.AnyOf, s.OneOf, s.AllOf)
 	rest := *s
 	rest.AnyOf, rest.OneOf, rest.AllOf = nil, nil, nil
-	if !rest.IsEmpty() {
+	branches := slices.Concat(s.AnyOf, s.OneOf, s.AllOf)
+	if !rest.IsEmpty() || len(branches) != max(len(s.AnyOf), len(s.OneOf), len(s.AllOf)) {
 		return nil, false
 	}
-	if len(s.AllOf) == 1 && len(branches) == 1 {
+	if branches = joined(branches); len(branches) == 1 {
 		return branches[0], false
-	}
-	if len(branches) != 2 || len(s.AllOf) > 0 || len(s.AnyOf) == 1 {
-		return nil, false
 	}
 	null := slices.IndexFunc(branches, func(b *openapi3.SchemaRef) bool {
 		return b.Value != nil && b.Value.Type.Is(openapi3.TypeNull)
 	})
-	if null < 0 {
+	if len(branches) != 2 || len(s.AllOf) > 0 || null < 0 {
 		return nil, false
 	}
 	return branches[1-null], true

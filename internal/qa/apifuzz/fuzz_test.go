@@ -27,7 +27,7 @@ func run(t *testing.T, requests int) apifuzz.Fuzz {
 }
 
 func TestEveryAnswerFitsTheContract(t *testing.T) {
-	report, err := run(t, 4000).Run()
+	report, err := run(t, 8000).Run()
 	require.NoError(t, err)
 	assert.Empty(t, strings.Join(report.Failures[:min(10, len(report.Failures))], "\n\n"))
 	assert.Len(t, report.Operations(), 30)

@@ -23,7 +23,7 @@ type generator struct {
 
 func pick[T any](g *generator, of ...T) T { return of[g.IntN(len(of))] }
 
-func (g *generator) session() string { return id("s", g.made/40+g.IntN(8)) }
+func (g *generator) session() string { return id("s", g.made/40+g.IntN(5)) }
 func (g *generator) tenant() string  { return id("tenant", g.made/400+g.IntN(2)) }
 func (g *generator) user() string    { return id("user", g.IntN(2)) }
 
@@ -160,7 +160,7 @@ func (g *generator) body(o operation, media string) any {
 	case "registerSession": // its end is after its beginning, which is now or before
 		object["expires_at"] = pick(g, g.time("expires_at"), g.time("expires_at"), "9999-12-31T23:59:59.999999Z")
 	case "introspectToken":
-		object["token"] = pick(g, g.text(1, 40), g.tokens.Session(g.tenant(), g.user(), g.session()))
+		object["token"] = pick(g, g.text(1, 40), g.tokens.Session(pick(g, "", g.tenant()), g.user(), g.session()))
 	case "backchannelLogout":
 		object["logout_token"] = g.text(1, 40)
 	}
@@ -172,7 +172,7 @@ func (g *generator) token(o operation) string {
 	case o.Security != nil && len(*o.Security) == 0:
 		return ""
 	case strings.Contains(o.path, "/me/"):
-		return g.tokens.Session(g.tenant(), g.user(), pick(g, "", g.session()))
+		return g.tokens.Session(pick(g, "", g.tenant()), g.user(), pick(g, "", "", "", g.session()))
 	case strings.Contains(o.path, "/lifecycle/"), strings.Contains(o.path, "/oauth2/"):
 		return g.tokens.Service
 	default:
@@ -271,8 +271,10 @@ func (g *generator) string(name string, s *openapi3.Schema) string {
 	switch s.Format {
 	case "date-time":
 		return g.time(name)
-	case "ipvanyaddress":
-		return pick(g, "203.0.113.7", "0.0.0.0", "255.255.255.255", "::1", "2001:db8::1", "::ffff:192.0.2.1")
+	case "ipv4":
+		return pick(g, "203.0.113.7", "0.0.0.0", "255.255.255.255")
+	case "ipv6":
+		return pick(g, "::1", "2001:db8::1", "::ffff:192.0.2.1")
 	}
 	switch name { // of these few texts are good
 	case "ip":

@@ -139,7 +139,12 @@ func invalidValues(s *openapi3.Schema) []any {
 	is := func(name string) bool {
 		return slices.ContainsFunc(options, func(s *openapi3.Schema) bool { return s.Type.Is(name) })
 	}
-	values := []any{7, map[string]any{"a": 1}}
+	values := []any{map[string]any{"a": 1}}
+	if !is(openapi3.TypeInteger) {
+		values = append(values, 7)
+	} else {
+		values = append(values, 7.5, -1, 1<<40, "seven")
+	}
 	if !is(openapi3.TypeNull) {
 		values = append(values, nil)
 	}
@@ -159,8 +164,8 @@ func invalidValues(s *openapi3.Schema) []any {
 			// The last two have a year in UTC that no answer could show.
 			values = append(values, "tomorrow", "2026-02-30T00:00:00Z", "2026-01-15T25:00:00Z", "",
 				"0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00")
-		case option.Format == "ipvanyaddress":
-			values = append(values, "256.1.1.1", "localhost", "1.2.3.4/33", "")
+		case option.Format == "ipv4":
+			values = append(values, "256.1.1.1", "localhost", "1.2.3.4/33", "fe80::1%eth0", "")
 		case option.Type.Is(openapi3.TypeString) && option.MaxLength != nil:
 			values = append(values, tooLong(option, "ä"))
 		}
