@@ -272,7 +272,7 @@ func (e GetSessionHistoryParamsOrder) Valid() bool {
 	}
 }
 
-// ApiResponseSessionResponse defines model for ApiResponse_SessionResponse_.
+// ApiResponseSessionResponse The envelope of a session.
 type ApiResponseSessionResponse struct {
 	// Data Session details response.
 	Data SessionResponse `json:"data"`
@@ -281,7 +281,7 @@ type ApiResponseSessionResponse struct {
 	Meta MetaResponse `json:"meta"`
 }
 
-// ApiResponseSessionRevokeResponse defines model for ApiResponse_SessionRevokeResponse_.
+// ApiResponseSessionRevokeResponse The envelope of what a call has ended.
 type ApiResponseSessionRevokeResponse struct {
 	// Data Response for session revocation.
 	Data SessionRevokeResponse `json:"data"`
@@ -290,8 +290,9 @@ type ApiResponseSessionRevokeResponse struct {
 	Meta MetaResponse `json:"meta"`
 }
 
-// ApiResponseDictStrAny defines model for ApiResponse_dict_str__Any__.
+// ApiResponseDictStrAny The envelope of an object; the description of the operation says which.
 type ApiResponseDictStrAny struct {
+	// Data The object.
 	Data TenantSessionStats `json:"data"`
 
 	// Meta Metadata included in API responses.
@@ -493,8 +494,9 @@ type EventChanges struct {
 	ExpiresAt *EventChange `json:"expires_at,omitempty"`
 }
 
-// HTTPValidationError defines model for HTTPValidationError.
+// HTTPValidationError The body of 422: everything that does not fit the contract.
 type HTTPValidationError struct {
+	// Detail The violations.
 	Detail []ValidationError `json:"detail"`
 }
 
@@ -510,22 +512,40 @@ type IntrospectionRequest struct {
 // IntrospectionResponse RFC 7662, section 2.2. For a token that is not good it is `{"active": false}` and nothing else.
 type IntrospectionResponse struct {
 	// Active Whether the token is valid and its session has not ended.
-	Active    bool   `json:"active"`
-	Scope     string `json:"scope,omitempty"`
-	ClientId  string `json:"client_id,omitempty"`
+	Active bool `json:"active"`
+
+	// Scope The scopes of the token, separated by spaces.
+	Scope string `json:"scope,omitempty"`
+
+	// ClientId The client that the token was issued to.
+	ClientId string `json:"client_id,omitempty"`
+
+	// TokenType `Bearer`.
 	TokenType string `json:"token_type,omitempty"`
 
 	// Exp Seconds since 1970.
 	Exp int64 `json:"exp,omitempty"`
 
 	// Iat Seconds since 1970.
-	Iat       int64    `json:"iat,omitempty"`
-	Sub       string   `json:"sub,omitempty"`
-	Aud       []string `json:"aud,omitempty"`
-	Iss       string   `json:"iss,omitempty"`
-	Sid       string   `json:"sid,omitempty"`
-	TenantId  string   `json:"tenant_id,omitempty"`
-	PartnerId string   `json:"partner_id,omitempty"`
+	Iat int64 `json:"iat,omitempty"`
+
+	// Sub The user or client that the token speaks for.
+	Sub string `json:"sub,omitempty"`
+
+	// Aud Whom the token is for.
+	Aud []string `json:"aud,omitempty"`
+
+	// Iss Who issued the token.
+	Iss string `json:"iss,omitempty"`
+
+	// Sid The session of the token; absent when it has none.
+	Sid string `json:"sid,omitempty"`
+
+	// TenantId The tenant of the token; absent when it has none.
+	TenantId string `json:"tenant_id,omitempty"`
+
+	// PartnerId The partner of the token; absent when it has none.
+	PartnerId string `json:"partner_id,omitempty"`
 
 	// Jti The id of the token.
 	Jti string `json:"jti,omitempty"`
@@ -533,7 +553,10 @@ type IntrospectionResponse struct {
 
 // MetaResponse Metadata included in API responses.
 type MetaResponse struct {
-	RequestId *string   `json:"request_id"`
+	// RequestId The id of the request, as in `X-Request-ID`; name it when you report a problem.
+	RequestId *string `json:"request_id"`
+
+	// Timestamp When the answer was made.
 	Timestamp Timestamp `json:"timestamp"`
 }
 
@@ -549,8 +572,9 @@ type OAuthError struct {
 	Detail string `json:"detail"`
 }
 
-// PaginatedResponseSessionListItem defines model for PaginatedResponse_SessionListItem_.
+// PaginatedResponseSessionListItem A page of a list of sessions.
 type PaginatedResponseSessionListItem struct {
+	// Data The sessions, newest first.
 	Data []SessionListItem `json:"data"`
 
 	// Pagination Pagination metadata.
@@ -562,9 +586,16 @@ type PaginatedResponseSessionListItem struct {
 
 // PaginationMeta Pagination metadata.
 type PaginationMeta struct {
-	Page       int `json:"page"`
-	PerPage    int `json:"per_page"`
+	// Page The number of this page; the first is 1.
+	Page int `json:"page"`
+
+	// PerPage The most sessions of a page.
+	PerPage int `json:"per_page"`
+
+	// TotalItems The number of sessions of all pages.
 	TotalItems int `json:"total_items"`
+
+	// TotalPages The number of pages; 0 when there are no sessions.
 	TotalPages int `json:"total_pages"`
 }
 
@@ -777,6 +808,7 @@ type SessionActivity struct {
 
 // SessionAppAccess Single sign-on into an application.
 type SessionAppAccess struct {
+	// ApplicationName The name that people know it by.
 	ApplicationName string `json:"application_name"`
 
 	// AccessedAt When the application was reached; now when absent.
@@ -785,24 +817,50 @@ type SessionAppAccess struct {
 
 // SessionAppInfo Application accessed in a session.
 type SessionAppInfo struct {
-	ApplicationId   string    `json:"application_id"`
-	ApplicationName string    `json:"application_name"`
-	AccessedAt      Timestamp `json:"accessed_at"`
+	// ApplicationId The application.
+	ApplicationId string `json:"application_id"`
+
+	// ApplicationName The name that people know it by.
+	ApplicationName string `json:"application_name"`
+
+	// AccessedAt When it was reached last.
+	AccessedAt Timestamp `json:"accessed_at"`
 }
 
 // SessionListItem Session list item.
 type SessionListItem struct {
-	Id             string     `json:"id"`
-	UserId         string     `json:"user_id"`
-	UserEmail      *string    `json:"user_email"`
-	IpAddress      *string    `json:"ip_address"`
-	UserAgent      *string    `json:"user_agent"`
-	DeviceType     *string    `json:"device_type"`
-	IsCurrent      bool       `json:"is_current"`
-	CreatedAt      Timestamp  `json:"created_at"`
+	// Id The session, as tokens name it in `sid`.
+	Id string `json:"id"`
+
+	// UserId The user, as tokens name them in `sub`.
+	UserId string `json:"user_id"`
+
+	// UserEmail The user's e-mail at the login; null when it was not told.
+	UserEmail *string `json:"user_email"`
+
+	// IpAddress The address that the session was used from last; null when it was not told.
+	IpAddress *string `json:"ip_address"`
+
+	// UserAgent The User-Agent header of the last use; null when none was told.
+	UserAgent *string `json:"user_agent"`
+
+	// DeviceType The kind of device: `desktop`, `mobile`, `tablet`, `bot` or `other`; null when no agent was told.
+	DeviceType *string `json:"device_type"`
+
+	// IsCurrent Whether it is the session of the caller's own token.
+	IsCurrent bool `json:"is_current"`
+
+	// CreatedAt When the user signed in.
+	CreatedAt Timestamp `json:"created_at"`
+
+	// LastActivityAt When the session was used last, as far as it has been recorded; null when it was not.
 	LastActivityAt *Timestamp `json:"last_activity_at"`
-	ExpiresAt      Timestamp  `json:"expires_at"`
-	AppCount       int        `json:"app_count"`
+
+	// ExpiresAt When the session ends at the latest.
+	ExpiresAt Timestamp `json:"expires_at"`
+
+	// AppCount The number of applications that were reached in the session.
+	AppCount int `json:"app_count"`
 }
 
 // SessionRecord All that is known of a session. Every member is always there.
@@ -905,10 +963,16 @@ type SessionRegistration struct {
 
 	// PartnerId The partner that the tenant belongs to. It may be left out where it is known. No control characters, not `.` and
 	// not `..`.
-	PartnerId       *string `json:"partner_id,omitempty"`
-	UserEmail       *string `json:"user_email,omitempty"`
+	PartnerId *string `json:"partner_id,omitempty"`
+
+	// UserEmail The user's e-mail, which lists show and a search finds.
+	UserEmail *string `json:"user_email,omitempty"`
+
+	// UserDisplayName The user's name, which a search finds.
 	UserDisplayName *string `json:"user_display_name,omitempty"`
-	IpAddress       *string `json:"ip_address,omitempty"`
+
+	// IpAddress The address that the user signs in from.
+	IpAddress *string `json:"ip_address,omitempty"`
 
 	// UserAgent The User-Agent header of the login; `device_type` comes from it.
 	UserAgent *string `json:"user_agent,omitempty"`
@@ -922,43 +986,81 @@ type SessionRegistration struct {
 
 // SessionResponse Session details response.
 type SessionResponse struct {
-	Id              string           `json:"id"`
-	UserId          string           `json:"user_id"`
-	UserEmail       *string          `json:"user_email"`
-	UserDisplayName *string          `json:"user_display_name"`
-	IpAddress       *string          `json:"ip_address"`
-	UserAgent       *string          `json:"user_agent"`
-	DeviceType      *string          `json:"device_type"`
-	Location        *string          `json:"location"`
-	IsCurrent       bool             `json:"is_current"`
-	CreatedAt       Timestamp        `json:"created_at"`
-	LastActivityAt  *Timestamp       `json:"last_activity_at"`
-	ExpiresAt       Timestamp        `json:"expires_at"`
-	SsoApps         []SessionAppInfo `json:"sso_apps"`
+	// Id The session, as tokens name it in `sid`.
+	Id string `json:"id"`
+
+	// UserId The user, as tokens name them in `sub`.
+	UserId string `json:"user_id"`
+
+	// UserEmail The user's e-mail at the login; null when it was not told.
+	UserEmail *string `json:"user_email"`
+
+	// UserDisplayName The user's name at the login; null when it was not told.
+	UserDisplayName *string `json:"user_display_name"`
+
+	// IpAddress The address that the session was used from last; null when it was not told.
+	IpAddress *string `json:"ip_address"`
+
+	// UserAgent The User-Agent header of the last use; null when none was told.
+	UserAgent *string `json:"user_agent"`
+
+	// DeviceType The kind of device: `desktop`, `mobile`, `tablet`, `bot` or `other`; null when no agent was told.
+	DeviceType *string `json:"device_type"`
+
+	// Location The place of the last address, as far as it is known; null when it is not.
+	Location *string `json:"location"`
+
+	// IsCurrent Whether it is the session of the caller's own token.
+	IsCurrent bool `json:"is_current"`
+
+	// CreatedAt When the user signed in.
+	CreatedAt Timestamp `json:"created_at"`
+
+	// LastActivityAt When the session was used last, as far as it has been recorded; null when it was not.
+	LastActivityAt *Timestamp `json:"last_activity_at"`
+
+	// ExpiresAt When the session ends at the latest.
+	ExpiresAt Timestamp `json:"expires_at"`
+
+	// SsoApps The applications that were reached in the session, the latest access first.
+	SsoApps []SessionAppInfo `json:"sso_apps"`
 }
 
 // SessionRevokeRequest Request to revoke sessions.
 type SessionRevokeRequest struct {
-	SessionIds    *[]string `json:"session_ids,omitempty"`
-	RevokeAll     *bool     `json:"revoke_all,omitempty"`
-	ExceptCurrent *bool     `json:"except_current,omitempty"`
+	// SessionIds The sessions to end; those that are not the user's, or have ended, are ignored.
+	SessionIds *[]string `json:"session_ids,omitempty"`
+
+	// RevokeAll Whether all of the user's sessions end; `session_ids` is ignored then.
+	RevokeAll *bool `json:"revoke_all,omitempty"`
+
+	// ExceptCurrent With `revoke_all`, whether the session of the caller's own token stays.
+	ExceptCurrent *bool `json:"except_current,omitempty"`
 }
 
 // SessionRevokeResponse Response for session revocation.
 type SessionRevokeResponse struct {
-	RevokedCount int      `json:"revoked_count"`
-	SessionIds   []string `json:"session_ids"`
+	// RevokedCount The number of sessions that this call has ended.
+	RevokedCount int `json:"revoked_count"`
+
+	// SessionIds Their ids.
+	SessionIds []string `json:"session_ids"`
 }
 
 // SessionStatus `active`, or how the session ended: `revoked` by somebody, `replaced` by a newer one of the same user, `expired` by its age, `idle`
 // because it was not used.
 type SessionStatus string
 
-// ValidationError defines model for ValidationError.
+// ValidationError One violation of the contract.
 type ValidationError struct {
-	Loc  []ValidationError_Loc_Item `json:"loc"`
-	Msg  string                     `json:"msg"`
-	Type string                     `json:"type"`
+	// Loc Where it is: `path`, `query`, `header` or `body`, then names of members and positions in lists.
+	Loc []ValidationError_Loc_Item `json:"loc"`
+
+	// Msg What is wrong, as a sentence.
+	Msg string `json:"msg"`
+
+	// Type What is wrong, for programs.
+	Type string `json:"type"`
 }
 
 // ValidationErrorLoc0 defines model for ValidationError.Loc.0.
@@ -1017,18 +1119,27 @@ type Unauthorized = Error
 // UnknownPath The body of every error but 422.
 type UnknownPath = Error
 
-// UnprocessableContent defines model for UnprocessableContent.
+// UnprocessableContent The body of 422: everything that does not fit the contract.
 type UnprocessableContent = HTTPValidationError
 
 // ListSessionsParams defines parameters for ListSessions.
 type ListSessionsParams struct {
-	Page     *int    `form:"page,omitempty" json:"page,omitempty"`
-	PerPage  *int    `form:"per_page,omitempty" json:"per_page,omitempty"`
-	UserId   *string `form:"user_id,omitempty" json:"user_id,omitempty"`
+	// Page The number of the page; the first is 1.
+	Page *int `form:"page,omitempty" json:"page,omitempty"`
+
+	// PerPage The most sessions of a page.
+	PerPage *int `form:"per_page,omitempty" json:"per_page,omitempty"`
+
+	// UserId Only sessions of this user.
+	UserId *string `form:"user_id,omitempty" json:"user_id,omitempty"`
+
+	// TenantId Only sessions of this tenant.
 	TenantId *string `form:"tenant_id,omitempty" json:"tenant_id,omitempty"`
 
 	// PartnerId Filter by partner (all tenants in partner)
-	PartnerId     *string `form:"partner_id,omitempty" json:"partner_id,omitempty"`
+	PartnerId *string `form:"partner_id,omitempty" json:"partner_id,omitempty"`
+
+	// Authorization The header of the security scheme, which the client sends anyhow.
 	Authorization *string `json:"authorization,omitempty"`
 }
 
@@ -1037,16 +1148,19 @@ type RevokeAllSessionsJSONBody map[string]interface{}
 
 // RevokeAllSessionsParams defines parameters for RevokeAllSessions.
 type RevokeAllSessionsParams struct {
+	// Authorization The header of the security scheme, which the client sends anyhow.
 	Authorization *string `json:"authorization,omitempty"`
 }
 
 // RevokeSessionParams defines parameters for RevokeSession.
 type RevokeSessionParams struct {
+	// Authorization The header of the security scheme, which the client sends anyhow.
 	Authorization *string `json:"authorization,omitempty"`
 }
 
 // GetSessionParams defines parameters for GetSession.
 type GetSessionParams struct {
+	// Authorization The header of the security scheme, which the client sends anyhow.
 	Authorization *string `json:"authorization,omitempty"`
 }
 
@@ -1091,16 +1205,19 @@ type ListAuditEventsParamsOrder string
 
 // ListMySessionsParams defines parameters for ListMySessions.
 type ListMySessionsParams struct {
+	// Authorization The header of the security scheme, which the client sends anyhow.
 	Authorization *string `json:"authorization,omitempty"`
 }
 
 // RevokeMyOtherSessionsParams defines parameters for RevokeMyOtherSessions.
 type RevokeMyOtherSessionsParams struct {
+	// Authorization The header of the security scheme, which the client sends anyhow.
 	Authorization *string `json:"authorization,omitempty"`
 }
 
 // RevokeMySessionParams defines parameters for RevokeMySession.
 type RevokeMySessionParams struct {
+	// Authorization The header of the security scheme, which the client sends anyhow.
 	Authorization *string `json:"authorization,omitempty"`
 }
 
@@ -1228,16 +1345,24 @@ type ListTenantSessionsParams struct {
 
 	// ActiveOnly Only return active sessions
 	ActiveOnly *bool `form:"active_only,omitempty" json:"active_only,omitempty"`
-	Page       *int  `form:"page,omitempty" json:"page,omitempty"`
-	PerPage    *int  `form:"per_page,omitempty" json:"per_page,omitempty"`
+
+	// Page The number of the page; the first is 1.
+	Page *int `form:"page,omitempty" json:"page,omitempty"`
+
+	// PerPage The most sessions of a page.
+	PerPage *int `form:"per_page,omitempty" json:"per_page,omitempty"`
 }
 
 // ListUserSessionsParams defines parameters for ListUserSessions.
 type ListUserSessionsParams struct {
 	// ActiveOnly Only return active sessions
 	ActiveOnly *bool `form:"active_only,omitempty" json:"active_only,omitempty"`
-	Page       *int  `form:"page,omitempty" json:"page,omitempty"`
-	PerPage    *int  `form:"per_page,omitempty" json:"per_page,omitempty"`
+
+	// Page The number of the page; the first is 1.
+	Page *int `form:"page,omitempty" json:"page,omitempty"`
+
+	// PerPage The most sessions of a page.
+	PerPage *int `form:"per_page,omitempty" json:"per_page,omitempty"`
 }
 
 // RevokeAllSessionsJSONRequestBody defines body for RevokeAllSessions for application/json ContentType.
@@ -24186,336 +24311,353 @@ func (sh *strictHandler) IntrospectToken(ctx echo.Context) error {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L37c9u2ty/6r2B095kmGVqWZNmJ5blzt5tH65y0yY6dnd5WORZEQhJqClAJyIp2xv/7GawFkOBLD1tp",
-	"ncbfH76NRRJvrPf6rC+NUE5nUjChVaP3pTFhNGIJ/PM9+2vOlD57Yf6ImAoTPtNcikavcTFhJMHHPyjC",
-	"ox7hWpHBb3v2m72zFwOymDBB9IRqwhVpEy1Ju/OMXHPFhzEjp+fPz85IOKEJDTVLVEAoGSVMTYgUjEg9",
-	"YcmCK9ZsBA0VTtiUmlHo5Yw1eg2lEy7GjZuboPGe6WR5OtIsKY/ynIVSRMr0vKBckyEbyYQRPWFEsM+a",
-	"6GRZ2TwXmo1ZAu1//PjxdK4nTGgeUs3Knbx/9ZwcPT1sBUSx0PxGDlaP+SZozGhCp0zbdT4Nsaliy29F",
-	"vCTs2uwMWXA9IXrCFaHw9glJ2IyZpdVkJBOi2DVLaGx6Zp/pdBazRu+PhmJKcSmaCbuWVywyw7K/sM8z",
-	"nrCo8SlocNPXX3OWLBtBQ9CpGSx2kpsG12wKw/2PhI0avcb/s58dnH18Te2/NKO187kJGlP6+Qw/67SC",
-	"hubaDMvNN3ArQ5OELmGxa/YRFmJhDtKEzmZMsIhQjauh+ZQRmZCYapbkZt/otDpHe632XvvwovWs12r1",
-	"Wq3fGzXThX792Y5kMqW60WtEVLM900vDm4B9vXwaf4QTttEM0sNoZ1Ez+KMLGPmKwWNDm4/+R/d+efjP",
-	"54mSSfV1H5grcxnCGwMiR3CNZnTM7EwCd0YZUXRqbzDJTnqzZvjYYm74U/r5DRNjPWn0uq3jo2zoz927",
-	"5aG/4VOuq0c+lUoTJnTCmTIDpzDs3HoftqoHF0Or/tgiNqLzWOMnU/qZT+dTc7zNX1zgX+1sxG9sAyXK",
-	"chM0EqZmUigGt+pHGlnaaf4KpdBMwD/pbBYb0sOl2P9TIZ1Ix23GoymPcaYJIwuqCBWEJYmExVdcjGFP",
-	"hjJamiuZzWTlPTbf4yjL62maIiEVQhqSSiIWygiIi8c7fE5Q15l9fT/jM9DhcylGMQ/vsA7EUjkyoYow",
-	"EbGouaOpK001c4ff9SITopmgQpNIMkXMstA4lgsCO7+bRXklkyGPIibusCpaXjFBYhpeKRx/KGcMuAcQ",
-	"ITljCTS0q8WC/n5Q2I/KLdOKRfr48eNekeOuWqgig74J7rLOZ0KzRND4nCXXLMHp3W7FXUsEmyJ2qe68",
-	"sqeCzAX7PGOhZhEBYnQC2xnLMRx4I4mFdK4YmYuIJfDMymqE7+6a/ir1KzkX0S2X59xeHnMQRqadXZy6",
-	"XyVR83CS3sz0bIc0joFl72bu7+gyljS6kPINTcbsDncSaClXJDbtmMFSQdqt7rPDp0dkuNRMNXdJtIsd",
-	"kV/4jztbFHPOecg+CHpNeUyHMbsTBYfGzIg1m85kQhMeL8k8a3xXCxNRTYdUMY+jJYyGExYRLoiVnXJa",
-	"kU6We6mkunqBUt3kblTpQspfqFjaX9Vt11VKMqVi6ajBzs4W3q7AUHhDfGgUJUwZhU5dKTI1Uq4cadQF",
-	"heWcQBKBAah/fnk/CDrXE5nw/2G3JWen5JrG3Ej1NDHXC1gtV7DURtHaEXXDTqD1dLlLws594qcfxJWQ",
-	"C/GOGmH+Viv7q9QEGc1uDiuPYKUoUTFVE3PHuQ4IFZE5mQlQHGHZiBVXZELmaofc44OYJTJkShky9jxb",
-	"ke0X548vjViGRtN3egsqLJ+CxlSNQQiZzTVREzmPzdkkMVMKr6FMCPtrTmOiJem0WpmKYl65NK9cwvPG",
-	"zaeN1/3ni4t3/21OKAx85S44gSSVmEdcA2kwi5DQUJ8Qds2SJbnmMobmYGPodGeKRjortMHM+Hurjl1a",
-	"0ST92zyfJUY81hyVNcMz1i1GoZVG0Pi8J5PIkLXWTdCYsvVN/MI0zX0/lntml/bUFZ/tSVhPGu/NpFEr",
-	"k0ZPJ3MG3Uy5YZp62eiNaKyY13UbFU8kSubgwFQ+ebaNbCH+KEzhU3ZI5PBPFmpzIysX7lpesV0tn9/W",
-	"N72I/kTWLmXEQ32pdHJ5eSqWlyvWkEYRxym8857jJNxwXph3ix16S2HuJJA6O9ZzTbX6FtfarNofSicB",
-	"ORXLT9WLPI+4BjNllZWOkXBCxZgFJGGhGQEKgUaZTahQaBZFm/aURoxw3WwEhZ2hqTl3U0tpbrqBaQC1",
-	"TiqWb0dA5TdpCbTL1Nws5rGh3UXa+3EiScQjwvUJMa+QBTA9nUpxZEqXQJAN3276Qzs0Q6tYtY8TI+pk",
-	"ls16K+wxGjKbLfjf741gjZlVlyx9hUPLp0xpOp0Vzypu4mbW6uf2Xa+J45ugkVpDLnmU34uC7XHtkl84",
-	"i6jRRoGp6Qla5agGX4dZeHvuIrsr5lUqjDiHrxmJBZUTJrKjuWQ6v9it9vHx8GnY2Ttsj1p7T8N2e+84",
-	"anX3jmh72AkPoi47HHkL/NbNkZxF/vyfwZWjVu64/cw/TigydTjRZEyvGaHKGiRM8ydEjsjA+STobDbA",
-	"1zPpJ4A3UBBrzmiiBUsG1vQMfzTJr/YYgy0BVnZBFRnzayaCvpBJ7eHui9zixVJpMptI4Z/B97gM3uIc",
-	"WXrElN7J0XCS0KO89+yxdxIKjoOlEftZPKrde8b2ntJ2a2/Ype29w+HTsB112MGo28pNDLvN7/zTm9RF",
-	"tJtzj23laA0HfyAdyrkGSZuLcczMRVh5lunBcO/Z6IjtdYbH0VE3bNH2U3+jnD0pP5+Dm6CBh2cn08Gm",
-	"/DtKEnYt8aiCayGO3Zytq8FoDoaHWAedbULl50rDHOFDZlyYSucmaJjGdjIRGNViIqf+bqzYJcFA3dTp",
-	"p0bXTKgqUvv5Xvdpu+1N5YN5Oz+RbpGjU0PnU49jtl25o5hN3jHIlEbl7mOBcme8wBcZMhlgpYTwhqsK",
-	"fneKXi85sr7ZsgTgZLPyuuMXgRMqYEUIVVcsMscJXGSbuFm9CdzUiXnoVb0fQlwHfN5jLugmohF6+d5l",
-	"768VB3Ot21lW7jfsaMWe/0jDK3NQBIvfyLGca88XV5ARZ0ycvSDPpRAs1MR8uPccvyT4KWk3vWCATvOw",
-	"fEBiePES7DjVBwXfcJYeSl5/vCCKjy3912DHYEJzvSSzRF7zCL3fqdsRP7+ADqqEqPRMFJYzNzJvCWsX",
-	"qGIxS/tXJTImjFASc6XJWDJFpKhYpTu7dNd4YQuXw3Nw353CDgqecgg4MYO0VBZCDtBvQ5V27M8N+Ffz",
-	"durtrj/9zj/tD/1T0V+eu0ml3XrBrnnI6vcIGZhyp4+LJnkJlpkpmw7xEY0XdKnQflahD2XSnKreTf8N",
-	"lHcXpm9nhh8lwKcCu1raiC00DJlSZMQTpQNi1DFzIjqtjUmolRdOZ7MzMZI+GT31x1tPTtvdm6AxTORC",
-	"sR0cF9uQYbKzRI4TOs24sbDM2AmuIs9zX/GEjeRnP8LDjqqgvIVyLnSyvNtgz7QitqGAnJ2/JQfto6O9",
-	"NqHxbEL3OhuP+qcfvQE/tyPzl/cA7IbmbFqJp0K3GLx4+eblxUuyT2d8/7q9P2X7+Ina/5J+ezMgml4x",
-	"1SRnmihtTyqqZIsJj1H7dRtgDcHOGy7GRC2VZlMSyfwEPi5fX/3+269J9NPx4owv+MVP8Tz6bczfPH/9",
-	"E/3tdfz79Lh7FvsiN940lIZWUOR02vjOXU/WFReRIULYaI8MIqautJwNAjKYyiGPmfmXpsOYafOvodQD",
-	"cwwHEMAz8DdUSELHTGgQ/7SMC8Kfbbg84wszyIJUDjf3EonKJReXVNcyQi4cEZVxZC4//qVS9UKtDfza",
-	"1OTwyoyKnCOpOxPkdiaI45ugwWeX1g929y20DblVAIYxV6WIsYNmq9luHzSfehM6m5FTOwz/crXNCJXh",
-	"GEmlJezjhEH4Vi7MZeRp0j8oIhci83NJYW1h6YDyJsgzZdhZkhO5h1LGjJaUa64ux3O7btWjcrpUqmkB",
-	"u5iBvDTGV4YMQyD0hC1JLOUVoTG/Yif4w5QuydDonGlTlmzkZmClWG8KP81xIesnYBRosz+XRp+5ZvXH",
-	"2uxhasgxIzVSjFjaVZ6m6pbld3ANVlnWOse9brvZOdzomL8xvZ/CCG95xNuGTsVW8737CZ/FNLRxVVT7",
-	"DmQyokZBsrykgo+8kSKSIiAfBNcsIv+bi3EkpzlROCxrEUYhwRC/L3U2KzwRxAWPRKC0vRTjmKtJYITw",
-	"hY1shkGZsRcugGPM5pi94WLuc+hf6ZSt4gLmfsodUI4iF9uYPRcH/PY8r8JnujkIA9WHXMxBQjQnG89a",
-	"ZhopkYt22ZQDUsFKqf1ZNo4a0dI9DXKUM7qD4Ig8zY7RlxvP3UBWyIxGDFPz6ZSiGFaxZHTKArM/QMVw",
-	"iyCCCY8jOqonckHUPDXSaHdk0+WlCRA3KVj6XXZ4Vx/SwO/Ot6/ZUa84tJ2Sbp6Kb/a2ZZPPCzlw2DNp",
-	"OsebPIZQPHSVUkSJ/uZ4sUe0MoE4yOso3pn6VJRl6jWoOmOR0Z9+UD6D2dRYZD/Bo2uXA/bUHl5tbrG1",
-	"BvgywRbHeEvz0YSqy2llgLsvMIDGOKE29Kd49SH6ABi2YcsQyr+K6/5MFfklF69ewXXbtzVt1Z5cXIt0",
-	"vmWbkrfptUfCEYmKU5EKVYJQu9HloxEmjGoWXdZ63dLVzpTzXUnCz7HvW4oHhr9WaW0eSb6TtX+9DnWv",
-	"5e/uhuK3o+8bCOF3l73btxVdM1n1ngmpB9+yjHpYpEnARnOM0aMPG3O9EglzRKqCiqXh7zXhxOgCSZY2",
-	"3WQ416Tb6VSwOBuuVilrL8CgkEgxhrWkRDGhmQhz9tAX2MI2lmzbqTdfnE7VPL1YjOpBOudrj2gJQ8Tb",
-	"+GiQZdiNudIsYdHgJPNoW6f+ICjExY6Z0IEzo0EonohO8o5w5PrA6fvC+kgNld8zorMwoxB5P7kRDP0W",
-	"LhMG4XKDE3hkBsBEFJBBISlwkPsJDnk0MGIFJYItjPguWNAXg0LmINqI3I88itngcQCrU+0CzbI/IOoh",
-	"ZOTRwDzwh2Hd/O4X2579ri8eFeMAAgw7UYSKNNvMPHiMFElmKhqb6WyzVHM2T3BbcAjoyRw8thEBYj7N",
-	"J0+6rfXyJ+3Oer/Q2Sz/l9sA79dyHqZb8YrUzOwXs7qpZ9TNPvsha9VfUE+MtfN1L+B0zc3ISFR5hOmt",
-	"yQUqFQlnw4s+qrg6LtioQraJOduRVx6bcqwRuGFBzzX7oMCNnSfMPPKtlc+xnby3ug0a27BGlJkDDSl0",
-	"7c5ZNChGb6i64I38QM7nw61InYL3sxX9VN69FYQPA6CqhNRrGs9deicQEXBalfdylMjp3bfR783fP50m",
-	"NpY3sFroepUAd83Jg1ruaoSwCAuaRKo8Sl41yPbxs+Zhu9lutZpdP8pDrnTtjXASWpa2027Y6v2ssYfA",
-	"FFQxgxEkmjQCDYg2Uj0bHqYnEmypVBPN/BCREOLaEjltklPbAHzuOJ3H4tBzwFVfpLKjs74AO6CCTOQc",
-	"HTB2XAGZC4hYD6UY8fE8YZEHDJAP3/pSkPjxTBYPiCxuB2Tj5wlT5iXbMHawSC6QgCsrQN+ikYOS/nKL",
-	"RlouXggW/paNgGJccfhU1emrCv8vxy2nsuBGZopSOkG9TJhZLO4esNLy5101r4rpnwmdSDXDuI/a+JH3",
-	"r56Tp0dHHT9CpF0mqStCQ6zrG10vWlrvhm7mSMvauI8AuwD72+WE27STW5PH0zBkM6PcmOsrpCaCscjI",
-	"y1LEy9yQ0TqJRnMXMJAbN7gLyc9c6JX0sRSiUrn+6/fJWoM22qhOk7yCqD+7+Fa8NPMdSxlZDXDwpd9A",
-	"Razf6BE4WjcDtzAQoMpixaoDx6/X2NZShxtmgjnJ3s8BM6OxSe95zI3rGiPaptclOzp0HuVucEkq9CKv",
-	"7nJBM59aTlysEthqjQMbdtJBwl0PIqO44VLt46fgKkgtF1zoI5+rv/w8q3ZZbDccsBBVWWC2HM4Z1bsY",
-	"ziEYrJS/+Ge+J/TWy/7sJmj8qXk1peNRTrL2z/NrzXfQexsDE0GfKpytd/jrbg4X+NsBBsHv4hx+2EHr",
-	"pvH86M/5LoZ9nOk+61ST7Ro+KoZlV0U+33lZ8kwu103KZ3bQz0EpnhlpbT1rSh0QJd6Uc1CU7oR5GlFN",
-	"CRdhPLfJSafvzkiKJFNmKrdPVajLFFglNZmvnCF2HQ6Rb7Ld3LS7o4wyN4iCR6i0IW9P53pSYwc9dTg7",
-	"ckQQBax7nEkLh80tLKFpjpAzfoIt1EaJQyfKpRek4e2FqCc46T3yirM4StPOtzKhAgusnuqACxA4Lu1x",
-	"GgQk/QlZM9oDuVDz0YiHwKyB4A0Kho58O41a62y1zArDu8yNbXuj8uZrBmMiL7z2V8ZsFOgAszMqDzqo",
-	"sE57J63iHNoYXhYVk23fcKXPNJuuSBHdJh7WNfdvzCvI4qDNULbMKvB2qrQXfxQW79OKHXS9l85t9pxM",
-	"LZ0v048ZHbO8lOIbgmri2mcsuSx9yBKy9uM2MFBN48tM0k85qKYxQXC/VU100ibMCCqaeEdz1oSKJkr8",
-	"dYbjTqeVH2S+v/K2Zdtf2qL3aS7XKx5bAJLq/Gp7EIuUh2fYQ+Bt6bnsR34NGW42VseQI5qEkwJiXoaV",
-	"R0ZcRKpJfoEQe0VCOR1ywfD9019fNMlbgcZG0LKxVUWXqi8WuUEEqT4uEYFQKkacH+WSgwskk38Hj0/I",
-	"QGmq52oQED7K/M8JC0C31BJs6WSAcxpg+9TCMKKszkTUFzABp+/2yFDqCej9VKgFS1gEjkKw4E258Fe2",
-	"vSJ9oDIQHKAV00XnguAKIFZm9i0YkG1GQUCGYL1MPWwIOWoUe8CRLCcjTpF1esCEncNDGLv724ybas0S",
-	"M6b/88f/6fc/t1qfnvxHozKxYE0QOIiuXm7BqhnDqnNVkUEArA+NrQidAUkUXECcaUiLAQxZHoE3zaPu",
-	"trPMkg9qp/csn4ywanZZNgiG7SVyahG9rGU5pkoH1q1SkY9AQhmxiswDfxane7/Tvf/59KVz8x+VOQm1",
-	"8zBqTOqDXwFd6u8V+HC5UHdAMN0sbqcSo7Sok7rRD1fhllYO/1bwpRuNvAaftKi2F5IkVo5b4DjzqRBN",
-	"z9ebpS5gSoTpHTIiGkFjKM3/g98h7zPNXq1Md6gd/lMjyIpo00MDVwDe/1pn5iU0vv7EHKYD3+y8eCPf",
-	"/XHBQW9wWCCnYFapvqV+KqD9gumFTK4M1RzYJ/tDrtWAPHp+9uL944CcvbvumnfP3l0fWdN2BaXKAgZc",
-	"6pqFkMr+NlSrzpPZ2u90VxLhjh9etmrqh7mILq6XWxy4jOZCvNdXOnlZjBfXyw1O4EFpRlucxMKUdn8k",
-	"87PZ4Gh20zD/TchXMZh/S/4+pSFE8d+Ju79VqyZ0XDKnrpVcHKhCJsg4YI/c4IVM9CQ/+Hbn2bajX2PU",
-	"9dSev2rC3tiYC2G2ANJ1CNszkmFAKIm4msV0aQP4XdpshJTFuWd4tGJ/aET/884y5n+tmpi5PSjer9ua",
-	"DG4e398Mbj4zfG5jcjjHEeXg4nHe9g8/NQTfrTdGdIuW5U1EZxtHVQXJcbfzttqcXXTUbz5gCOOqBt64",
-	"2/HJ4DpWZ3lktuGCxrxSq34th1VhRnkIlVwii1WXR9C404q3TD+PE0aj5SVCY5a6/1kuEBR1QiMrq6Qh",
-	"Jn7BiD/lEKNdtIQEvRPSInOheWyVZHO+Y6YLgCh+1QMcB3lpITpXmF1aN8H62H+Oabj2vSY59w4JarGp",
-	"rG7xtpnYHTbX3dIDDn3VY/kVoc5sJzm4M0EWNi5xQhUialVA2eQiFBuhFErGmMA0bPQa44Ri8kyO8Kw7",
-	"YjZaNXXOp509a7VaBcl25Qk5hgTqeAVGrluxiguas82NuOBqkp6zbBuqd39rADDvoLoLYlhiSEXI4jgf",
-	"o/DKjgUP1dpD9HRFjsmfcnjiSqdU0hQO10GRCb0GU5CR+X3goEFVegrr7h2F7WjvaXjI9o7p4dO9VtSl",
-	"B2F79Ix12lulp+wGXm2ZH6XSMgaE/5mWM7USxexgZeZkemK9RYMgTMAKlIBLt6ggQrmEzk73oL0qO7Iu",
-	"n1OvACkuH+vXcngOXxQEuPksWks/p/LaHEdRqY4VSGOn3exuRho/YM+3JI1HlWkfyk5x5C5xCn3lkdFC",
-	"Qoi3Avl77u28o1lBgU1+qmLxhn2v4++nYN+t4vJ/ymF98uPGe32vUUnLWYJVa7NuCdehjv0ph1ulkZr3",
-	"A8jlUBrN3RsnieaX/gFqbD3UWHkn1223Fym6ha9pa6m5Qi6OL63qnatrVNndz+j7GTICW4BeJcYiTE6c",
-	"xVQbkuhqvQRpSLwbg0vAIJ7r6cQimioeleEfC1nAp3FMLuxg1+Uw0ljJy2Esw6tLSEhUno3oa8g3iDRq",
-	"JodYNWDjKxqXjMSDpSVS26Dhr1MonCVHoNEp65/zmS7oHQzUnjNNpnOl7arZ4JC+GM31PGFN8hZiRHHG",
-	"4Goz72k5DycsQk9btphKkh/NApE3+HpqqsrHXEox4maVSumT5QJdt0JI89pPcdKiZEmSeXamjcqVHfUM",
-	"saF9SKZczDVTRMZRk/yKnlA4eIMoWV4mczEwihmcpGbOseNNqyAS2Q9zFwKJTnVILpiAjUaIWRFUkwVA",
-	"7RtVi5wisu+C64mcZyKndYquSNh9kSzJ+7lYedI7O1EBIFMag8ku5UJcKj9jfRVB2A4giGEVRglOZY8s",
-	"oJeYrwQAOMPhkbcLQUq5qjUQQlXSddEwUmsK2V4KD2yhIUboPOIA1gMU0vzq7LMFGt3EYpnX8ortoXQ+",
-	"8FFZYjbSRM71reX7Q4i7iFliFK3cdraKE/hxCYAiJXnfwbdM6ZJEfDQy+4XuV6oLtzUv+PuF8dpoT/CK",
-	"47X8cH83wFVKQQkv1h77Oq67IvS/Qm0oh7olc7DwDk7IYEbnCvJEfUtPwtR8yqITQ8CsSjvo2URoPw4f",
-	"LAspxsUJxMeleu+g5/ICndUJgTwEItT1BRoJcgmpdmAggphxAYKJHYH5t2s776XMvqpcLac8lUL4s7fe",
-	"Jeyas0VdqF1K8Mo5ngUGkv/a0mGLb+PTeHNvMvqevwN/PTu4fvnn+4/s9Wk9Ta9VvQG4yCujUoLfQSm5",
-	"cFkDMp9hnZRt4SXfw+3PoQRh7/Wy88FaTKMMVqkS/+42incrNZuv7dO5axzqkGIINzSqg3MqyW01kWYg",
-	"Aq3rHeWkUt8nYNPjKs02HxG9kOlYIVhEEb3ghQjQ47ZfmPYDjGB1OFsx9dZb3XSec9uOcnuduwiVdMvd",
-	"sZVEy75Up2N/RLHfUwxW3M3tNO9seN+m9p1fuYpFPoeAvE0wi23onkUtzgC58vyT6zq96wHVuIxqnEZw",
-	"qkv2mYYrEHEGXqjnwIHjwDeWSKwQq23MqiIvoY9VQuRBOfJ1AwupOxtQz9KJcxakGM03NggxOjF6TMzM",
-	"GilblA81l/w65BWYSuK6cRzuBsjR1YG06aZ88plK4bpUXilEWLbxEDXYaHjOHfwEOR0qJrR17hk5mF6z",
-	"AtLiXNhM9fLdymde71jZt/IBGL/zAkIzn/9nhuB8GD4eVg0iVZa7N7vuVo7Lf+PodmYK68VMAxGUF49k",
-	"C/3UQFZl9uoVrus0x7xa32p1n+1O4YIcaAATADFgrhiQ28IswJN9OmYVWcQFySg9oCvO8Gx2CinMFfmY",
-	"a6F5qhJ9TVtf1elWKKPjRz+fmKVCckPhtuXzhHFohfMLdjUvENthp+4uIHodImoJ9KQ0nE/lnU23beXW",
-	"AgB8mTp5g3MbBsE7/q1fua+ri1vlFvpWAHvlyPjtI81bNRt7my1qr9oiLNxS7CnIrVnlDsLu1O9fmrBU",
-	"kSmNtA6KTBiWVlmawMevzSwk3vRXwdDuQJQtx3p8xbiLp3cDl18D635Ywj5ZHcDrc8rbYaznDv3XxIRc",
-	"Ded4UAHnmDeebgrFePcDdVSO+d0Nk6kJ2d0oVOPZCjlh856rWXrXtc2mNrX21m2/tGk+ax2MXrjeFpFz",
-	"7UrXflbWKgfY6C1XESu5BvbR7nXuDpYpakov60mqNVqVOWIcp5AnKei5J7tvXRZmQ+zw1dVhuCiK4qme",
-	"1NmYkLu97Xzdmi4ZVDcKsOAWrcWqyy/2LYq+tI93VfUFYPYclpeHgpsmUHzNSjBPNwmHvLdQyM++g4Iu",
-	"7WcY/Xi5o7A2F1cGThBIc1hMpPWTcE0U5VF+GlndT/OsWa7riT6zfPoQKbvNIMHE5mZ9Vd3MKeLQVzoX",
-	"HqeFFyGUfptw3UIy10Z8GXIAbUbX1wzDdTtXpgkuNzrJvGCIj2lL8ktn0ffDDZWcMgAgZkXL2LZRu+1O",
-	"SWZdv2E2d9PVZqnPG9qSztxNIAZN4t+Hue6idc2+ZyarcsBmDchmTf2jw68MwL6l2F9ZPGiHsvuaM52u",
-	"LSZT5xDNU0+2Q+0s3GHEZdWrmO3hYa/daXZb7YODzu+Nu2kSx18L0r0o0GwA6/6e0YiL8ba1h0BDk2Mu",
-	"Lr/2fSkkom4CnQsBYaTm1nS/UlWi3YnFq8sWdVql/MRd1IP+Ic1ZLIx5UolZ7FIZK5MSc2pmlqu3eRrd",
-	"KpS1uglsXIx6Zcrk7RX88riMNr0Hqj6ZMBpZj75XeyMv/glWI8H+Iv+HxzHdP2y2yKPf2u0TLHJEPj87",
-	"ujzqnpDkutfutpqtx+QnFl7J/U6r3Wq1W21i9at9eLrWrdBJ52/TQFM76t3LdP9gc3udzGEuaDUNrpj/",
-	"aUTJG3nNDJ0rzuKFzVi1Zt2cGe/2BpXaSWCq7O2mQSP6n/avZpijsEW7TcEmVHfuzUOg8RaSFlZYT9iU",
-	"cEEGaj4cbFzXfEW2bZW5xy9v7pEi3w7kLX7VqUrpwmbVQKrMQp6O48n/ORWugkdtUkgrb6nKCnrJkk0r",
-	"s/+UjVTWArXORLUuU8IPj9o0WyKL+bpjjfbaCLB/S+5ERQzA3XInynu76gBk8PSr6mtpmUpBEHLhKhSt",
-	"KrT1tcTtvHkqQE2mffy0ZUY5Mmqwi2h3bvmVrtqcWSpnbtpeoU3V7hMbwjPIlsSCfNnrsGQ0IcfHx8fk",
-	"0YeL54/LqvBdVNySb6c+fHtDT/NtlAJbT98qdxl2A3k0UBzK0swF/2tuljAx1G5vwSN2QqY0Yq4cn32S",
-	"2zpyCo2A9CokmVE96YuQCgvdYcT1EWhhAL7Q7XR6AEsGf4VS6ETGJJzQhIaaJSogg+bA/F/T7g92O54y",
-	"H0vj9N2ZnYbpTvXFAAu87NE4hsI/mmqF2ORQCkcN8qkieZm09TdHsdwiIuVohYR/SyyH2xwhK9Kneo0t",
-	"fTRksRRjI3VgOg+WIXbB/llZjVS5Ib/Kyr03YtKgCRvXF/hHs7B11WrFwaY6QUk6MsMSfv7WJoMj6dj+",
-	"HiyNzj8VkFSvsKCgO/AEowEJ5dRRea7XRy09Xa9d7C675c46gjeUg05rZ0P5KkL+HY7w10FXKQlOmVrg",
-	"aw4rXbw52WiVCFWHM+4iZxCkWKXw4usEp6/oRTv+qpErR39n5AoW378noSvdexS68uw+hq7cqdD9Kjuw",
-	"IepKyUs6m+UTsP/YEj/Lxcj5ka1KktPZTH2d4kjtzlcM5znchSVtDQ+rn9rBdxdM5Ftx7hJXtKqIQvqK",
-	"UT3qK2PZOhOgsps3V9hv2OeQzXQl2crnfLyEFzfyvnVgQU3HlzSOV5FCnAg5jeO1YASuYD2PCoS7vnZS",
-	"hoLXxtTZ3BVede4c3z6LVKOumFnlXqzfs9oqWfaJRQXE/rMMtKp6JFBgNAv9yi9qtEGUVqu8rusrUeXX",
-	"ps74VrpV+eHm+/1Uu6prr8J5DQpjhqsuE8gqK8WK9MjA1cclw2UaChGYn6uL9+agFFAmHqRFfC1wNh2z",
-	"gAygim9fDFlI54r5Jvm5KiYjU1dQLKsY69WyzWrYQu3aT3n/kitFll+8IrZjtodriwrGMsydgg2ItjtX",
-	"N59uKvn0SvOsGvsn9xemVK6UQrV/rFiECIuLrAOLLiduybCBQ7BfecdwbZVCuDnhPOF6eW6kCFy+IaMJ",
-	"S07nRo1xf71yotbrjxeNoAI62a9C6IIisjKdXKk5S8ij96+ek+PW0bPHTfI8pnyqeqh5BaS2CEFAwMxm",
-	"/pMWkAGRB8gsDC6b2ETrWePmBmAsKrM4yBPb9BNwxz6xWbpPgrSwNP4O1q8nKXIr/Ob4z5MTD8MVyiBM",
-	"GHnix6U+ScNR9SSR8/GkL7iG+5lPD3o0cCLf4HGTnPr5WE+e4MV48iQLBHPl/GwABly09PYaRgwJgtYy",
-	"i0AwfYE1Ac2DBdcT+xDS/cAuaP5jJ/7IXE6Ap3l84qFe4sdPngC9efKkSYwy/cTy2id+JAwlto6Pi5LJ",
-	"3PPano0fFG4nCc32oxu/2Rd98TatY5TihHvJlPSKQetUSVGBrmFnZU0tZSiNR53DQ0+hfwxz6It3b88v",
-	"vAJKhE6lGKNJAHsUZHAWselMaibC5d7/ZstBQLSU5BEVS6LZZ30CSYtAXmG2Zmxm64khKMI0+7gH1YYI",
-	"HVMu8iU++uKKLVMbMZ26OKJ0hrYGlIfCywXpdKEyroKS8EtYKBfxOE0rM0NmM/a2cFZHTDwFEBqMpOwL",
-	"GiuZZaa6r6gisVQa9sXWu7fBlwhH4ViPK3yJOEW4rxiYQYV7PzvRqT17QjW7ZmkBeBfNkdmteURCKoTU",
-	"hvnkMJLMGoINJzY7BaWcciTHdRdSQWJ+zWAKaGiHXK0Z1RMzlhlLQib0HhOhRC66D3dn8L86rwyp+V/u",
-	"r8MBmGa5IhGDV1114ggQLGkCQYoaLP3mv86sDytP+0LFVJnDgPVFwNQPoYpmRbnK6p9A1XoyFxhIb4bZ",
-	"I91WFxj/QetphqAFMwAnjYt0Nz3APD/Yr/+as2Tpl48xo3UptHBNYQg0YYSPhUwMEbGVlanI7gNUkPHo",
-	"gD2T7opjfZnBu4SNWNIjEyqimIvx/2t4VqgHSOufdrqtxz1EMoHTSiFUP+/YMBRMJ/RyJJMhjyImPBeG",
-	"PZK5zpgI2R5kopmdK3bcJOeSUDLlSs0A/wRdGZdAdOBUwZXJIaTJEQK2mHVx+52wUE6nDnelLzCdwdm+",
-	"SEgTyMsHYgMrsnf2YpDV6LHk0L4Na+07kC3lRd39B0UyAaZJwPAA57Uvci18uHgeQGm5g4ODY1y+we9o",
-	"lbTJFYp/JiND5cBex8emj0eDFcHug8d4RXzKHU5YeOVSKbjCEWdbgmTkmssYj4ml9bhTPTygj7qt7uOA",
-	"TJmeyMj8dfg4IDqhPIYwL7gUjw5aTx8HfYEX+FG31X4coPWVhpo86nY6jwNzUc1Omn4edVsHj4P0ikMX",
-	"eS8aUBX22VALrIWb8p/M05KKyH3BYsXImOmM1OIcmnAokZAhjo83WUEGaAcdnNiHcENs6T9b7hff6Dd6",
-	"pN/oz1utg9AVnIO/WL9xMzixZdTlqC+4XxASQWih/tsPKr23VJEFi2OUutV8OqXJEoRl5rBOiq5kdB/h",
-	"MtgqSKjr41YygZhzbj2pzkib4T9jKXNwvCmg9Om7s0bQuGYJQoM1Ws12s2Xkcjljgs54o9c4gJ/AAj4B",
-	"kXKfzvj+dXufRlMu9t292zePxqxC+X/DlXbB4HkUekR74mIM5/YiIxGA9jJYXxhvkAe/JI/yvm0gVQMQ",
-	"OM2QmIi4GD9uEgRLU31RLL51AsxuOtNLguI6jgQq6+Phm1IdTliG9FZGrQBABVc8C8JVZlRpVz4LquSn",
-	"ncTccuZfAXBxAEvac4vUSxiNBieWOFhZt/A0A64CiskiC2KeL73AUoHNVWCAo5eyh7Oo0WuYwXiIQhnP",
-	"QaOG2UrgRo2ggYY7V60NCV/OqtL2UMHawZqadjdGd6tsPysDV9FHpwBGVtNlbTW82m4zS1vW661thWdR",
-	"fUe+2+duXWUeVOgsfwHxuBupxjmvHxm50Z0QLtzvj41SX7nPXjDb7QZ6hxFVeL2zFUU1IRsqneuJTPj/",
-	"OF3/bst6mmvtxjxK6/GaNjutlgVD085anmmO+3/afCkvhQWD0/7IpUi28ylwa9LZcp4yL43L93GlTXQ6",
-	"VU1AAs2GGSK+c6oQV+77ltAyW/bwFBKbOse9brvZOXQj8T0Nuwvo9a38FfGlqVHehX6abXVheX5N5c2h",
-	"4dO6yIX5HuRWvhSCh5U7234ZT8As89GJ2oUim2DGzE617+Qq8ctS4debm+JNPJ+DsWc0j4ln28RbBUfc",
-	"F4nrvFb29X375tkL7Knbatd9kd6i/Q/CXVkGoZTd1sH6j1457QK+6HQ2uITZkq3yu/18cfGuaGmrWLXs",
-	"FeKscTtass7x+tlfSPkLFUv7KZTXOURCtPq7M6FZImh8zpJrltjJmW83WPFzjHr7IOg15TEdxgwtjqnw",
-	"ClKeD0hIx0ZwaLyzANKp6Nf4ZD6sESKzEDa4H7LamQQuGsMwUnFyBLWY5jYl2zxCNEGj9mAehJGyMuUR",
-	"ouIyK6XT50CXDifSyPK+UnmCVU61HGPu2JRRkUIUJfg11Vl4lYhSELA+pDCAiIaG3iYZJNaUBUBzVl5L",
-	"DWCBVUJSZSFT7dFcl8tPy4V6ainxFU+MNtM+nfGiCJ13Z1wOcAJGBFQFvFMsyZkZmrBSeZJKwPXi6yLh",
-	"mtXLr/h4hwIsHp7TOF4jxf4DMgPc1B9ltNxOXPDC+VzuTpl75QZcCTNfgKCmFSWSg8bnPXvi6kOTbP7A",
-	"p5u848I0f7MbyajkRGwX/IF/bCa4fLr5m1h6LTP27ly1B/FvZ8YbcIgfaeT8xn8j/25v8MU7uowljS6k",
-	"fEOTMXvg+/eF72cBE3fn/l+yq36DfD9mmtVKAI/w+WMPqAZdBIb5KdJpdUnmE/E9ChMaEVsUxzE1JcHE",
-	"q5MlmN/oiN07xpYh5FcxtRmFzFPL0rKFbBQptU+wyhEUZR/9vVG1uxXRrP8C7QXntfqLX6V+JecieiB7",
-	"94zseVUrVlC8oNow/hPTXvDBcEnOXlQZwgWpFuCd6H6Sd8+ixoA4xVjbIHXWzebJ2HrA7oPBecz0907T",
-	"bikkf6/2wixYu/FGikiKCoCOLPD6jwJsa3Gl2r12x5tmEXO1seBXvArZtNe4YHRKPprHZk+/ohUzHyld",
-	"zPnf2tB5H5Wif0odeuDuD9y9jrsbzrwZa/eVmXnE9R5Wpq11hr/MFa71jH7FiBI9YTyBAL4T6yeHOrs5",
-	"d3Ua7uGXC8zZRSFyxYuFhEDBhcD6ueSRNYE2XdjxYxc5cJKWgoIAOCejjGQcy0UavWZz2oO+yIXCwajR",
-	"EGkB9alnTaQai22neelp2CUU04OpY8ygTU5XKT4VxHsQxUIpIoWVsF1QGE4IBy3iJRnQUMtkEMA/sAhd",
-	"QgYZ1RtgDY8AI6EQdEiOIMjEWZH9YEhB5sLQ4Ci18XLlCkCNZNIXGG7YbgWtVstVJ4aSLWZSPRcJMKVL",
-	"jAgZQQS3fU9PKMbsQSRngMZVwVwMwcCr4zDAwBg9YTFTGGz5EYS1KkEOjoIbi5MJ10h3Lo7FxqfBOz+4",
-	"qFIVwMd9MVj1lZP8fGs4htA5vBgbaWiL52GxHwgIVrYlOsQH1sAepO8uJtLG+tDQBQbhTUHbpGqS+si5",
-	"LFzNW7jTMGQz3YMA0P1QXeNB8Ynu5z0R/Qn2ei+IzZxZs7zglXO3Bm6xOUJQ0zctpEY1HVLFmuRMkOfn",
-	"/00oCVkc94Wt5almZhHVhDFXcQsCVtGlYejNPKZkyKCaI66jIHQmlU7kbGJaNedziUGjI0jqRJyHFOFt",
-	"PBeBC+IWNi5pmDB6ZY78qNkXr+Q8IezzTCZaQYXG9OQGLsvAUZETQoW09REZWVAbcpxeSjNq+G2eiPT+",
-	"QhxOGh552DqoCz85NfQQSWRZJcgT0rfmlvtlwLlaBXm1efjF+qT0ihALfzTu8GIhjqQGbWjTwJN1eWOb",
-	"D+YuQJFVo83pY9vrX/VjhiBqM+A5+CbyA+bRrGY8QPErh3Jqn2w1CneoXDDlo3x06OPadWRs7yltt/aG",
-	"XdreOxw+DdtRhx2Muq2acXuieNXgXe7cZus4kHHElEUFxti4QVYZ2kOqg0c1I8L8lMqgq+xDly2EHUK5",
-	"IXji6b9vbTsVo64S0LL7vn8aosq8wZuG1m3yoi2Eu8GbtozVBm9ima5dhgWFdh/dZc0C5qGghsYUKR8J",
-	"Fy8EouCaf98EjQ3MAlhnyZZyTFHER4mcNnpiHsdBQ0sE8C5lqJde8tX8mxuPrl9WWQ7CdnvvOGp1945o",
-	"e9gJD6IuOxxlzkXbcIV+uvZyeQRpcwTcTTys/1R8kK0nd9gqlHozS5RXslepgRlTBeCtm3xZmFS8yeuV",
-	"5fIAGVlM5Z4AtQMpCCWxUUyoIq/P3/6aJzVf+g2q+41ef9WR7DeCvj398Gr5/PcbN31RRUwaTnS71Qys",
-	"ZArDlyMbKW6jid+/ek667WctyOeyxQ9QG0CvOUYHhzKeT4XLAijhllId4LyC9KwF2UntixWLEpRXITCH",
-	"NNjkcFcuVkn5T4WtbzHka103s0SGTCmj4D+3tPjbj7GC60zSfXPGiZ+50jJZGvb7eQ9t8zYywzNRxHzE",
-	"wmUYs32/DG1dmJXD1vPTChBlz3kpQNsfGG06bwCQC2E+hCw5mrpjW5hqhZzHxQ+dOJ3GahXmy8AqPzmj",
-	"wYS60smgIee+8kC5hOeM+EEFRgtyI+i2jk+IkiSSRmWrKOlPy6aUvvBtKeaCo0JqbSoy7TtIk1SGbCmL",
-	"SUlFtDCKdhTUiH2HTKpYc7NIenCSJeaBuurHrJW9MF4MWoov5+ffVvpqqO4L56UBow1Sv8SDGrL7YQdf",
-	"zH1Dw4hdwym9YsrrJMiORg46jeu+QGKbWmBcXmlpZob8+n2nRWrGzKg4acNg+YEMeQfS514XUntNnths",
-	"LNdDmlrkEh5zpwqOWzp5oP/2rAI3QFMNjKRbrdk66p1ZFG8dELbOa7NDd40PtZcBW9eIS9+I92MzgakK",
-	"a+trhrw9ePMevHnfijdvpaKxIkqhSva8KNSp8JLDkZnsTCztoFj6HV5NC29UvpuoZm95BR+uxz90Pbh/",
-	"O76HmODWBjracylGMUfwpYcg4m87ms7qmmWne1bq16quead7WaPNRRHvU69EfbWe+6vUVvqnpapJ6F22",
-	"5XfAGwswwKkb11arR90vh91jXpnKa+YjAek8/AqooUYxCeWUkSENr4x6ZibU64tu6xiVMdCyCmjSX0Fh",
-	"rNZbQplE5VLqf2+o3l3yZ2qZ5La6QDr7G6sIrItMtiDFVvf8Tmj2trFOD0T++yLyhpw4Ek88grIrWj+b",
-	"qf0vecUP8khm8zq6X8Bw40JLDK9I20AWAJbMHJKX9wpgItlKTiLCMCaaQJHg+XiiyXxmiG1ENWuSt6LC",
-	"rukwuAzR/ydI+2z2TwRgF7djK7T2iuEVNP5VQ9wYUj8rMe2a3j2TWm2R2JZRzWanYCXZzGJVw7ksAuQD",
-	"83pgXg/Mq5J5AcnckG9N2T4ah+rDgr1iekWkrOEyg/pSLpC035i6n1W/QdRELsDpMu1Z7w0EHmJFhEJY",
-	"pocaYBGyELSyL1wBRuBBtua8IpEEwovszbbZTHM9XdBsvnJ5UK4Dagi4q5pvmKOmhpEZlmo+x89OyICr",
-	"y/GcKTXoC4AstI4zrshsroli1yyhXnyzQ2QILCiaVZSkSF+1i2TxDaS8IjTmVza4dmA3eID4iEoSLshC",
-	"JpHFMR2lJaoNwwVETnAxtiHMt7hTIAUgHJl9IWEuSJjaQNjBhKpL0xDwbEOUmwTZfT46FlxUNcxeMTcf",
-	"55MS8XLjwNfKwMtfli/sCd0lwlGKofv3We9dWcJew5oYvRKGEM6UGmqh2Y/L11e///ZrEv10vDjjC37x",
-	"UzyPfhvzN89f/0R/ex3/Pj3unsWtFeZduG6XiNd3ycUmluKtvCruQlSYctmunCx2Je2Kmdvjiu1K5VXe",
-	"dfJfCZoB93cLW/nf4IPa0eKYM5VxgeIKBUia8GzAu+56p9t1v2zQeMttHFiJ72c04CEa6BuJBvplSbJd",
-	"c/LIL0svRWlVPFAmmex/ScniSuiFlzaypUZYgVBAJwNAygHeTwyxkB4WgxVOIDuAmw9Zk3wElNNMBnAs",
-	"MsgF0/RFLZc/8YoiTAGMEyytwyUZvHj55uXFS+LNvNKIMEB9P47TViARaSIXAEg7pWIZIKoEZqoAGx78",
-	"9PKClNd0QCKOWivKHbqZFnhAGgoTbBUqXeOSnvQFhZwUL4QlrTRnNf40o6Lb6qKxGGSVkAowaGAyir/Y",
-	"EJBVK294toW+8OUNwJbyw6B2J3vgcjjpY13Oh5mivwaQl5KXcgFRNRd/uTmLr7ApZLLCJhYPW4Ks3kLw",
-	"vQMkbe0ezYGUrXGS+soC4JWllrXvJWv4e+OA54bKvZ17XPCWTNCPhl2BYR3HJYbnbMKOz6XxnHkQDwAS",
-	"p5r2Gz3yRwGWMyDNZvNTYHR6hm/49b9vChjXTeCPtrsBmdLkSvns0aYV+hq/V8xhE+K/ga5pJ5ignRsq",
-	"Ho+Z6iFB3kphtmj4RdU5Q6jHm9gXg9/2fqZq7xeZsB4IBVZnd7O1YzFd1iu59w8Y8AFM+AFMeAeMdRPc",
-	"x7SeWw6qlZzOOPnvNvmFZT/9xHQlQGQG5OGRsFsid7jLXFEoDW/3Ildb3/ByrIhToiE25N8SW4AwPbGF",
-	"2bOKJ83c9XW5i6YnSFgs5RQ9wB4/+AXuAnuckz5qpI1box1jicyifm3RQPLgCsj7sdhY+nJq/lcS0Xwz",
-	"Vfe2+MHVgsUqle+tuZr/Rob8batoW3GSCvDPKn7ivfZOqnW85f4h5z7Q8wc4282p+pYotpSoGQv5iIc5",
-	"FNsNQSALKO6ovxWMjG3IYGvZYoJe6aESMm5flKBxtyfsD5iOD0xjA6aRhVKU+AXJ9pmQF3h9HnjGA7zg",
-	"vx48uJa/ZHnpe3/K4eo4IvNCivuU5XpjYddcsIqtUDulpltWtDM6ug/IbFi6n2Yow0EKEmdREQM/ETuB",
-	"8BUMP71TYMr7dOKvzbw3AQWD+bt6l4DEdkISNmOQYm6L2YPXMOcn+qORzIXACt0zaobU+FSDe2WazPGR",
-	"tDj5quuSm8k5tHEDBezO8OuuV57R9pArVH5zz5GLUGi4RIdLr7XCDnlcRiOyrw6XRXSjUAolY5YiHI0T",
-	"GsLC2X6etVqtoIEAmZjxkTMttvY73aq09RvzjeBqYseH2ZDbMEoHV9RQWsZMkJjOtJyphh8U0+50Dwwf",
-	"h+3seQdsPotWLE2n3ew6NvttQw/lznydsdBe7IeQk2/E2pVtKrFb59iX9wS4VNntFtRYuV5WAqZQi3yL",
-	"WK0utBWiYKNkSZK5cHGfmsWxIhO5gAiNFPE+dSMJC0PCtSKDUIoRT6Yw0IGNqv1TDjHk03AQP9YBUkO4",
-	"UPnaso9zuDEauS6Eb9iXjPJ04qV6WNioOGKJazKN7PDy3hcTHrO+cA0mc6GAPUMQCpT3OsWeZHIFTC6c",
-	"zMVVWj98SMOrcQLQ/2biUF9MCosHCiWsNU30SR7UF8I7pAgtZC8WswcHeh7Ux1+2ArZP/kWzluSjUy3F",
-	"3OFmpcs6MeuEqZNEcRHiCtotJcMlWPrBkSnIwJDXhIqQDYpgPk1yqslUKk06LV/qoTno2U7L/ZxVGA2s",
-	"39LIOsgFMsjTelBdW9elVGncuUZDrJS/ri7MthC7VZ/lMXYzUFZXhj8XHHSQiWBpUTkRbS2O4cnOkfS7",
-	"QNlEyfIymQunJmYsPL1mgOzo8a2DC5AbHMzNxpy+jlXfjo2luSllTvYRaFEmIQPy8WTZbHw96BjvThpJ",
-	"9dnB9cs/339kr0+NIOJE25yHuLNRkPQunMgiusyDOoLM5slb+LcR+uzfVW7n9tE/DZVRmP/hYa/daXZb",
-	"7YODTiGI+D2jERfjihBrABu7XDGSXKR1JfaSESPnCoFu+TX71tGYPlVIypYGgvULCng2esftTuvexapl",
-	"BOFdwq45W2DNsWqaQB2sNxPRDhFtOrejGA962lfR0+7vCX0th/Wn09qLHhBldp6v+b2phs+BNBSUw610",
-	"w3pz5/6XP+XQudMq7Z6gFaHAZZTAEU3LH4RyypqkotYDoAGbETA6zZV2AFBf/B21FrNaexBOhAjCPULJ",
-	"4E85zFBP+8IoZVRBrYesGgTKfwxKdrjxTOU1IE4GtjgbllNL1RCZGD1xIucY8jSjSvk+uDpbLFWoNIJX",
-	"L5JM1dRbK0rva8PtjS5XAXS/lqJV+PpwDzfy872Ww68cRf/ABr9jNmghw30KsAo73NZsSo0c3l3P3w1o",
-	"sGee94V52iNf+g0eAaD5JksAIOiw/PCJ3YA64PO/gZk/ZDvcs6JkX5e97odUhGxFMOJLKEhl7XvoT8vw",
-	"zJSmS+WCRiB13lwUZ+TEpmMWOeBvBwTuTJrpi9LcJm1hvrPP0NYa5A2AwBf7IscYwbfqqNpJhtwcUgFo",
-	"a9CtHV3Bh/mDsqDOdFXdUhzTAyv9V7DSlfzsq/PY9Hg/KJv/Iv60tar5naqMcPi/Nk+DYI56lnau5cwy",
-	"A18hS5iaTysZGQaHfPtcDObxwMQe9MFNeZWNinpgVA+M6jtjVO/Myf/afAo5Tj2j+kkSKVy5sjJDquBU",
-	"1n7w7bMqXJoHXvXAqx5slw/M6oFZrUkuMMRyR9xqLTDKeeaCwsR8KiJrD5SCYZbAYkI1uMDKOQcnNsIT",
-	"uNCQu5p1p7++wDA8iAIVhIuIfcYoUFTOaIRhm4uJjFmPDGx4ySAgg7/M//HZwFYfx4LsliMN8riSgxRl",
-	"BDC7LW+CWEs+6guelo7LgEyUnDJX5t8tDrBeiAREPgv16Qvv5LFAbT29GR1jzXjTLRRdJlSZN0Yy6dnn",
-	"iHYG1SZGbMGSAvIB14pArDYwb6xFB3l+ZODFbQ8I+CD1hMVMKaxJQZNwgjIARqdAF1oSJRNvwn1RnAis",
-	"PwQJ4l51O52eQ4fF2oiUCKYXMrnCwnlqIhNtdh/rySfYw3BJ/IBa2O6BlprGl5BOMcBoWjkXmkVZoiKG",
-	"AAMGLpaMolGTnMFGsc801ISPiGtGXcJPKbjrSQYH4SHGUN0XMaNKEyUherg+ANT0Nsin4psWRoZE1UZ9",
-	"4kfbBn1WfJWP+bTeZRQH/dTMNPUf0XVATrPx1PY1ubDh0OatxUT2BZxYvLV6wqZZ5OKmuTtuwXIe9lBd",
-	"Yx3yqnLDOZf7xFxmV5M385/bywtM3a2CEYKGVLEmORPk+fl/E0qMvGphjyhRM7N0asKYO9iaXjF74YzI",
-	"OY8pGbIxF8rVECXUSNyJnE1MqyNChb3II8pjZaOnratjyMZzYaENpRAMKvuSYcLolSJyNGr2xSs5Twj7",
-	"PJOJBhk8Cy0OHDwhLQXuIvoflMBkgigWSkPrzKjht3kiLD1TiNmchvceVtecxPtdD69QkTeVR/jj7qAV",
-	"qhljmGFVXlQm+dVA7bc7z4LGlIv07/XA+xdItzcrIVAxi0KpU9CWUM3IV8O3IZZV0/JiMXc3r3c2Ue7W",
-	"E+NYiDY/DRtaWT0PF4G5qg7CdpP4oDaeAVQyMpcOFFJMhmB7U8pjwy5sZClwkcAhiPGI5IoA8wgIAhVL",
-	"ElIE9PGOZUT/s2bef+1wxv+1/W7ZqAGbijhXG+YiYjI4KD+zmIarsxHnavt0REsazvHzXCbiYT4TEVov",
-	"pyIWArAEsZHNtlyuEwGoMmwUnuwPuVYD8uj52Yv3jwNy9u66a949e3d91MPavfn0H0Pg/OQYSLnhUHQZ",
-	"xA/3d0yLmJ8lrbRq5fis7mQcdXMHo5Otx9ls+xOQzSUbNYJUYsg9jD8wApEh9Wfnb8lB++hor01oPJvQ",
-	"vQ4JZVQ47hCiXzUnF8XvT8w/1Kd7v9O9//n0pXPjH+vn6VfbkiKbZZtH/8+PdSqHPK7jGX7uQBVAV5ZN",
-	"kDajjc6jG0FjKM3/A/tseAANFoT1Apu8JW11lQpkQmaJHCd0CnliWDYHK14TI3PXEqQssaJq2i4BY7Pz",
-	"twFh+jFt8JY7WKzXsOV0pzR8e14zWal2N8+3avspcuGSBM1EPVnUaRDhhEUBGZopejoGiGqGksVUo4BW",
-	"nDKPa2ZcqkS0K/6ztg7R+uOd5jM6qFxUfROcZpGMlvJ+fq8jPLmkLX/GRuYG41tENdszvfmUx2ZLntrP",
-	"7jCfNBfTzqlmKkf5JLIVU0lrEG85lx/dd3fjE1CNZbebVEht2m6r3pjxuKJtt92wqjnubOPy09t2+/Lz",
-	"u9Mmoia9272zuXPb7dlLGMhd9soC6O9qi2zG35Zbg9PYfEsunEVvuExJP8vbbJRMNIua5MclGbi0xEGV",
-	"EApmMbuhCQbYu/RYL/DXJTbWyOgy0bnZRmxE57H26aaGjEmUenI/lvIRvTxKT+w5xz7Wrs1AxhFTGg0z",
-	"CPgysIgveZUYHtWx9CQqHMNsRumHbjbYofkYn3iDfmvbWTtqa46L44GfU54a/bDCIloqA8jSIHyEUABo",
-	"XvFSz9HKOSxaY81mp2gC9IopEksxdv5If11oskr4rl0V+Mytif2TxrG/HM9tAxXLcY+BXx5Six9Si+9d",
-	"avG9A80JGnmvRAqPl7k8Gr32zbb1PrEuoYXWydVHSy3tq1JbTn1fhhxlRvgAMUKgnk/MBTPq4Ovzt7/m",
-	"mUQxvWX1fYH0lvRgwWfmaNXlt9gsnVBd33IG1jkCw5cjLIBglbtH7189J932s9bjJjm1qBgOowXwBTEL",
-	"MJTxfArgLVyD3yQ/fR4F6XQCewwDvEt9scmKBGb+AR7bwNr8Nsv18Sz7D8BJ30ClEnS3VkDK4hP0wgNh",
-	"2IPII0sd1nvm8yWwJ1xpmSxr3fUfUaSdzZjAOtGpfb1HFhNp7wxKQRgbFKDBEn9KTbzOP9gXfXGmIevH",
-	"3BguwD6Lya+xsuW+uCYhRWmca8XikZE9h0sAJEpjEay7Bhz6zl1PyVROmfnHWCI4kZ0f+tBS0FquyBWb",
-	"ATKUEdrMf8G5OI+4JrEcE65OSli3bizo1WOCzObJGILgjBKwmGCOrfLDB5TmcezCEDSZsIStcxYjQFDa",
-	"pdreWezcvvbdv91VbAgkOmQwFkLLOPK8xjSEyEGBdXB4QlAuU7eHfRwzbe/Jz/Y0bxDr56CTK+L91gtx",
-	"f3Op801VsFRx2lYFSz+8mwq2RpM4DRECeYM3wQCxwYtWxb/nCk9o99GducxFZVS6UMukGFrJo1kaVmn+",
-	"bSS19dqPjdfFYVoV6kvDkONMpESl6iaviVS85GsEho2kV+6ySt0J2+2946jV3Tui7WEnPIi67HDkRWJi",
-	"wxWyNbTA2N5T2m7tDbu0vXc4fBq2ow47GHVbDR/TevP7WaeL3HuZf4vid4ZVQZ55HUomJqE/5Hb/e3O7",
-	"HRPJuJ6TEd0vK0M1baDL/pf0utxsWNcuV8zOhSaBYPOcCjJkNkYTC6namweRghO5KH6c1jJIC+H96oFK",
-	"50E0bfn5AcRtmnExEXExftwkr2qCQk+y+gXIqFBNu6bx3JZinVIdTpjqC5v00CT5oEJnMnRRkhBJOKO2",
-	"Yr4VY3NFEuwkWKRIUebKw156ZfOCWtEulUKtSDlkRmI18li1sAfhcxWCZR1eNgZMrSmrk5d1/Lit9aLO",
-	"VhFZuI/u2JCzF1vEJm1TnGF9r8WYpTrvR8L0PBHFKmN1fl4sNG4UhmpJDBdxm25STy8+eYtN2/kOpYwZ",
-	"FV6ti1Ks2phVj6QNrmY+NfJg249DG3seFS40GyNCSk37LLms76PTgigi20mrVdMlS0hdtw8lER9KIu5Q",
-	"NoOjCnEV7tzCGc2bXN3fYDTcygT7DjtjUbEsj6vsevk9lx2x6v87w2seKo/c83KFlqtXFx9ZJVluW8Ow",
-	"qn5yTuS8mHCFUl3ElE7m+H4q6NgIEh7HYNhzuN4AFmutka7a4VBGS4yZHwuZABI6O/FykNC8lYdBR4j1",
-	"OMZkGpQgq+Q/i8m9lQDovrm7BIgt1dfgOo3jf1QOfKiJ9VVq3T9wjgfOcR8KI9qrv1M2ojTV9WaKn1ja",
-	"KKRRcKV5WME8BoZwYLlbq/a7DgxFtuqa/xNK9VHuN0d0/N/mgv81Z5fAZgbkUZo4Bi32hX31cZCxiMvh",
-	"8tLTJQbkEb4cuJoRyxkjs4QpJrT5TsvZpXeuTS9yVGSXQRrp9Djoi9SWAnpBpzvxR5/+BixwQNWlHA2+",
-	"HVvGmOVNGedwPr5RNlY4eI3eQbsVNGBL1rCUTHV1+9noHR85bTTymnxq9O3i5jd67U72a/Zy56CVgScU",
-	"TqoZ8FBiNJdTf3vtZ600BaPXbrVd3kXPTMRmZPTaT2+MMpU/x04b9wPie40Fv+KNXLiKi/25YHRKPuJj",
-	"b8CtLhThzN1pQH1oBQ3/ckJY/b3m9xEP9aXSyeXlqVhePjD6B0Z/f10Rjurenb/D5dz/Ym1DN1s5JMo+",
-	"BXBaMyxyNaNjFrmQD+z6B/UNWu4/qLXl8L+i3b6i/cwov771LVKBH8zsD2b2BzP7g5n9wcz+IEP9q83s",
-	"wBN3aiQpCFHW9r7W7l4Qp1Ip6jkVKXqjE7HSd4dLcvYCsRz8CHtMlWJZI9bgcEnjuEcM/RygJd18ZaNR",
-	"bSxp0fTPfXEqIGpGIaIjZ6C3lBnhcbA26oB9DtlMO6INIR2m32Yq5F3ySNlRQKxHvLTRsYa9Rha8x2tY",
-	"S3lCeOSKziaMzPFSBQ7JLOkLJacMPAosVuwHDGLF6jxEQnkfQRSPGZRRfWl7tWg/MMuFJFxYh4aZ/XQO",
-	"qa9kzK+Z+Bf4HP6l4uunO1Q4zR9U13t2X9JaoFtm/KCjwKtC+pWKiz54X/4+geL+ls27hQxyt8p5D7LL",
-	"fXD07F568ROVUFaJmWb10QIloQS44qlFo+60ul6KkZ/XM6ERsRDJyL8DoiQkG+lkaaQFRUfsG+SwOX/I",
-	"vWCxu8ySKdskuhVos9+JUlcREf9AFe8DVcxuXz09DOp92BHTAClasGv79A2xTsr4srY6jZ6wJeoekK34",
-	"7Tp0vwMCdtua/t+pFdUDu3gjRSRFBdaFUvKSzmbWqwzMoGal2r12x5vmrTzQZk+/HdSLb0LNeghve2Du",
-	"99nlvVbTkeaMdPaHNLwKJ1QIFu/Fciznut4MezFhhEdMaK6XZJbIax6xhGgWx4hYQrAB8ujtjImzF+Q5",
-	"AouTH2l4tfccOyFv8J12s/XYY/pCEqSCyJx7wKdtc5jij4Dhpls5cnXQFQfAAKpzwc8B8v+Bmg8H9rME",
-	"jKOIiMBHhGvAWvAAAhyQAXxDYylY3lwM1k/7tumk6QsiJJRixAVThHFA6QI5g2oX0QdlCizEgytWJKQm",
-	"CCsgE6/2LNZsRwJivsvmTs0/vHLsXE+4AHPslIu5Zsqhuww4liEoSS7eVuMmNDa1CX7eWywWeyOZTPfm",
-	"ScxEKKGQzqYX+sdix9sb/WqBEpQHbLdrM9YWIg/Iw3ZkxWNrtvraECs81Vh7n4Qx5VMocQ8vKLq0hazg",
-	"eABK68YcqpZGrhwOyL1mROAOsEWuhoxEDPd3Z6v5YEb79ngKC+cJ18tG749PPoepIOU5DCCkwjEfsXAZ",
-	"xizPa7jQiTTK4goec6YsvLHHDX5QXtA0j2MyljL6/xD76unRUecx+O++9G2ATb/RIwBUd4Mxw65sHMC8",
-	"2FBruAyOFk9pbGgbiwJi41EDuCUW4ZwRrtTc6okLcMBlJjrVF7ZSeFF75WKcgqN4P7olGJyk40DW4/ET",
-	"xRx8TRoHBm8q4GCoXptdTotDWDIO07U/2fpEiBM5gYlPzbO3p3M9wbU7eto9DoiytT8Om53HVWwjG/KF",
-	"GcPfxTTO0m5B3v56XiILFWi1PTqPzEm2GwbVCnwAlAUbolra6LWfHj3rPj2AYnKcavvD0XEXfgDVcqL1",
-	"TPX293nUzCs9f2re6DUOPrz68NvP//3m59cfzn/7r4v3/3/3/M3vF88/XDyHgCkJyrCcMYEZ5dtouAjR",
-	"ktbRqEAegQPlNO4fGU0A2eZ2m2OVnBoGlCt7o+0Z+qcZtRUzX3EWRyQ9UUGDAfU0px545KU96+7JZX56",
-	"1a1svIxwF2uZ0WmGNQVUiisFRUcSW3mD1XJwqCtWc8V3rYreYu1PUf4gQzh1mWTiFrBZsQ94CWu2YX2D",
-	"O9qSi2LSZdqVtzt5AcuI5B67qJJUP378uGe6NZpVSNGVtGojPn78mHv9JrjbPh7cQdjFBYhpeIX6GZZT",
-	"xeiarByDBTRL91TNRyMeAllFOle9r9t18DX2GHvHRFyd9X+v9u/W4vW3aubIuA9xIslKCTQvz35pIJkw",
-	"W2DE2xsj4MIw6zH5Eqz6CIaG5JpZGTWS4XyKVGmemAuxD5ZWO5YShoyl1X7JYDi8MrFAlAlDTCREtEQU",
-	"Qlf2yxx4669Qzczw/842lll3KsBrbMeKjwWL9rhIK27ZRn5ZrvucZoIo+Em40jhwr5WimakKRUdEXgpg",
-	"ZaHNJjH9QWqhYWoBTHxhBXVYEr9PCzpa7uqlrYeZx8CnrlwkQF9iV/n5+EXtgqyYMynsnTeEYhnSCsz3",
-	"iSQRj2AW1jaVliXcZrIOPWvFDuPNsbM1+42AAljvJrLRg7gU6soMBcxV1Mf1zDSs3DoXr9XNp5v/GwAA",
-	"//8=",
+	"7L15cxs3szf6VVC8563YrhFFUpRsUXXrHnlL5OPYfmz5cW5CHxGcAUlEQ4AZgKL5uPTd30I3MIPZuEh0",
+	"4kX5IxbJWbA0eu9ff26EcjqTggmtGr3PjQmjEUvgz7fsrzlT+uyp+RAxFSZ8prkUjV7jfMJIgj//pAiP",
+	"eoRrRQa/7dl79s6eDshiwgTRE6oJV6RNtCTtziNyxRUfxoycvntydkbCCU1oqFmiAkLJKGFqQqRgROoJ",
+	"SxZcsWYjaKhwwqbUjEIvZ6zRayidcDFuXF8HjbdMJ8vTkWZJeZTvWChFpMybF5RrMmQjmTCiJ4wI9kkT",
+	"nSwrH8+FZmOWwPM/fPhwOtcTJjQPqWbll7x9/oQcPTxsBUSx0HxHDlaP+TpozGhCp0zbdT4N8VHFJ78W",
+	"8ZKwK7MzZMH1hOgJV4TC1SckYTNmllaTkUyIYlcsobF5M/tEp7OYNXp/NBRTikvRTNiVvGSRGZb9hn2a",
+	"8YRFjY9Bg5t3/TVnybIRNASdmsHiS3LT4JpNYbj/lbBRo9f4f/YzwtnHy9T+MzNaO5/roDGln87wtk4r",
+	"aGiuzbDcfAO3MjRJ6BIWu2YfYSEWhpAmdDZjgkWEalwNzaeMyITEVLMkN/tGp9U52mu199qH561HvVar",
+	"12r93qiZLrzXn+1IJlOqG71GRDXbM29peBOwl5ep8TFQ2EYzSInRzqJm8EfnMPIVg8cHbT76x+768vCf",
+	"zBMlk+rjPjBH5iKEKwZEjuAYzeiY2ZkEjkYZUXRqTzDJKL1ZM3x8Ym74U/rpJRNjPWn0uq3jo2zoT9y1",
+	"5aG/5FOuq0c+lUoTJnTCmTIDpzDs3HoftqoHF8NT/bFFbETnscZbpvQTn86nhrzNJy7wUzsb8Uv7gBJn",
+	"uQ4aCVMzKRSDU/WYRpZ3mk+hFJoJ+JPOZrFhPVyK/T8V8ol03GY8mvIYZ5owsqCKUEFYkkhYfMXFGPZk",
+	"KKOlOZLZTFaeY3M/jrK8nuZRJKRCSMNSScRCGQFz8WSHLwnqXmYv38/kDLzwiRSjmIe3WAdiuRyZUEWY",
+	"iFjU3NHUlaaaOeJ3b5EJ0UxQoUkkmSJmWWgcywWBnd/NojyXyZBHERO3WBUtL5kgMQ0vFY4/lDMG0gOY",
+	"kJyxBB60q8WC9/2k8D0qt0wrFunDhw97RYm7aqGKAvo6uM06nwnNEkHjdyy5YglO72Yr7p5E8FHELtWt",
+	"V/ZUkLlgn2Ys1CwiwIxOYDtjOQaCN5pYSOeKkbmIWAK/WV2N8N0d01dSP5dzEd1wed7Zw2MIYWSeswuq",
+	"eyWJmoeT9GSmtB3SOAaRvZu5v6HLWNLoXMqXNBmzW5xJ4KVckdg8xwyWCtJudR8dPjwiw6VmqrlLpl18",
+	"EfmVP97Zohg65yF7L+gV5TEdxuxWHBweZkas2XQmE5rweEnm2cN3tTAR1XRIFfMkWsJoOGER4YJY3Sln",
+	"FelkuZdqqqsXKLVNbseVzqX8lYql/VbddF2lJFMqlo4b7Iy28HQFhsMb5kOjKGHKGHTqUpGp0XLlSKMt",
+	"KKzkBJYIAkD988v7XtC5nsiE/4fdlJ2dkisac6PV08QcLxC1XMFSG0NrR9wNXwJPT5e7pOx8TfL0vbgU",
+	"ciHeUKPM32hlX0lNUNDshlh5BCtFiYqpmpgzznVAqIgMZSbAcYQVI1ZdkQmZqx1Kj/dilsiQKWXY2JNs",
+	"RbZfnD8+N2IZGkvf2S1osHwMGlM1BiVkNtdETeQ8NrRJYqYUHkOZEPbXnMZES9JptTITxVxyYS65gN8b",
+	"1x83Xvdfzs/f/NtQKAx85S44hSTVmEdcA2swi5DQUJ8QdsWSJbniMobHwcbQ6c4MjXRW6IOZ8bfWHLuw",
+	"qkn6udqqZOKKxUaBBovS+VUaQWOWGE1ac7TrjHhZt26FFzaCxqc9mUSGA7aug8aUrX/Er0zT3P1juWc2",
+	"dE9d8tmehIHTeG8mjQWaNHo6mTN4zZQb+aqXjd6Ixop5r26jjYr8y9AYTOWj5wbJ1uyPwhQ+ZvQkh3+y",
+	"UJvDW7nGV/KSbbHS4EOhIHF86+5Wq+4P4Ztee38ia3cg4qG+UDq5uDgVy4tNiFwQfBKaG97FziBOLUii",
+	"6FKRxYSHk/q9oVHEcWneeL/j4pRHgq9uen6sp+Y5xUl6y29uBAZu1+edplp9i/trduoPpZOAnIrlx+qN",
+	"nUdcg/O1yvfISDihYswCkrDQjABVW2OiJ1QodPaip35KI0a4Lu8aTZ3Um/p/c9MNzAPQlqZi+XoEsmuT",
+	"J4HNnDrRxTw2EqlIIB8mkkQ8IlyfEHMJWYAo16luSqZ0CWLGaCNNf2iHZmgVq/ZhYhS4zF9b71s+Rvds",
+	"swX//d4I1jiPdcl/WSBaPmVK0+msSKu4iZv54J/Ya71HHF8HjfSEXvAovxcFj+raJT93fl5jY4Oo1hP0",
+	"NVINERxg0TjkyO6KuZQKw7PxMsPA0eRiIiPNJdP5xW61j4+HD8PO3mF71Np7GLbbe8dRq7t3RNvDTngQ",
+	"ddnhyFvg1ykXOov8+T+CI0etNnXzmX+YUFRVgKLJmF4xQpV1s5jHnxh+OHAaAZ3NBnh5ptMFcAWql80Z",
+	"TbRgycA61OFDk7yyZAweEljZBVVkzK+YCPpCJrXE3Re5xYul0mQ2kcKnwbe4DN7iHFl+xJTeCWk4/e5e",
+	"PiZ436OEQjhkaYwZFo9q956xvYe03dobdml773D4MGxHHXYw6rZyE8PX5nf+4XUa+NoN3eOzcryGQ5ST",
+	"DuVcg/3AxThm5iCspGV6MNx7NDpie53hcXTUDVu0/dDfKOcly8/n4DpoIPHsZDr4KP+MkoRdSSRVkPxx",
+	"7OZsAyjGHjIyxIYd7SNUfq40zDE+FMaFqXSug4Z52E4mAqNaTOTU340VuyQYGNE6vdUolAlVRW4/3+s+",
+	"bLe9qbw3V+cn0i1KdGr4fBpHzbYrR4rZ5J2ATHlU7jwWOHcmC3yVIdMBVmoIL7mqkHenGMuTIxtxrtfb",
+	"KrREuCNwSgWsCKHqkkWGnCDwt0nw2JvAdZ2ah7Hir0OJ60Akf8wF3UQ1wtjlm+z6tepg7ul2lpX7DTta",
+	"seePaXhpCEWw+KUcy7n2IowFHXHGxNlT8kQKwUJNzI17T/BOgreSdtNLceg0D8sEEsOFF+CdqiYUvML5",
+	"ryh58eGcKD62/F+Dd4YJzfWSzBJ5xaNiTJ8tX0yGP4f8NX/x/P1/ztqv+IvjJlu++E/04cx82X55/q+D",
+	"X8+f8dG/mmEnFsPp81b024vYO7t2OucwyipNLCWswp7kpuftQ+0qV+xIiQiq9M6EEUpirjQZS6ZIlVch",
+	"vnW0e02AunDCvNj/7dn0oJBEALk4ZpCWVUM2Boa0qNJOhroBvzJXp4kA9UfIhe79oX8sphLkjmNpt56y",
+	"Kx6y+j1CKagcCXPRJM/AaTVl0yH+ROOFMYXBtVhhVGUqoareTf8KVJoX5t0uQjFKQNgFdrW00X1oGDKl",
+	"yIgnSgfE2HSGIjqtjfmwVTpOZ7MzMZI+Lz71x1vPk9vd66AxTORCsR2Qi32QkdSzRI4TOs1EurAS3Wm/",
+	"Is8unvOEjeQnP/nFjqpgAYZyLnSyvN1gz7Qi9kEBOXv3mhy0j4722oTGswnd62w86p8fewN+YkfmL+8B",
+	"uFQNbVq1qcJAGTx99vLZ+TOyT2d8/6q9P2X7eIva/5zeez0gml4y1SRnmihtKRXtusWEx2hCuw2wPnLn",
+	"5hFjopZKsymJZH4CH5YvLn//7VUS/Xy8OOMLfv5zPI9+G/OXT178TH97Ef8+Pe6exb7ejicNVaoVHDmd",
+	"Nl5zW8q65CIyTAgf2iODiKlLLWeDgAymcshjZv7SdBgzbf4aSj0wZDiA3KaBv6FCEjpmQoMOqWVc0CDt",
+	"g8szPjeDLKj2cHIvkKlccHFBda005ZnvLY7M4cdPKrVR1NqcuE39Fs/NqMg7ZHVngtzMj3F8HTT47MKG",
+	"CG+/hfZBbhVAYMxVKZnuoNlqttsHzYfehM5m5NQOwz9cbTNCZSRGUulO+zBhkNmWywAaeeb4T4rIhchC",
+	"gFJYh1o6INQt03EoI86SnN4+lDJmtGShc3Uxntt1qx6VM8hScw3ExQyUrjFeMmSYHaInbEliKS8Jjfkl",
+	"O8EvpnRJhsZwTR9l2UZuBlYV9qbw8xwXsn4Cxgo3+3NhjKIrVk/WZg9Tb5AZKTifl3aVp6nNZuUdHINV",
+	"7rnOca/bbnYONyLzl+btpzDCG5J42/Cp2JrPt6fwWUxDm3JGtR9bJyNqrCwrSyrkyEspIikC8l5wzSLy",
+	"P1yMIznNqcJh2RQxVg1mP36uc3whRRCXVxOB5fdMjGOuJoHR5Bc26RsGZcZeOABOMBsye8nF3JfQr+iU",
+	"rZIC5nzKHXCOohTbWDwXB/z6Xd4PkBn4oAxUE7mYg4ZoKBtpLfOvlNhFu+wPAq1gpdb+KBtHjWrpfg1y",
+	"nDO6heKIMs2O0dcb37mBrNAZjRqm5tMpRTWsYsnolAVmf4CL4RZBcheSI8bwJ3JB1Dz19GhHsuny0gSY",
+	"mxQsvS8j3tVEGviv8510dtQriLZTMvBT9c2etmzyeSUHiD3TpnOyyRMIRaKr1CJK/Dcniz2mlSnEQd5G",
+	"8WjqY1GXqbeg6jxOxn76SfkCZlOPk70FSdcuB+ypJV5tTrF1Kfg6wRZkvKUPakLVxbQy999XGMBinFCb",
+	"FVU8+pCYAQLbiGWoclgldX+hivyaS+WvkLrtm/rHaikX1yKdb9kx5W16LUk4JlFBFalSJQi1G10mjTBh",
+	"VLPoojZ0l652ZpzvShN+gu++oXpg5GuV1eax5FuFDNbbUF+1/t3dUP12/H0DJfz2unf7pqprpqt+ZUrq",
+	"wbesox4WeRKI0Zxg9PjDxlKvxMIck6rgYmllQE2mNcZRkqWtxBnONel2OhUizmbyVeraC3AoJFKMYS0p",
+	"UUxoJsLC8Sql0ufcDPD8bfzcdkjeauBkq1bBS/eonoKL7/aIllmaHLk3yEoTx1xplrBocJIFzW3ewCAo",
+	"JBSPmdCBc7JBDqOITvKxdtQJQA/oCxuGNTJgzyjWwoxC5EPxRm30n3CRMMgzHJzAT2YATEQBGRSqKQe5",
+	"r+AIRAOjdFAi2MIo94IFfTEolFyiB8l9yaOYDe4HsDrVUdasbAYSK0JG7g3MD/4wbCaB+8Y+z97XF/eK",
+	"qQYBZrYoQkVapmd+uI/8SmYGHJvpbLNUczZPcFtwCBgsHdy3SQdiPs1Xnbqt9QpP7c5639DZLP/JbYD3",
+	"bbmA1a14RU1r9o1Z3TT46maffZE91V9QT8m183UX4HTNycgOX3mE6anJ5UIV2WrDS3CqODoun6lC84k5",
+	"21HgHx/lBCfIyoIVbPZBQaQ8z3J45Psyn+Bz8gHxNthzwxpFZw48pPBqR2fRoJggouryQ/IDeTcfbsXq",
+	"FFyfrejH8u6tYHyYY1Wlwl7ReO7qYoGJQEirvJejRE5vv43+2/z902lFaHkDq1Wy5wnI3py2qOWuRgiL",
+	"sKBJpMqj5FWDbB8/ah62m+1Wq9n1E0nkysDfCCehZWk77Yat3s8abwlMQRVLP0HfSZPcgGkj17MZaHoi",
+	"wdNKNdHMz0IJIXUukdMmObUPgNudpPNEHMYVuOqLVLN0vhkQB1SQiZxjeMaOKyBzAan+oRQjPp4nLPIQ",
+	"FfIZYp8L9gDSZJFAZHE7AMYgz5iyGNqG6YlFdoEMXFn1+gYPOShZNzd4SMulJMHC3/AhYDZXEJ+qor6q",
+	"uomVqmW30+mVki5rSyma+e0uF49AbXiWipRWjzznLI7SEqZs5FOuFBz+j9eb6rNwhFwph9rYFVOqJqnX",
+	"bDOvzO0ze1r+7lXtTsUmngmdSDXDBJnaRJu3z5+Qh0dHHT+Vpl0WDCtyaGx4H8NLWtoIjt55nswGCTIB",
+	"jhMclRcTbkuXbiwpTsOQzYwVaDiZIWTBWGRMByniZW7e6MbF6ILLrPDzDkOoYXIT8CcEAVfyCxd6pQwp",
+	"JflU7u56KrD+tI3IoNMkzyH50m6tVcHNQoyljKwNPfjcb6Ap22/0CBDu9cCtGDADFitWnb9/tcY7mYYs",
+	"sczQWT9+gaEZTVpzU+NUQcdEtUNl07OZkRidV6Y4yGl+yDbRsAx+A57qlNmU1HAvm+42vCQLceb081qd",
+	"Ow1M4ASMksaVmrOI6EIyxYINa1TtWqfPhqPtoMitx01S3OgX7eOHrXw86uHRo+7DNmCepG4qLvSRr6Q9",
+	"+zSrjk9tN0ZwB1a52zYZ49HDo5VjPKN6F2M8BJelqjbj3K66rc5v7kTrmert7/Ooab9shjn315kfVL/x",
+	"Tj+6Dhp/al5NkTzKmWFVzmfW3TsK29Hew/CQ7R3Tw4d7rahLD8L26BHr+InRLzTfwXDbmFkL1nrtQbK/",
+	"F0xIOlTgNEurd6rsCiETPfFG/cY+aienChJIAPKkxvS1aCjesI0UmNEEggrDJVEzWsy3aMgZE9z3LryD",
+	"N+xguGa0a+IRN1njbQsd+C7W/niVz8F506o5sJoxelkWI+Xc/zofw3YjPSqWcNSVZdxk7VcUXtyaXPJa",
+	"X3nkg8eAgDDIjwi/rFTGdjCog1LtBWog9fpbGucsKXC5OGhpdubXiGpKuAjjuS2kPH1zRlIsr7Lmtcuy",
+	"qoxX26dCYICLAvTiCTjuDIEAoSzlnCRsJhNNKJklchiz6a3YfLHMapUlZe5yAaj6UC0VamErcKY0Yqsi",
+	"ZQfbxGr94NfmQbIdFfi6QRRi6yWae30615Mas//UgbnJEUGoye5xZjUcNreIKaUlmy6M5IjHbAC8RLlq",
+	"r7TaqCCG4OT3SNkxsHG4CZTO6qkOuADD48LS9iAg6VfItDF2woWaj0Y8BD0bxGmB2xSe06iNZFUbtTC8",
+	"i9zYbhOeW7dmMCby1Hv+yuy3AqtjdkblQQcVkTyP0iro0FZDsKgI0/CSK32m2fRiVd2YrVmRo1zu8aYZ",
+	"PVk2mmALw1sggrdtzYIb6PdYQJbVqpihbFk+9tHXdgu7/Edh8T6uoA339tIeZr+TqRWS5e03pLIuHxJy",
+	"7LAaKA3kAoBwXU7kG+r79GsKmGYsuah/OzjT87HXUtGUj2D7hiVk7WvboClpGl+kFLxq3rnXxzEMQNXN",
+	"+dw8lyC27qoxdNIxwOPWjQEuOiEtPzJDEwYFzVX1BKURvaE5F3fFiEq62gzXMd2g/KLlh1+m4uw0lCj2",
+	"bVrD/JzHFk6sGnPEnssii+cZkiCkAPRc1T+/gspum15q+D5NwkkB/zZDviUjLiLVJL9CVZgioZwOuWB4",
+	"/emrp03yWmAEDPyd+FRFl6ovFrlBBKlnVCKesFSMuOD+BYe4fGY2D+6fkIHSVM/VICB8lKVMJSwAy0FL",
+	"1BMHOKcBPp9aUGXUM5mI+gIm4ByMPTKUegJ0gVobiyC3BcJKUy78lW2vqHirNHwAKDlddC4QRMYiX2f3",
+	"gqJoi+ACMgRVN+MWACCeGIFENeZh5CXyFHUUD2a4c3gIY3efzbip1iwxY/rfP/633//Uan188F+Nylq4",
+	"NXVLYDN55XCrZuwYYLnoDXQMjAAqp95D7jIVSxLSYs5dVvrmTfOou+0ss3q52uk9ytfPrZpdVsCImeYJ",
+	"eHF5WjYHCXSBjfVXlNCRUBZtAyiW82dxuvc73fvPx8+d6/+qLKOrnYcxydO0sRVA5P5eQWIRF+oWeOSb",
+	"pZpWIo4XvU5u9MNVKOSVw78RGPlGI69BGy96+wp1fSvHLXCc+eq9ppeAlFXbYRWfeTsU8TWCxlCa/0Mw",
+	"PJ/Ik11aWaFXO/yHxmIQ0aZEA0cArv9SNPMMHr6eYg7TgW9GL97Id08uOOgNiAXK4GaVdnKaPAG8XzC9",
+	"kMml4ZoD+8v+kGs1IPeenD19ez8gZ2+uuubaszdXRzbIWMGpsiw2V21tASGzz4Zr1aXXtPY73ZVMuONn",
+	"RK+a+mEuCZnr5RYEl/FcSFH+QpSXpSVzvdyAAg9KM9qCEgtT2j1J5mezAWl208q0TdhXsf5sS/k+pSEU",
+	"nt1Kur9WqyZ0vCYKU6G5OK+18iw5BLSqDMB4g293Hm07+jVhG88M+6smnYaNuRBmCxDekO0ZzTAglERc",
+	"zWK6tDVnDukhQs7ioiI8WrE/NKL/fWsd81+rJmZOD6r367Ymax6D12/WPCZzom/jgXmHI8o1f8F52w9+",
+	"NSNeW++b6a6OklSrzja5tyoicjt6Wx1HKWaPbT5gyC2uDjrdjnwymKrVhYmZW79gMa+0ql/IYZU7MA8d",
+	"lqu9tObyCB7urOItEVPihNFoeYFA16XX/yIXCHE+oZHVVdK8R7/9059yiCmYWkJN+QlpkbnQPLZGsqHv",
+	"mOlCmovfwwjHQZ5ZwO0VbqDWdbC+XI0jcoS9rkneeUSCVmyqq9vuGUzsDpPydhVth77psfyCEJ/2JTmY",
+	"T0EWNll+QhUiSVZAuOXS5huhFErGWHM7bPQa44RivWeO8awjMRt+LWdDPWq1WgXNdiWFHAPmR7wC8d6t",
+	"WMUBzbn6RlxwNUnpLNuG6t3fGvjSI1R3QCCiTkXI4hiXIcMLwbEgUa0loocryiL/lMMT1witkqdwOA6K",
+	"TOgVuIKMzu8D5g1uFe1cz/B3Ayu6zI9SaRlDv56ZljO1Er3zYGWxf0qx3qJBZQBg5ErAY11UMKGcp7fT",
+	"PWivKuivgyDQK1oOlMn6hRy+gzsKCtx8Fq3ln1N5ZchRVJpjBdbYaTe7m7HG9/jmG7LGo8pKRWWnOHKH",
+	"OIV89NhooYbRW4H8Ofd23vGsoCAmP1aJeCO+18n3U/DvVkn5P+XwZqjrxQF8vWjc5cL2qrVZt4Tr0Db/",
+	"lMOt4qTm+hvGSPNLfwexuR5is7yT67bbS/zfIta0tdZcoRfHF9b0znUprHzdLxj7GTICW4BRJcYirKef",
+	"xVQblug6twVpNNCNwVUFEi/0dGKRvBWPyrDHBeCK0zgm53aw68ruaazkxTCW4eUF1NArz0f0JfQbRNg2",
+	"k0N4NfDxFZ1LRuPBRlGpb9DI1ym0wZQjsOiUjc/5QhfsDgZmz5km07nSdtVsFk5fjOZ6nrAmeQ1J+Thj",
+	"G4LVRMt5OGERRtqyxVSSPDYLRF7i5amrKp+XLsWIm1UqVfyX223eCNTTe34K7RklS5LMM5o2JldG6hnI",
+	"UPuQTLmYa6aIjKMmeYWRUCC8QZQsL5K5GECaP7XVDVlgx5tWQSWyN+YORFV/CVcDAS5gYxFiqR7VZAGN",
+	"c4ypRU4R0X7B9UTOM5XTBkVXlEM8TZbk7VyspPTOTkwAAPfAxMQLuRAXygdZWcUQtsO0Y9hTWUJQ2WML",
+	"GCXmKzFrznB45PVCkBK8Qg3qXZV2XXSM1LpCttfCA9s2kBE6jzjgywGHNN86/2yBRzcx//JKXrI91M4H",
+	"PpBYzEaayLm+sX5/CGkcMUuMoZXbzlZxAo+XgIFV0vddlseULknERyOzXxh+pbpwWvOKv9/mto3+BK/V",
+	"bcvPAHEDXGUUlHDSLdnXSd0VtVYVZkM5pzCZg4d3cEIGMzpXAF7ge3oSpuZTFp0YBmZN2oGtrcwVPoFn",
+	"IYVlOoFExNTuHfRcsbrzOiH2lEBQ1b5AJ0EOJcEODFQQMy4A3bIjMH+7Z+ejlNldlavljKdSmVN21ZuE",
+	"XXG2qMtpTBleGXigIEDyd1s+bCHZfB5vzk3G3/Nn4K9HB1fP/nz7gb04refptaY3YO15da2lxCbUkguH",
+	"NSDzGXY92za78C2c/hywHb69Xnc+WAvDV84Au7Xh3Urd5mvf6cI1rhpCYcKXHNXmeRX1tprMN1CB1r0d",
+	"9aTSu0/Ap8dVCoEyInoh07FCsogiesELqbbHbT9J7z2MYHV2XBEPwlvddJ5z+xzl9jp3ECr5ljtjK5mW",
+	"vajOxv6Aar9nGKw4m9tZ3tnwvk3rO79yFYv8DhLyNoHZt6l7Fmg/w5DMy0+u6+yuOyD+MhB/msGpLtgn",
+	"Gq4AcRt4qZ4Dh+cG91gmsUKttimwijyDd6xSIg/WZeJWekgdbQCkllPnLK4+um9sEmJ0YuyYmJk1UrbF",
+	"Llou+XXIGzC3S+vdoNlBdSJtuikffaFSOC6VRwqbAth8iBo4z3wzTHKK1WpTm/gaM3rFCuDAc2HhU8pn",
+	"Kw8HsmNj3+oH4PzOKwhF1/Hx8V6rvddq5zJHvDJnM0YX5PAxHmtQFrNq5NlVt3Lg/hVHN/Nj2DBnmqmg",
+	"vIQl2wFvS3jGzNG9IuadIqZUG2qt7qPdWWqAhTFOKznnigGfLs3uV/kfHsd0/7DZIvd+a7dPEMyXfHp0",
+	"dHHUPSHJVa/dbTVb98nPLLyU+51Wu9Vqt9rEZtDuw6/FqPrpmFVASBS0tPSwrDhPs9kpwFVUVLivxa6r",
+	"Qnkwz/qiAcBCKzs/E/vErD6yPqxTXZlS1u61O/5ROrVjL5wlcAJ6WePV2OQOIBqJYcbkLEaAEEMTw0Jk",
+	"7ZzRKfnAL/lOk8DXAZeX0MdKs/pYpqCUPFaSEPRpKXNkb3COMCBhqb5bcYF+6uO/rgHN6lib3eWNW2Pm",
+	"KOBGyLrr6gsKPXUKUBtIEttn+Le+LI3ehNraq6gN+80VBxzktr+SGIHQ6kkxLb+rgOtASQQlgkYjqWyG",
+	"5CPm1zm4Cuj5q/sj2eLWKsnezq3rKkT9HZg4G+UAfbWQ1Q9/gMY7hyX8uZodcjoVeMEthAR2IqnerU5n",
+	"693KKZU3a7GzGtADco0tkpZDCuCCDFRNqsxXDj5e7PIAtJApvEZGFXBNFxbKqkww22CVH1RglW8SZvl7",
+	"sMtvz7aOyhUHX1StLG0floPlYMRTX7wDw6ze2W2g1mvKFzZKW3u0wvS5CUkb42IPjAsyYTTK8I0csn6e",
+	"9wlWw/f+Jqun66bPphZy4vYdfH9SNhE/5a5yzMXGB5hG9L+rsbRgCs9s8efatJPaJG43zhIT1RM2RTY6",
+	"Hw427iC8uQZX6BecA7H3aLDYP6YGCt8e55zUK+t8qUZXr/TZqEjZ/IjjFMQwbQTlOYe2bpW5YT+lG2uE",
+	"nY01QkcmnS/b5zITbKjiQN5NLUJ3frFv0AizfbyrTpgAdOgQjD3+lVbofcnumA+/aV370Q+ga7cfYXr9",
+	"xY7ypp1AgCg7sOXFRNpAPNdEUR7lp4FAqeYW81t+FrFU2iZl5OtTSTkvAyoYbfHv36IZwbvSufA47WgP",
+	"tVrb1IMUqoU3UnagyNyWDH/JOg+3c2We4MA3kizNArsCYOQOul5gK39PT1ByygA5mxVDL9uWhbQ7X8pK",
+	"bB/9zVYiuCS+vz5UrhykbAFu1Fqgpifs4RduSlVup7pJV6qH36N59qh3eNhrd5rdVvvgoHNb8+z4S7W5",
+	"Kio0G7S6estoxMV4236sYIQbC+jiS5+XAtLBJn4RyDgmNaem+4U6te5OLV7dyrXTKhXA324imFP0U1oU",
+	"XxjzDcCKcxZrVgy+eZ32TSBpbwE2W0gQ+0G9Jp10/hZnIA0Y7cR7As6IG/lOTiNKXsorZvhccRZPLSSC",
+	"DTzlHOffrAuo4MX6J909B5XunuxA5liR7wfyFr+KqlK+sFmHxCq3kGfjePp/zoSrkFGbNBfOe6qyJsey",
+	"5NPK/D9lJ5X1QK1zUa0rxbsdbKl1LMFuEqouWeTAxG+XYvy9FOdVJJndrjivvLerCCBryrWq57CWqRYE",
+	"OX2ua+uq5sNfSt3Ou6cCtGTaxw9bZpQjYwa7kimX1rVd/k0xlS3nt8r5o7a3eFO7/MQmkQ6yNbMwk/a8",
+	"LBlNyPHx8TG59/78yf3VtnJlKt5tjORSyLS+wmjDxKCbmBWJvOJRah5m8ELkHkRk7wdkLvhfc7PGieGX",
+	"ewsesRMASndNzu0vuc0np/AQ0H+FJDOqJ30RUmFDvkbhH4EdB/hA0FNMOlhS6B0mYxJOaEJDzRIVkEFz",
+	"YP7XtBuIrx1PmQ/3dPrmzE7DvE71xQAbY+7ROIaGqZpqhf2KoIWoGhTa0d3IzbCRW+HLJ15WxqTTYwxw",
+	"ppsaVltkXx6tsFJuCHh0EyK2ZknWVgMNgSGLpRgbzQlrXumSDFlaEZc1REwNNPJKVlKfUfUGTSCdvsAP",
+	"zRLxbGYsHWxq6dTlSWRlz5sMl6Sj/YcwqTr/VH5uvV2G+vzA0/8GJJRTJ8wKRaR/l2H2cL1d9qUKTwv2",
+	"W2CBj9MKlbT+5MtZa97UDjqtLzI1h7CHk4u50oqoiVxY4On6uf4TJt3Nj/bfh99W0pwzu9A3HVfG+HPK",
+	"8Soduq4rjkvuxH4TKm2Gs05z/pbissc/QFz26LvJgYRI5V0S5N+RBNn9zpMgH90lQW4US/7nwmyVqUOF",
+	"QI8UkTnxW4XejDaolLygs1keVOmP6oO4TeJZ4PFM19r4Rh2PXFGGX32mJDmdzdSX6Y3d7vzYwZvD7yJ2",
+	"U7+/B3cpvV99Sq8fS7lNdu+qpoTpJVfyktX3s7edIMFxbq5cEUVhn0I205WaQiUqF9cTYt2HF+g+XGyF",
+	"UwXYOyt0h2cwno1SbTqwb24kmys50EtxlFo1P6lcQ6kTMrAfL3iEAAh8LGSC/aJXpgjhtpDTOF6LoOe9",
+	"In+a65uiZ9DtbcR7ysmRzc59BqUgca4a4PAQzdAB2qXrAk07AL7XJXEmzC1GAZd+I228TOvkLFKlctzS",
+	"efCJff2hqG3vb3+x6Pr4/gzJpapHrHlgtFmGex4ZEvsnGUKrRqNuF4km2iCzvVWmm9KIeEJ4wU2z+eas",
+	"b8if37a68GeJo+ZXMj+Lj7UbvpYNvqtptJC1TjP0KxflbN2e42HRAJp722TUwHwNmi5+TwGtKsHeZR5a",
+	"IoqlAbJxvJRrZez9gAx4FLNBXwxZSOeK+ULUWA55vDHbzsHxsQj+wgGkYgJkUBSzPOZYemdh8YrtG7I9",
+	"/DeNeQSkXtPV9rVg5IrLOId4Cr42GuoKlB0Z1kH4gMLfI4MZ1ZNBQAZ/zVmyNH+gLokuE7PggwAR2TAz",
+	"TI5SVBIqIjKTimvXcg7ckgW6Nk/wRLVPwRuoR+6EXX+8rjQ5Vgb31bgGHIqrDbrP1rad/ZUplWthWZ2m",
+	"Vd2Rq/D+UVazUvDbTrlSebw6bHe7rqtWGeFGhg1cDHuXd5iL5FY6xsDNwnnC9fKdMZ+QqobQlPx0rifZ",
+	"p+fOln/x4bwRVPSYQlMNFYyMbkd8PDdimys1Zwm59/b5E3LcOnp0v0mexJRPDYUaFTIgtd0aA/Q8mX/S",
+	"lsZg64FoT/un48QmWs8a19eA94nQD+bwWKwlNEgc5wMNM4ntTaq3vz/mejIfGk16312T/tG4LmMTP7Cj",
+	"fAAS5oFFRnsQEOqCfPA9hHMfpN1y4Dsnqh6ceH1zoPXkhJEHvsX8IDWU9SSR8/GkLwAVgag8DMq9gTPJ",
+	"B/eb5NSHuHnwADnVgwdZbcTE8kPrLQHOl7JToxWj1mXhjQF8ty8gPQHpm+uJ/REgloBxmH/sxO8ZbgmQ",
+	"wPdPvE4jePODByAAHjxoEiPAH1jF94GvulLXyN05w7KMVW3J7CeFlEFCQ0nIv5p90Rev0ybdaW82Tzeg",
+	"lwyeTpUUFYimdlbW4i7Dl97rHB56UY/7MIe+ePP63bnXHZzQqRRjNJPwjYIMziI2nUnDi5Z7/8OA8UpJ",
+	"7lGxJJp90icAFAXyDmZrxma2nhguKcxj7/eAmRE6plzk26r2xSVbpkkPdOoU/3SGtsG51/mIC9Lpkomc",
+	"JwpEwBIWyhUBTSX0MY3SDvTmbQvnS0WwL9CuUC/tCxormaGBeX3rY6k07MsHhAK1yhiaIU4XoJZ1IDY0",
+	"7itKJCrc9RlFpwkaE6rZlTF8kOxcgnOWiMEjElIhpDbaQA6X2qwhSIjY7BRIihz3cq8LqZF8VwymgJkj",
+	"gBVjBKsZy4wlIRN6j4lQolqzD2dn8H86zw3X+j/u0+EAIv1ckYjBpUSKENc4lNMZTaBuR0PqivnX5anA",
+	"ytO+UDFVhhiwpyvkrkD1jllRrrKesxTWbC6wttQMs0e6rS5oYgethxlqOcwAQhXOB2feAPN8b+8GrcFv",
+	"2WtG6xQEOKYwBM8oCchcxEYUUJGdB+ja6/EBS5PuiGNP38GbhI1Y0iMTKqKYi/H/a8RfqAcoNh52uq37",
+	"PdRVgFopOBHzmTqGg+mEXoxkMuRRxISXk2NJMvcyoxfsAXyM2bnii5vknSSUGFk9A8xZzM25AKYDVAVH",
+	"JodKL0cIkmvWxe13wkI5nTqs277ACl8XDSQhTQALEZgNrMje2dNB1hfZskN7Nay1n1NpOS/6P39SJFMR",
+	"mwTc0kCvfZF7wvvzJwExy3pwcHCMyzf4HUO3tt5Y8U9kZLgcRDD52Lzj3mBFnHFwH4+Iz7nDCQsvnZOX",
+	"KxxxtiXIRjKF1/J63KkeEui9bqt7PyBTpicyMp8O7wdEJ5THUPkAh+LeQevh/aAv8ADf67ba94NUbSb3",
+	"up3O/cAcVNC6JFxxcD9Ijzi8Ip8WBlyFfTLcIoLhpvInS9xJbZa+YLFiZMx0xmpxDk0gSmRkiJ3sTVaQ",
+	"AUaGByf2RzghhIEmaJjG534Dr+g3eqTf6M9brYPQ6bPwifUb1wPnQ5CjvuBCJ1LNGO4beA5eG1XuJ5Up",
+	"9oosWByjGaTm0ylNlmC9MIcvW8yuxGwkXAabo4CON9xKJhDn360n1RlrM/JnLGWuBVLaxOv0zVkjaFyx",
+	"BOHYG61mu9kyqpacMUFnvNFrHMBXkBMwAe10n874/lV7n0ZTLpx+pvbNT2NW4SN4ySGSAPWR+c5/iLDN",
+	"xRjo9jxjEYCwO7ApuSxyZvBFofb/YpBvOELu5bM5gVUNQHc1Q2Ii4mJ8v0kQoF71RbHh+QkIu+lMLwlq",
+	"/jiSKxrPLfFNqQ4nLEPXLyOFAoila1gOGdwzqrRrWU64MmqcfYkx6GDur6DJxQCWtOcWqZcwGg1OLHOw",
+	"um7h1wwsHDgmi2zjuHy7S5YqbK7rJZBeKh7OokavYQbjoThnMgdMyJVYzSDLxuzE4ylckXbR3cPNrSDR",
+	"GoEzBmxrfWSeOf9l20Nzb+f661cAuV8bo7YG6tYXDRVYt51Wzciyxv8Vo+sU4OdrBssSsvGAt27CWDXq",
+	"zGefDXqbOEkxaLDxOFeUYFWN008Cut1Is0zDirHiUTcancsDvWd0Znc6uHDf369M16ymWK/a5WZDv8UY",
+	"KxJIa2g/H7N0bgZUU9I0PnATQKm5sWwiozUuJ4hUCnPHh2STp3M9kQn/j3MQ3W7rTnNPuzY/OSUJRE2n",
+	"1XIuBBfRzSzz/T8tRINXNY/1MH/kUFnaedSNNZlauVQqL0PJTz9akz4ENfsbpub4CTeF7BY/dwXjQ+Vs",
+	"jzW5E340fHdhaD8IWxECTYOZjlGZbXWVQFY1vfDWaIN2hy61ozjfg9zKl6p+gHtDPqNj5cC2c4jbbffZ",
+	"/K6s3z6jaj/FpKSPFKGIwO9VyECcg19uNI+J58zHUwUk7pscdZkV9vJ9e+XZU3xTt9WuuyM9RfvvhTuy",
+	"DHxo3dbB+pueO+sN7uh0NjiE2ZKtyg355fz8TdEpWrFq2SXEOU53tGSd4/WzP5fyVyqW9lZoGX2IjGj1",
+	"fWdCs0TQ+B1LrlhiJ2fu3WDF32GZzHtBryiP6TBm6BxOjQPQov0mG3RsFLPGG9sULRXIjY/mxholPat5",
+	"gfMhqyPnEME1IigV8iPoLz63KFDmJ+yQYcxKlPtGi82McyijyRzKzl4GX0U4kRhvzcyBEzKUekK0HGN0",
+	"esqoSNGzE7yb6qz2wejWFti+D4k3oAKjT75JBol1FULzBKsPpw7GwBp5qTHmxXPBHZoL2OcSSrWUeIln",
+	"pphpn8540UTJx+8uBjgBzCvP9/DJwqQuwBzHZpGdhVFvHiwSrlm9fYA/79BAQOI5jeNtrIRvVQuBs/9Y",
+	"RsvtFBCvesdpv2V5mBtwZTPGQqO2XKWtjR0FjU97lobr0+ttEfTHCh77Id8E0HZvySJbZgjXu9HHSmkE",
+	"7UIQf9Pw/PXfpEjUqgDeSa8O1P/tKsAGcukxjVzmyN+oNbQ3uOMNXcaSRudSvqTJmN1pG1+LtpFlcd1e",
+	"5/icHfVr1DZiplmt3nEPf7/vIXJi4MeIXEU6rS7JIl1+nGhCI2LbSztRqiQ47nWyBKcqHbGvTpxmvSbX",
+	"itLbgJ+BGJ1RcGrkw/BOUPh832d/5bSncmLNd+yA6FZUlX0HNh3Oa/Udr6R+LueYenHHlr8ituz1p13B",
+	"kYPqcMzPTHspL8MlOXtaFX4RpNqscQbNST4pAO0o7EiGXUzTEPFsnoxt3PVrCHOMmb7jud+h0/fzD+vl",
+	"zQrc6svJsnKxPwrNlNb0RSr2LXK9iMpdhbzOQGZPv6DvOV/gVCww2to9/TUalf+UOXmnfdxpH3Xah9Ec",
+	"NlM9fGNwHnG9x66Y7flcqZMAEHcqxD1XbTHPSkN1hzlyJzZ7RJFiEkeaBJX2J5ajvDcb8gC8DGFIn10I",
+	"AqMk96zjuumqI+67fJqTtCk9pIU6HWok41gu0pxOC34W9EUuQRRGje5j29qTej5gqkloLkrxydJkZHMb",
+	"Th0zaS1ImUpLrCELyoh6aUR5TDXoPZAqiRPCQYt4SQY01DIZBPAHlwKLEDKuN0CEkwDzAzGTXo4g9cr5",
+	"/v0UYUHmwvDgKPXMc+Va0Y9k0heYhNtuBa1WCwcDqAwUJtVz+TFTusQ8qREUmtjr9IRiJivkNwfoEhfM",
+	"ZdYMvI6yA0wX0xMWM4UpyFijV6VoAim4sTiddY326bK7bKYLXPOTS3lQAdzcF4NVdznN1I9hYGKpK8Cz",
+	"+bdcT+TctR2HjHtln0SH+IMNiwTptYuJtBlwNHTpcnhS0P+rmqQ+nzRL4vQW7jQM2Uz3IC16P1RXSCg+",
+	"0/20J6I/IcripXYamjXLC7FUd2rgFBsSUprqdD2M0jakijXJmSBP3v2bUBKyOO4LrMMjamYWUU0Yc73/",
+	"IY0bA1GG38xjSoZszF0yGXQglUoncjYxTzX0ucRU6hGAvyDeXwpSMJ7bWvdQCmGz9YYJo5eG5EfNvngu",
+	"5wlhn2Yy0Yokc5FRbuCKoRwXOSFUYFQJq8BtIn56KM2o4bt5ItLzC9lpadLwYeugLinr1PBDZJHrTBZI",
+	"zWFXOeS7nSTmrIf1qksUckfNEu9uMprWlTZvPphbG3iF0eYsvNtadP6YobTADHgO8Z/8gHk0qxkPcPzK",
+	"oZzaX7YahSMql2J8L58zfb92HRnbe0jbrb1hl7b3DocPw3bUYQejbqtm3J4qXjV4V9692ToOZBwxZWGK",
+	"MGN0kKFaeGlf8FPNiLAArDIZMLvRFTXiC6HxOfzi2b+v7XMqRl2loGXnff80RJN5gysNr9vkwsdsJBO2",
+	"yZW2of4GV76Enu+7TOYK7T66w5qVkUBvWI2VnH7LFDwQ2C7F/H0dNDZwC2DHdwQEy9pNjRI5bfTEPI6D",
+	"hpbY6amElVS6yDfzr689vn5R5TkI2+2946jV3Tui7WEnPIi67HCUBXDtgyvs07WHy2NImwNGbRLF/qey",
+	"ukAfbPQOW+ZwpTogLlHeyF5lBmZCFRCar/ONklP1Jm9XlvvIZWwx1XsCtA6kIJTExjChirx49/pVntV8",
+	"7jeo7jd6/VUk2W8EfUv9cGmZ/vuN676oYiYNp7rdaAZWM4Xhy5Gtn7A59m+fPyHd9qMWVDnaLnloDWBm",
+	"AubMhzKeT4WrjSk1uKA6wHkFKa0FGaX2xYpFCcqrEBgiDTYh7srFKhn/qbL1LSbqrXvNLJEhU8oY+E8s",
+	"L/72M+PgOJN035xz4heutEyWRvx+2sPYgc1s8VwUMR+xcBnGLI1Zr0qOcyDsfrENwrG7KApY+wNjTecd",
+	"AHIhzI1QO0rTcHYLCxBR8risrxNn01irwtwZWOMn5zSYUNUXNtotk/xdHvKx8IIlP6nAWEFuBN3W8QlR",
+	"kkTSmGw4FSw6GoJuABH0giulL3xfijngaJBan4pM3x2kpVtDtpTFUr0iJDNFPwpaxH7AKDWsuVkkPTjJ",
+	"ylXBXPUzDctRIi9zMIUR9wvcK2NJVPeFiyKB0wa5X+JBktr9sIMvVoSiY8Su4ZReMuW9JMhII4dPzXVf",
+	"WByIpFBtXZqZYb/+u9NupmNmTJz0weD5ASAPh8XuLhdSe488sTWK7g1pwZ0rA85RFZBbOnng/5ZWQRqg",
+	"qwZG0q22bB33zjyKN066K0RtKsH4dxSu8fHMM1DvGnXpG4l+bKYwVWHyVojOQtD0C+UT7j7UVyKau1Df",
+	"XahvJ6G+lVbIihSLNaer2BkPJc3OdNYO6qw/4NG0gHbls4k2+JZH8O54/EPHg/un40dIuG5tYMA9kWIU",
+	"cwSQu8vQ/rZTAa0hWo7IuxhDatfmI/JlczeXor3veF69EfxKaoeXWUIFx9CzhX6HUC0AKKcxXjR0bRQ7",
+	"B3dlLpnKK+aDZ+k8YhHYqMZqCeWUkSENL43tZibU64tu6xgtNTDBCv18voA1WW3UhDKJHAK2W8hvO8/w",
+	"NuVQtSJ3W7MjXcvKSiZLJJa2nG2NocZm43qTpG6LtGzN4h9EYmybhnUnYn4sEWOYmRMwxGNnu5I0s5na",
+	"/5w3O6FEaDavkzoF0EUutMTMj/QZKIDAyZqD3vMuARAzi2gvIsywogkjQ8B31GQ+M6w+opo1yWtR4XJ1",
+	"oHlG5PwTgmU2+95y12/c0cr6KCrGW3BnrBrzxr3TXOpE9ujdy8zV7pZt5eZsdgouoDpzyT85G/jraiSn",
+	"RZ+9E553wvNOeFYKT2DZG8rNKdtH11h9xrTXwKQIrTdcZtiAyuXY9htT97XqN6C1IcSjpj0b2IKcTOy+",
+	"VshY9WAwLKQeotz2heuDAzLwMfZIVySSwKpRvNpnNtMyYpdPnO8yFzioUjEmaqk0mwLLt33XQThragSp",
+	"EenmdrzthAy4uhjPmVKDvgCM06z1wGyuiWJXLKGx3/MBIUZcKZQ1E6VIL7WLZAE7pLwkNOaXNu94YDd4",
+	"gICqShIuyEImkQU+HjmUFBD4AOEL0dc2ZEAXdwq0EMQvtBckzOVPU5sjPJhQdWEeBDqDYcpNgupGPnEY",
+	"onc1yoZibj4uXCfi5cY5wZU5qb8un1oK3SVkVwq6/ffFLlxr/17DOlgbQZb71fj5ceamhsd+WL64/P23",
+	"V0n08/HijC/4+c/xPPptzF8+efEz/e1F/Pv0uHsWt1Y4t+G4XSDA5wUXm/jJt4opuQNR4chmuwox2ZW0",
+	"K2ZODzixDaUoyMjAD05jLKF+4P5uESn4GyJwO1ocQ1OZFCiuUICsCWkDrnXHO92ur8sDj6fcpsiV5H7G",
+	"A+4Spb6RRKlflyTbNaeP/Lr0qrdWpUplmsn+55QtrkT1eGaTfmqUFciSdDoAVGPg+cTsE+nBfFjlBAon",
+	"uLmRNQl2Wsl0ACcig1yeUV/USvkTr63NFNB7wc88XJLB02cvn50/I97MK50YA/Q3pO20plijNZELQLCe",
+	"UrEMELDEazM1+PnZOSmv6YBEHO1c1Dt0M23RgzwUJtgqNBzEJT3pCwrlOl52T9rG3Hoc0mKTbquLrnLQ",
+	"VUIqwKGCdTr+YkOuWq2+4fk2+sLXN6CmPA8QuyvdA5fDaR+beEH8NYCSnbyWCxDMOY/C5iK+wumQ6Qqb",
+	"+Ehsu+N6F8KPjr21dXA4h7q3JkRc36fsRymo/tEk4DvD5V7PPSl4QyHoJwqvAL2P45LAcz5pJ+fSVNc8",
+	"/gp0HqCa9hs98kcBZzYgzWbzY2BseoZX/Mo0dVR/XQDFb4J8tK8bkClNLnPdrW3FpW/xe91fNmH+G9ia",
+	"doIJsx0Wsc6ghwx5K4PZts8oms5ZSws8iX0x+G3vF6r2fpUJ64FSYG12N1s7FvPKeiP3R0C6vMPbvsPb",
+	"3oGo3gTING0/mkMzJqczTv7dJr+y7Kufma5EPM1QUzymeEOYFMceKppnIr9IbY+0bxw25SpxJVtfYdk3",
+	"oPyeEDqEXmFp06Vm7vi6QlHzJqgOLRVw3SGD30UaboMMntNnavSXGwOCY8vsosVuoVfySBaoTWC/w/Ti",
+	"NKCgpNeLGoznm0JsV6sqq4zI1+Zo3on479+M3Eo2VWDfVkko77I3Uq2TVl8fcPSdhLhDc95cTmwJ4kyJ",
+	"mrGQj3iYA3HeEGO00DoBbcyCI7QNBYgt2yHV66dWAobuixIy9Pai4g4y9E6ofQdCLUtHKckzklEOIU/x",
+	"eN/JtDv0yu8eO7tW/mWwB3t/yuHqXCxzQQorlkEJLPJNVnTaXggSjxRjRV+tk0sA/Ee0JEZqpQ8IUgxC",
+	"C7oZ+HX+CaQAYQrxrZJ73qYTf2HmvQnmHMzfNRkGoL8TkrAZAwQDcHrbyGtOLP7RSOZCGO5v3mGG1PhY",
+	"A6tmHpmTI7Z/2+rjkpvJO3jGNfTtPMO7u15PXPsGy9xoktDlRqhc/yQwFio1Fxi06rVWeF6Py2BX9tLh",
+	"sgieFUqhZMxSAK1xQkNYOPueR61WK2gg/ipW+eScqa39TrcKFeHa3CO4mtjxYT3tNoLSoWE1lJYxEySm",
+	"My1nquEnFrU73QMjx2E7ex6BzWfRiqXptJtdJ2a/bWSrHM3XuUftwb5L2/lG/HvZphK7dU58eb+AlCqH",
+	"LoMav96zSjweaoGVEQrYpQdDJnGULEkyF6lNwOJYkYlcQJZL2vAhDcUJi3LDtSKDUIoRT6Yw0IHNTP5T",
+	"DjFttthQGMp7uFD5ht73c7BEGqUupMDYi4xxd+KV61hUstiYN/aRaXaMh5ywmPCY9YV7YDIXCsQzJPJA",
+	"z79TfJNMLkHIhZO5uFRpU0MaXo4T6HxhJg5NB6WwcLMUynxook/ymNFgQ0kRWkRoRaesLyAJIY8Z5S9b",
+	"AToqf6FZS/LBmb5Zb+50Wf0CScVFiCtot5QMlxDbgGCwIAPDXhMqQjYoYkU1yanGttqdlq/10Byycafl",
+	"vs4aGQc29mt0HZQCGaJuPWazbbvkUwf2T7Th5ZAK3PbVbZu2RXCuui0P4Zxh/tqR5BOsDjIVLO00KaKt",
+	"1TGk7BxLvw1SUpQsL5K5cGZiJsLTYwbAoZ7cOsijKG0s6etE9c3EWFrfU1X9y7NzpSyw9mT5JcGHvDNp",
+	"NNVHB1fP/nz7gb04NYqIU21zMfHORonmuwibi+gijxkKOpunb+Fno/TZz1WB9vbR3xRorwVbKcz/8LDX",
+	"7jS7rfbBQaeQiP2W0YiLcUWaOmDZXawYSS5bvRLay6iRc4U4yvyKfetgXx8rNGXLA8H7BV19G73jdqf1",
+	"1eX7ZQzhTcKuOFtgS8BaRABEjWci2iEmUudmHOPOTvsidtrXS6Ev5LCeOq2/6A6TaOc1rz+aafgEWEPB",
+	"ONzKNqx3d+5//lMOXbiv0u8JVhEqXMYIHNG0u0Yop6xJKlqJANi0GQGj01znEMCMxu/RajGrtQcJVAhQ",
+	"3SOUDP6UwwxUty+MUUYVtBLJmo2g/segI4wbz1ReAaBpYHsTYjfB1AyRibETJ3KOSV4zqpQfI6zzxVKF",
+	"RiNEHSPJVE27waL2vjaCaGy5iujhWo5WET3EPdwocvhCDr9wJcKdGPyBxaBFpPc5wCpoetsSLHVyeGc9",
+	"fzbggT3ze1+YX3vkc7/BI8DL32QJAGMflh9usRtQh6v/Nwjzu4qRr6zn3ZcVr/shFSFbkX75DPqdWf8e",
+	"xtMyRDyl6VK5pBaAHzAHxTk58dExixyuvMOZdy7N9EJpTpO2KPLZbehrDfIOQJCLfZETjBBbdVztJAMG",
+	"D6kAvD54rR1dIYb5k7KY4XRV214c050o/S5E6Up59sVlbEred8bmdySftjY1f1CTEYj/S8s0SOaoF2nv",
+	"tJxZYeAbZAlT82mlIMPkkG9fisE87oTYnT24qayyWVF3gupOUP1gguqNofwvLadQ4tQLqp8lkcJ1wysL",
+	"pApJZf0H376owqW5k1V3surOd3knrO6E1ZriAsMsdySt1oLLvMtCUAhFQEVk/YFSMKwSWEyohhBYuebg",
+	"xGZ4ghQactcS8fTVU0zDgyxQQbiI2CfMAkXjjEaYtrmYyJj1yMCmlwwCMvjL/I/PBra5Pfb7txJpkMfm",
+	"HKRILYC7bmUT5FryUV/wtDNhBgaj5JSRdgsgYdzigOiFTECUsyxWpWvyeKq2XeOMjlngcjehpzehylwx",
+	"kknP/o6IcdCvZMQWLClgPXCtCORqg/DGVodQh0gGXt72gEAMUk9YzJTCriY0gVq6NDsFXqElUTLxJtwX",
+	"xYnA+kOSIO5Vt9PpOYRdbL1JiWB6IZNL7MuoJjLRZvf5lMEo4Q3DJfETamG7B1pqGl9AOcUAs2nlXGgW",
+	"ZYWUmAIMOMLYdIxGTXIGG8U+0VATPiLuMeoCvkoBck8yAAwPdYfqvogZVZooCdnD9Qmg5m2DPPiAecLI",
+	"sKjarE+8adukz4q78jmfNrqM6qBfOpqCHSBCEehpNp/aXiYXNh3aXLWYyL4AisVTqydsmmUublq74xYs",
+	"F2EP1RW2ua/qZp0LuU/MYXYtn7P4uT28INTdKhglaEgVa5IzQZ68+zehxOirFjqKEjUzS6cmjDnC1vSS",
+	"2QNnVM55TMmQjblQrkUtoUbjTuRsYp46IlTYgzyiPFY2e9qGOoZsPBcWHlIKwaBxNBkmjF4qIkejZl88",
+	"l/OEsE8zmWjQwbPU4sBBPNJS4i4iKEKHVSaIYqE0vM6MGr6bJ8LyM4W412l672F1S1M835sCSpSy3qF2",
+	"ytZv5ZtlY5phVV1UpvnV9DNodx4FjSkX6ef13Q3OkW9vVkFcMYtCJ12wltDMyM3KpVhWTcvLxdzdvN7Y",
+	"QrkbTwwbChWmYVMrq+fhMjBXNZvYbhLv1cYzgF5Y5tCBQYrFEGxvSnlsxIXNLAUpEjgUNh6RXI9pHgFD",
+	"oGJJQooQRh5ZRvS/a+b91w5n/K/tdytrAIX5uxvWImIxOBg/s5iGq6sR52r7ckTLGt7h7blKxMN8JSI8",
+	"vVyKWEjAEsRmNttuzE4FoMqIUfhlf8i1GpB7T86evr0fkLM3V11z7dmbq6MetobOl/8YBucXx0DJDYee",
+	"3qB+uM8xLeKmlqzSqpXjszrKOOrmCKOTrcfZbHsKyOaSjRqBPjHlHsYfGIXIsPqzd6/JQfvoaK9NaDyb",
+	"0L0OCWVUIHdI0a+ak8vi9yfmE/Xp3u907z8fP3eufbJ+kt61LSuyVbb5Dgr5sU7lkMd1MsOvHaiCJMuq",
+	"CdLHaGPz6EbQGErzfxCfDQ+gwQLZnuMjb8hbXbcHmZBZIscJnUKdGLY+wobqxOjctQwpK6yomrYrwNiM",
+	"/jZgTI/TB95wB4s9L7ac7pSGr9/VTFaq3c3ztdp+ilykwCFc+U2GnAURTlgUkKGZomdjgKpmOFlMNSpo",
+	"xSnzuGbGpXZPu5I/a5s9rSfvtJ7RwQ2j6ZvgNItstFT383sd48kVbfkzNjo3ON8iqtmeeZvPeWy15Km9",
+	"7RbzSWsx7ZxqpnKULyJbMZW0i/WWc3ns7rudnICONrvdpEJp03Zb9dKMxzXeu+mGVc1xZxuXn96225ef",
+	"3602ES3p3e6drZ3bbs+ewUBus1e2CcGutshW/G25NTiNzbfk3Hn0hksPMyrns1Ey0SxqksdLMnBliYMq",
+	"JRTcYnZDE0ywd+WxXuKvK2ys0dFlonOzjdiIzmPt800NFZOo9eS+LNUjenWUntrzDt+xdm0GMo6Y0uiY",
+	"QcCXgUV8yZvE8FOdSE+iAhlmM0pvdLPBF5qb8Rdv0K/tc9aO2rrj4njg15SnTj/skomeygCqNAgfIRQA",
+	"ule80nP0cg6L3liz2SmaAL1kisRSjF080l8XmqxSvmtXBW5za2I/0jj2l+OJfUDFcnzFwC93pcV3pcVf",
+	"XWnxVweaEzTyUYkUHi8LeTR67ettm6pib0cLrZPrMZd62leVtpz6sQw5ypzwAWKEQE+kmAtmzMEX716/",
+	"yguJYnnL6vMC5S0pYcFthrTq6ltslU6orm44AxscgeHLETaRsMbdvbfPn5Bu+1HrfpOcWlQMh9EC+IJY",
+	"BRjKeD4F8BauIW6Snz6PgnQ6gSXDAM9SX2yyIoGZf4BkG1if32a1Pp5n/w446Rvo9oLh1grIW/wFo/DA",
+	"GPYg88hyh/WR+Xwb8wlXWibL2nD9B1RpZzMmsNd36l/vkcVE2jODWhDmBgXosMSvUheviw/2RV+caaj6",
+	"MSeGC/DPYvFrrGzLNK5JSFEb51qxeGR0z+ESAInSXAQbroGAvgvXUzKVU2b+GEsEJ7LzwxhaCqrLFblk",
+	"M0CGMkqb+ReCi/OIaxLLMeHqpITF68aCUT0myGyejCEJzhgBiwnW2Co/fUBpHscuDUGTCUvYumAxAgSl",
+	"r1TbB4td2Nde+7eHig2DxIAM5kJoGUde1JiGkDkosJcQTwjqZermsI9jpu05+cVS83eGdLypCZYaTtua",
+	"YOmNtzPB1lgSpyFCIG9wJTggNrjQmvhfucET2n10NJeFqIxJF2qZFFMreTRL0yrN30ZTW2/92HxdHKY1",
+	"oT43DDvOVEo0qq7zlkjFRb5FYMRIeuQuqsydsN3eO45a3b0j2h52woOoyw5HXiYmPrhCt4YnMLb3kLZb",
+	"e8Mube8dDh+G7ajDDkbdVsPHtN78fNbZIl+9zr9FA0EjqqDOvA4lE4vQ72q7v9/abidEMqnndET3zcpU",
+	"TZvosv85PS7XG/YGzDUEdKlJoNg8oYIMmc3RxGa09uRBpuBELoo3p70W0maCrzxQ6TyIpm3hP4C8TTMu",
+	"JiIuxveb5HlNUuhJ1l8BBRWaaVc0ntt2tlOqwwlTfWGLHpokn1ToXIYuSxIyCWdUaZf6abtBZE0c7CRY",
+	"pEhR58rDXnqtB4Na1S7VQq1KOWRGYzX6WLWyB+lzFYplHV42Jkxt00hoXZZXXjHyk7zW60VbpW/hpjsa",
+	"I2dPb5fbtE1zh/UDKeY81UVPEqbniSj2ZfNnYlvjV4WNsfe7sT+qFTu8dZu3poFj/OU1PtpOfyhlzKio",
+	"i6BkwK2YszpmJ154nCvSzhFNuy59bsyqZ9OG6DefGhW17afGjb0gDxeajRG0pWqMgP6ac//AQHMD67Rq",
+	"RsaSi/rRmbum9JMdXqtVM1iWkLoB33W0vOtouUNFE0gVkkQc3QKN5v3H7jN4QLfyJ7/Bl7Go2APJtfq9",
+	"+JF7qFhfxhsjC+/aqHzl3Sat1lHdSWWVmrxtC8qqhto5/fl8whWqqBFTOpnj9anWZtNheByDl9KBlAPy",
+	"rXWtumaVQxktsQBgLGQCsO5WHGNBFfrq8pjuiBcfx1gZhOpwlTJrAca30mbdPbdXZ/FJ9Q3PTuP421Fq",
+	"77qBrXN0rG2ydydm7sTM19qy0h79ncocpamud9D8zNKHQgEJV5qHFZJmYBgHtja2Dg/3AsO+rWXpf4Um",
+	"QJT7zjEd/7u54H/N2QXIpAG5l5bMwRP7wl56P8jkycVweeEZHgNyDy8OXLeM5YyRWcIUE9rcp+XswqNr",
+	"8xZjyOVla5DmeN0P+iL1IoER0elO/NGn34G8HFB1IUeDb8eLM2Z5J847oI8fQeYVqLTRO2i3ggbs3xr5",
+	"kxnFbvMbveMjZ+dG3iMfGku+SCmNXruTfZtd3DloZRgTBbI2Ax5KTHpzhnWv/aiVVqr02q22K0/pmYnY",
+	"wpVe++G1MdPyRO/sfL9uoNdY8EveyGX1uBSpc0an5AP+7A241YVepTkGAOAYraDhn2SoPviqlYOIh/pC",
+	"6eTi4lQsL+60gjut4OuN2DgWfXtlAA7n/mfrdbreKm5TDr1AbJ9hL7AZHbPIZcbgq39S32CA471iyTcZ",
+	"3jCDWVeynR9MFtVYP5QtarHv4hR3cYq7OMVdnOIuTnGnKt6pin9XnAIE9E4dRwVd0QYv1gYuClpjqiw+",
+	"oSLF8nSaZHrtcEnOniKyh19vgYVzLHuIdcJc0DjuEcM/BxiKMHdZAW0zi4uxE+5rjQFRMwr5PbkIh+XM",
+	"CJaEnXIH7FPIZtoxbUjwMe9tprrsBY+UHQVk/sRLmyttxGtkoZy8B2spTwiPXAvihJE5HqrA4dolfaHk",
+	"lEFIhsWK/YQpzdiriUho9iSI4jGDprrP7Fst9hPMciEJFzYiZGY/nUMhNBnzKya+g6DNnZa+pZb+8Rad",
+	"dPNHwL09O4lpz9ktK8swLLNht1tzOL5go9u7eNjfp858vS0cb6AB3a6L453m9DWE3navO/lFc6gpxUyz",
+	"+mSPkkoEMvnUIqN3Wl2v3M2vMZvQiFi4btQeAqIkFL7pZGl0FUVH7BuU77kI1Tcn4L/iYrGyM6ZbAbr8",
+	"g1izFYUhdwz5a2DI2cGvZ8VBfUJDxDQg6xbiFj5rRcifMsyybdKkJ2yJRhcU7X670f073vkleecNjY0f",
+	"1XPtwc28lCKSogJtRil5QWczm7AAcqhmpdq9dseb5o2SG8yefju4M9+EcXmXZnmnV3zN2RRr7TtpaKSz",
+	"P6ThZTihQrB4L5ZjOdf1rm8juHjEhOZ6SWaJvOIRS4hmcWyDsfgAcu/1jImzp+QJQvuTxzS83HuCLyEv",
+	"8Zp2s3Xf0zeEJMgFUS/ogYpgH4cgGwjZb14rR02CWCGKA2QH1bmM/QBVj4GaDwf2tgQc0ohJwkeEa0A7",
+	"8SA6HJQI3ENjKVjeRQ8eZ3s1+Oh8HYiEUoy4YIowDjh5oOJQ7VQOaBRiQVZcuzAhNUFgD5l43Z+hykEh",
+	"AzH3ZXOn5g+LCWNxSLgAF/iUi7lmyuErDTg2AikpTd5W4yY0NvWWftpbLBZ7I5lM9+ZJzEQooZVVTurj",
+	"Zl3AgBu9Blu+mAx/Dvlr/uL5+/+ctV/xF8dNtnzxn+jDmfmy/fL8Xwe/nj/jo381w04shtPnrei3F3Fj",
+	"Y7b8uDidFU7W8wI1Bdj3xsxoY29rrRKnPHTLXfsPt9C6wBqomKujtivDL/FgMWzFH8aUT0kkGV6g6NJ2",
+	"swMKBajmjXejlk2vHA5o/WZEEAWyne6GjEQMSWxnq3nnv/z2xBoL5wnXy0bvj4++kKuQJjkgMBQEMR+x",
+	"cBnGLC/uuNCJNKbyCjF3pizGuSeQflJe/QCPYzKWMvr/EADv4dFR5z6EbT/3bVZXv9EjgFZ5jenzrnck",
+	"YD3ZqgM4DE4cTGlsmBGLAmKzrQM4JbbNASNcqbm1khcQd818o6ovgPfYtpKe7c7FOEVI8r50SzA4SceB",
+	"0s8TaYo5DKs0yxGuVCBE0blgdjntEGMlCUzXfmWblCFY7AQmPjW/vT6d6wmu3dHD7nFAlG0AdNjs3K+S",
+	"XNmQz0G87FJu/X0C6yydBVgQK4WVpQ4J8LqE6psIrM1lh8UrtQYvnUfmJFmCgZYpPgrTgg3RMm/02g+P",
+	"HnUfHkBHS061/eLouAtfgHU90Xqmevv7PGrm7b4/NW/0Ggfvn7//7Zd/v/zlxft3v/3r/O3/33338vfz",
+	"J+/Pn0CengR/gJwxgbAU2xj5iBOVxpwr4I9gkZ3T4TGjCcBr3Ww3rZ1Xs5253lva0vA/rShYTfs5Z3FE",
+	"UooKGgy4tzl1IKMv7Flzv1zkp1f9lI2XEXhBrTA8zQDvgEtypaDzUWLb/7BaDQKaG9awmF1b4zdY+1PU",
+	"f8gQqC7TjNwCNiv2AQ9hzTasf+COtuS8WCydvsrbnbyCZ6wST1xVacofPnzYM681xmVIMYa4aiM+fPiQ",
+	"u/w6uN0+HtxC2cYFiGl4iSYq9nTGpK6sJ4x19qZ7quajEQ+BrSKfq97X7V7wJfYY344F9Dp7/1e1fzdW",
+	"779VT08mfYhTiVZqwHl9+nMD2YTZAqNeXxsFG4ZZDwyaYOtZ8LUkV8zqyJEM51PkSvPEHIh9cDbbsZSw",
+	"qSyv9vuWA/HKxKLhJgyB2RBWF6FQXe9BQ/A2WqSaWezjjX1Y5uCqAMWyL1Z8LFi0x0WanWYf8uty3e00",
+	"U4QhSsWVxoF7Tyl62qrQuUTkVeNWdvttEvM+qPI1Qi2AiS+soQBL4r/TIh+XX/XMNuXNN+Kgrmct4O/i",
+	"q/Lz8TtrBllHeVLYO28IxV7IFY0nJpJEPIJZWPdc2ht1m8k6CL8VO4wnx87W7DcCgWDTrcgmreJSqEsz",
+	"FPDYUR9cOLPwcutcPFbXH6//bwAAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -11,6 +11,7 @@ import (
 )
 
 func testDevices(t *testing.T, newStore Factory) {
+	t.Helper()
 	t.Run("revoked", onFixture(newStore, testRevokeDevice))
 	t.Run("applications", onFixture(newStore, testSessionApps))
 }
