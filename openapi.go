@@ -10,3 +10,8 @@ import _ "embed"
 //
 //go:embed openapi.yaml
 var OpenAPI []byte
+
+// OpenAPIForSDKs is the contract as generators of clients understand it best: openapi.yaml with openapi.sdk.overlay.yaml applied.
+//
+//go:embed gen/openapi.sdk.yaml
+var OpenAPIForSDKs []byte

@@ -45,7 +45,7 @@ func newSessionsAPI(ctx context.Context) (*sessionsAPI, error) {
 		return nil, err
 	}
 	handler, err := handlers.NewHandler(handlers.Config{ //nolint:contextcheck // requests bring their own
-		Store: db, Verifier: verifier, Now: time.Now, OpenAPI: sessiond.OpenAPI, Logger: slog.New(slog.DiscardHandler),
+		Store: db, Verifier: verifier, Now: time.Now, OpenAPI: sessiond.OpenAPI, OpenAPIForSDKs: sessiond.OpenAPIForSDKs, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		return nil, err

@@ -60,7 +60,7 @@ func BenchmarkChain(b *testing.B) {
 	require.NoError(b, err)
 	handler, err := handlers.NewHandler(handlers.Config{
 		Store: idle{}, Metrics: telemetry.NewMetrics("test"), HTTP: httpserver.Options{RequestTimeout: 10 * time.Second},
-		Verifier: verifier, Now: time.Now, OpenAPI: sessiond.OpenAPI,
+		Verifier: verifier, Now: time.Now, OpenAPI: sessiond.OpenAPI, OpenAPIForSDKs: sessiond.OpenAPIForSDKs,
 		// The line is made and then thrown away: a handler that discards would not make it.
 		Logger: slog.New(slog.NewJSONHandler(dropped{}, nil)),
 	})

@@ -1,7 +1,6 @@
 package handlers
 
 import (
-	"fmt"
 	"net/http"
 	"slices"
 
@@ -46,10 +45,7 @@ func NewHandler(config Config) (http.Handler, error) {
 	if config.Tracer != nil {
 		config.Store = tracedStore{store: config.Store, tracer: config.Tracer}
 	}
-	system, err := httpserver.NewSystemRoutes(config.OpenAPI, contract, config.Store.Ready, config.Verifier.Ready)
-	if err != nil {
-		return nil, fmt.Errorf("contract: %w", err)
-	}
+	system := httpserver.NewSystemRoutes(config.OpenAPI, contract, config.OpenAPIForSDKs, config.Store.Ready, config.Verifier.Ready)
 	addressLimit, err := httpserver.RateLimit(config.HTTP.Rates.Address, config.Now, httpserver.ClientNetwork)
 	if err != nil {
 		return nil, err

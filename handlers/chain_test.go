@@ -209,7 +209,7 @@ func TestSystemRoutes(t *testing.T) {
 	f := newFixture(t, storetest.SQLite)
 	for path, want := range map[string]string{
 		"/healthz": `{"status":"ok"}`, "/readyz": `{"status":"ready"}`, "/openapi.yaml": "openapi: 3.1.0", "/openapi.json": `"openapi":"3.1.0"`,
-		"/docs/": "swagger-ui",
+		"/openapi.sdk.yaml": "SessionSelection", "/openapi.sdk.json": "SessionSelection", "/docs/": "swagger-ui",
 	} {
 		assert.Contains(t, f.do(http.MethodGet, path, "", nil).want(http.StatusOK).body, want, path)
 	}

@@ -53,6 +53,7 @@ type fixture struct {
 	logs   *logs
 	server *httptest.Server
 	router routers.Router
+	view   routers.Router // of the document for SDKs, where answers are held against it as well
 	order  memberOrder
 }
 
@@ -95,17 +96,13 @@ func (f *fixture) serve(s handlers.Store, differ ...func(*handlers.Config)) {
 	if f.issuer == nil {
 		f.issuer, err = auth.OpenDevIssuer(f.t.TempDir())
 		require.NoError(f.t, err)
-		document, err := openapi3.NewLoader().LoadFromData(sessiond.OpenAPI)
-		require.NoError(f.t, err)
-		document.Servers = nil // the router finds nothing of a request with a host below the server "/"
-		f.router, err = legacy.NewRouter(document)
-		require.NoError(f.t, err)
+		f.router = routerOf(f.t, sessiond.OpenAPI)
 		f.order = newMemberOrder(f.t)
 	}
 	verifier, err := auth.NewVerifier(f.issuer.Config(), f.issuer.Keys(), f.clock.Now)
 	require.NoError(f.t, err)
 	config := handlers.Config{
-		Store: s, Verifier: verifier, Now: f.clock.Now, OpenAPI: sessiond.OpenAPI,
+		Store: s, Verifier: verifier, Now: f.clock.Now, OpenAPI: sessiond.OpenAPI, OpenAPIForSDKs: sessiond.OpenAPIForSDKs,
 		Logger: slog.New(slog.NewTextHandler(f.logs, nil)),
 		Locate: func(address string) geo.Place {
 			return map[string]geo.Place{"203.0.113.1": {Name: "Bern, Switzerland", Country: "CH"}, "203.0.113.7": {Name: "London, United Kingdom", Country: "GB"}}[address]
@@ -118,6 +115,17 @@ func (f *fixture) serve(s handlers.Store, differ ...func(*handlers.Config)) {
 	require.NoError(f.t, err)
 	f.server = httptest.NewServer(handler)
 	f.t.Cleanup(f.server.Close)
+}
+
+// routerOf finds the operation of a request in a document.
+func routerOf(t *testing.T, text []byte) routers.Router {
+	t.Helper()
+	document, err := openapi3.NewLoader().LoadFromData(text)
+	require.NoError(t, err)
+	document.Servers = nil // the router finds nothing of a request with a host below the server "/"
+	router, err := legacy.NewRouter(document)
+	require.NoError(t, err)
+	return router
 }
 
 // Tokens of the usual callers.
@@ -222,19 +230,30 @@ func (f *fixture) do(method, target, token string, body any, headers ...string) 
 func (f *fixture) holdsContract(request *http.Request, response *http.Response, body []byte) {
 	f.t.Helper()
 	assert.NotEmpty(f.t, response.Header.Get("X-Request-Id"))
-	route, params, err := f.router.FindRoute(request)
+	route, _, err := f.router.FindRoute(request)
 	elsewhere := response.StatusCode == http.StatusTemporaryRedirect || response.StatusCode == http.StatusMethodNotAllowed
 	if err != nil || elsewhere || response.StatusCode == http.StatusNotFound && strings.Contains(string(body), `"Not Found"`) {
 		return // not an operation
 	}
+	if len(body) > 0 && response.Header.Get("Content-Type") == "application/json" {
+		assert.Empty(f.t, f.order.problems(route.Path, request.Method, response.StatusCode, body), "%s", body)
+	}
+	f.fits(f.router, request, response, body)
+	if f.view != nil {
+		f.fits(f.view, request, response, body)
+	}
+}
+
+// fits holds an answer against a document.
+func (f *fixture) fits(router routers.Router, request *http.Request, response *http.Response, body []byte) {
+	f.t.Helper()
+	route, params, err := router.FindRoute(request)
+	require.NoError(f.t, err)
 	err = openapi3filter.ValidateResponse(f.t.Context(), &openapi3filter.ResponseValidationInput{
 		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: request, PathParams: params, Route: route},
 		Status:                 response.StatusCode, Header: response.Header, Body: io.NopCloser(bytes.NewReader(body)),
 		Options: &openapi3filter.Options{IncludeResponseStatus: true, MultiError: true},
 	})
-	if len(body) > 0 && response.Header.Get("Content-Type") == "application/json" {
-		assert.Empty(f.t, f.order.problems(route.Path, request.Method, response.StatusCode, body), "%s", body)
-	}
 	assert.NoError(f.t, err, "%s %s → %d %s", request.Method, request.URL, response.StatusCode, body)
 }
 

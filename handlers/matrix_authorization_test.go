@@ -334,7 +334,7 @@ func TestEveryRouteHasARule(t *testing.T) {
 		require.Contains(t, auth.Policy(), op.name)
 		known[op.method+" "+parameter.ReplaceAllString(op.path, ":$1")] = true
 	}
-	for _, path := range []string{"/healthz", "/readyz", "/openapi.yaml", "/openapi.json", "/docs", "/docs/*"} {
+	for _, path := range []string{"/healthz", "/readyz", "/openapi.yaml", "/openapi.json", "/openapi.sdk.yaml", "/openapi.sdk.json", "/docs", "/docs/*"} {
 		known["GET "+path], known["HEAD "+path] = true, true // open to everyone
 	}
 	require.Len(t, served.Routes(), len(known))

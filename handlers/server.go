@@ -61,8 +61,8 @@ type Config struct {
 	Verifier *auth.Verifier
 	Now      func() time.Time
 	Logger   *slog.Logger
-	// OpenAPI is the contract as YAML.
-	OpenAPI []byte
+	// OpenAPI is the contract as YAML, and OpenAPIForSDKs what of it generators of clients read.
+	OpenAPI, OpenAPIForSDKs []byte
 	// Locate returns the place of an address, an empty one when it is not known. It may be nil.
 	Locate func(address string) geo.Place
 	// Metrics counts the requests. It may be nil.

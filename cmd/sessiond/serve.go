@@ -135,7 +135,7 @@ func (s *serveOptions) run(ctx context.Context, cmd *cobra.Command) (err error) 
 	}
 	opened.add(db.Close)
 	handler, err := handlers.NewHandler(handlers.Config{ //nolint:contextcheck // requests bring their own
-		Store: db, Verifier: verifier, Now: time.Now, Logger: logger, OpenAPI: sessiond.OpenAPI, Locate: places.Locate,
+		Store: db, Verifier: verifier, Now: time.Now, Logger: logger, OpenAPI: sessiond.OpenAPI, OpenAPIForSDKs: sessiond.OpenAPIForSDKs, Locate: places.Locate,
 		Metrics: telemetry.metrics, Tracer: telemetry.tracer(), HTTP: s.http.options(),
 	})
 	if err != nil {

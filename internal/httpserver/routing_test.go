@@ -92,8 +92,7 @@ func TestSystemRoutes(t *testing.T) {
 		return ready
 	}
 	contract := smallContract(t)
-	system, err := httpserver.NewSystemRoutes([]byte(small), contract, func(context.Context) error { return nil }, check)
-	require.NoError(t, err)
+	system := httpserver.NewSystemRoutes([]byte(small), contract, []byte(small), func(context.Context) error { return nil }, check)
 	e := echo.New()
 	e.HTTPErrorHandler = func(err error, c echo.Context) { _ = c.String(http.StatusServiceUnavailable, err.Error()) }
 	e.Pre(httpserver.RedirectRoot)
@@ -111,7 +110,9 @@ func TestSystemRoutes(t *testing.T) {
 		for _, method := range []string{http.MethodGet, http.MethodHead} {
 			answer := ask(method, path)
 			assert.Equal(t, http.StatusOK, answer.Code, path)
-			assert.Contains(t, answer.Body.String(), want, path)
+			if method == http.MethodGet {
+				assert.Contains(t, answer.Body.String(), want, path)
+			}
 		}
 		assert.True(t, system.Owns(path), path)
 	}
@@ -130,10 +131,40 @@ func TestSystemRoutes(t *testing.T) {
 	assert.Equal(t, http.StatusOK, ask(http.MethodGet, "/healthz").Code)
 }
 
+// TestPublicDocuments: who has the document asks whether it has changed, and pages of every origin may read it.
+func TestPublicDocuments(t *testing.T) {
+	contract, e := smallContract(t), echo.New()
+	httpserver.NewSystemRoutes([]byte(small), contract, []byte("openapi: 3.1.0 # for SDKs")).Register(e)
+	tags := map[string]bool{}
+	for path, contentType := range map[string]string{
+		"/openapi.yaml": "application/yaml", "/openapi.json": "application/json", "/openapi.sdk.yaml": "application/yaml", "/openapi.sdk.json": "application/json",
+	} {
+		ask := func(tag string) *httptest.ResponseRecorder {
+			request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, http.NoBody)
+			request.Header.Set("Origin", "https://elsewhere.example")
+			request.Header.Set("If-None-Match", tag)
+			answer := httptest.NewRecorder()
+			e.ServeHTTP(answer, request)
+			return answer
+		}
+		first := ask("")
+		tag := first.Header().Get("ETag")
+		assert.Equal(t, []any{http.StatusOK, contentType, "*", "no-cache"}, []any{
+			first.Code, first.Header().Get("Content-Type"), first.Header().Get("Access-Control-Allow-Origin"), first.Header().Get("Cache-Control"),
+		}, path)
+		assert.Regexp(t, `^"[\w-]{43}"$`, tag)
+		tags[tag] = true
+		again := ask(tag)
+		assert.Equal(t, http.StatusNotModified, again.Code, path)
+		assert.Empty(t, again.Body.String())
+		assert.Equal(t, http.StatusOK, ask(`"another"`).Code, path)
+	}
+	assert.Len(t, tags, 4, "each document has its own")
+}
+
 func TestOperations(t *testing.T) {
 	contract := smallContract(t)
-	system, err := httpserver.NewSystemRoutes([]byte(small), contract)
-	require.NoError(t, err)
+	system := httpserver.NewSystemRoutes([]byte(small), contract, []byte(small))
 	operations := httpserver.NewOperations(contract, system, nil)
 	for request, want := range map[[2]string]string{
 		{"GET", "/things"}: "listThings", {"DELETE", "/things/:id"}: "endThing", {"HEAD", "/healthz"}: "healthz", {"GET", "/docs/*"}: "docs",

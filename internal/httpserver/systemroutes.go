@@ -1,10 +1,14 @@
 package httpserver
 
 import (
+	"bytes"
 	"context"
-	"fmt"
+	"crypto/sha256"
+	"encoding/base64"
 	"net/http"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/labstack/echo/v4"
@@ -29,23 +33,53 @@ type SystemRoutes struct {
 	handlers map[string]echo.HandlerFunc // by Echo's path
 }
 
-// NewSystemRoutes takes the contract, as YAML and loaded, and what has to succeed for the server to be ready.
-func NewSystemRoutes(contract []byte, document *openapi3.T, ready ...func(context.Context) error) (*SystemRoutes, error) {
-	asJSON, err := openapi.JSON(contract)
-	if err != nil {
-		return nil, fmt.Errorf("convert to JSON: %w", err)
-	}
+// NewSystemRoutes takes the contract, as YAML and loaded, what of it generators of clients read, as YAML, and what has to succeed for the server
+// to be ready.
+func NewSystemRoutes(contract []byte, document *openapi3.T, forSDKs []byte, ready ...func(context.Context) error) *SystemRoutes {
 	s := &SystemRoutes{ready: ready}
 	s.explorer = swagger.New(document.Info.Title, "/openapi.yaml", explorerPath)
 	s.handlers = map[string]echo.HandlerFunc{
-		healthPath:      s.healthz,
-		"/readyz":       s.readyz,
-		"/openapi.yaml": func(c echo.Context) error { return c.Blob(http.StatusOK, "application/yaml", contract) },
-		"/openapi.json": func(c echo.Context) error { return c.JSONBlob(http.StatusOK, asJSON) },
-		"/docs":         func(c echo.Context) error { return c.Redirect(http.StatusFound, explorerPath) },
-		explorerAssets:  s.docs,
+		healthPath:     s.healthz,
+		"/readyz":      s.readyz,
+		"/docs":        func(c echo.Context) error { return c.Redirect(http.StatusFound, explorerPath) },
+		explorerAssets: s.docs,
 	}
-	return s, nil
+	for name, text := range map[string][]byte{"/openapi": contract, "/openapi.sdk": forSDKs} {
+		s.handlers[name+".yaml"] = publicDocument("application/yaml", text)
+		s.handlers[name+".json"] = publicJSON(text)
+	}
+	return s
+}
+
+// publicJSON is publicDocument of a document in YAML, which is converted when somebody asks for it.
+func publicJSON(document []byte) echo.HandlerFunc {
+	converted := sync.OnceValues(func() (echo.HandlerFunc, error) {
+		text, err := openapi.JSON(document)
+		return publicDocument(echo.MIMEApplicationJSON, text), err
+	})
+	return func(c echo.Context) error {
+		serve, err := converted()
+		if err != nil {
+			return err
+		}
+		return serve(c)
+	}
+}
+
+// publicDocument serves a document that pages of every origin may read. Its ETag lets who has it already ask whether it has changed.
+func publicDocument(contentType string, text []byte) echo.HandlerFunc {
+	digest := sha256.Sum256(text)
+	tag := `"` + base64.RawURLEncoding.EncodeToString(digest[:]) + `"`
+	return func(c echo.Context) error {
+		header := c.Response().Header()
+		header.Set("ETag", tag)
+		header.Set(echo.HeaderContentType, contentType)
+		header.Set(echo.HeaderCacheControl, "no-cache") // keep it, and ask
+		header.Set(echo.HeaderAccessControlAllowOrigin, "*")
+		header.Set(echo.HeaderAccessControlExposeHeaders, "ETag")
+		http.ServeContent(c.Response(), c.Request(), "", time.Time{}, bytes.NewReader(text))
+		return nil
+	}
 }
 
 // Register adds the routes.

@@ -30,9 +30,9 @@ func TestRun(t *testing.T) {
 	fault := filepath.Join(dir, "fault")
 	require.NoError(t, os.WriteFile(fault, []byte("#!/bin/sh\nexit 102\n"), 0o700)) //nolint:gosec // a program
 	released, same, higher := document("a", "0.1.0"), document("b", "0.1.1"), document("c", "0.2.0")
-	require.NoError(t, run(t.Context(), "true", released, same))
-	require.ErrorContains(t, run(t.Context(), "false", released, same), "0.1.1 breaks clients of 0.1.0")
-	require.NoError(t, run(t.Context(), "false", released, higher))
-	require.Error(t, run(t.Context(), fault, released, higher))
-	require.ErrorContains(t, run(t.Context(), "true", released, document("d", "soon")), "three numbers")
+	require.NoError(t, run(t.Context(), "true", "accepted", released, same))
+	require.ErrorContains(t, run(t.Context(), "false", "accepted", released, same), "0.1.1 breaks clients of 0.1.0")
+	require.NoError(t, run(t.Context(), "false", "accepted", released, higher))
+	require.Error(t, run(t.Context(), fault, "accepted", released, higher))
+	require.ErrorContains(t, run(t.Context(), "true", "accepted", released, document("d", "soon")), "three numbers")
 }

@@ -32,7 +32,7 @@ func OnSQLite(ctx context.Context, dir string) (Fuzz, func() error, error) {
 		return Fuzz{}, nil, errors.Join(err, db.Close())
 	}
 	handler, err := handlers.NewHandler(handlers.Config{ //nolint:contextcheck // requests bring their own
-		Store: db, Verifier: verifier, Now: now, Logger: slog.New(slog.DiscardHandler), OpenAPI: sessiond.OpenAPI,
+		Store: db, Verifier: verifier, Now: now, Logger: slog.New(slog.DiscardHandler), OpenAPI: sessiond.OpenAPI, OpenAPIForSDKs: sessiond.OpenAPIForSDKs,
 	})
 	if err != nil {
 		return Fuzz{}, nil, errors.Join(err, db.Close())
