@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sessiond/sessiond/internal/auth"
+	"github.com/sessiond/sessiond/internal/qa/sequential"
 	"github.com/sessiond/sessiond/store"
 	"github.com/sessiond/sessiond/store/storetest"
 )
@@ -110,6 +111,7 @@ func TestRouting(t *testing.T) {
 }
 
 func TestPathParameters(t *testing.T) {
+	sequential.Test(t)
 	onBothEngines(t, func(f *fixture) {
 		t := f.t
 		for _, id := range []string{"a%b", "a b", "a+b", "ä", "...", "100%25", "a/b", "revoke-al", "stats2"} {

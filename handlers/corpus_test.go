@@ -17,10 +17,12 @@ import (
 
 	"github.com/sessiond/sessiond/internal/auth"
 	"github.com/sessiond/sessiond/internal/qa/corpus"
+	"github.com/sessiond/sessiond/internal/qa/sequential"
 )
 
 // TestCorpus replays every recorded request byte for byte against the whole chain.
 func TestCorpus(t *testing.T) {
+	sequential.Test(t)
 	onBothEngines(t, func(f *fixture) {
 		t := f.t
 		cases, err := corpus.Read()

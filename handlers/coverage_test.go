@@ -18,6 +18,7 @@ import (
 	"github.com/sessiond/sessiond"
 	"github.com/sessiond/sessiond/handlers"
 	"github.com/sessiond/sessiond/internal/httpserver"
+	"github.com/sessiond/sessiond/internal/qa/sequential"
 	"github.com/sessiond/sessiond/store/storetest"
 )
 
@@ -31,10 +32,11 @@ const exampleDevice = "WyJkZXNrdG9wIiwiTGludXgiLCJGaXJlZm94Il0"
 // provokes fails, so does a request that is answered otherwise, and an answer of another shape than its example. Each answer fits the document
 // for SDKs too.
 func TestEveryDeclaredResponse(t *testing.T) {
+	sequential.Test(t)
 	document, err := openapi3.NewLoader().LoadFromData(sessiond.OpenAPI)
 	require.NoError(t, err)
 	shared := newLogoutFixture(newFixture(t, storetest.SQLite))
-	shared.view = routerOf(t, sessiond.OpenAPIForSDKs)
+	shared.view = viewRouter()
 	registerExample(shared.fixture)
 	var table strings.Builder
 	out := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)

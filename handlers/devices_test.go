@@ -12,6 +12,7 @@ import (
 
 	"github.com/sessiond/sessiond/gen"
 	"github.com/sessiond/sessiond/internal/auth"
+	"github.com/sessiond/sessiond/internal/qa/sequential"
 	"github.com/sessiond/sessiond/store/storetest"
 )
 
@@ -131,6 +132,7 @@ func TestSignOutMyDevice(t *testing.T) {
 
 // TestManyDevices: what is looked at and shown is bounded, what is ended is not.
 func TestManyDevices(t *testing.T) {
+	sequential.Test(t)
 	f := newFixture(t, storetest.SQLite)
 	for i := range 1005 {
 		f.register("acme", "ada", fmt.Sprintf("s%04d", i), "user_agent", agent)

@@ -27,6 +27,7 @@ import (
 	"github.com/sessiond/sessiond/handlers"
 	"github.com/sessiond/sessiond/internal/auth"
 	"github.com/sessiond/sessiond/internal/geo"
+	"github.com/sessiond/sessiond/internal/qa/sequential"
 	"github.com/sessiond/sessiond/store"
 	"github.com/sessiond/sessiond/store/storetest"
 )
@@ -40,7 +41,12 @@ func TestMain(m *testing.M) {
 func onBothEngines(t *testing.T, test func(f *fixture)) {
 	t.Helper()
 	for name, open := range map[string]storetest.Factory{"sqlite": storetest.SQLite, "postgres": storetest.Postgres} {
-		t.Run(name, func(t *testing.T) { test(newFixture(t, open)) })
+		t.Run(name, func(t *testing.T) {
+			if name == "sqlite" {
+				sequential.Test(t) // the goroutines of a request are the same on both
+			}
+			test(newFixture(t, open))
+		})
 	}
 }
 
@@ -96,8 +102,8 @@ func (f *fixture) serve(s handlers.Store, differ ...func(*handlers.Config)) {
 	if f.issuer == nil {
 		f.issuer, err = auth.OpenDevIssuer(f.t.TempDir())
 		require.NoError(f.t, err)
-		f.router = routerOf(f.t, sessiond.OpenAPI)
-		f.order = newMemberOrder(f.t)
+		f.router = contractRouter()
+		f.order = newMemberOrder()
 	}
 	verifier, err := auth.NewVerifier(f.issuer.Config(), f.issuer.Keys(), f.clock.Now)
 	require.NoError(f.t, err)
@@ -117,14 +123,25 @@ func (f *fixture) serve(s handlers.Store, differ ...func(*handlers.Config)) {
 	f.t.Cleanup(f.server.Close)
 }
 
+// routers of the two documents, which take long to make.
+//
+//nolint:gochecknoglobals // made once
+var (
+	contractRouter = sync.OnceValue(func() routers.Router { return routerOf(sessiond.OpenAPI) })
+	viewRouter     = sync.OnceValue(func() routers.Router { return routerOf(sessiond.OpenAPIForSDKs) })
+)
+
 // routerOf finds the operation of a request in a document.
-func routerOf(t *testing.T, text []byte) routers.Router {
-	t.Helper()
+func routerOf(text []byte) routers.Router {
 	document, err := openapi3.NewLoader().LoadFromData(text)
-	require.NoError(t, err)
+	if err != nil {
+		panic(err)
+	}
 	document.Servers = nil // the router finds nothing of a request with a host below the server "/"
 	router, err := legacy.NewRouter(document)
-	require.NoError(t, err)
+	if err != nil {
+		panic(err)
+	}
 	return router
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sessiond/sessiond/internal/auth"
+	"github.com/sessiond/sessiond/internal/qa/sequential"
 	"github.com/sessiond/sessiond/store"
 )
 
@@ -141,6 +142,7 @@ func onTheWire(t *testing.T, test func(w *wire, pattern string)) {
 
 // TestASessionIsNamedByItsWholeID reads and ends sessions with odd ids, in every operation that names one in its path.
 func TestASessionIsNamedByItsWholeID(t *testing.T) {
+	sequential.Test(t)
 	onTheWire(t, func(w *wire, pattern string) {
 		t := w.t
 		for kind := range spellings("") {
@@ -175,6 +177,7 @@ func TestASessionIsNamedByItsWholeID(t *testing.T) {
 
 // TestAUserIsNamedByTheWholeID lists and ends the sessions of users with odd ids.
 func TestAUserIsNamedByTheWholeID(t *testing.T) {
+	sequential.Test(t)
 	onTheWire(t, func(w *wire, pattern string) {
 		t := w.t
 		id, near := w.next(pattern)
@@ -199,6 +202,7 @@ func TestAUserIsNamedByTheWholeID(t *testing.T) {
 
 // TestATenantIsNamedByTheWholeID asks every operation of a tenant with an odd id.
 func TestATenantIsNamedByTheWholeID(t *testing.T) {
+	sequential.Test(t)
 	onTheWire(t, func(w *wire, pattern string) {
 		t := w.t
 		id, near := w.next(pattern)
@@ -239,6 +243,7 @@ func TestATenantIsNamedByTheWholeID(t *testing.T) {
 
 // TestAnApplicationIsNamedByTheWholeID records single sign-on into applications with odd ids.
 func TestAnApplicationIsNamedByTheWholeID(t *testing.T) {
+	sequential.Test(t)
 	onTheWire(t, func(w *wire, pattern string) {
 		id, _ := w.next(pattern)
 		w.sessions(fmt.Sprint("s", *w.number))

@@ -23,6 +23,7 @@ import (
 
 	"github.com/sessiond/sessiond/handlers"
 	"github.com/sessiond/sessiond/internal/auth"
+	"github.com/sessiond/sessiond/internal/qa/sequential"
 	"github.com/sessiond/sessiond/store"
 	"github.com/sessiond/sessiond/store/storetest"
 )
@@ -314,6 +315,7 @@ func TestBackchannelLogoutTakesATokenOnce(t *testing.T) {
 }
 
 func TestBackchannelLogoutIsHeldAgainstTheContract(t *testing.T) {
+	sequential.Test(t)
 	onBothEngines(t, func(f *fixture) {
 		l := newLogoutFixture(f)
 		l.registerAll("")

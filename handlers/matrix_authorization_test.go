@@ -17,6 +17,7 @@ import (
 	"github.com/sessiond/sessiond/gen"
 	"github.com/sessiond/sessiond/internal/auth"
 	"github.com/sessiond/sessiond/internal/httpserver"
+	"github.com/sessiond/sessiond/internal/qa/sequential"
 	"github.com/sessiond/sessiond/store"
 	"github.com/sessiond/sessiond/store/storetest"
 )
@@ -288,6 +289,7 @@ func bytesOf(a answer) [2]string {
 // should come back follows from the policy's table and the rules of rules_authorization_test.go; where it is a refusal, or
 // nothing, it is the same whether the target is somebody else's or not there at all.
 func TestEveryoneAsksForEverything(t *testing.T) {
+	sequential.Test(t)
 	onBothEngines(t, func(f *fixture) {
 		w, rules := newWorld(f), auth.Policy()
 		statuses := map[int]int{}

@@ -16,6 +16,7 @@ import (
 	"github.com/sessiond/sessiond/gen"
 	"github.com/sessiond/sessiond/handlers"
 	"github.com/sessiond/sessiond/internal/auth"
+	"github.com/sessiond/sessiond/internal/qa/sequential"
 	"github.com/sessiond/sessiond/store"
 	"github.com/sessiond/sessiond/store/storetest"
 )
@@ -56,6 +57,7 @@ func TestListSessions(t *testing.T) {
 
 // TestListOfOwnSessionsIsBounded: a user may have any number of sessions, an answer has 1,000 and says that there are more.
 func TestListOfOwnSessionsIsBounded(t *testing.T) {
+	sequential.Test(t)
 	onBothEngines(t, func(f *fixture) {
 		t, now := f.t, f.clock.Now()
 		var rows store.Import

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -28,12 +29,16 @@ import (
 // The fixture applies it to every answer of every test, and TestEveryDeclaredResponse gets every declared one.
 type memberOrder struct{ contract *yaml.Node }
 
-func newMemberOrder(t *testing.T) memberOrder {
-	t.Helper()
+// newMemberOrder reads the contract once.
+//
+//nolint:gochecknoglobals // made once
+var newMemberOrder = sync.OnceValue(func() memberOrder {
 	var document yaml.Node
-	require.NoError(t, yaml.Unmarshal(sessiond.OpenAPI, &document))
+	if err := yaml.Unmarshal(sessiond.OpenAPI, &document); err != nil {
+		panic(err)
+	}
 	return memberOrder{document.Content[0]}
-}
+})
 
 // problems says what is out of order in an answer, and which times have another form than the contract's.
 func (o memberOrder) problems(path, method string, status int, body []byte) []string {
@@ -239,7 +244,7 @@ func decodeNext(decoder *json.Decoder) (any, error) {
 
 // TestExamplesAreInOrder: the examples are what the answers are held against where the contract declares just an object.
 func TestExamplesAreInOrder(t *testing.T) {
-	order := newMemberOrder(t)
+	order := newMemberOrder()
 	examples := 0
 	for _, path := range namesOf(nodeAt(order.contract, "paths")) {
 		for _, method := range namesOf(nodeAt(order.contract, "paths", path)) {
@@ -340,7 +345,7 @@ func TestOpenAPIDocumentIsInOrder(t *testing.T) {
 
 // TestMemberOrderFindsWhatIsOutOfOrder: the check can fail.
 func TestMemberOrderFindsWhatIsOutOfOrder(t *testing.T) {
-	order := newMemberOrder(t)
+	order := newMemberOrder()
 	const (
 		admin, stats, own = "/api/v1/admin/sessions/", "/api/v1/tenants/{tenant_id}/sessions/stats", "/api/v1/me/sessions"
 		list              = "/api/v1/tenants/{tenant_id}/sessions"

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/sessiond/sessiond/internal/qa/sequential"
 	"github.com/sessiond/sessiond/store"
 	"github.com/sessiond/sessiond/store/storetest"
 )
@@ -19,6 +20,7 @@ import (
 // TestForeignAndAbsentAreTheSameWork: for another tenant's session and for one that never existed an administrator gets the same answer,
 // and the database reads the same rows: otherwise the time would reveal which of the two it is.
 func TestForeignAndAbsentAreTheSameWork(t *testing.T) {
+	sequential.Test(t)
 	for name, open := range map[string]storetest.Factory{"sqlite": storetest.SQLite, "postgres": storetest.Postgres} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t, store.Options{})
@@ -56,6 +58,7 @@ func TestForeignAndAbsentAreTheSameWork(t *testing.T) {
 // TestDeepPagesReadTheIndexFromTheirBucketOn: the deep pages of a tenant, restricted to it, and of all tenants are found by the page index;
 // the sessions before their bucket are not read.
 func TestDeepPagesReadTheIndexFromTheirBucketOn(t *testing.T) {
+	sequential.Test(t)
 	s := storetest.Postgres(t, store.Options{}, 200)
 	now := time.Now()
 	var rows store.Import
@@ -174,6 +177,7 @@ func TestGrownTablesAreAnalyzed(t *testing.T) {
 // TestListsOfAUserReadOnlyActiveSessions: a list reads no ended session of its user, though PostgreSQL's statistics say that another user has
 // most of the sessions, and most sessions of this user have ended.
 func TestListsOfAUserReadOnlyActiveSessions(t *testing.T) {
+	sequential.Test(t)
 	for name, open := range map[string]storetest.Factory{"sqlite": storetest.SQLite, "postgres": storetest.Postgres} {
 		for _, users := range []int{1, 40} {
 			t.Run(fmt.Sprintf("%s, %d other users", name, users), func(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/sessiond/sessiond/internal/qa/sequential"
 	"github.com/sessiond/sessiond/store"
 	"github.com/sessiond/sessiond/store/internal/tuning"
 	"github.com/sessiond/sessiond/store/storetest"
@@ -16,6 +17,7 @@ import (
 // TestRollUpReadsInProportion: to roll up twice as many deltas reads about twice as many rows, and a later roll-up reads no more for what
 // was rolled up before. PostgreSQL counts what is read; SQLite gets the same statements.
 func TestRollUpReadsInProportion(t *testing.T) {
+	sequential.Test(t)
 	const changes, later = 2000, 20
 	for shape, session := range imports() {
 		t.Run(shape, func(t *testing.T) {

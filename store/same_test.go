@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/sessiond/sessiond/internal/qa/sequential"
 	"github.com/sessiond/sessiond/store"
 	"github.com/sessiond/sessiond/store/storetest"
 )
@@ -21,6 +22,7 @@ import (
 // them, and compares every answer and, in the end, every row of every table, but for what is random by design: operation ids and the order
 // of deltas.
 func TestPlainAndFastAreTheSame(t *testing.T) {
+	sequential.Test(t)
 	calls := map[string]int{}
 	run := 0
 	stores := newTriplet(t)

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/sessiond/sessiond/internal/qa/sequential"
 	"github.com/sessiond/sessiond/store"
 	"github.com/sessiond/sessiond/store/storetest"
 )
@@ -19,6 +20,7 @@ import (
 // TestTheNumberOfStatementsIsBounded: every connection to PostgreSQL keeps each statement prepared, so no parameter of a request
 // and no number of rows may make another text. A second workload sends no text that the first one has not sent.
 func TestTheNumberOfStatementsIsBounded(t *testing.T) {
+	sequential.Test(t)
 	clock := storetest.NewClock()
 	s := storetest.Postgres(t, store.Options{Now: clock.Now, MaxConns: 4}, 300)
 	w := workload{t: t, s: s, clock: clock}

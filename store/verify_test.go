@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/sessiond/sessiond/internal/qa/sequential"
 	"github.com/sessiond/sessiond/store"
 	"github.com/sessiond/sessiond/store/storetest"
 )
@@ -15,6 +16,7 @@ import (
 // TestWhatAHandDidIsRepaired: statements by hand that change rows without what is derived from them. The numbers are wrong then, a check
 // says so and repairs nothing, a repair says so too, and after that nothing differs and the numbers are those of a count.
 func TestWhatAHandDidIsRepaired(t *testing.T) {
+	sequential.Test(t)
 	for name, open := range map[string]storetest.Factory{"sqlite": storetest.SQLite, "postgres": storetest.Postgres} {
 		for hand, c := range map[string]struct {
 			statements []string

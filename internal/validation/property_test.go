@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/sessiond/sessiond"
+	"github.com/sessiond/sessiond/internal/qa/sequential"
 )
 
 // twin is one request schema twice: compiled for the fast checker, and as the document has it.
@@ -25,6 +26,7 @@ type twin struct {
 // TestFastAndStandardAgree gives random values to every request schema of the contract and of the dialect: the fast
 // checker and the JSON Schema 2020-12 validator must agree, and what they refuse must have well-formed violations.
 func TestFastAndStandardAgree(t *testing.T) {
+	sequential.Test(t)
 	dialect, err := os.ReadFile("testdata/dialect.yaml")
 	require.NoError(t, err)
 	counts := map[string]int{}

@@ -28,6 +28,8 @@ var server struct {
 	err   error
 	stop  func() error
 	count atomic.Int64
+	// strategy is how a database is copied fastest, where the server has a choice: file by file instead of through the write-ahead log.
+	strategy string
 	// migrated is a database with an up-to-date schema, of which others are copies: that takes a fraction of the migrations' time.
 	migrated struct {
 		once sync.Once
@@ -95,13 +97,14 @@ func databaseURL(tb testing.TB, template string) string {
 	tb.Helper()
 	PostgresServer(tb)
 	name := fmt.Sprintf("test_%d_%d", os.Getpid(), server.count.Add(1))
-	err := administer(tb.Context(), "CREATE DATABASE "+name+" OWNER "+pgtest.Owner+" TEMPLATE "+template)
+	create := "CREATE DATABASE " + name + " OWNER " + pgtest.Owner + " TEMPLATE " + template + server.strategy
+	err := administer(tb.Context(), create)
 	for range 100 {
 		if pg, refused := errors.AsType[*pgconn.PgError](err); !refused || pg.Code != objectInUse {
 			break
 		}
 		time.Sleep(50 * time.Millisecond) // PostgreSQL's own autovacuum is at the template
-		err = administer(tb.Context(), "CREATE DATABASE "+name+" OWNER "+pgtest.Owner+" TEMPLATE "+template)
+		err = administer(tb.Context(), create)
 	}
 	require.NoError(tb, err)
 	tb.Cleanup(func() {
@@ -137,6 +140,9 @@ func openServer(ctx context.Context) error {
 			return err
 		}
 		server.url, server.stop = started.URL("postgres"), started.Remove
+	}
+	if administer(ctx, "DO $$ BEGIN ASSERT current_setting('server_version_num')::int >= 150000; END $$") == nil {
+		server.strategy = " STRATEGY FILE_COPY"
 	}
 	server.owner, err = pgtest.MakeOwner(ctx, server.url)
 	return err

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sessiond/sessiond/internal/qa/sequential"
 	"github.com/sessiond/sessiond/store"
 )
 
@@ -58,9 +59,22 @@ func Run(t *testing.T, newStore Factory, except ...string) {
 		"row security": testRowSecurity, "ended": testEnded, "clock set back too early": testClockSetBackTooEarly, "storable times": testStorableTimes, "pairs": testPairs, "races": testRaces,
 		"history": testHistory, "devices": testDevices, "search": testSearch, "search keys": testSearchKeys, "revocation jobs": testJobs, "who assigns partners": testWhoAssignsPartners, "moving partners": testMovePartner, "idempotency": testIdempotency,
 	} {
-		if !slices.Contains(except, name) {
-			t.Run(name, func(t *testing.T) { group(t, newStore) })
+		if slices.Contains(except, name) {
+			continue
 		}
+		t.Run(name, func(t *testing.T) {
+			if !slices.Contains(concurrent(), name) {
+				sequential.Test(t)
+			}
+			group(t, newStore)
+		})
+	}
+}
+
+// concurrent are the groups with several callers at once, or that need the goroutines of the store.
+func concurrent() []string {
+	return []string{
+		"races", "coalescing", "bulk revocations", "pending bulk revocations", "revocation jobs", "idempotency", "limits", "register", "revoke",
 	}
 }
 

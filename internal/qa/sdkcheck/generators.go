@@ -44,7 +44,7 @@ func generators(work, picture string) []generator {
 		},
 		{
 			name: "openapi-typescript", output: "generated", version: npmPackage("openapi-typescript"),
-			generate: []string{bin("openapi-typescript"), "../openapi.yaml", "-o", "generated/api.ts"}, compile: tsc, story: node,
+			generate: []string{bin("openapi-typescript"), "../openapi.sdk.yaml", "-o", "generated/api.ts"}, compile: tsc, story: node,
 		},
 		{
 			name: "hey-api", output: "generated", version: npmPackage("@hey-api/openapi-ts"),
@@ -53,6 +53,19 @@ func generators(work, picture string) []generator {
 		{
 			name: "orval", output: "generated", version: npmPackage("orval"),
 			generate: []string{bin("orval"), "--config", "orval.config.ts"}, compile: tsc, story: node,
+		},
+		{
+			name: "kubb", output: "generated", version: npmPackage("@kubb/core"), generate: []string{bin("kubb"), "generate"}, compile: tsc, story: node,
+		},
+		{
+			name: "rtk-query", output: "generated", version: npmPackage("@rtk-query/codegen-openapi"),
+			generate: []string{bin("rtk-query-codegen-openapi"), "openapi.config.json"}, compile: tsc, story: node,
+		},
+		{
+			// With the contract as it is. What is generated asks the compiler not to look at it.
+			name: "swagger-typescript-api", output: "generated", version: npmPackage("swagger-typescript-api"),
+			generate: []string{"sh", "-c", `"$0" generate -p ../openapi.yaml -o generated -n api.ts && sed -i /@ts-nocheck/d generated/api.ts`, bin("swagger-typescript-api")},
+			compile:  tsc, story: node,
 		},
 		{
 			name: "explorer", version: chromium, story: []string{"node", "explorer.mjs"}, picture: picture,

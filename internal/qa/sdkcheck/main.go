@@ -16,6 +16,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/sessiond/sessiond"
 )
 
 func main() {
@@ -72,13 +74,10 @@ func prepare(work, tools string) error {
 	if _, err := os.Stat(modules); err != nil {
 		return fmt.Errorf("npm has not installed the generators; run `make clients`: %w", err)
 	}
-	contract, err := os.ReadFile("openapi.yaml")
-	if err != nil {
-		return fmt.Errorf("run it in the directory of the contract: %w", err)
-	}
 	return errors.Join(
 		os.CopyFS(work, os.DirFS("internal/qa/sdkcheck")),
-		os.WriteFile(filepath.Join(work, "openapi.yaml"), contract, 0o600), //nolint:gosec // in our own directory
+		os.WriteFile(filepath.Join(work, "openapi.yaml"), sessiond.OpenAPI, 0o600),
+		os.WriteFile(filepath.Join(work, "openapi.sdk.yaml"), sessiond.OpenAPIForSDKs, 0o600),
 		os.Symlink(modules, filepath.Join(work, "node_modules")),
 	)
 }

@@ -12,6 +12,7 @@ import (
 	"gorm.io/gorm/logger"
 	"pgregory.net/rapid"
 
+	"github.com/sessiond/sessiond/internal/qa/sequential"
 	"github.com/sessiond/sessiond/store/internal/counters"
 	"github.com/sessiond/sessiond/store/internal/engine"
 )
@@ -110,6 +111,7 @@ func (t *table) LockWriters(*gorm.DB) error { return nil }
 
 // TestNumbersAreExact adds and ends rows, rolls up some deltas at a time, and compares totals, pages and the verification with a count.
 func TestNumbersAreExact(t *testing.T) {
+	sequential.Test(t)
 	e := open(t)
 	now := time.Date(2026, 1, 15, 12, 0, 0, 0, time.UTC)
 	rapid.Check(t, func(r *rapid.T) {

@@ -2,7 +2,7 @@ import { defineConfig } from "orval";
 
 export default defineConfig({
   sessions: {
-    input: "../openapi.yaml",
+    input: "../openapi.sdk.yaml",
     output: {
       target: "generated/api.ts",
       client: "fetch",

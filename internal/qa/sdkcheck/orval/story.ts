@@ -5,9 +5,7 @@ import type { Connection } from "./fetch.js";
 import {
   getTenantSession, getTenantSessionStats, listSessions, listTenantSessions, revokeAllSessions, revokeTenantSession,
 } from "./generated/api.js";
-import type {
-  ApiResponseSessionRevokeResponse, PaginatedResponseSessionListItem, SessionListItem, SessionResponse, ValidationError,
-} from "./generated/api.js";
+import type { SessionListItem, SessionResponse, ValidationError } from "./generated/api.js";
 
 const [baseUrl = "", tenant_id = "", tenantToken = "", platformToken = ""] = process.argv.slice(2);
 const api: Connection = { baseUrl, token: tenantToken };
@@ -57,13 +55,12 @@ const missing = await getTenantSession(tenant_id, "nothing", api);
 assert(missing.status === 404);
 assert.equal(missing.data.detail, "Session not found.");
 
-// The path that ends in a slash, an answer of no declared type, and a body of no declared members.
+// The path that ends in a slash, and what the reference declares as any value or any object.
 const everywhere = await listSessions({ tenant_id, per_page: 1 }, platform);
-const anything: unknown = everywhere.data;
-assert.equal((anything as PaginatedResponseSessionListItem).data.length, 1);
-const ended = await revokeAllSessions({ user_id: second.user_id, tenant_id }, platform);
-assert((ended.data as ApiResponseSessionRevokeResponse).data.session_ids.includes(second.id));
+assert(everywhere.status === 200 && everywhere.data.data.length === 1);
+const ended = await revokeAllSessions({ user_id: second.user_id, tenant_id }, { "X-Revoke-Reason": "left" }, platform);
+assert(ended.status === 200 && ended.data.data.session_ids.includes(second.id));
 const stats = await getTenantSessionStats(tenant_id, api);
 assert(stats.status === 200);
-const data: { [key: string]: unknown } = stats.data.data;
-assert.equal(typeof data["active_sessions"], "number");
+const active: number = stats.data.data.active_sessions;
+assert(active > 0);
