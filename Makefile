@@ -114,10 +114,11 @@ PICTURE :=
 .PHONY: contract
 contract: $(OASDIFF) $(NODE_MODULES) ## Lint openapi.yaml, and fail when it breaks a client of the last release
 	cp $(CLIENTS)/lint/* $(NODE_TOOLS)/ && node $(NODE_TOOLS)/lint.mjs openapi.yaml
+	$(NODE_TOOLS)/node_modules/.bin/spectral lint --fail-severity warn --ruleset $(NODE_TOOLS)/spectral.yaml openapi.yaml gen/openapi.sdk.yaml
 	go run ./internal/qa/apicompat -oasdiff $(OASDIFF) -accepted testdata/openapi.accepted.txt testdata/openapi.released.yaml openapi.yaml
 
 .PHONY: clients
-clients: $(NODE_MODULES) chromium ## Generate clients with five generators, run them, and read the API explorer in Chromium
+clients: $(NODE_MODULES) chromium ## Generate clients with eight generators, run them, and read the API explorer in Chromium
 	go run ./$(CLIENTS) -tools $(NODE_TOOLS) -picture '$(PICTURE)'
 
 $(OASDIFF): | go

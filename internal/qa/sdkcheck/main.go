@@ -1,4 +1,4 @@
-// Command sdkcheck generates clients from openapi.yaml with several generators, compiles them, and runs the same calls with
+// Command sdkcheck generates clients from openapi.sdk.yaml with several generators, compiles them, and runs the same calls with
 // each against a running sessiond; then a browser reads the API explorer. It prints one line for each.
 //
 // It runs in a directory of its own that it removes. Run it with `make clients`.
@@ -116,6 +116,8 @@ func execute(ctx context.Context, dir string, command []string) error {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...) //nolint:gosec // from our own table
 	cmd.Dir = dir
+	// The Node.js that npm has installed comes first: Kubb needs a newer one than Debian's.
+	cmd.Env = append(os.Environ(), "PATH="+filepath.Join(dir, "..", "node_modules", ".bin")+string(os.PathListSeparator)+os.Getenv("PATH"))
 	text, err := cmd.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%s: %w\n%s", strings.Join(command[:min(2, len(command))], " "), err, text)
