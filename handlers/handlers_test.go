@@ -123,9 +123,7 @@ func (f *fixture) serve(s handlers.Store, differ ...func(*handlers.Config)) {
 	f.t.Cleanup(f.server.Close)
 }
 
-// routers of the two documents, which take long to make.
-//
-//nolint:gochecknoglobals // made once
+// The routers of the two documents take long to make.
 var (
 	contractRouter = sync.OnceValue(func() routers.Router { return routerOf(sessiond.OpenAPI) })
 	viewRouter     = sync.OnceValue(func() routers.Router { return routerOf(sessiond.OpenAPIForSDKs) })

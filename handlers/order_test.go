@@ -30,8 +30,6 @@ import (
 type memberOrder struct{ contract *yaml.Node }
 
 // newMemberOrder reads the contract once.
-//
-//nolint:gochecknoglobals // made once
 var newMemberOrder = sync.OnceValue(func() memberOrder {
 	var document yaml.Node
 	if err := yaml.Unmarshal(sessiond.OpenAPI, &document); err != nil {

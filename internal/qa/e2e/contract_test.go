@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"bytes"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -30,7 +31,7 @@ func TestAnothersJudgement(t *testing.T) {
 		if !escaped && (recorder.Code < http.StatusMovedPermanently || recorder.Code == http.StatusUnprocessableEntity) {
 			judged++
 			for name, judge := range judges {
-				if fits, problems := judge.ValidateHttpResponse(r, answerOf(recorder)); !fits {
+				if fits, problems := judge.ValidateHttpResponse(r, answerOf(recorder)); !fits { //nolint:bodyclose // it is in memory
 					assert.Fail(t, name, "%s %s → %d %s: %v", r.Method, r.URL, recorder.Code, recorder.Body, problems[0])
 				}
 			}
@@ -49,7 +50,7 @@ func TestAnothersJudgement(t *testing.T) {
 	_, _ = wrong.WriteString(`{"data": [], "meta": {"timestamp": 7}}`)
 	request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/api/v1/me/devices", http.NoBody)
 	for name, judge := range judges {
-		fits, _ := judge.ValidateHttpResponse(request, answerOf(wrong))
+		fits, _ := judge.ValidateHttpResponse(request, answerOf(wrong)) //nolint:bodyclose // as above
 		assert.False(t, fits, "the control, by %s", name)
 	}
 }
@@ -72,9 +73,7 @@ func answerOf(recorder *httptest.ResponseRecorder) *http.Response {
 }
 
 func copyAnswer(w http.ResponseWriter, recorder *httptest.ResponseRecorder) {
-	for name, values := range recorder.Header() {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), recorder.Header())
 	w.WriteHeader(recorder.Code)
 	_, _ = w.Write(recorder.Body.Bytes())
 }

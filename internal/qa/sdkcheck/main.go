@@ -117,7 +117,8 @@ func execute(ctx context.Context, dir string, command []string) error {
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...) //nolint:gosec // from our own table
 	cmd.Dir = dir
 	// The Node.js that npm has installed comes first: Kubb needs a newer one than Debian's.
-	cmd.Env = append(os.Environ(), "PATH="+filepath.Join(dir, "..", "node_modules", ".bin")+string(os.PathListSeparator)+os.Getenv("PATH"))
+	path := filepath.Join(dir, "..", "node_modules", ".bin") + string(os.PathListSeparator) + os.Getenv("PATH") //nolint:forbidigo // the machine's
+	cmd.Env = append(os.Environ(), "PATH="+path)
 	text, err := cmd.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%s: %w\n%s", strings.Join(command[:min(2, len(command))], " "), err, text)
