@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -79,7 +80,8 @@ type database struct {
 	url      string
 	maxConns int
 	fast     string
-	mayMake  bool // a SQLite file that is not there is made, else it is a mistake in its name
+	flag     string // the flag that names the database, --database-url when empty
+	mayMake  bool   // a SQLite file that is not there is made, else it is a mistake in its name
 }
 
 func (d *database) flags(flags *pflag.FlagSet) {
@@ -93,13 +95,15 @@ func (d *database) fastPathsFlag(flags *pflag.FlagSet) {
 		"`MODE`, on or off: send frequent operations to PostgreSQL as hand-written statements that requests share, or as the plain ones that SQLite and Citus get")
 }
 
+func (d *database) flagName() string { return cmp.Or(d.flag, "--database-url") }
+
 // open connects, and says in one sentence what to do when it cannot.
 func (d *database) open(ctx context.Context, options store.Options) (*store.Store, error) {
 	if d.maxConns < 1 {
 		return nil, usageError{errors.New("--database-max-conns must be at least 1")}
 	}
 	if scheme, rest, _ := strings.Cut(d.url, "://"); rest == "" || !slices.Contains([]string{"sqlite", "postgres", "postgresql"}, scheme) {
-		return nil, usageError{fmt.Errorf("--database-url %q: use sqlite://FILE or postgres://USER:PASSWORD@HOST:PORT/NAME", store.Redact(d.url))}
+		return nil, usageError{fmt.Errorf("%s %q: use sqlite://FILE or postgres://USER:PASSWORD@HOST:PORT/NAME", d.flagName(), store.Redact(d.url))}
 	}
 	if !slices.Contains([]string{"", "on", "off"}, d.fast) {
 		return nil, usageError{fmt.Errorf("--store-fast-paths is %q: it must be on or off", d.fast)}
@@ -110,14 +114,14 @@ func (d *database) open(ctx context.Context, options store.Options) (*store.Stor
 	options.Now, options.MaxConns, options.MustExist = time.Now, d.maxConns, !d.mayMake
 	s, err := store.Open(ctx, d.url, options)
 	if errors.Is(err, fs.ErrNotExist) && options.MustExist {
-		return nil, fmt.Errorf("database %s does not exist: check --database-url, or run `sessiond migrate up --database-url %[1]s` to make it",
-			store.Redact(d.url))
+		return nil, fmt.Errorf("database %s does not exist: check %s, or run `sessiond migrate up --database-url %[1]s` to make it",
+			store.Redact(d.url), d.flagName())
 	}
 	if errors.Is(err, store.ErrConnect) {
 		// A driver names every address that it tried, one a line; the last one says enough.
 		lines := strings.Split(err.Error(), "\n")
-		return nil, fmt.Errorf("database %s cannot be reached: check that it runs and that --database-url is right (%s)",
-			store.Redact(d.url), strings.TrimSpace(lines[len(lines)-1]))
+		return nil, fmt.Errorf("database %s cannot be reached: check that it runs and that %s is right (%s)",
+			store.Redact(d.url), d.flagName(), strings.TrimSpace(lines[len(lines)-1]))
 	}
 	return s, err
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sessiond/sessiond/client"
 	"github.com/sessiond/sessiond/gen"
+	"github.com/sessiond/sessiond/store"
 )
 
 // environment looks a variable up, as os.LookupEnv does.
@@ -31,6 +32,7 @@ func sessionsCommand(getenv environment) *cobra.Command {
 		Long: "Finds, lists and revokes sessions through the API of a server.\n\n" +
 			"Uses the tenant API with --tenant, the API of the signed-in user with --me, and the platform API otherwise.\n" +
 			"The token is read from --token-file, SESSIOND_TOKEN or the profile; no flag has it, because command lines are public.\n" +
+			"With --on-database the commands work on a database itself, without a server, as the platform's operator.\n" +
 			"Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 not allowed, 5 unavailable (try later), 130 interrupted.",
 		Args: arguments(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
@@ -50,6 +52,7 @@ func sessionsCommand(getenv environment) *cobra.Command {
 	cmd.AddCommand(
 		findCommand(o), exportCommand(o), jobsCommand(o), listCommand(o), getCommand(o), historyCommand(o), eventsCommand(o), revokeCommand(o), revokeAllCommand(o), statsCommand(o),
 	)
+	o.local.closing(cmd.Commands())
 	return cmd
 }
 
@@ -72,6 +75,7 @@ type operation struct {
 	tokenFile string
 	timeout   time.Duration
 	asJSON    bool
+	local     localServer
 	sessionScope
 }
 
@@ -84,6 +88,7 @@ func (o *operation) flags(flags *pflag.FlagSet) {
 	flags.BoolVar(&o.asJSON, "json", false, "print the responses of the API, one per line")
 	flags.StringVar(&o.tenant, "tenant", "", "sessions of this tenant, through the tenant API")
 	flags.BoolVar(&o.me, "me", false, "sessions of the token's user")
+	o.local.flags(flags)
 }
 
 // open returns the operations that fit the flags, on the server that they name.
@@ -109,6 +114,9 @@ func (o *operation) clientWith(cmd *cobra.Command, by *http.Client) (*gen.Client
 	if o.timeout <= 0 {
 		return nil, usageError{errors.New("--timeout must be positive")}
 	}
+	if o.local.url != "" {
+		return o.localClient(cmd, by.Timeout)
+	}
 	chosen, err := o.chosen(cmd)
 	if err != nil {
 		return nil, err
@@ -131,6 +139,20 @@ func (o *operation) clientWith(cmd *cobra.Command, by *http.Client) (*gen.Client
 		fmt.Fprintf(cmd.ErrOrStderr(), "sessiond: warning: the token goes to %s unencrypted; use https\n", o.server)
 	}
 	return api, nil
+}
+
+// localClient returns a client of the API on a database.
+func (o *operation) localClient(cmd *cobra.Command, timeout time.Duration) (*gen.ClientWithResponses, error) {
+	if !o.local.serving() {
+		if o.server != "" || o.profile != "" || o.tokenFile != "" || o.me {
+			return nil, usageError{errors.New("--on-database works without a server: leave --server, --profile, --token-file and --me away")}
+		}
+		if err := o.local.serve(cmd.Context()); err != nil {
+			return nil, err
+		}
+		o.server = store.Redact(o.local.url) // for questions
+	}
+	return o.local.client(timeout)
 }
 
 // readable reports whether others on the network could read what is sent to a server.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/csv"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/sessiond/sessiond/gen"
 	"github.com/sessiond/sessiond/internal/auth"
+	"github.com/sessiond/sessiond/store/storetest"
 )
 
 // TestSessionsFind: a table, pages, and what is refused.
@@ -90,4 +92,48 @@ func TestSessionsJobs(t *testing.T) {
 	} {
 		assert.Equal(t, code, s.run(strings.Fields(args)...).code, args)
 	}
+}
+
+// TestSessionsOnADatabase: the same commands without a server, and the audit log says who it was.
+func TestSessionsOnADatabase(t *testing.T) {
+	url := storetest.SQLiteURL(t)
+	s := &service{t: t, vars: map[string]string{}}
+	on := func(args ...string) outcome { return s.run(append(args, "--on-database", url)...) }
+	assert.Contains(t, on("find").message, "sessiond migrate up --database-url "+url)
+	for _, command := range [][]string{{"migrate", "up"}, {"demo", "--sessions", "300"}} {
+		require.NoError(t, run(t.Context(), append(command, "--database-url", url), noEnvironment, io.Discard, io.Discard))
+	}
+	o := on("find", "--limit", "2", "--json")
+	require.Zero(t, o.code, o.message)
+	found, err := decode[gen.SessionRecordList]([]byte(o.stdout))
+	require.NoError(t, err)
+	require.Len(t, found.Data, 2)
+	id, tenantID := found.Data[0].Id, found.Data[0].TenantId
+	assert.Equal(t, 301, strings.Count(on("export").stdout, "\n"))
+
+	o = on("revoke", id, "--reason", "lost phone", "--yes")
+	require.Zero(t, o.code, o.message)
+	ended := on("find", "-q", id, "--status", "revoked").stdout
+	assert.Contains(t, ended, operator().Subject)
+	assert.Contains(t, ended, "lost phone")
+	assert.Contains(t, on("history", id).stdout, "session.revoked")
+	assert.Contains(t, on("audit", "--session", id).stdout, "session.revoked")
+	o = on("jobs", "create", "--tenant", tenantID, "--browser", "firefox", "--dry-run")
+	require.Zero(t, o.code, o.message)
+	assert.Contains(t, o.stderr, "dry run")
+	o = on("jobs", "create", "--tenant", tenantID, "--browser", "firefox", "--yes")
+	require.Zero(t, o.code, o.message)
+	assert.Contains(t, on("jobs", "list").stdout, "completed", "it ran here: there is no server")
+	assert.Equal(t, "no sessions found\n", on("find", "--tenant", tenantID, "--browser", "firefox", "--status", "active").stderr)
+
+	for args, message := range map[string]string{
+		"--server https://x.example": "leave --server", "--me": "leave --server", "--profile x": "leave --server", "--token-file x": "leave --server",
+	} {
+		o := on(append([]string{"list"}, strings.Fields(args)...)...)
+		assert.Equal(t, 2, o.code, args)
+		assert.Contains(t, o.message, message)
+	}
+	o = s.run("find", "--on-database", "oracle://x")
+	assert.Equal(t, 2, o.code)
+	assert.Contains(t, o.message, "--on-database")
 }

@@ -257,6 +257,7 @@ const followEvery = time.Second
 
 // follow waits until a job does not run any more, and prints it.
 func (o *operation) follow(cmd *cobra.Command, api *gen.ClientWithResponses, id string) error {
+	defer o.local.runJobs(cmd.Context())()
 	progress := newProgress(cmd, 1, "ending sessions")
 	for {
 		answer, err := body(api.GetRevocationJob(cmd.Context(), id))

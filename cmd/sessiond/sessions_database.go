@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/sessiond/sessiond"
+	"github.com/sessiond/sessiond/client"
+	"github.com/sessiond/sessiond/gen"
+	"github.com/sessiond/sessiond/handlers"
+	"github.com/sessiond/sessiond/internal/auth"
+	"github.com/sessiond/sessiond/store"
+)
+
+// localServer is the API in this process, on a database: the same operations, checks and audit log as on a server, for who may read the
+// database anyhow.
+type localServer struct {
+	database
+	maxTokenLifetime time.Duration
+	opened           closers
+	db               *store.Store
+	network          *bufconn.Listener // nil before it serves
+	issuer           *auth.DevIssuer
+}
+
+const (
+	// inProcess stands for the address of a server in this process.
+	inProcess = "http://localhost"
+	// networkBuffer is how much of an answer may wait to be read.
+	networkBuffer = 64 << 10
+	// jobBatch is how many sessions of a job end in one transaction, and jobPause is how long to wait where there is no job to do.
+	jobBatch = 100
+	jobPause = 200 * time.Millisecond
+)
+
+func (l *localServer) flags(flags *pflag.FlagSet) {
+	l.flag = "--on-database"
+	flags.StringVar(&l.url, "on-database", "", "`URL` of a database to work on, instead of a server, as the platform's operator: sqlite://FILE or postgres://…")
+	flags.IntVar(&l.maxConns, "database-max-conns", 4, "maximum number of connections to PostgreSQL, with --on-database")
+	maxTokenLifetimeFlag(flags, &l.maxTokenLifetime)
+}
+
+func (l *localServer) serving() bool { return l.network != nil }
+
+// serve begins to serve; the end of the command ends it.
+func (l *localServer) serve(ctx context.Context) error {
+	db, err := l.open(ctx, store.Options{MaxTokenLifetime: l.maxTokenLifetime})
+	if err != nil {
+		return err
+	}
+	l.db = db
+	l.opened.add(db.Close)
+	if err := requireSchema(ctx, db, l.url); err != nil {
+		return err
+	}
+	if l.issuer, err = temporaryIssuer(); err != nil {
+		return err
+	}
+	verifier, err := auth.NewVerifier(l.issuer.Config(), l.issuer.Keys(), time.Now)
+	if err != nil {
+		return err
+	}
+	handler, err := handlers.NewHandler(handlers.Config{ //nolint:contextcheck // requests bring their own
+		Store: db, Verifier: verifier, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
+		OpenAPI: sessiond.OpenAPI, OpenAPIForSDKs: sessiond.OpenAPIForSDKs,
+	})
+	if err != nil {
+		return err
+	}
+	l.network = bufconn.Listen(networkBuffer)
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}
+	go func() { _ = server.Serve(l.network) }()
+	l.opened.add(server.Close)
+	return nil
+}
+
+// runJobs runs revocation jobs until stop is called, for there may be no server that does.
+func (l *localServer) runJobs(ctx context.Context) (stop func()) {
+	if !l.serving() {
+		return func() {}
+	}
+	_, end := inBackground(ctx, func(ctx context.Context) error {
+		for ctx.Err() == nil {
+			if more, err := l.db.RunRevocationJobs(ctx, jobBatch); err != nil || !more {
+				select {
+				case <-time.After(jobPause):
+				case <-ctx.Done():
+				}
+			}
+		}
+		return nil
+	})
+	return func() { _ = end() }
+}
+
+// client is one of this server. The audit log has the account on this machine as who acts.
+func (l *localServer) client(timeout time.Duration) (*gen.ClientWithResponses, error) {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) { return l.network.DialContext(ctx) }
+	by := operator()
+	token := func(context.Context) (string, error) {
+		return l.issuer.Mint(auth.TokenRequest{Subject: by.Subject, ClientID: by.ClientID, Scope: "admin:sessions:read admin:sessions:write"}, time.Now())
+	}
+	through := &http.Client{Transport: &http.Transport{DialContext: dial}, Timeout: timeout}
+	return client.New(inProcess, token, client.WithHTTPClient(through), client.WithRetries(0))
+}
+
+// temporaryIssuer makes a key that nobody else has.
+func temporaryIssuer() (*auth.DevIssuer, error) {
+	dir, err := os.MkdirTemp("", "sessiond-")
+	if err != nil {
+		return nil, err
+	}
+	issuer, err := auth.OpenDevIssuer(dir)
+	return issuer, errors.Join(err, os.RemoveAll(dir))
+}
+
+// closing makes the commands close the database when they end.
+func (l *localServer) closing(commands []*cobra.Command) {
+	for _, cmd := range commands {
+		l.closing(cmd.Commands())
+		if run := cmd.RunE; run != nil {
+			cmd.RunE = func(cmd *cobra.Command, args []string) (err error) {
+				defer func() { err = errors.Join(err, l.opened.close()) }()
+				return run(cmd, args)
+			}
+		}
+	}
+}
