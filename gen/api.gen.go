@@ -357,7 +357,7 @@ type BackchannelLogoutRequest struct {
 
 // CursorPagination Where a list goes on.
 type CursorPagination struct {
-	// Limit The most entries of a page.
+	// Limit The maximum number of entries per page.
 	Limit int `json:"limit"`
 
 	// NextCursor The `cursor` of the next page; null after the last one.
@@ -366,7 +366,7 @@ type CursorPagination struct {
 
 // Device Where a user is signed in. Every member is always there.
 type Device struct {
-	// DeviceId What `DELETE /api/v1/me/devices/{device_id}` takes. It stays the same while the browser and the operating system do.
+	// DeviceId What `DELETE /api/v1/me/devices/{device_id}` takes. It stays the same while the browser and the operating system do, and is not unique across users; do not parse it.
 	DeviceId string `json:"device_id"`
 
 	// Name What the device is called, in English, by what is known of it.
@@ -375,7 +375,7 @@ type Device struct {
 	// Summary The name, whether it is this device, and how sure it is that the sessions are on one device, in English.
 	Summary string `json:"summary"`
 
-	// DeviceType The kind of device: `desktop`, `mobile`, `tablet`, `bot` or `other`; null when no agent was told.
+	// DeviceType The kind of device: `desktop`, `mobile`, `tablet`, `bot` or `other`; null when no User-Agent was reported.
 	DeviceType *string `json:"device_type"`
 
 	// Os The operating system; null when it is not known.
@@ -411,7 +411,7 @@ type Device struct {
 	// Applications The applications that were reached from it, the latest access first, at most 20.
 	Applications []SessionAppInfo `json:"applications"`
 
-	// Sessions The sessions, the last used first, at most 20.
+	// Sessions The sessions, the current one first, then the last used, at most 20.
 	Sessions []DeviceSession `json:"sessions"`
 }
 
@@ -781,7 +781,7 @@ type RevocationPreviewAnswer struct {
 
 // SearchPagination Where a search goes on, and how many sessions it finds.
 type SearchPagination struct {
-	// Limit The most entries of a page.
+	// Limit The maximum number of entries per page.
 	Limit int `json:"limit"`
 
 	// NextCursor The `cursor` of the next page; null after the last one.
@@ -841,10 +841,10 @@ type SessionListItem struct {
 	// IpAddress The address that the session was used from last; null when it was not told.
 	IpAddress *string `json:"ip_address"`
 
-	// UserAgent The User-Agent header of the last use; null when none was told.
+	// UserAgent The User-Agent header of the last use; null when none was reported.
 	UserAgent *string `json:"user_agent"`
 
-	// DeviceType The kind of device: `desktop`, `mobile`, `tablet`, `bot` or `other`; null when no agent was told.
+	// DeviceType The kind of device: `desktop`, `mobile`, `tablet`, `bot` or `other`; null when no User-Agent was reported.
 	DeviceType *string `json:"device_type"`
 
 	// IsCurrent Whether it is the session of the caller's own token.
@@ -920,7 +920,7 @@ type SessionRecord struct {
 	// Country The country of the last address, ISO 3166-1 alpha-2; null when it is not known.
 	Country *string `json:"country"`
 
-	// DeviceType The kind of device: `desktop`, `mobile`, `tablet`, `bot` or `other`; null when no agent was told.
+	// DeviceType The kind of device: `desktop`, `mobile`, `tablet`, `bot` or `other`; null when no User-Agent was reported.
 	DeviceType *string `json:"device_type"`
 
 	// Browser The browser or program that the agent names; null when it names none that is known.
@@ -929,7 +929,7 @@ type SessionRecord struct {
 	// Os The operating system that the agent names; null when it names none that is known.
 	Os *string `json:"os"`
 
-	// UserAgent The User-Agent header of the last use; null when none was told.
+	// UserAgent The User-Agent header of the last use; null when none was reported.
 	UserAgent *string `json:"user_agent"`
 
 	// AppCount The number of applications that were reached in the session.
@@ -1001,10 +1001,10 @@ type SessionResponse struct {
 	// IpAddress The address that the session was used from last; null when it was not told.
 	IpAddress *string `json:"ip_address"`
 
-	// UserAgent The User-Agent header of the last use; null when none was told.
+	// UserAgent The User-Agent header of the last use; null when none was reported.
 	UserAgent *string `json:"user_agent"`
 
-	// DeviceType The kind of device: `desktop`, `mobile`, `tablet`, `bot` or `other`; null when no agent was told.
+	// DeviceType The kind of device: `desktop`, `mobile`, `tablet`, `bot` or `other`; null when no User-Agent was reported.
 	DeviceType *string `json:"device_type"`
 
 	// Location The place of the last address, as far as it is known; null when it is not.
@@ -1196,12 +1196,18 @@ type ListAuditEventsParams struct {
 	// Cursor The `next_cursor` of the page before, with the same other parameters.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Limit The most entries of a page.
+	// Limit The maximum number of entries per page.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
 // ListAuditEventsParamsOrder defines parameters for ListAuditEvents.
 type ListAuditEventsParamsOrder string
+
+// RevokeMyDeviceParams defines parameters for RevokeMyDevice.
+type RevokeMyDeviceParams struct {
+	// ExceptCurrent Whether the session of the caller's own token stays.
+	ExceptCurrent *bool `form:"except_current,omitempty" json:"except_current,omitempty"`
+}
 
 // ListMySessionsParams defines parameters for ListMySessions.
 type ListMySessionsParams struct {
@@ -1229,7 +1235,7 @@ type ListRevocationJobsParams struct {
 	// Cursor The `next_cursor` of the page before, with the same other parameters.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Limit The most entries of a page.
+	// Limit The maximum number of entries per page.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
@@ -1298,7 +1304,7 @@ type SearchSessionsParams struct {
 	// Cursor The `next_cursor` of the page before, with the same other parameters.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Limit The most entries of a page.
+	// Limit The maximum number of entries per page.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
@@ -1331,7 +1337,7 @@ type GetSessionHistoryParams struct {
 	// Cursor The `next_cursor` of the page before, with the same other parameters.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Limit The most entries of a page.
+	// Limit The maximum number of entries per page.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
@@ -1706,8 +1712,8 @@ type ClientInterface interface {
 	// The user's active sessions by device, as a page "my devices" shows them: first the device of the token's own session, then by the
 	// last use.
 	//
-	// Browsers do not name a device. Sessions of one kind of device, operating system and browser are taken for one device; `is_guess`
-	// says that this put several sessions together, which may be on several devices that look alike, and `summary` says so in words.
+	// Browsers do not name a device. Sessions with the same device type, operating system and browser are grouped as one device. `is_guess`
+	// is true when a group has several sessions, which may be on different devices that look alike; `summary` says so in words.
 	//
 	// Of a user with more than 1,000 active sessions the newest 1,000 are looked at, and `has_more` is true. Needs a user's token; a
 	// token with `tenant_id` sees that tenant only. Unknown query parameters are refused.
@@ -1717,15 +1723,16 @@ type ClientInterface interface {
 
 	// RevokeMyDevice Sign Out My Device
 	//
-	// End the user's active sessions on a device, the current one too when the device is this one. Where `is_guess` is true, the sessions
-	// may be on several devices; one of them is ended by `DELETE /api/v1/me/sessions/{session_id}`.
+	// End the user's active sessions on a device. With `except_current` the session of the token stays; without it, who signs out this
+	// device has to sign in again. Where `is_guess` is true, the sessions may be on different devices; to end only one of them, use
+	// `DELETE /api/v1/me/sessions/{session_id}`.
 	//
 	// All of them end, however many, also those that `GET /api/v1/me/devices` did not look at. `revoked_count` is 0 when none was active;
-	// a text that is no `device_id` is answered 404. The user can sign in on the device again. Needs a user's token; a token with
+	// an invalid `device_id` is answered 404. The user can sign in on the device again. Needs a user's token; a token with
 	// `tenant_id` ends sessions of that tenant only. Unknown query parameters are refused.
 	//
 	// Corresponds with DELETE /api/v1/me/devices/{device_id} (the `RevokeMyDevice` operationId).
-	RevokeMyDevice(ctx context.Context, deviceId string, reqEditors ...RequestEditorFn) (*http.Response, error)
+	RevokeMyDevice(ctx context.Context, deviceId string, params *RevokeMyDeviceParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListMySessions List Sessions
 	//
@@ -2335,8 +2342,8 @@ func (c *Client) RecordSessionApp(ctx context.Context, sessionId string, applica
 // The user's active sessions by device, as a page "my devices" shows them: first the device of the token's own session, then by the
 // last use.
 //
-// Browsers do not name a device. Sessions of one kind of device, operating system and browser are taken for one device; `is_guess`
-// says that this put several sessions together, which may be on several devices that look alike, and `summary` says so in words.
+// Browsers do not name a device. Sessions with the same device type, operating system and browser are grouped as one device. `is_guess`
+// is true when a group has several sessions, which may be on different devices that look alike; `summary` says so in words.
 //
 // Of a user with more than 1,000 active sessions the newest 1,000 are looked at, and `has_more` is true. Needs a user's token; a
 // token with `tenant_id` sees that tenant only. Unknown query parameters are refused.
@@ -2356,16 +2363,17 @@ func (c *Client) ListMyDevices(ctx context.Context, reqEditors ...RequestEditorF
 
 // RevokeMyDevice Sign Out My Device
 //
-// End the user's active sessions on a device, the current one too when the device is this one. Where `is_guess` is true, the sessions
-// may be on several devices; one of them is ended by `DELETE /api/v1/me/sessions/{session_id}`.
+// End the user's active sessions on a device. With `except_current` the session of the token stays; without it, who signs out this
+// device has to sign in again. Where `is_guess` is true, the sessions may be on different devices; to end only one of them, use
+// `DELETE /api/v1/me/sessions/{session_id}`.
 //
 // All of them end, however many, also those that `GET /api/v1/me/devices` did not look at. `revoked_count` is 0 when none was active;
-// a text that is no `device_id` is answered 404. The user can sign in on the device again. Needs a user's token; a token with
+// an invalid `device_id` is answered 404. The user can sign in on the device again. Needs a user's token; a token with
 // `tenant_id` ends sessions of that tenant only. Unknown query parameters are refused.
 //
 // Corresponds with DELETE /api/v1/me/devices/{device_id} (the `RevokeMyDevice` operationId).
-func (c *Client) RevokeMyDevice(ctx context.Context, deviceId string, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewRevokeMyDeviceRequest(c.Server, deviceId)
+func (c *Client) RevokeMyDevice(ctx context.Context, deviceId string, params *RevokeMyDeviceParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRevokeMyDeviceRequest(c.Server, deviceId, params)
 	if err != nil {
 		return nil, err
 	}
@@ -3535,7 +3543,7 @@ func NewListMyDevicesRequest(server string) (*http.Request, error) {
 }
 
 // NewRevokeMyDeviceRequest constructs an http.Request for the RevokeMyDevice method
-func NewRevokeMyDeviceRequest(server string, deviceId string) (*http.Request, error) {
+func NewRevokeMyDeviceRequest(server string, deviceId string, params *RevokeMyDeviceParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -3558,6 +3566,33 @@ func NewRevokeMyDeviceRequest(server string, deviceId string) (*http.Request, er
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.ExceptCurrent != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "except_current", *params.ExceptCurrent, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
@@ -5088,8 +5123,8 @@ type ClientWithResponsesInterface interface {
 	// The user's active sessions by device, as a page "my devices" shows them: first the device of the token's own session, then by the
 	// last use.
 	//
-	// Browsers do not name a device. Sessions of one kind of device, operating system and browser are taken for one device; `is_guess`
-	// says that this put several sessions together, which may be on several devices that look alike, and `summary` says so in words.
+	// Browsers do not name a device. Sessions with the same device type, operating system and browser are grouped as one device. `is_guess`
+	// is true when a group has several sessions, which may be on different devices that look alike; `summary` says so in words.
 	//
 	// Of a user with more than 1,000 active sessions the newest 1,000 are looked at, and `has_more` is true. Needs a user's token; a
 	// token with `tenant_id` sees that tenant only. Unknown query parameters are refused.
@@ -5101,17 +5136,18 @@ type ClientWithResponsesInterface interface {
 
 	// RevokeMyDeviceWithResponse Sign Out My Device
 	//
-	// End the user's active sessions on a device, the current one too when the device is this one. Where `is_guess` is true, the sessions
-	// may be on several devices; one of them is ended by `DELETE /api/v1/me/sessions/{session_id}`.
+	// End the user's active sessions on a device. With `except_current` the session of the token stays; without it, who signs out this
+	// device has to sign in again. Where `is_guess` is true, the sessions may be on different devices; to end only one of them, use
+	// `DELETE /api/v1/me/sessions/{session_id}`.
 	//
 	// All of them end, however many, also those that `GET /api/v1/me/devices` did not look at. `revoked_count` is 0 when none was active;
-	// a text that is no `device_id` is answered 404. The user can sign in on the device again. Needs a user's token; a token with
+	// an invalid `device_id` is answered 404. The user can sign in on the device again. Needs a user's token; a token with
 	// `tenant_id` ends sessions of that tenant only. Unknown query parameters are refused.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /api/v1/me/devices/{device_id} (the `RevokeMyDevice` operationId).
-	RevokeMyDeviceWithResponse(ctx context.Context, deviceId string, reqEditors ...RequestEditorFn) (*RevokeMyDeviceResponse, error)
+	RevokeMyDeviceWithResponse(ctx context.Context, deviceId string, params *RevokeMyDeviceParams, reqEditors ...RequestEditorFn) (*RevokeMyDeviceResponse, error)
 
 	// ListMySessionsWithResponse List Sessions
 	//
@@ -10317,8 +10353,8 @@ func (c *ClientWithResponses) RecordSessionAppWithResponse(ctx context.Context, 
 // The user's active sessions by device, as a page "my devices" shows them: first the device of the token's own session, then by the
 // last use.
 //
-// Browsers do not name a device. Sessions of one kind of device, operating system and browser are taken for one device; `is_guess`
-// says that this put several sessions together, which may be on several devices that look alike, and `summary` says so in words.
+// Browsers do not name a device. Sessions with the same device type, operating system and browser are grouped as one device. `is_guess`
+// is true when a group has several sessions, which may be on different devices that look alike; `summary` says so in words.
 //
 // Of a user with more than 1,000 active sessions the newest 1,000 are looked at, and `has_more` is true. Needs a user's token; a
 // token with `tenant_id` sees that tenant only. Unknown query parameters are refused.
@@ -10336,18 +10372,19 @@ func (c *ClientWithResponses) ListMyDevicesWithResponse(ctx context.Context, req
 
 // RevokeMyDeviceWithResponse Sign Out My Device
 //
-// End the user's active sessions on a device, the current one too when the device is this one. Where `is_guess` is true, the sessions
-// may be on several devices; one of them is ended by `DELETE /api/v1/me/sessions/{session_id}`.
+// End the user's active sessions on a device. With `except_current` the session of the token stays; without it, who signs out this
+// device has to sign in again. Where `is_guess` is true, the sessions may be on different devices; to end only one of them, use
+// `DELETE /api/v1/me/sessions/{session_id}`.
 //
 // All of them end, however many, also those that `GET /api/v1/me/devices` did not look at. `revoked_count` is 0 when none was active;
-// a text that is no `device_id` is answered 404. The user can sign in on the device again. Needs a user's token; a token with
+// an invalid `device_id` is answered 404. The user can sign in on the device again. Needs a user's token; a token with
 // `tenant_id` ends sessions of that tenant only. Unknown query parameters are refused.
 //
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /api/v1/me/devices/{device_id} (the `RevokeMyDevice` operationId).
-func (c *ClientWithResponses) RevokeMyDeviceWithResponse(ctx context.Context, deviceId string, reqEditors ...RequestEditorFn) (*RevokeMyDeviceResponse, error) {
-	rsp, err := c.RevokeMyDevice(ctx, deviceId, reqEditors...)
+func (c *ClientWithResponses) RevokeMyDeviceWithResponse(ctx context.Context, deviceId string, params *RevokeMyDeviceParams, reqEditors ...RequestEditorFn) (*RevokeMyDeviceResponse, error) {
+	rsp, err := c.RevokeMyDevice(ctx, deviceId, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -16599,7 +16636,7 @@ type ServerInterface interface {
 	ListMyDevices(ctx echo.Context) error
 	// RevokeMyDevice Sign Out My Device
 	// (DELETE /api/v1/me/devices/{device_id})
-	RevokeMyDevice(ctx echo.Context, deviceId string) error
+	RevokeMyDevice(ctx echo.Context, deviceId string, params RevokeMyDeviceParams) error
 	// ListMySessions List Sessions
 	// (GET /api/v1/me/sessions)
 	ListMySessions(ctx echo.Context, params ListMySessionsParams) error
@@ -16988,8 +17025,17 @@ func (w *ServerInterfaceWrapper) RevokeMyDevice(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter device_id: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RevokeMyDeviceParams
+	// ------------- Optional query parameter "except_current" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "except_current", ctx.QueryParams(), &params.ExceptCurrent, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter except_current: %s", err))
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.RevokeMyDevice(ctx, deviceId)
+	err = w.Handler.RevokeMyDevice(ctx, deviceId, params)
 	return err
 }
 
@@ -19533,6 +19579,7 @@ func (response ListMyDevices503JSONResponse) VisitListMyDevicesResponse(w http.R
 
 type RevokeMyDeviceRequestObject struct {
 	DeviceId string `json:"device_id"`
+	Params   RevokeMyDeviceParams
 }
 
 type RevokeMyDeviceResponseObject interface {
@@ -23714,10 +23761,11 @@ func (sh *strictHandler) ListMyDevices(ctx echo.Context) error {
 }
 
 // RevokeMyDevice operation middleware
-func (sh *strictHandler) RevokeMyDevice(ctx echo.Context, deviceId string) error {
+func (sh *strictHandler) RevokeMyDevice(ctx echo.Context, deviceId string, params RevokeMyDeviceParams) error {
 	var request RevokeMyDeviceRequestObject
 
 	request.DeviceId = deviceId
+	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.RevokeMyDevice(ctx.Request().Context(), request.(RevokeMyDeviceRequestObject))
@@ -24311,353 +24359,356 @@ func (sh *strictHandler) IntrospectToken(ctx echo.Context) error {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L15cxs3szf6VVC8563YrhFFUpRsUXXrHnlL5OPYfmz5cW5CHxGcAUlEQ4AZgKL5uPTd30I3MIPZuEh0",
-	"4kX5IxbJWbA0eu9ff26EcjqTggmtGr3PjQmjEUvgz7fsrzlT+uyp+RAxFSZ8prkUjV7jfMJIgj//pAiP",
-	"eoRrRQa/7dl79s6eDshiwgTRE6oJV6RNtCTtziNyxRUfxoycvntydkbCCU1oqFmiAkLJKGFqQqRgROoJ",
-	"SxZcsWYjaKhwwqbUjEIvZ6zRayidcDFuXF8HjbdMJ8vTkWZJeZTvWChFpMybF5RrMmQjmTCiJ4wI9kkT",
-	"nSwrH8+FZmOWwPM/fPhwOtcTJjQPqWbll7x9/oQcPTxsBUSx0HxHDlaP+TpozGhCp0zbdT4N8VHFJ78W",
-	"8ZKwK7MzZMH1hOgJV4TC1SckYTNmllaTkUyIYlcsobF5M/tEp7OYNXp/NBRTikvRTNiVvGSRGZb9hn2a",
-	"8YRFjY9Bg5t3/TVnybIRNASdmsHiS3LT4JpNYbj/lbBRo9f4f/YzwtnHy9T+MzNaO5/roDGln87wtk4r",
-	"aGiuzbDcfAO3MjRJ6BIWu2YfYSEWhpAmdDZjgkWEalwNzaeMyITEVLMkN/tGp9U52mu199qH561HvVar",
-	"12r93qiZLrzXn+1IJlOqG71GRDXbM29peBOwl5ep8TFQ2EYzSInRzqJm8EfnMPIVg8cHbT76x+768vCf",
-	"zBMlk+rjPjBH5iKEKwZEjuAYzeiY2ZkEjkYZUXRqTzDJKL1ZM3x8Ym74U/rpJRNjPWn0uq3jo2zoT9y1",
-	"5aG/5FOuq0c+lUoTJnTCmTIDpzDs3HoftqoHF8NT/bFFbETnscZbpvQTn86nhrzNJy7wUzsb8Uv7gBJn",
-	"uQ4aCVMzKRSDU/WYRpZ3mk+hFJoJ+JPOZrFhPVyK/T8V8ol03GY8mvIYZ5owsqCKUEFYkkhYfMXFGPZk",
-	"KKOlOZLZTFaeY3M/jrK8nuZRJKRCSMNSScRCGQFz8WSHLwnqXmYv38/kDLzwiRSjmIe3WAdiuRyZUEWY",
-	"iFjU3NHUlaaaOeJ3b5EJ0UxQoUkkmSJmWWgcywWBnd/NojyXyZBHERO3WBUtL5kgMQ0vFY4/lDMG0gOY",
-	"kJyxBB60q8WC9/2k8D0qt0wrFunDhw97RYm7aqGKAvo6uM06nwnNEkHjdyy5YglO72Yr7p5E8FHELtWt",
-	"V/ZUkLlgn2Ys1CwiwIxOYDtjOQaCN5pYSOeKkbmIWAK/WV2N8N0d01dSP5dzEd1wed7Zw2MIYWSeswuq",
-	"eyWJmoeT9GSmtB3SOAaRvZu5v6HLWNLoXMqXNBmzW5xJ4KVckdg8xwyWCtJudR8dPjwiw6VmqrlLpl18",
-	"EfmVP97Zohg65yF7L+gV5TEdxuxWHBweZkas2XQmE5rweEnm2cN3tTAR1XRIFfMkWsJoOGER4YJY3Sln",
-	"FelkuZdqqqsXKLVNbseVzqX8lYql/VbddF2lJFMqlo4b7Iy28HQFhsMb5kOjKGHKGHTqUpGp0XLlSKMt",
-	"KKzkBJYIAkD988v7XtC5nsiE/4fdlJ2dkisac6PV08QcLxC1XMFSG0NrR9wNXwJPT5e7pOx8TfL0vbgU",
-	"ciHeUKPM32hlX0lNUNDshlh5BCtFiYqpmpgzznVAqIgMZSbAcYQVI1ZdkQmZqx1Kj/dilsiQKWXY2JNs",
-	"RbZfnD8+N2IZGkvf2S1osHwMGlM1BiVkNtdETeQ8NrRJYqYUHkOZEPbXnMZES9JptTITxVxyYS65gN8b",
-	"1x83Xvdfzs/f/NtQKAx85S44hSTVmEdcA2swi5DQUJ8QdsWSJbniMobHwcbQ6c4MjXRW6IOZ8bfWHLuw",
-	"qkn6udqqZOKKxUaBBovS+VUaQWOWGE1ac7TrjHhZt26FFzaCxqc9mUSGA7aug8aUrX/Er0zT3P1juWc2",
-	"dE9d8tmehIHTeG8mjQWaNHo6mTN4zZQb+aqXjd6Ixop5r26jjYr8y9AYTOWj5wbJ1uyPwhQ+ZvQkh3+y",
-	"UJvDW7nGV/KSbbHS4EOhIHF86+5Wq+4P4Ztee38ia3cg4qG+UDq5uDgVy4tNiFwQfBKaG97FziBOLUii",
-	"6FKRxYSHk/q9oVHEcWneeL/j4pRHgq9uen6sp+Y5xUl6y29uBAZu1+edplp9i/trduoPpZOAnIrlx+qN",
-	"nUdcg/O1yvfISDihYswCkrDQjABVW2OiJ1QodPaip35KI0a4Lu8aTZ3Um/p/c9MNzAPQlqZi+XoEsmuT",
-	"J4HNnDrRxTw2EqlIIB8mkkQ8IlyfEHMJWYAo16luSqZ0CWLGaCNNf2iHZmgVq/ZhYhS4zF9b71s+Rvds",
-	"swX//d4I1jiPdcl/WSBaPmVK0+msSKu4iZv54J/Ya71HHF8HjfSEXvAovxcFj+raJT93fl5jY4Oo1hP0",
-	"NVINERxg0TjkyO6KuZQKw7PxMsPA0eRiIiPNJdP5xW61j4+HD8PO3mF71Np7GLbbe8dRq7t3RNvDTngQ",
-	"ddnhyFvg1ykXOov8+T+CI0etNnXzmX+YUFRVgKLJmF4xQpV1s5jHnxh+OHAaAZ3NBnh5ptMFcAWql80Z",
-	"TbRgycA61OFDk7yyZAweEljZBVVkzK+YCPpCJrXE3Re5xYul0mQ2kcKnwbe4DN7iHFl+xJTeCWk4/e5e",
-	"PiZ436OEQjhkaYwZFo9q956xvYe03dobdml773D4MGxHHXYw6rZyE8PX5nf+4XUa+NoN3eOzcryGQ5ST",
-	"DuVcg/3AxThm5iCspGV6MNx7NDpie53hcXTUDVu0/dDfKOcly8/n4DpoIPHsZDr4KP+MkoRdSSRVkPxx",
-	"7OZsAyjGHjIyxIYd7SNUfq40zDE+FMaFqXSug4Z52E4mAqNaTOTU340VuyQYGNE6vdUolAlVRW4/3+s+",
-	"bLe9qbw3V+cn0i1KdGr4fBpHzbYrR4rZ5J2ATHlU7jwWOHcmC3yVIdMBVmoIL7mqkHenGMuTIxtxrtfb",
-	"KrREuCNwSgWsCKHqkkWGnCDwt0nw2JvAdZ2ah7Hir0OJ60Akf8wF3UQ1wtjlm+z6tepg7ul2lpX7DTta",
-	"seePaXhpCEWw+KUcy7n2IowFHXHGxNlT8kQKwUJNzI17T/BOgreSdtNLceg0D8sEEsOFF+CdqiYUvML5",
-	"ryh58eGcKD62/F+Dd4YJzfWSzBJ5xaNiTJ8tX0yGP4f8NX/x/P1/ztqv+IvjJlu++E/04cx82X55/q+D",
-	"X8+f8dG/mmEnFsPp81b024vYO7t2OucwyipNLCWswp7kpuftQ+0qV+xIiQiq9M6EEUpirjQZS6ZIlVch",
-	"vnW0e02AunDCvNj/7dn0oJBEALk4ZpCWVUM2Boa0qNJOhroBvzJXp4kA9UfIhe79oX8sphLkjmNpt56y",
-	"Kx6y+j1CKagcCXPRJM/AaTVl0yH+ROOFMYXBtVhhVGUqoareTf8KVJoX5t0uQjFKQNgFdrW00X1oGDKl",
-	"yIgnSgfE2HSGIjqtjfmwVTpOZ7MzMZI+Lz71x1vPk9vd66AxTORCsR2Qi32QkdSzRI4TOs1EurAS3Wm/",
-	"Is8unvOEjeQnP/nFjqpgAYZyLnSyvN1gz7Qi9kEBOXv3mhy0j4722oTGswnd62w86p8fewN+YkfmL+8B",
-	"uFQNbVq1qcJAGTx99vLZ+TOyT2d8/6q9P2X7eIva/5zeez0gml4y1SRnmihtKRXtusWEx2hCuw2wPnLn",
-	"5hFjopZKsymJZH4CH5YvLn//7VUS/Xy8OOMLfv5zPI9+G/OXT178TH97Ef8+Pe6exb7ejicNVaoVHDmd",
-	"Nl5zW8q65CIyTAgf2iODiKlLLWeDgAymcshjZv7SdBgzbf4aSj0wZDiA3KaBv6FCEjpmQoMOqWVc0CDt",
-	"g8szPjeDLKj2cHIvkKlccHFBda005ZnvLY7M4cdPKrVR1NqcuE39Fs/NqMg7ZHVngtzMj3F8HTT47MKG",
-	"CG+/hfZBbhVAYMxVKZnuoNlqttsHzYfehM5m5NQOwz9cbTNCZSRGUulO+zBhkNmWywAaeeb4T4rIhchC",
-	"gFJYh1o6INQt03EoI86SnN4+lDJmtGShc3Uxntt1qx6VM8hScw3ExQyUrjFeMmSYHaInbEliKS8Jjfkl",
-	"O8EvpnRJhsZwTR9l2UZuBlYV9qbw8xwXsn4Cxgo3+3NhjKIrVk/WZg9Tb5AZKTifl3aVp6nNZuUdHINV",
-	"7rnOca/bbnYONyLzl+btpzDCG5J42/Cp2JrPt6fwWUxDm3JGtR9bJyNqrCwrSyrkyEspIikC8l5wzSLy",
-	"P1yMIznNqcJh2RQxVg1mP36uc3whRRCXVxOB5fdMjGOuJoHR5Bc26RsGZcZeOABOMBsye8nF3JfQr+iU",
-	"rZIC5nzKHXCOohTbWDwXB/z6Xd4PkBn4oAxUE7mYg4ZoKBtpLfOvlNhFu+wPAq1gpdb+KBtHjWrpfg1y",
-	"nDO6heKIMs2O0dcb37mBrNAZjRqm5tMpRTWsYsnolAVmf4CL4RZBcheSI8bwJ3JB1Dz19GhHsuny0gSY",
-	"mxQsvS8j3tVEGviv8510dtQriLZTMvBT9c2etmzyeSUHiD3TpnOyyRMIRaKr1CJK/Dcniz2mlSnEQd5G",
-	"8WjqY1GXqbeg6jxOxn76SfkCZlOPk70FSdcuB+ypJV5tTrF1Kfg6wRZkvKUPakLVxbQy999XGMBinFCb",
-	"FVU8+pCYAQLbiGWoclgldX+hivyaS+WvkLrtm/rHaikX1yKdb9kx5W16LUk4JlFBFalSJQi1G10mjTBh",
-	"VLPoojZ0l652ZpzvShN+gu++oXpg5GuV1eax5FuFDNbbUF+1/t3dUP12/H0DJfz2unf7pqprpqt+ZUrq",
-	"wbesox4WeRKI0Zxg9PjDxlKvxMIck6rgYmllQE2mNcZRkqWtxBnONel2OhUizmbyVeraC3AoJFKMYS0p",
-	"UUxoJsLC8Sql0ufcDPD8bfzcdkjeauBkq1bBS/eonoKL7/aIllmaHLk3yEoTx1xplrBocJIFzW3ewCAo",
-	"JBSPmdCBc7JBDqOITvKxdtQJQA/oCxuGNTJgzyjWwoxC5EPxRm30n3CRMMgzHJzAT2YATEQBGRSqKQe5",
-	"r+AIRAOjdFAi2MIo94IFfTEolFyiB8l9yaOYDe4HsDrVUdasbAYSK0JG7g3MD/4wbCaB+8Y+z97XF/eK",
-	"qQYBZrYoQkVapmd+uI/8SmYGHJvpbLNUczZPcFtwCBgsHdy3SQdiPs1Xnbqt9QpP7c5639DZLP/JbYD3",
-	"bbmA1a14RU1r9o1Z3TT46maffZE91V9QT8m183UX4HTNycgOX3mE6anJ5UIV2WrDS3CqODoun6lC84k5",
-	"21HgHx/lBCfIyoIVbPZBQaQ8z3J45Psyn+Bz8gHxNthzwxpFZw48pPBqR2fRoJggouryQ/IDeTcfbsXq",
-	"FFyfrejH8u6tYHyYY1Wlwl7ReO7qYoGJQEirvJejRE5vv43+2/z902lFaHkDq1Wy5wnI3py2qOWuRgiL",
-	"sKBJpMqj5FWDbB8/ah62m+1Wq9n1E0nkysDfCCehZWk77Yat3s8abwlMQRVLP0HfSZPcgGkj17MZaHoi",
-	"wdNKNdHMz0IJIXUukdMmObUPgNudpPNEHMYVuOqLVLN0vhkQB1SQiZxjeMaOKyBzAan+oRQjPp4nLPIQ",
-	"FfIZYp8L9gDSZJFAZHE7AMYgz5iyGNqG6YlFdoEMXFn1+gYPOShZNzd4SMulJMHC3/AhYDZXEJ+qor6q",
-	"uomVqmW30+mVki5rSyma+e0uF49AbXiWipRWjzznLI7SEqZs5FOuFBz+j9eb6rNwhFwph9rYFVOqJqnX",
-	"bDOvzO0ze1r+7lXtTsUmngmdSDXDBJnaRJu3z5+Qh0dHHT+Vpl0WDCtyaGx4H8NLWtoIjt55nswGCTIB",
-	"jhMclRcTbkuXbiwpTsOQzYwVaDiZIWTBWGRMByniZW7e6MbF6ILLrPDzDkOoYXIT8CcEAVfyCxd6pQwp",
-	"JflU7u56KrD+tI3IoNMkzyH50m6tVcHNQoyljKwNPfjcb6Ap22/0CBDu9cCtGDADFitWnb9/tcY7mYYs",
-	"sczQWT9+gaEZTVpzU+NUQcdEtUNl07OZkRidV6Y4yGl+yDbRsAx+A57qlNmU1HAvm+42vCQLceb081qd",
-	"Ow1M4ASMksaVmrOI6EIyxYINa1TtWqfPhqPtoMitx01S3OgX7eOHrXw86uHRo+7DNmCepG4qLvSRr6Q9",
-	"+zSrjk9tN0ZwB1a52zYZ49HDo5VjPKN6F2M8BJelqjbj3K66rc5v7kTrmert7/Ooab9shjn315kfVL/x",
-	"Tj+6Dhp/al5NkTzKmWFVzmfW3TsK29Hew/CQ7R3Tw4d7rahLD8L26BHr+InRLzTfwXDbmFkL1nrtQbK/",
-	"F0xIOlTgNEurd6rsCiETPfFG/cY+aienChJIAPKkxvS1aCjesI0UmNEEggrDJVEzWsy3aMgZE9z3LryD",
-	"N+xguGa0a+IRN1njbQsd+C7W/niVz8F506o5sJoxelkWI+Xc/zofw3YjPSqWcNSVZdxk7VcUXtyaXPJa",
-	"X3nkg8eAgDDIjwi/rFTGdjCog1LtBWog9fpbGucsKXC5OGhpdubXiGpKuAjjuS2kPH1zRlIsr7Lmtcuy",
-	"qoxX26dCYICLAvTiCTjuDIEAoSzlnCRsJhNNKJklchiz6a3YfLHMapUlZe5yAaj6UC0VamErcKY0Yqsi",
-	"ZQfbxGr94NfmQbIdFfi6QRRi6yWae30615Mas//UgbnJEUGoye5xZjUcNreIKaUlmy6M5IjHbAC8RLlq",
-	"r7TaqCCG4OT3SNkxsHG4CZTO6qkOuADD48LS9iAg6VfItDF2woWaj0Y8BD0bxGmB2xSe06iNZFUbtTC8",
-	"i9zYbhOeW7dmMCby1Hv+yuy3AqtjdkblQQcVkTyP0iro0FZDsKgI0/CSK32m2fRiVd2YrVmRo1zu8aYZ",
-	"PVk2mmALw1sggrdtzYIb6PdYQJbVqpihbFk+9tHXdgu7/Edh8T6uoA339tIeZr+TqRWS5e03pLIuHxJy",
-	"7LAaKA3kAoBwXU7kG+r79GsKmGYsuah/OzjT87HXUtGUj2D7hiVk7WvboClpGl+kFLxq3rnXxzEMQNXN",
-	"+dw8lyC27qoxdNIxwOPWjQEuOiEtPzJDEwYFzVX1BKURvaE5F3fFiEq62gzXMd2g/KLlh1+m4uw0lCj2",
-	"bVrD/JzHFk6sGnPEnssii+cZkiCkAPRc1T+/gspum15q+D5NwkkB/zZDviUjLiLVJL9CVZgioZwOuWB4",
-	"/emrp03yWmAEDPyd+FRFl6ovFrlBBKlnVCKesFSMuOD+BYe4fGY2D+6fkIHSVM/VICB8lKVMJSwAy0FL",
-	"1BMHOKcBPp9aUGXUM5mI+gIm4ByMPTKUegJ0gVobiyC3BcJKUy78lW2vqHirNHwAKDlddC4QRMYiX2f3",
-	"gqJoi+ACMgRVN+MWACCeGIFENeZh5CXyFHUUD2a4c3gIY3efzbip1iwxY/rfP/633//Uan188F+Nylq4",
-	"NXVLYDN55XCrZuwYYLnoDXQMjAAqp95D7jIVSxLSYs5dVvrmTfOou+0ss3q52uk9ytfPrZpdVsCImeYJ",
-	"eHF5WjYHCXSBjfVXlNCRUBZtAyiW82dxuvc73fvPx8+d6/+qLKOrnYcxydO0sRVA5P5eQWIRF+oWeOSb",
-	"pZpWIo4XvU5u9MNVKOSVw78RGPlGI69BGy96+wp1fSvHLXCc+eq9ppeAlFXbYRWfeTsU8TWCxlCa/0Mw",
-	"PJ/Ik11aWaFXO/yHxmIQ0aZEA0cArv9SNPMMHr6eYg7TgW9GL97Id08uOOgNiAXK4GaVdnKaPAG8XzC9",
-	"kMml4ZoD+8v+kGs1IPeenD19ez8gZ2+uuubaszdXRzbIWMGpsiw2V21tASGzz4Zr1aXXtPY73ZVMuONn",
-	"RK+a+mEuCZnr5RYEl/FcSFH+QpSXpSVzvdyAAg9KM9qCEgtT2j1J5mezAWl208q0TdhXsf5sS/k+pSEU",
-	"nt1Kur9WqyZ0vCYKU6G5OK+18iw5BLSqDMB4g293Hm07+jVhG88M+6smnYaNuRBmCxDekO0ZzTAglERc",
-	"zWK6tDVnDukhQs7ioiI8WrE/NKL/fWsd81+rJmZOD6r367Ymax6D12/WPCZzom/jgXmHI8o1f8F52w9+",
-	"NSNeW++b6a6OklSrzja5tyoicjt6Wx1HKWaPbT5gyC2uDjrdjnwymKrVhYmZW79gMa+0ql/IYZU7MA8d",
-	"lqu9tObyCB7urOItEVPihNFoeYFA16XX/yIXCHE+oZHVVdK8R7/9059yiCmYWkJN+QlpkbnQPLZGsqHv",
-	"mOlCmovfwwjHQZ5ZwO0VbqDWdbC+XI0jcoS9rkneeUSCVmyqq9vuGUzsDpPydhVth77psfyCEJ/2JTmY",
-	"T0EWNll+QhUiSVZAuOXS5huhFErGWHM7bPQa44RivWeO8awjMRt+LWdDPWq1WgXNdiWFHAPmR7wC8d6t",
-	"WMUBzbn6RlxwNUnpLNuG6t3fGvjSI1R3QCCiTkXI4hiXIcMLwbEgUa0loocryiL/lMMT1witkqdwOA6K",
-	"TOgVuIKMzu8D5g1uFe1cz/B3Ayu6zI9SaRlDv56ZljO1Er3zYGWxf0qx3qJBZQBg5ErAY11UMKGcp7fT",
-	"PWivKuivgyDQK1oOlMn6hRy+gzsKCtx8Fq3ln1N5ZchRVJpjBdbYaTe7m7HG9/jmG7LGo8pKRWWnOHKH",
-	"OIV89NhooYbRW4H8Ofd23vGsoCAmP1aJeCO+18n3U/DvVkn5P+XwZqjrxQF8vWjc5cL2qrVZt4Tr0Db/",
-	"lMOt4qTm+hvGSPNLfwexuR5is7yT67bbS/zfIta0tdZcoRfHF9b0znUprHzdLxj7GTICW4BRJcYirKef",
-	"xVQblug6twVpNNCNwVUFEi/0dGKRvBWPyrDHBeCK0zgm53aw68ruaazkxTCW4eUF1NArz0f0JfQbRNg2",
-	"k0N4NfDxFZ1LRuPBRlGpb9DI1ym0wZQjsOiUjc/5QhfsDgZmz5km07nSdtVsFk5fjOZ6nrAmeQ1J+Thj",
-	"G4LVRMt5OGERRtqyxVSSPDYLRF7i5amrKp+XLsWIm1UqVfyX223eCNTTe34K7RklS5LMM5o2JldG6hnI",
-	"UPuQTLmYa6aIjKMmeYWRUCC8QZQsL5K5GECaP7XVDVlgx5tWQSWyN+YORFV/CVcDAS5gYxFiqR7VZAGN",
-	"c4ypRU4R0X7B9UTOM5XTBkVXlEM8TZbk7VyspPTOTkwAAPfAxMQLuRAXygdZWcUQtsO0Y9hTWUJQ2WML",
-	"GCXmKzFrznB45PVCkBK8Qg3qXZV2XXSM1LpCttfCA9s2kBE6jzjgywGHNN86/2yBRzcx//JKXrI91M4H",
-	"PpBYzEaayLm+sX5/CGkcMUuMoZXbzlZxAo+XgIFV0vddlseULknERyOzXxh+pbpwWvOKv9/mto3+BK/V",
-	"bcvPAHEDXGUUlHDSLdnXSd0VtVYVZkM5pzCZg4d3cEIGMzpXAF7ge3oSpuZTFp0YBmZN2oGtrcwVPoFn",
-	"IYVlOoFExNTuHfRcsbrzOiH2lEBQ1b5AJ0EOJcEODFQQMy4A3bIjMH+7Z+ejlNldlavljKdSmVN21ZuE",
-	"XXG2qMtpTBleGXigIEDyd1s+bCHZfB5vzk3G3/Nn4K9HB1fP/nz7gb04refptaY3YO15da2lxCbUkguH",
-	"NSDzGXY92za78C2c/hywHb69Xnc+WAvDV84Au7Xh3Urd5mvf6cI1rhpCYcKXHNXmeRX1tprMN1CB1r0d",
-	"9aTSu0/Ap8dVCoEyInoh07FCsogiesELqbbHbT9J7z2MYHV2XBEPwlvddJ5z+xzl9jp3ECr5ljtjK5mW",
-	"vajOxv6Aar9nGKw4m9tZ3tnwvk3rO79yFYv8DhLyNoHZt6l7Fmg/w5DMy0+u6+yuOyD+MhB/msGpLtgn",
-	"Gq4AcRt4qZ4Dh+cG91gmsUKttimwijyDd6xSIg/WZeJWekgdbQCkllPnLK4+um9sEmJ0YuyYmJk1UrbF",
-	"Llou+XXIGzC3S+vdoNlBdSJtuikffaFSOC6VRwqbAth8iBo4z3wzTHKK1WpTm/gaM3rFCuDAc2HhU8pn",
-	"Kw8HsmNj3+oH4PzOKwhF1/Hx8V6rvddq5zJHvDJnM0YX5PAxHmtQFrNq5NlVt3Lg/hVHN/Nj2DBnmqmg",
-	"vIQl2wFvS3jGzNG9IuadIqZUG2qt7qPdWWqAhTFOKznnigGfLs3uV/kfHsd0/7DZIvd+a7dPEMyXfHp0",
-	"dHHUPSHJVa/dbTVb98nPLLyU+51Wu9Vqt9rEZtDuw6/FqPrpmFVASBS0tPSwrDhPs9kpwFVUVLivxa6r",
-	"Qnkwz/qiAcBCKzs/E/vErD6yPqxTXZlS1u61O/5ROrVjL5wlcAJ6WePV2OQOIBqJYcbkLEaAEEMTw0Jk",
-	"7ZzRKfnAL/lOk8DXAZeX0MdKs/pYpqCUPFaSEPRpKXNkb3COMCBhqb5bcYF+6uO/rgHN6lib3eWNW2Pm",
-	"KOBGyLrr6gsKPXUKUBtIEttn+Le+LI3ehNraq6gN+80VBxzktr+SGIHQ6kkxLb+rgOtASQQlgkYjqWyG",
-	"5CPm1zm4Cuj5q/sj2eLWKsnezq3rKkT9HZg4G+UAfbWQ1Q9/gMY7hyX8uZodcjoVeMEthAR2IqnerU5n",
-	"693KKZU3a7GzGtADco0tkpZDCuCCDFRNqsxXDj5e7PIAtJApvEZGFXBNFxbKqkww22CVH1RglW8SZvl7",
-	"sMtvz7aOyhUHX1StLG0floPlYMRTX7wDw6ze2W2g1mvKFzZKW3u0wvS5CUkb42IPjAsyYTTK8I0csn6e",
-	"9wlWw/f+Jqun66bPphZy4vYdfH9SNhE/5a5yzMXGB5hG9L+rsbRgCs9s8efatJPaJG43zhIT1RM2RTY6",
-	"Hw427iC8uQZX6BecA7H3aLDYP6YGCt8e55zUK+t8qUZXr/TZqEjZ/IjjFMQwbQTlOYe2bpW5YT+lG2uE",
-	"nY01QkcmnS/b5zITbKjiQN5NLUJ3frFv0AizfbyrTpgAdOgQjD3+lVbofcnumA+/aV370Q+ga7cfYXr9",
-	"xY7ypp1AgCg7sOXFRNpAPNdEUR7lp4FAqeYW81t+FrFU2iZl5OtTSTkvAyoYbfHv36IZwbvSufA47WgP",
-	"tVrb1IMUqoU3UnagyNyWDH/JOg+3c2We4MA3kizNArsCYOQOul5gK39PT1ByygA5mxVDL9uWhbQ7X8pK",
-	"bB/9zVYiuCS+vz5UrhykbAFu1Fqgpifs4RduSlVup7pJV6qH36N59qh3eNhrd5rdVvvgoHNb8+z4S7W5",
-	"Kio0G7S6estoxMV4236sYIQbC+jiS5+XAtLBJn4RyDgmNaem+4U6te5OLV7dyrXTKhXA324imFP0U1oU",
-	"XxjzDcCKcxZrVgy+eZ32TSBpbwE2W0gQ+0G9Jp10/hZnIA0Y7cR7As6IG/lOTiNKXsorZvhccRZPLSSC",
-	"DTzlHOffrAuo4MX6J909B5XunuxA5liR7wfyFr+KqlK+sFmHxCq3kGfjePp/zoSrkFGbNBfOe6qyJsey",
-	"5NPK/D9lJ5X1QK1zUa0rxbsdbKl1LMFuEqouWeTAxG+XYvy9FOdVJJndrjivvLerCCBryrWq57CWqRYE",
-	"OX2ua+uq5sNfSt3Ou6cCtGTaxw9bZpQjYwa7kimX1rVd/k0xlS3nt8r5o7a3eFO7/MQmkQ6yNbMwk/a8",
-	"LBlNyPHx8TG59/78yf3VtnJlKt5tjORSyLS+wmjDxKCbmBWJvOJRah5m8ELkHkRk7wdkLvhfc7PGieGX",
-	"ewsesRMASndNzu0vuc0np/AQ0H+FJDOqJ30RUmFDvkbhH4EdB/hA0FNMOlhS6B0mYxJOaEJDzRIVkEFz",
-	"YP7XtBuIrx1PmQ/3dPrmzE7DvE71xQAbY+7ROIaGqZpqhf2KoIWoGhTa0d3IzbCRW+HLJ15WxqTTYwxw",
-	"ppsaVltkXx6tsFJuCHh0EyK2ZknWVgMNgSGLpRgbzQlrXumSDFlaEZc1REwNNPJKVlKfUfUGTSCdvsAP",
-	"zRLxbGYsHWxq6dTlSWRlz5sMl6Sj/YcwqTr/VH5uvV2G+vzA0/8GJJRTJ8wKRaR/l2H2cL1d9qUKTwv2",
-	"W2CBj9MKlbT+5MtZa97UDjqtLzI1h7CHk4u50oqoiVxY4On6uf4TJt3Nj/bfh99W0pwzu9A3HVfG+HPK",
-	"8Soduq4rjkvuxH4TKm2Gs05z/pbissc/QFz26LvJgYRI5V0S5N+RBNn9zpMgH90lQW4US/7nwmyVqUOF",
-	"QI8UkTnxW4XejDaolLygs1keVOmP6oO4TeJZ4PFM19r4Rh2PXFGGX32mJDmdzdSX6Y3d7vzYwZvD7yJ2",
-	"U7+/B3cpvV99Sq8fS7lNdu+qpoTpJVfyktX3s7edIMFxbq5cEUVhn0I205WaQiUqF9cTYt2HF+g+XGyF",
-	"UwXYOyt0h2cwno1SbTqwb24kmys50EtxlFo1P6lcQ6kTMrAfL3iEAAh8LGSC/aJXpgjhtpDTOF6LoOe9",
-	"In+a65uiZ9DtbcR7ysmRzc59BqUgca4a4PAQzdAB2qXrAk07AL7XJXEmzC1GAZd+I228TOvkLFKlctzS",
-	"efCJff2hqG3vb3+x6Pr4/gzJpapHrHlgtFmGex4ZEvsnGUKrRqNuF4km2iCzvVWmm9KIeEJ4wU2z+eas",
-	"b8if37a68GeJo+ZXMj+Lj7UbvpYNvqtptJC1TjP0KxflbN2e42HRAJp722TUwHwNmi5+TwGtKsHeZR5a",
-	"IoqlAbJxvJRrZez9gAx4FLNBXwxZSOeK+ULUWA55vDHbzsHxsQj+wgGkYgJkUBSzPOZYemdh8YrtG7I9",
-	"/DeNeQSkXtPV9rVg5IrLOId4Cr42GuoKlB0Z1kH4gMLfI4MZ1ZNBQAZ/zVmyNH+gLokuE7PggwAR2TAz",
-	"TI5SVBIqIjKTimvXcg7ckgW6Nk/wRLVPwRuoR+6EXX+8rjQ5Vgb31bgGHIqrDbrP1rad/ZUplWthWZ2m",
-	"Vd2Rq/D+UVazUvDbTrlSebw6bHe7rqtWGeFGhg1cDHuXd5iL5FY6xsDNwnnC9fKdMZ+QqobQlPx0rifZ",
-	"p+fOln/x4bwRVPSYQlMNFYyMbkd8PDdimys1Zwm59/b5E3LcOnp0v0mexJRPDYUaFTIgtd0aA/Q8mX/S",
-	"lsZg64FoT/un48QmWs8a19eA94nQD+bwWKwlNEgc5wMNM4ntTaq3vz/mejIfGk16312T/tG4LmMTP7Cj",
-	"fAAS5oFFRnsQEOqCfPA9hHMfpN1y4Dsnqh6ceH1zoPXkhJEHvsX8IDWU9SSR8/GkLwAVgag8DMq9gTPJ",
-	"B/eb5NSHuHnwADnVgwdZbcTE8kPrLQHOl7JToxWj1mXhjQF8ty8gPQHpm+uJ/REgloBxmH/sxO8ZbgmQ",
-	"wPdPvE4jePODByAAHjxoEiPAH1jF94GvulLXyN05w7KMVW3J7CeFlEFCQ0nIv5p90Rev0ybdaW82Tzeg",
-	"lwyeTpUUFYimdlbW4i7Dl97rHB56UY/7MIe+ePP63bnXHZzQqRRjNJPwjYIMziI2nUnDi5Z7/8OA8UpJ",
-	"7lGxJJp90icAFAXyDmZrxma2nhguKcxj7/eAmRE6plzk26r2xSVbpkkPdOoU/3SGtsG51/mIC9Lpkomc",
-	"JwpEwBIWyhUBTSX0MY3SDvTmbQvnS0WwL9CuUC/tCxormaGBeX3rY6k07MsHhAK1yhiaIU4XoJZ1IDY0",
-	"7itKJCrc9RlFpwkaE6rZlTF8kOxcgnOWiMEjElIhpDbaQA6X2qwhSIjY7BRIihz3cq8LqZF8VwymgJkj",
-	"gBVjBKsZy4wlIRN6j4lQolqzD2dn8H86zw3X+j/u0+EAIv1ckYjBpUSKENc4lNMZTaBuR0PqivnX5anA",
-	"ytO+UDFVhhiwpyvkrkD1jllRrrKesxTWbC6wttQMs0e6rS5oYgethxlqOcwAQhXOB2feAPN8b+8GrcFv",
-	"2WtG6xQEOKYwBM8oCchcxEYUUJGdB+ja6/EBS5PuiGNP38GbhI1Y0iMTKqKYi/H/a8RfqAcoNh52uq37",
-	"PdRVgFopOBHzmTqGg+mEXoxkMuRRxISXk2NJMvcyoxfsAXyM2bnii5vknSSUGFk9A8xZzM25AKYDVAVH",
-	"JodKL0cIkmvWxe13wkI5nTqs277ACl8XDSQhTQALEZgNrMje2dNB1hfZskN7Nay1n1NpOS/6P39SJFMR",
-	"mwTc0kCvfZF7wvvzJwExy3pwcHCMyzf4HUO3tt5Y8U9kZLgcRDD52Lzj3mBFnHFwH4+Iz7nDCQsvnZOX",
-	"KxxxtiXIRjKF1/J63KkeEui9bqt7PyBTpicyMp8O7wdEJ5THUPkAh+LeQevh/aAv8ADf67ba94NUbSb3",
-	"up3O/cAcVNC6JFxxcD9Ijzi8Ip8WBlyFfTLcIoLhpvInS9xJbZa+YLFiZMx0xmpxDk0gSmRkiJ3sTVaQ",
-	"AUaGByf2RzghhIEmaJjG534Dr+g3eqTf6M9brYPQ6bPwifUb1wPnQ5CjvuBCJ1LNGO4beA5eG1XuJ5Up",
-	"9oosWByjGaTm0ylNlmC9MIcvW8yuxGwkXAabo4CON9xKJhDn360n1RlrM/JnLGWuBVLaxOv0zVkjaFyx",
-	"BOHYG61mu9kyqpacMUFnvNFrHMBXkBMwAe10n874/lV7n0ZTLpx+pvbNT2NW4SN4ySGSAPWR+c5/iLDN",
-	"xRjo9jxjEYCwO7ApuSxyZvBFofb/YpBvOELu5bM5gVUNQHc1Q2Ii4mJ8v0kQoF71RbHh+QkIu+lMLwlq",
-	"/jiSKxrPLfFNqQ4nLEPXLyOFAoila1gOGdwzqrRrWU64MmqcfYkx6GDur6DJxQCWtOcWqZcwGg1OLHOw",
-	"um7h1wwsHDgmi2zjuHy7S5YqbK7rJZBeKh7OokavYQbjoThnMgdMyJVYzSDLxuzE4ylckXbR3cPNrSDR",
-	"GoEzBmxrfWSeOf9l20Nzb+f661cAuV8bo7YG6tYXDRVYt51Wzciyxv8Vo+sU4OdrBssSsvGAt27CWDXq",
-	"zGefDXqbOEkxaLDxOFeUYFWN008Cut1Is0zDirHiUTcancsDvWd0Znc6uHDf369M16ymWK/a5WZDv8UY",
-	"KxJIa2g/H7N0bgZUU9I0PnATQKm5sWwiozUuJ4hUCnPHh2STp3M9kQn/j3MQ3W7rTnNPuzY/OSUJRE2n",
-	"1XIuBBfRzSzz/T8tRINXNY/1MH/kUFnaedSNNZlauVQqL0PJTz9akz4ENfsbpub4CTeF7BY/dwXjQ+Vs",
-	"jzW5E340fHdhaD8IWxECTYOZjlGZbXWVQFY1vfDWaIN2hy61ozjfg9zKl6p+gHtDPqNj5cC2c4jbbffZ",
-	"/K6s3z6jaj/FpKSPFKGIwO9VyECcg19uNI+J58zHUwUk7pscdZkV9vJ9e+XZU3xTt9WuuyM9RfvvhTuy",
-	"DHxo3dbB+pueO+sN7uh0NjiE2ZKtyg355fz8TdEpWrFq2SXEOU53tGSd4/WzP5fyVyqW9lZoGX2IjGj1",
-	"fWdCs0TQ+B1LrlhiJ2fu3WDF32GZzHtBryiP6TBm6BxOjQPQov0mG3RsFLPGG9sULRXIjY/mxholPat5",
-	"gfMhqyPnEME1IigV8iPoLz63KFDmJ+yQYcxKlPtGi82McyijyRzKzl4GX0U4kRhvzcyBEzKUekK0HGN0",
-	"esqoSNGzE7yb6qz2wejWFti+D4k3oAKjT75JBol1FULzBKsPpw7GwBp5qTHmxXPBHZoL2OcSSrWUeIln",
-	"pphpn8540UTJx+8uBjgBzCvP9/DJwqQuwBzHZpGdhVFvHiwSrlm9fYA/79BAQOI5jeNtrIRvVQuBs/9Y",
-	"RsvtFBCvesdpv2V5mBtwZTPGQqO2XKWtjR0FjU97lobr0+ttEfTHCh77Id8E0HZvySJbZgjXu9HHSmkE",
-	"7UIQf9Pw/PXfpEjUqgDeSa8O1P/tKsAGcukxjVzmyN+oNbQ3uOMNXcaSRudSvqTJmN1pG1+LtpFlcd1e",
-	"5/icHfVr1DZiplmt3nEPf7/vIXJi4MeIXEU6rS7JIl1+nGhCI2LbSztRqiQ47nWyBKcqHbGvTpxmvSbX",
-	"itLbgJ+BGJ1RcGrkw/BOUPh832d/5bSncmLNd+yA6FZUlX0HNh3Oa/Udr6R+LueYenHHlr8ituz1p13B",
-	"kYPqcMzPTHspL8MlOXtaFX4RpNqscQbNST4pAO0o7EiGXUzTEPFsnoxt3PVrCHOMmb7jud+h0/fzD+vl",
-	"zQrc6svJsnKxPwrNlNb0RSr2LXK9iMpdhbzOQGZPv6DvOV/gVCww2to9/TUalf+UOXmnfdxpH3Xah9Ec",
-	"NlM9fGNwHnG9x66Y7flcqZMAEHcqxD1XbTHPSkN1hzlyJzZ7RJFiEkeaBJX2J5ajvDcb8gC8DGFIn10I",
-	"AqMk96zjuumqI+67fJqTtCk9pIU6HWok41gu0pxOC34W9EUuQRRGje5j29qTej5gqkloLkrxydJkZHMb",
-	"Th0zaS1ImUpLrCELyoh6aUR5TDXoPZAqiRPCQYt4SQY01DIZBPAHlwKLEDKuN0CEkwDzAzGTXo4g9cr5",
-	"/v0UYUHmwvDgKPXMc+Va0Y9k0heYhNtuBa1WCwcDqAwUJtVz+TFTusQ8qREUmtjr9IRiJivkNwfoEhfM",
-	"ZdYMvI6yA0wX0xMWM4UpyFijV6VoAim4sTiddY326bK7bKYLXPOTS3lQAdzcF4NVdznN1I9hYGKpK8Cz",
-	"+bdcT+TctR2HjHtln0SH+IMNiwTptYuJtBlwNHTpcnhS0P+rmqQ+nzRL4vQW7jQM2Uz3IC16P1RXSCg+",
-	"0/20J6I/IcripXYamjXLC7FUd2rgFBsSUprqdD2M0jakijXJmSBP3v2bUBKyOO4LrMMjamYWUU0Yc73/",
-	"IY0bA1GG38xjSoZszF0yGXQglUoncjYxTzX0ucRU6hGAvyDeXwpSMJ7bWvdQCmGz9YYJo5eG5EfNvngu",
-	"5wlhn2Yy0Yokc5FRbuCKoRwXOSFUYFQJq8BtIn56KM2o4bt5ItLzC9lpadLwYeugLinr1PBDZJHrTBZI",
-	"zWFXOeS7nSTmrIf1qksUckfNEu9uMprWlTZvPphbG3iF0eYsvNtadP6YobTADHgO8Z/8gHk0qxkPcPzK",
-	"oZzaX7YahSMql2J8L58zfb92HRnbe0jbrb1hl7b3DocPw3bUYQejbqtm3J4qXjV4V9692ToOZBwxZWGK",
-	"MGN0kKFaeGlf8FPNiLAArDIZMLvRFTXiC6HxOfzi2b+v7XMqRl2loGXnff80RJN5gysNr9vkwsdsJBO2",
-	"yZW2of4GV76Enu+7TOYK7T66w5qVkUBvWI2VnH7LFDwQ2C7F/H0dNDZwC2DHdwQEy9pNjRI5bfTEPI6D",
-	"hpbY6amElVS6yDfzr689vn5R5TkI2+2946jV3Tui7WEnPIi67HCUBXDtgyvs07WHy2NImwNGbRLF/qey",
-	"ukAfbPQOW+ZwpTogLlHeyF5lBmZCFRCar/ONklP1Jm9XlvvIZWwx1XsCtA6kIJTExjChirx49/pVntV8",
-	"7jeo7jd6/VUk2W8EfUv9cGmZ/vuN676oYiYNp7rdaAZWM4Xhy5Gtn7A59m+fPyHd9qMWVDnaLnloDWBm",
-	"AubMhzKeT4WrjSk1uKA6wHkFKa0FGaX2xYpFCcqrEBgiDTYh7srFKhn/qbL1LSbqrXvNLJEhU8oY+E8s",
-	"L/72M+PgOJN035xz4heutEyWRvx+2sPYgc1s8VwUMR+xcBnGLI1Zr0qOcyDsfrENwrG7KApY+wNjTecd",
-	"AHIhzI1QO0rTcHYLCxBR8risrxNn01irwtwZWOMn5zSYUNUXNtotk/xdHvKx8IIlP6nAWEFuBN3W8QlR",
-	"kkTSmGw4FSw6GoJuABH0giulL3xfijngaJBan4pM3x2kpVtDtpTFUr0iJDNFPwpaxH7AKDWsuVkkPTjJ",
-	"ylXBXPUzDctRIi9zMIUR9wvcK2NJVPeFiyKB0wa5X+JBktr9sIMvVoSiY8Su4ZReMuW9JMhII4dPzXVf",
-	"WByIpFBtXZqZYb/+u9NupmNmTJz0weD5ASAPh8XuLhdSe488sTWK7g1pwZ0rA85RFZBbOnng/5ZWQRqg",
-	"qwZG0q22bB33zjyKN066K0RtKsH4dxSu8fHMM1DvGnXpG4l+bKYwVWHyVojOQtD0C+UT7j7UVyKau1Df",
-	"XahvJ6G+lVbIihSLNaer2BkPJc3OdNYO6qw/4NG0gHbls4k2+JZH8O54/EPHg/un40dIuG5tYMA9kWIU",
-	"cwSQu8vQ/rZTAa0hWo7IuxhDatfmI/JlczeXor3veF69EfxKaoeXWUIFx9CzhX6HUC0AKKcxXjR0bRQ7",
-	"B3dlLpnKK+aDZ+k8YhHYqMZqCeWUkSENL43tZibU64tu6xgtNTDBCv18voA1WW3UhDKJHAK2W8hvO8/w",
-	"NuVQtSJ3W7MjXcvKSiZLJJa2nG2NocZm43qTpG6LtGzN4h9EYmybhnUnYn4sEWOYmRMwxGNnu5I0s5na",
-	"/5w3O6FEaDavkzoF0EUutMTMj/QZKIDAyZqD3vMuARAzi2gvIsywogkjQ8B31GQ+M6w+opo1yWtR4XJ1",
-	"oHlG5PwTgmU2+95y12/c0cr6KCrGW3BnrBrzxr3TXOpE9ujdy8zV7pZt5eZsdgouoDpzyT85G/jraiSn",
-	"RZ+9E553wvNOeFYKT2DZG8rNKdtH11h9xrTXwKQIrTdcZtiAyuXY9htT97XqN6C1IcSjpj0b2IKcTOy+",
-	"VshY9WAwLKQeotz2heuDAzLwMfZIVySSwKpRvNpnNtMyYpdPnO8yFzioUjEmaqk0mwLLt33XQThragSp",
-	"EenmdrzthAy4uhjPmVKDvgCM06z1wGyuiWJXLKGx3/MBIUZcKZQ1E6VIL7WLZAE7pLwkNOaXNu94YDd4",
-	"gICqShIuyEImkQU+HjmUFBD4AOEL0dc2ZEAXdwq0EMQvtBckzOVPU5sjPJhQdWEeBDqDYcpNgupGPnEY",
-	"onc1yoZibj4uXCfi5cY5wZU5qb8un1oK3SVkVwq6/ffFLlxr/17DOlgbQZb71fj5ceamhsd+WL64/P23",
-	"V0n08/HijC/4+c/xPPptzF8+efEz/e1F/Pv0uHsWt1Y4t+G4XSDA5wUXm/jJt4opuQNR4chmuwox2ZW0",
-	"K2ZODzixDaUoyMjAD05jLKF+4P5uESn4GyJwO1ocQ1OZFCiuUICsCWkDrnXHO92ur8sDj6fcpsiV5H7G",
-	"A+4Spb6RRKlflyTbNaeP/Lr0qrdWpUplmsn+55QtrkT1eGaTfmqUFciSdDoAVGPg+cTsE+nBfFjlBAon",
-	"uLmRNQl2Wsl0ACcig1yeUV/USvkTr63NFNB7wc88XJLB02cvn50/I97MK50YA/Q3pO20plijNZELQLCe",
-	"UrEMELDEazM1+PnZOSmv6YBEHO1c1Dt0M23RgzwUJtgqNBzEJT3pCwrlOl52T9rG3Hoc0mKTbquLrnLQ",
-	"VUIqwKGCdTr+YkOuWq2+4fk2+sLXN6CmPA8QuyvdA5fDaR+beEH8NYCSnbyWCxDMOY/C5iK+wumQ6Qqb",
-	"+Ehsu+N6F8KPjr21dXA4h7q3JkRc36fsRymo/tEk4DvD5V7PPSl4QyHoJwqvAL2P45LAcz5pJ+fSVNc8",
-	"/gp0HqCa9hs98kcBZzYgzWbzY2BseoZX/Mo0dVR/XQDFb4J8tK8bkClNLnPdrW3FpW/xe91fNmH+G9ia",
-	"doIJsx0Wsc6ghwx5K4PZts8oms5ZSws8iX0x+G3vF6r2fpUJ64FSYG12N1s7FvPKeiP3R0C6vMPbvsPb",
-	"3oGo3gTING0/mkMzJqczTv7dJr+y7Kufma5EPM1QUzymeEOYFMceKppnIr9IbY+0bxw25SpxJVtfYdk3",
-	"oPyeEDqEXmFp06Vm7vi6QlHzJqgOLRVw3SGD30UaboMMntNnavSXGwOCY8vsosVuoVfySBaoTWC/w/Ti",
-	"NKCgpNeLGoznm0JsV6sqq4zI1+Zo3on479+M3Eo2VWDfVkko77I3Uq2TVl8fcPSdhLhDc95cTmwJ4kyJ",
-	"mrGQj3iYA3HeEGO00DoBbcyCI7QNBYgt2yHV66dWAobuixIy9Pai4g4y9E6ofQdCLUtHKckzklEOIU/x",
-	"eN/JtDv0yu8eO7tW/mWwB3t/yuHqXCxzQQorlkEJLPJNVnTaXggSjxRjRV+tk0sA/Ee0JEZqpQ8IUgxC",
-	"C7oZ+HX+CaQAYQrxrZJ73qYTf2HmvQnmHMzfNRkGoL8TkrAZAwQDcHrbyGtOLP7RSOZCGO5v3mGG1PhY",
-	"A6tmHpmTI7Z/2+rjkpvJO3jGNfTtPMO7u15PXPsGy9xoktDlRqhc/yQwFio1Fxi06rVWeF6Py2BX9tLh",
-	"sgieFUqhZMxSAK1xQkNYOPueR61WK2gg/ipW+eScqa39TrcKFeHa3CO4mtjxYT3tNoLSoWE1lJYxEySm",
-	"My1nquEnFrU73QMjx2E7ex6BzWfRiqXptJtdJ2a/bWSrHM3XuUftwb5L2/lG/HvZphK7dU58eb+AlCqH",
-	"LoMav96zSjweaoGVEQrYpQdDJnGULEkyF6lNwOJYkYlcQJZL2vAhDcUJi3LDtSKDUIoRT6Yw0IHNTP5T",
-	"DjFttthQGMp7uFD5ht73c7BEGqUupMDYi4xxd+KV61hUstiYN/aRaXaMh5ywmPCY9YV7YDIXCsQzJPJA",
-	"z79TfJNMLkHIhZO5uFRpU0MaXo4T6HxhJg5NB6WwcLMUynxook/ymNFgQ0kRWkRoRaesLyAJIY8Z5S9b",
-	"AToqf6FZS/LBmb5Zb+50Wf0CScVFiCtot5QMlxDbgGCwIAPDXhMqQjYoYkU1yanGttqdlq/10Byycafl",
-	"vs4aGQc29mt0HZQCGaJuPWazbbvkUwf2T7Th5ZAK3PbVbZu2RXCuui0P4Zxh/tqR5BOsDjIVLO00KaKt",
-	"1TGk7BxLvw1SUpQsL5K5cGZiJsLTYwbAoZ7cOsijKG0s6etE9c3EWFrfU1X9y7NzpSyw9mT5JcGHvDNp",
-	"NNVHB1fP/nz7gb04NYqIU21zMfHORonmuwibi+gijxkKOpunb+Fno/TZz1WB9vbR3xRorwVbKcz/8LDX",
-	"7jS7rfbBQaeQiP2W0YiLcUWaOmDZXawYSS5bvRLay6iRc4U4yvyKfetgXx8rNGXLA8H7BV19G73jdqf1",
-	"1eX7ZQzhTcKuOFtgS8BaRABEjWci2iEmUudmHOPOTvsidtrXS6Ev5LCeOq2/6A6TaOc1rz+aafgEWEPB",
-	"ONzKNqx3d+5//lMOXbiv0u8JVhEqXMYIHNG0u0Yop6xJKlqJANi0GQGj01znEMCMxu/RajGrtQcJVAhQ",
-	"3SOUDP6UwwxUty+MUUYVtBLJmo2g/segI4wbz1ReAaBpYHsTYjfB1AyRibETJ3KOSV4zqpQfI6zzxVKF",
-	"RiNEHSPJVE27waL2vjaCaGy5iujhWo5WET3EPdwocvhCDr9wJcKdGPyBxaBFpPc5wCpoetsSLHVyeGc9",
-	"fzbggT3ze1+YX3vkc7/BI8DL32QJAGMflh9usRtQh6v/Nwjzu4qRr6zn3ZcVr/shFSFbkX75DPqdWf8e",
-	"xtMyRDyl6VK5pBaAHzAHxTk58dExixyuvMOZdy7N9EJpTpO2KPLZbehrDfIOQJCLfZETjBBbdVztJAMG",
-	"D6kAvD54rR1dIYb5k7KY4XRV214c050o/S5E6Up59sVlbEred8bmdySftjY1f1CTEYj/S8s0SOaoF2nv",
-	"tJxZYeAbZAlT82mlIMPkkG9fisE87oTYnT24qayyWVF3gupOUP1gguqNofwvLadQ4tQLqp8lkcJ1wysL",
-	"pApJZf0H376owqW5k1V3surOd3knrO6E1ZriAsMsdySt1oLLvMtCUAhFQEVk/YFSMKwSWEyohhBYuebg",
-	"xGZ4ghQactcS8fTVU0zDgyxQQbiI2CfMAkXjjEaYtrmYyJj1yMCmlwwCMvjL/I/PBra5Pfb7txJpkMfm",
-	"HKRILYC7bmUT5FryUV/wtDNhBgaj5JSRdgsgYdzigOiFTECUsyxWpWvyeKq2XeOMjlngcjehpzehylwx",
-	"kknP/o6IcdCvZMQWLClgPXCtCORqg/DGVodQh0gGXt72gEAMUk9YzJTCriY0gVq6NDsFXqElUTLxJtwX",
-	"xYnA+kOSIO5Vt9PpOYRdbL1JiWB6IZNL7MuoJjLRZvf5lMEo4Q3DJfETamG7B1pqGl9AOcUAs2nlXGgW",
-	"ZYWUmAIMOMLYdIxGTXIGG8U+0VATPiLuMeoCvkoBck8yAAwPdYfqvogZVZooCdnD9Qmg5m2DPPiAecLI",
-	"sKjarE+8adukz4q78jmfNrqM6qBfOpqCHSBCEehpNp/aXiYXNh3aXLWYyL4AisVTqydsmmUublq74xYs",
-	"F2EP1RW2ua/qZp0LuU/MYXYtn7P4uT28INTdKhglaEgVa5IzQZ68+zehxOirFjqKEjUzS6cmjDnC1vSS",
-	"2QNnVM55TMmQjblQrkUtoUbjTuRsYp46IlTYgzyiPFY2e9qGOoZsPBcWHlIKwaBxNBkmjF4qIkejZl88",
-	"l/OEsE8zmWjQwbPU4sBBPNJS4i4iKEKHVSaIYqE0vM6MGr6bJ8LyM4W412l672F1S1M835sCSpSy3qF2",
-	"ytZv5ZtlY5phVV1UpvnV9DNodx4FjSkX6ef13Q3OkW9vVkFcMYtCJ12wltDMyM3KpVhWTcvLxdzdvN7Y",
-	"QrkbTwwbChWmYVMrq+fhMjBXNZvYbhLv1cYzgF5Y5tCBQYrFEGxvSnlsxIXNLAUpEjgUNh6RXI9pHgFD",
-	"oGJJQooQRh5ZRvS/a+b91w5n/K/tdytrAIX5uxvWImIxOBg/s5iGq6sR52r7ckTLGt7h7blKxMN8JSI8",
-	"vVyKWEjAEsRmNttuzE4FoMqIUfhlf8i1GpB7T86evr0fkLM3V11z7dmbq6MetobOl/8YBucXx0DJDYee",
-	"3qB+uM8xLeKmlqzSqpXjszrKOOrmCKOTrcfZbHsKyOaSjRqBPjHlHsYfGIXIsPqzd6/JQfvoaK9NaDyb",
-	"0L0OCWVUIHdI0a+ak8vi9yfmE/Xp3u907z8fP3eufbJ+kt61LSuyVbb5Dgr5sU7lkMd1MsOvHaiCJMuq",
-	"CdLHaGPz6EbQGErzfxCfDQ+gwQLZnuMjb8hbXbcHmZBZIscJnUKdGLY+wobqxOjctQwpK6yomrYrwNiM",
-	"/jZgTI/TB95wB4s9L7ac7pSGr9/VTFaq3c3ztdp+ilykwCFc+U2GnAURTlgUkKGZomdjgKpmOFlMNSpo",
-	"xSnzuGbGpXZPu5I/a5s9rSfvtJ7RwQ2j6ZvgNItstFT383sd48kVbfkzNjo3ON8iqtmeeZvPeWy15Km9",
-	"7RbzSWsx7ZxqpnKULyJbMZW0i/WWc3ns7rudnICONrvdpEJp03Zb9dKMxzXeu+mGVc1xZxuXn96225ef",
-	"3602ES3p3e6drZ3bbs+ewUBus1e2CcGutshW/G25NTiNzbfk3Hn0hksPMyrns1Ey0SxqksdLMnBliYMq",
-	"JRTcYnZDE0ywd+WxXuKvK2ys0dFlonOzjdiIzmPt800NFZOo9eS+LNUjenWUntrzDt+xdm0GMo6Y0uiY",
-	"QcCXgUV8yZvE8FOdSE+iAhlmM0pvdLPBF5qb8Rdv0K/tc9aO2rrj4njg15SnTj/skomeygCqNAgfIRQA",
-	"ule80nP0cg6L3liz2SmaAL1kisRSjF080l8XmqxSvmtXBW5za2I/0jj2l+OJfUDFcnzFwC93pcV3pcVf",
-	"XWnxVweaEzTyUYkUHi8LeTR67ettm6pib0cLrZPrMZd62leVtpz6sQw5ypzwAWKEQE+kmAtmzMEX716/",
-	"yguJYnnL6vMC5S0pYcFthrTq6ltslU6orm44AxscgeHLETaRsMbdvbfPn5Bu+1HrfpOcWlQMh9EC+IJY",
-	"BRjKeD4F8BauIW6Snz6PgnQ6gSXDAM9SX2yyIoGZf4BkG1if32a1Pp5n/w446Rvo9oLh1grIW/wFo/DA",
-	"GPYg88hyh/WR+Xwb8wlXWibL2nD9B1RpZzMmsNd36l/vkcVE2jODWhDmBgXosMSvUheviw/2RV+caaj6",
-	"MSeGC/DPYvFrrGzLNK5JSFEb51qxeGR0z+ESAInSXAQbroGAvgvXUzKVU2b+GEsEJ7LzwxhaCqrLFblk",
-	"M0CGMkqb+ReCi/OIaxLLMeHqpITF68aCUT0myGyejCEJzhgBiwnW2Co/fUBpHscuDUGTCUvYumAxAgSl",
-	"r1TbB4td2Nde+7eHig2DxIAM5kJoGUde1JiGkDkosJcQTwjqZermsI9jpu05+cVS83eGdLypCZYaTtua",
-	"YOmNtzPB1lgSpyFCIG9wJTggNrjQmvhfucET2n10NJeFqIxJF2qZFFMreTRL0yrN30ZTW2/92HxdHKY1",
-	"oT43DDvOVEo0qq7zlkjFRb5FYMRIeuQuqsydsN3eO45a3b0j2h52woOoyw5HXiYmPrhCt4YnMLb3kLZb",
-	"e8Mube8dDh+G7ajDDkbdVsPHtN78fNbZIl+9zr9FA0EjqqDOvA4lE4vQ72q7v9/abidEMqnndET3zcpU",
-	"TZvosv85PS7XG/YGzDUEdKlJoNg8oYIMmc3RxGa09uRBpuBELoo3p70W0maCrzxQ6TyIpm3hP4C8TTMu",
-	"JiIuxveb5HlNUuhJ1l8BBRWaaVc0ntt2tlOqwwlTfWGLHpokn1ToXIYuSxIyCWdUaZf6abtBZE0c7CRY",
-	"pEhR58rDXnqtB4Na1S7VQq1KOWRGYzX6WLWyB+lzFYplHV42Jkxt00hoXZZXXjHyk7zW60VbpW/hpjsa",
-	"I2dPb5fbtE1zh/UDKeY81UVPEqbniSj2ZfNnYlvjV4WNsfe7sT+qFTu8dZu3poFj/OU1PtpOfyhlzKio",
-	"i6BkwK2YszpmJ154nCvSzhFNuy59bsyqZ9OG6DefGhW17afGjb0gDxeajRG0pWqMgP6ac//AQHMD67Rq",
-	"RsaSi/rRmbum9JMdXqtVM1iWkLoB33W0vOtouUNFE0gVkkQc3QKN5v3H7jN4QLfyJ7/Bl7Go2APJtfq9",
-	"+JF7qFhfxhsjC+/aqHzl3Sat1lHdSWWVmrxtC8qqhto5/fl8whWqqBFTOpnj9anWZtNheByDl9KBlAPy",
-	"rXWtumaVQxktsQBgLGQCsO5WHGNBFfrq8pjuiBcfx1gZhOpwlTJrAca30mbdPbdXZ/FJ9Q3PTuP421Fq",
-	"77qBrXN0rG2ydydm7sTM19qy0h79ncocpamud9D8zNKHQgEJV5qHFZJmYBgHtja2Dg/3AsO+rWXpf4Um",
-	"QJT7zjEd/7u54H/N2QXIpAG5l5bMwRP7wl56P8jkycVweeEZHgNyDy8OXLeM5YyRWcIUE9rcp+XswqNr",
-	"8xZjyOVla5DmeN0P+iL1IoER0elO/NGn34G8HFB1IUeDb8eLM2Z5J847oI8fQeYVqLTRO2i3ggbs3xr5",
-	"kxnFbvMbveMjZ+dG3iMfGku+SCmNXruTfZtd3DloZRgTBbI2Ax5KTHpzhnWv/aiVVqr02q22K0/pmYnY",
-	"wpVe++G1MdPyRO/sfL9uoNdY8EveyGX1uBSpc0an5AP+7A241YVepTkGAOAYraDhn2SoPviqlYOIh/pC",
-	"6eTi4lQsL+60gjut4OuN2DgWfXtlAA7n/mfrdbreKm5TDr1AbJ9hL7AZHbPIZcbgq39S32CA471iyTcZ",
-	"3jCDWVeynR9MFtVYP5QtarHv4hR3cYq7OMVdnOIuTnGnKt6pin9XnAIE9E4dRwVd0QYv1gYuClpjqiw+",
-	"oSLF8nSaZHrtcEnOniKyh19vgYVzLHuIdcJc0DjuEcM/BxiKMHdZAW0zi4uxE+5rjQFRMwr5PbkIh+XM",
-	"CJaEnXIH7FPIZtoxbUjwMe9tprrsBY+UHQVk/sRLmyttxGtkoZy8B2spTwiPXAvihJE5HqrA4dolfaHk",
-	"lEFIhsWK/YQpzdiriUho9iSI4jGDprrP7Fst9hPMciEJFzYiZGY/nUMhNBnzKya+g6DNnZa+pZb+8Rad",
-	"dPNHwL09O4lpz9ktK8swLLNht1tzOL5go9u7eNjfp858vS0cb6AB3a6L453m9DWE3navO/lFc6gpxUyz",
-	"+mSPkkoEMvnUIqN3Wl2v3M2vMZvQiFi4btQeAqIkFL7pZGl0FUVH7BuU77kI1Tcn4L/iYrGyM6ZbAbr8",
-	"g1izFYUhdwz5a2DI2cGvZ8VBfUJDxDQg6xbiFj5rRcifMsyybdKkJ2yJRhcU7X670f073vkleecNjY0f",
-	"1XPtwc28lCKSogJtRil5QWczm7AAcqhmpdq9dseb5o2SG8yefju4M9+EcXmXZnmnV3zN2RRr7TtpaKSz",
-	"P6ThZTihQrB4L5ZjOdf1rm8juHjEhOZ6SWaJvOIRS4hmcWyDsfgAcu/1jImzp+QJQvuTxzS83HuCLyEv",
-	"8Zp2s3Xf0zeEJMgFUS/ogYpgH4cgGwjZb14rR02CWCGKA2QH1bmM/QBVj4GaDwf2tgQc0ohJwkeEa0A7",
-	"8SA6HJQI3ENjKVjeRQ8eZ3s1+Oh8HYiEUoy4YIowDjh5oOJQ7VQOaBRiQVZcuzAhNUFgD5l43Z+hykEh",
-	"AzH3ZXOn5g+LCWNxSLgAF/iUi7lmyuErDTg2AikpTd5W4yY0NvWWftpbLBZ7I5lM9+ZJzEQooZVVTurj",
-	"Zl3AgBu9Blu+mAx/Dvlr/uL5+/+ctV/xF8dNtnzxn+jDmfmy/fL8Xwe/nj/jo381w04shtPnrei3F3Fj",
-	"Y7b8uDidFU7W8wI1Bdj3xsxoY29rrRKnPHTLXfsPt9C6wBqomKujtivDL/FgMWzFH8aUT0kkGV6g6NJ2",
-	"swMKBajmjXejlk2vHA5o/WZEEAWyne6GjEQMSWxnq3nnv/z2xBoL5wnXy0bvj4++kKuQJjkgMBQEMR+x",
-	"cBnGLC/uuNCJNKbyCjF3pizGuSeQflJe/QCPYzKWMvr/EADv4dFR5z6EbT/3bVZXv9EjgFZ5jenzrnck",
-	"YD3ZqgM4DE4cTGlsmBGLAmKzrQM4JbbNASNcqbm1khcQd818o6ovgPfYtpKe7c7FOEVI8r50SzA4SceB",
-	"0s8TaYo5DKs0yxGuVCBE0blgdjntEGMlCUzXfmWblCFY7AQmPjW/vT6d6wmu3dHD7nFAlG0AdNjs3K+S",
-	"XNmQz0G87FJu/X0C6yydBVgQK4WVpQ4J8LqE6psIrM1lh8UrtQYvnUfmJFmCgZYpPgrTgg3RMm/02g+P",
-	"HnUfHkBHS061/eLouAtfgHU90Xqmevv7PGrm7b4/NW/0Ggfvn7//7Zd/v/zlxft3v/3r/O3/33338vfz",
-	"J+/Pn0CengR/gJwxgbAU2xj5iBOVxpwr4I9gkZ3T4TGjCcBr3Ww3rZ1Xs5253lva0vA/rShYTfs5Z3FE",
-	"UooKGgy4tzl1IKMv7Flzv1zkp1f9lI2XEXhBrTA8zQDvgEtypaDzUWLb/7BaDQKaG9awmF1b4zdY+1PU",
-	"f8gQqC7TjNwCNiv2AQ9hzTasf+COtuS8WCydvsrbnbyCZ6wST1xVacofPnzYM681xmVIMYa4aiM+fPiQ",
-	"u/w6uN0+HtxC2cYFiGl4iSYq9nTGpK6sJ4x19qZ7quajEQ+BrSKfq97X7V7wJfYY344F9Dp7/1e1fzdW",
-	"779VT08mfYhTiVZqwHl9+nMD2YTZAqNeXxsFG4ZZDwyaYOtZ8LUkV8zqyJEM51PkSvPEHIh9cDbbsZSw",
-	"qSyv9vuWA/HKxKLhJgyB2RBWF6FQXe9BQ/A2WqSaWezjjX1Y5uCqAMWyL1Z8LFi0x0WanWYf8uty3e00",
-	"U4QhSsWVxoF7Tyl62qrQuUTkVeNWdvttEvM+qPI1Qi2AiS+soQBL4r/TIh+XX/XMNuXNN+Kgrmct4O/i",
-	"q/Lz8TtrBllHeVLYO28IxV7IFY0nJpJEPIJZWPdc2ht1m8k6CL8VO4wnx87W7DcCgWDTrcgmreJSqEsz",
-	"FPDYUR9cOLPwcutcPFbXH6//bwAAAP//",
+	"7P15cxu30jcMfxUU3+tU7NSIIilKsqh667nkLZFvx/ax5eM8CX2L4AxIIhoCzAAUzePSd38K3cAMZuMi",
+	"0YkdK3/EIjkLlkbv/evPjVBOZ1IwoVWj97kxYTRiCfz5lv05Z0qfPzUfIqbChM80l6LRa1xMGEnw5x8U",
+	"4VGPcK3I4Nc9e8/e+dMBWUyYIHpCNeGKtImWpN15RK654sOYkbN3T87PSTihCQ01S1RAKBklTE2IFIxI",
+	"PWHJgivWbAQNFU7YlJpR6OWMNXoNpRMuxo2bm6DxlulkeTbSLCmP8h0LpYiUefOCck2GbCQTRvSEEcE+",
+	"aaKTZeXjudBszBJ4/ocPH87mesKE5iHVrPySt8+fkKPjw1ZAFAvNd+Rg9ZhvgsaMJnTKtF3nsxAfVXzy",
+	"axEvCbs2O0MWXE+InnBFKFx9ShI2Y2ZpNRnJhCh2zRIamzezT3Q6i1mj93tDMaW4FM2EXcsrFplh2W/Y",
+	"pxlPWNT4GDS4edefc5YsG0FD0KkZLL4kNw2u2RSG+z8JGzV6jf/ffkY4+3iZ2n9mRmvncxM0pvTTOd7W",
+	"aQUNzbUZlptv4FaGJgldwmLX7CMsxMIQ0oTOZkywiFCNq6H5lBGZkJhqluRm3+i0Okd7rfZe+/Ci9ajX",
+	"avVard8aNdOF9/qzHclkSnWj14ioZnvmLQ1vAvbyMjU+BgrbaAYpMdpZ1Az+6AJGvmLw+KDNR//YXV8e",
+	"/pN5omRSfdwH5shchnDFgMgRHKMZHTM7k8DRKCOKTu0JJhmlN2uGj0/MDX9KP71kYqwnjV63dXKUDf2J",
+	"u7Y89Jd8ynX1yKf0E5/Op0TMp0OWmKEzoRPOFJnBCMf5tT9sVQ80hjf444zYiM5jjbfYtxhSN5+4wE/t",
+	"bPQv7QNKXOYmaCRMzaRQDE7YYxpZPmo+hVJoJuBPOpvFhg1xKfb/UMgz0nGb8WjKY5x1wsiCKkIFYUki",
+	"YSMUF2PYn6GMluZ4ZjNZeabN/TjK8tqaR5GQCiENeyURC2UEjMaTI75UqHuZvXw/kznwwidSjGIe3mEd",
+	"iOV4ZEIVYSJiUXNHU1eaauYOgnuLTIhmggpNIskUMctC41guCOz8bhbluUyGPIqYuMOqaHnFBIlpeKVw",
+	"/KGcMZAkwJDkjCXwoF0tFrzvB4XvUbllWrFIHz582CtK31ULVRTWN8Fd1vlcaJYIGr9jyTVLcHq3W3H3",
+	"JIKPInap7ryyZ4LMBfs0Y6FmEQFmdArbGcsxELzRykI6V4zMRcQS+M3qbYTv7pi+kvq5nIvolsvzzh4e",
+	"Qwgj85xdUN0rSdQ8nKQnM6XtkMYxiO/dzP0NXcaSRhdSvqTJmN3hTAIv5YrE5jlmsFSQdqv76PD4iAyX",
+	"mqnmLpl28UXkF/54Z4ti6JyH7L2g15THdBizO3FweJgZsWbTmUxowuMlmWcP39XCRFTTIVXMk2gJo+GE",
+	"RYQLYvWonIWkk+VeqrWuXqDUTrkbV7qQ8hcqlvZbddt1lZJMqVg6brAz2sLTFRgOb5gPjaKEKWPcqStF",
+	"pkbjlSONdqGwkhNYIggA9fcv73tB53oiE/5fdlt2dkauacyNhk8Tc7xA1HIFS22Mrh1xN3wJPD1d7pKy",
+	"8zXJ0/fiSsiFeEONYn+rlX0lNUFBsxti5RGsFCUqpmpizjjXAaEiMpSZAMcRVoxYdUUmZK52KD3ei1ki",
+	"Q6aUYWNPshXZfnF+/9yIZWisfme3oMHyMWhM1RiUkNlcEzWR89jQJomZUngMZULYn3MaEy1Jp9XKTBRz",
+	"yaW55BJ+b9x83Hjdf764ePMfQ6Ew8JW74BSSVGMecQ2swSxCQkN9Stg1S5bkmssYHgcbQ6c7MzTSWaE/",
+	"ZsbfWnPs0qom6edqC5OJaxYbBVqODDFZH0sjaMwSo0lrjnadES/r1q3wwkbQ+LQnk8hwwNZN0Jiy9Y/4",
+	"hWmau38s98yG7qkrPtuTMHAa782ksUCTRk8ncwavmXIjX/Wy0RvRWDHv1W20UZF/GRqDqXz0XCLZmv1e",
+	"mMLHjJ7k8A8WanN4K9f4Wl6xLVYa/CkUJI5v3d1p1f0hfNNr709k7Q5EPNSXSieXl2diebkJkQuCT0Jz",
+	"w7vYGcSpBUkUXSqymPBwUr83NIo4Ls0b73dcnPJI8NVNz6f11DynOElv+c2NwMDt+rzTVKtvcX/NTv2u",
+	"dBKQM7H8WL2x84hrcMRW+SEZCSdUjFlAEhaaEaBqa0z0hAqFjl/02k9pxAjX5V2jqcN6U19wbrqBeQDa",
+	"0lQsX49Adm3yJLCZU4e6mMdGIhUJ5MNEkohHhOtTYi4hCxDlOtVNyZQuQcwYbaTpD+3QDK1i1T5MjAKX",
+	"+W7r/cwn6KpttuC/3xrBGkeyLvkyC0TLp0xpOp0VaRU3cTN//BN7rfeIk5ugkZ7QSx7l96LgXV275BfO",
+	"52tsbBDVeoK+RqohmgMsGocc2V0xl1JheDZeZhg4mlxMZKS5ZDq/2K32ycnwOOzsHbZHrb3jsN3eO4la",
+	"3b0j2h52woOoyw5H3gK/TrnQeeTP/xEcOWq1qdvP/MOEoqoCFE3G9JoRqqybxTz+1PDDgdMI6Gw2wMsz",
+	"nS6AK1C9bM5oogVLBta5Dh+a5JUlY/CQwMouqCJjfs1E0BcyqSXuvsgtXiyVJrOJFD4NvsVl8BbnyPIj",
+	"pvROSMPpdw/y8cGHHiUUQiNLY8yweFS794ztHdN2a2/Ype29w+Fx2I467GDUbeUmhq/N7/zxTRoE2w3d",
+	"47NyvIZDxJMO5VyD/cDFOGbmIKykZXow3Hs0OmJ7neFJdNQNW7R97G+U85Ll53NwEzSQeHYyHXyUf0ZJ",
+	"wq4lkipI/jh2c1ao7hp7yMgQG4K0j1D5udIwx/hQGBem0rkJGuZhO5kIjGoxkVN/N1bskmBgROv0VqNQ",
+	"JlQVuf18r3vcbntTeW+uzk+kW5To1PD5NKaabVeOFLPJOwGZ8qjceSxw7kwW+CpDpgOs1BBeclUh784w",
+	"ridHNvpcr7dVaIlwR+CUClgRQtUViww5QRBwk0CyN4GbOjUP48ZfhxLXgaj+mAu6iWqEccw32fVr1cHc",
+	"0+0sK/cbdrRizx/T8MoQimDxSzmWc+1FGAs64oyJ86fkiRSChZqYG/ee4J0EbyXtppfu0Gkelgkkhgsv",
+	"wTtVTSh4hfNfUfLiwwVRfGz5vwbvDBOa6yWZJfKaR8X4Plu+mAx/Cvlr/uL5+/+et1/xFydNtnzx3+jD",
+	"ufmy/fLi3we/XDzjo383w04shtPnrejXF7F3du10LmCUVZpYSliFPclNz9uH2lWu2JESEVTpnQkjlMRc",
+	"aTKWTJEqr0K808j3mmB14bR5OQF3Z9mDQnIB5OiYQVq2DVkaGN6iSjt56gb8ylydJgjUHycXxveH/rGY",
+	"YpA7mqWde8quecjq9wslonLkzEWTPAMH1pTBPhixEy+MWQxuxgoDK1MPVfXO+legAr0w73bRilECgi+w",
+	"q6WNHkTDkClFRjxROiDGvjPqYKe1MU+2CsjZbHYuRtLny2f+eOv5c7t7EzSGiVwotgNysQ8yUnuWyHFC",
+	"p5l4F1a6O01Y5FnHc56wkfzkJ8XYURWswVDOhU6WdxvsuVbEPigg5+9ek4P20dFem9B4NqF7nY1H/dNj",
+	"b8BP7Mj85T0A96qhTatCVRgrg6fPXj67eEb26YzvX7f3p2wfb1H7n9N7bwZE0yummuRcE6UtpaKNt5jw",
+	"GM1ptwHWX+5cPmJM1FJpNiWRRGe6ndJc8D/nxlRKpFJwSNSpi//PaKKcsyGb8Yfli6vffn2VRD+dLM75",
+	"gl/8FM+jX8f85ZMXP9FfX8S/TU+657Gv9OPRRH1sBTtP1wmvuSspXnERGa6FD+2RQcTUlZazQUAGUznk",
+	"MTN/aTqMmTZ/DaUeGLodQJLUwKcAIYnRKPfOxkxo0EITNpOJLuqh9g3lqV+Y0RYMBDjzl8iOLrm4pLpW",
+	"JvPMgxdHhm3gJ5VaOmptlt2m3o/nZlTkHTLJc0Fu5w05uQkafHZpA41330v7ILcKIGrmqpSed9BsNdvt",
+	"g+axN6HzGTmzw/CPZduMUBlZk1Q65T5MGOTK5fKIRp5R/4MiciGyQKIUxZOCGmo6DmUEYZLT/odSxoyW",
+	"7HyuLsdzu27Vo3JmXWr0gaCZgeo2xkuGDHNM9IQtSSzlFaExv2Kn+MWULsnQmL/poyzDyc3AKtTeFH6a",
+	"40LWT8DY8mZ/Lo1pdc3qydrsYepTMiMFF/bSrvI0tfyspIRjsMrJ1znpddvNzuFGZP7SvP0MRnhLEm8b",
+	"hhVbI/zuFD6LaWgT16j2I/RkRI2tZqVQhQR6KUUkRUDeC65ZRP4PF+NITnMKdVg2aIxthDmUn+vcZ0gR",
+	"xGXnRGA/PhPjmKtJYOyBhU0jh0GZsRdFhRXphsxecjH3ZfsrOmWrxIE5n3IHnKMo/zYW7MUBv36X9yZk",
+	"bgJQI6qJPNPx8TR4XpoSu2iXvUqgT6zU9x9l46hRSt2vqHZafgcOYKt0aqwIyLhqdCtFFCWdHbmvh75z",
+	"w1uhgxq1Ts2nU4pqXcVC0ikLzK4Bb8ONg8QxJFJUaSZyQdQ89SJpR8jpotMEWJ6ZvLsvI+nVpBv4r/Md",
+	"gHbUK0i5U3IepOqgPYPZ5PM6EByBTDvPSSxPTBRJsVK3KHHlnIT2WFmmYAd5m8ejtI9FDafeIqvzZhlV",
+	"8wfli51NvVn2ltUEbd0VvqawBRlv6d+aUHU5rawx8NUIsEAn1GZcFRkCJH2AGDfCGqopVsnin6kiv+RK",
+	"Bipkcfu2vrdaysW1SOdbdnp5m15LEo5JVFBFqmoJQu1Gl0kjTBjVLLqsDQumq50Z+7vSj5/gu2+pNBip",
+	"W2UFeoz6TuGI9SbWV62VdzdUyh1/30A1v7tG3r6tQptpsF+Z6nrwLWuuh0WeBGI0Jxg9/rCx1CuxMMek",
+	"KrhYWnVQk8WNMZpkaat8hnNNup1OhYizWYKVGvgCXA2JFGNYS0oUE5qJsHC8Smn6OecDPH8bH7odkrca",
+	"ONmqVfBSSaqn4GLHPaJlloJHHgyyEsgxV5olLBqcZgF5m5MwCArJymMmdOCcdpAfKaLTfBwfdQLQA/rC",
+	"hniNDNgz6rYwoxD5ML9RG/0nXCYMchgHp+gk05DBFpBBoWpzkPsKjkA0MEoHJYItjMovWNAXg0JpJzqY",
+	"3Jc8itngYQCrUx3BzUpyIGkjZOTBwPzgD8NmKbhv7PPsfX3xoJjGEGDWjCJUpOWA5oeHyK9kZtaxmc42",
+	"SzVn8wS3BYeAgdjBQ5vQIObTfHWr21qvwNXurPcNnc3yn9wGeN+WC2XdilfUzmbfmNVNA7tu9tkX2VP9",
+	"BfWUXDtfdwFO15yM7PCVR5iemlyeVZGtNrzkqYqj43KlKjSfmLMdJRXgo5zgBFlZsI3NPiiIwudZDo98",
+	"D+cTfE4+2N4Ge25Yo+jMgYcUXu3oLBoUk09UXe5JfiDv5sOtWJ2C67MV/VjevRWMD/O3qlTYaxrPXf0t",
+	"MBEIkZX3cpTI6d230X+bv386rTYtb2C1SvY8Admb0xa13NUIYREWNIlUeZS8apDtk0fNw3az3Wo1u36S",
+	"ilwZSBzhJLQsbafdsNX7WeNDgSmoYlkp6DtpAh0wbeR6NrtNTyT4X6kmmvkZLiGk5SVy2iRn9gFwu5N0",
+	"nogDoUe46otUs3S+GRAHVJCJnGO4x44rIHMBZQShFCM+nics8pAb8tlnnwv2ANJkkUBkcTsALiHPmLKY",
+	"3Iapj0V2gQxcWfX6Fg85KFk3t3hIy6U7wcLf8iFgNlcQn6qivqqajJWqZbfT6ZUSOmvLNJr57S4XpkDd",
+	"eZbmlFamPOcsjtLyqGzkU64UHP6PN5vqs3CEXJmI2tgVU6pUqddsM6/M3bOGWv7uVe1OxSaeC51INcPk",
+	"m9oknrfPn5Djo6OOn6bTLguGFfk5Nl0Ag05a2riO3nkOzgbJNwGOExyVlxNuy6JuLSnOwpDNjBVoOJkh",
+	"ZMFYZEwHKeJlbt7oxsWYg8vU8HMaQ6iPchPwJwRhWPIzF3qlDCklEFXu7noqsP60jcig0yTPIbHTbq1V",
+	"wc1CjKWMrA09+NxvoCnbb/QIEO7NwK0YMAMWK1ZdG3C9xjuZBjKxhNFZP37xohlNWs9T41RBx0S1Q2XT",
+	"s5mRGJ1XpkzIaX7INomxDLIDnuqU2ZTUcC9T7y68JAt85vTzWp07DUzgBIySxpWas4homafmBRvWqNq1",
+	"Tp8NR9tBkVuPz6S40S/aJ8etfJTq+OhR97gNeCqpm4oLfeQrac8+zaqjVtuNEdyBVe62TcZ4dHy0cozn",
+	"VO9ijIfgslTVZpzbVbfV+c2daD1Tvf19HjXtl80w5/4690Ptt97pRzdB4w/NqymSRzkzrMr5zLp7R2E7",
+	"2jsOD9neCT083mtFXXoQtkePWMdPun6h+Q6G28asXbDWaw+S/b1gQtKhAqdZWhlUZVcImeiJN+o39lE7",
+	"OVWQVgJwKjWmr0Va8YZtpMCMJhBUGC6JmtFiFkZDzpjgvnfhHbxhB8M1o10Tj7jNGm9bRMF3sfYnq3wO",
+	"zptWzYHVjNGrshgp1xXU+Ri2G+lRsTykruTjNmu/oqjjzuSS1/rKIx88BnSFQX5E+GWlMraDQR2U6jpQ",
+	"A6nX39I4Z0mBy8VBS7Mzv0ZUU8JFGM9tkebZm3OS4oSVNa9dlmxlvNo+FQIDXBQgHk/BcWcIBAhlKec2",
+	"W5FQMkvkMGbTO7H5YgnXKkvK3OUCUPWhWirUwlb3TGnEVkXKDraJ1frBr82DZDsqHnaDKMTWSzT3+myu",
+	"JzVm/5kDipMjgpCW3ZPMajhsbhFTSstBXRjJEY/ZAHiJcpVkaSVTQQzBye+RsmNg43ATKJ3VUx1wAYbH",
+	"paXtQUDSr5BpY+yECzUfjXgIejaI0wK3KTynURvJqjZqYXiXubHdJTy3bs1gTOSp9/yVOXEFVsfsjMqD",
+	"DioieR6lVdChra5gUREC4iVX+lyz6eWqmjRbDyNHuYzkTTN6shw1wRaGt0AEb9saCDfQf2JxWlb7Yoay",
+	"ZWnaR1/bLezy74XF+7iCNtzbS3uY/U6mVkiWt9+QyrosScixw+qiNJALQMV1mZJvqO/TrymImrHksv7t",
+	"4EzPx15LRVg+Uu4blpC1r22DpqRpfJlS8Kp5514fxzAAVTfnC/Ncghi+q8bQSccAj1s3BrjolLT8yAxN",
+	"GBRLV1UZlEb0huZc3BUjKulqM1zHdIPyi5YffpmKs9NQoti3aX30cx5bqLJqPBN7LossnmcohZAC0HOI",
+	"AvwaqsZteqnh+zQJJwWc3Qxhl4y4iFST/AJVZoqEcjrkguH1Z6+eNslrgREw8HfiUxVdqr5Y5AYRpJ5R",
+	"ibjFUjHigvuXHOLymdk8eHhKBkpTPVeDgPBRljKVsAAsBy1RTxzgnAb4fGrBm1HPZCLqC5iAczD2yFDq",
+	"CdAFam0sgtwWCCtNufBXtr2igq7S8AFA5nTRuUCAGouwnd1rC3CgqC4gQ1B1M24BQOWJEUhUYx5GXiJP",
+	"UUfx4Iw7h4cwdvfZjJtqzRIzpv/7+//t9z+1Wh9//J9GZW3dmrImsJm88rpVM3YMsFxEBzoGRgCVU+8h",
+	"d5mKJQlpMecuK6XzpnnU3XaWWf1d7fQe5evxVs0uK4icK1cNidifNtwZU2PSYKy/oiSPhLJoG0DxnT+L",
+	"s73f6N5/P37u3PxPZVle7TyMSZ6mja0APPf3ChKLuFB3wD3fLNW0Etm86HVyox+uQjuvHP6tQM83GnkN",
+	"qnnR21co+1s5boHjzBf3Nb0EpKwGD4v8zNuhxq8RNIbS/B+C4flEnuzSyrq92uEfG4tBRJsSDRwBuP5L",
+	"0cwzePh6ijlMB74ZvXgj3z254KA3IBYojptV2slp8gTwfsH0QiZXhmsO7C/7Q67VgDx4cv707cOAnL+5",
+	"7pprz99cH9kgYwWnyrLYXPW2BZvMPhuuVZde09rvdFcy4Y6fEb1q6oe5JGSul1sQXMZzIUX5C1FelpbM",
+	"9XIDCjwozWgLSixMafckmZ/NBqTZTevVNmFfxaq0LeX7lIZQjnYn6f5arZrQyZooTIXm4rzWyrPkECyr",
+	"MgDjDb7debTt6NeEbTwz7M+adBo25kKYLUDoRLZnNMOAUBJxNYvp0tacOeSICDmLi4rwaMX+0Ij+7511",
+	"zH+vmpg5Pajer9uarEkNXr9Zk5rMib6NB+YdjijXZAbnbT/4NY54bb1vprs6SlKtOtvk3qqIyN3obXUc",
+	"pZg9tvmAIbe4Ouh0N/LJILBWFyZmbv2CxbzSqn4hh1XuwDwsWa720prLI3i4s4q3RGCJE0aj5SWCaJde",
+	"/7NcIHz6hEZWV0nzHv02U3/IIaZgagmV5qekReZC89gayYa+Y1YEd/B7JeE4yDML5r3CDdS6CdaXq3HE",
+	"lLDXNck7j0jQik11dYvMwcTu8C7vVtF26Jseyy8IH2pfkoMQFWRhk+UnVCFKZQU8XC5tvhFKoWSMNbfD",
+	"Rq8xTijWe+YYzzoSs+HXcjbUo1arVdBsV1LICSCBxCvQ9N2KVRzQnKtvxAVXk5TOsm2o3v2tQTU9QnUH",
+	"BCLqVIQsjnEZMhQRHAsS1VoiOl5RFvmHHJ66hmuVPIXDcVBkQq/BFWR0fh+Mb3CnaOd6hr8byNJlfpRK",
+	"yxh6Ac20nKmVyKAHKyEAUor1Fg0qAwB/VwLW66KCCeU8vZ3uQXtVQX8dMIFe0c6gTNYv5PAd3FFQ4Oaz",
+	"aC3/nMprQ46i0hwrsMZOu9ndjDW+xzffkjUeVVYqKjvFkTvEKZykx0YLNYzeCuTPubfzjmcFBTH5sUrE",
+	"G/G9Tr6fgX+3Ssr/IYe3Q3QvDuDrRfouF7ZXrc26JVyH5PmHHG4VJzXX3zJGml/6e/jO9fCd5Z1ct91e",
+	"4v8WsaatteYKvTi+tKZ3rgNi5et+xtjPkBHYAowqMRZhPf0sptqwRNcVLkijgW4MriqQeKGnU4sSrnhU",
+	"hlQuAFecxTG5sINdV3ZPYyUvh7EMry6hhl55PqIvod8gereZHIKugY+v6FwyGg82oUp9g0a+TqHdphwh",
+	"hp6Nz/lCF+wOBmbPuSbTudJ21WwWTl+M5nqesCZ5DUn5OGMbgtVEy3k4YRFG2rLFVJI8NgtEXuLlqasq",
+	"n5cuxYibVSpV/Jfbet4KJNR7fgoVGiVLkswzmjYmV0bqGchQ+5BMuZhrpoiMoyZ5hZFQILxBlCwvk7kY",
+	"QJo/tdUNWWDHm1ZBJbI35g5EVe8KVwMBLmBjEWKpHtVkAU15jKlFzhAtf8H1RM4zldMGRVeUQzxNluTt",
+	"XKyk9M5OTAAA98DExEu5EJfKB1lZxRC2Q7pj2LtZQlDZYwsYJeYrMWvOcXjk9UKQErxCDRZelXZddIzU",
+	"ukK218ID25KQETqPOKDOAYc03zr/bIFHNzH/8lpesT3Uzgc+vFjMRprIub61fn8IaRwxS4yhldvOVnEC",
+	"j5eAgVXS912Wx5QuScRHI7NfGH6lunBa84q/30K3jf4Er41uy88AcQNcZRSUMNgt2ddJ3RW1VhVmQzmn",
+	"MJmDh3dwSgYzOlcAXuB7ehKm5lMWnRoGZk3aga2tzBU+gWchhWU6hUTE1O4d9FyxuvM6IfaUQJDWvkAn",
+	"QQ4lwQ4MVBAzLgDdsiMwf7tn56OU2V2Vq+WMp1KZU3bVm4Rdc7aoy2lMGV4ZeKAgQPJ3Wz5sIdl8Hm/O",
+	"Tcbf82fgz0cH18/+ePuBvTir5+m1pjcg8Hl1raXEJtSSC4c1IPMZdlTbNrvwLZz+HLAdvr1edz5YC85X",
+	"zgC7s+HdSt3ma9/pwjWuGkJhwpcc1eZ5FfW2msw3UIHWvR31pNK7T8Gnx1UKgTIieiHTsUKyiCJ6wQup",
+	"tidtP0nvPYxgdXZcEQ/CW910nnP7HOX2OncQKvmWO2MrmZa9qM7G/oBqv2cYrDib21ne2fC+Tes7v3IV",
+	"i/wOEvI2gfC3qXsWxD/DkMzLT67r7K57kP/VIP9pNqe6ZJ9ouALQbeClfQ4cthvcY1dwhYpt02EVeQbv",
+	"WKVQHqzLyq30ljo6AXgtp9pZzH505diExOjU2DQxM2ukbCtftGLy65A3Zu6W4rtBI4XqpNp0Uz76AqZw",
+	"dCqPFzYcsLkRNdCe+aab5Awr16Y2CTZm9JoV4IPnwkKplM9ZHhpkx4a/1RXAEZ5XFopu5JOTvVZ7r9XO",
+	"ZZF4Jc9mjC7g4eM91iAuZpXJs+tu5cD9K45u59OwIc80a0F5yUu2096WUI2Z03tF/DtFT6k22lrdR7uz",
+	"2gAXY5xWdc4VA55dmt0v8r88jun+YbNFHvzabp8isC/59Ojo8qh7SpLrXrvbarYekp9YeCX3O612q9Vu",
+	"tYnNpt2HX4sRdmgJ0Kgr/ioelhXnaTY7A+iKimr3tTh2VYgP5llfNBhYaJnnZ2WfmtVH1oc1qyvTy9q9",
+	"dsc/Smd27IWzBA5BL4O8Gr3cgUUjMcyYnMUIFmJoYliIsl0wOiUf+BXfaUL4OmjzEhJZaVYfyxSUksdK",
+	"EoIeMGWO7A3OEQYkL9V3RS7QT30s2DW3WR13s7u8cQvOHAXcCmV3Xa1BoV9PAXYDSWL7bP/Wl6XR21Bb",
+	"exW1YV+74oCD3PZXEiMQWj0ppqV4FdAdKImgXNBoJJWNlnxM/TpnVwFff3XvJVvoWiXZ27l1XYW5vwNz",
+	"Z6N8oK8Wvvr4e+rRc1gCpavZKqdcgWvc4kpg05Lqbet0tt62nHZ5u248q1E+IAHZwms5+AAuyEDV5M98",
+	"5YjkxdYPQA+Z5muEVQHsdGHxrbSMo9sDmB9UAJhvEnv5awDN786/jsplCF9UvyxtH9aI5bDFUwe9Q8is",
+	"3tlt8Ndraho2ymV7tMIGug1Je0xtwmiUgR45uP08ExRsBe/7i0ygrlsCNrVYFHdvG/yDshn6KYeVYy42",
+	"PsQ0ov9bDbIFU3hmq0LX5qPUZne7cZYYqZ6wKbLS+XCwcdvizdW5QpPiHLq9R4fFxjI1GPn2SOckX1kB",
+	"TNW7eg3QhkvKtkgcp+iGad8oz1O0dU/ODdsv3Vo97GysHjoy6XzZhpqZcEOvByTk1EJ35xf7Fh032ye7",
+	"arkJCIgO2tjjYWnp3pdsw3n8TSvej74nxbv9CBPwL3eUWe0kA8ThgT8vJtKG6rkmivIoPx+EUjW3mN/y",
+	"s4il0jZtI1/BSsqZG1DjaMuD/xI1Cd6VzoXHaT99qObapmKkUE+8keYDZei2qPhLVoK4nSszBwfPkWSJ",
+	"GNg3AGN70BcDzrevMCg5ZYCtzYoBmW0LR9qdL2Uyto/+YpMRHBX/vE5VrmCkbA5u1Hygppfs4RduW1Vu",
+	"w7pJ36rjf6Kt9qh3eNhrd5rdVvvgoHNXW+3kSzXCKmo2GzTDestoxMV42z6uYJEbU+jyS5+XAhbCJk4S",
+	"yEkmNaem+4U6vO5OP17dArbTKpXI320imHX0Q1o2XxjzLeCMc6ZrVi6+eSX3bUBr7wBHW0gh+45dKJ10",
+	"DSwaQRpK2okrBTwTt3KknEWUvJTXzPC64iyeWuAEG5LKedK/WX9QwaX1d/p+Dip9P9mhzLEj3ynkLX4V",
+	"VaW8YbM+ilU+Is/O8WyAnBlXIac2aUGcd1tlrZBlycGVOYPKHivrjlrnr1pXsHc3cFPrZYLdJFRdschB",
+	"jt8tEfmfUsJXkX52txK+8t6uIoCsddeqzsRappoQZPu53q6rWhR/KZU776sK0Jppnxy3zChHxhR2hVUu",
+	"4Wu7zJxiklvOiZVzTm1v9aa2+alNLx1ka2bBKO15WTKakJOTkxPy4P3Fk4er7eXKJL27GMqlGGp9HdKG",
+	"KUO3MS0Sec2j1ETMQIjIAwjRPgzIXPA/52aNE8Mv9xY8YqcAp+5aodtfcptPzuAhoAMLSWZUT/oipMLG",
+	"gI0SNAJbDlCEoPOYdOCl0GFMxiSc0ISGmiUqIIPmwPyvaTcQXzueMh8U6uzNuZ2GeZ3qiwG2z9yjcQxt",
+	"VTXVCrsaQaNRNSg0rbuVq2Ej18KXT8msDFKnxxhATzc1rrbIyzxaYancEhbpNkRsTZOs+QYaA0MWSzE2",
+	"mhNWxtIlGbK0bi5rm5gaaeSVrKQ+o+oNmkA6fYEfmiXi2cxgOtjU2qlLnMiKozcZLklH+zchV3X+rszd",
+	"etsM9fmBp/8NSCinTpgVSk3/KsPseL1d9qXKUwv2W2DhkdM6lrRK5ctZa97UDjqtLzI1h8OHk4u50oqo",
+	"iVxYeOr6uf4dJt3tj/Zfh/JW0pwzu9A3HVcG/HPK8Soduq53jkv7xK4UKm2Zs05z/paCtCffU5D26B+T",
+	"HQlhy/v0yL8iPbL7D0+PfHSfHrlRYPnvi7lVJhQVoj5SRObEbxWHM2qhUvKSzmZ5DKbfqw/iNulogccz",
+	"XSfkWzVIcnUbfoGakuRsNlNfppV2u3MfyTn8RwRy6vf44D7Z96tP9vUDK3fJ+13VxzC95FpesfoW+LZ5",
+	"JHjRzZUrQirsU8hmulJbqATy4npCrC/xEn2Ji62grQCuZ4X+8AzGs1HuTQf2zY1kc0UH2i+OUhPnB5Xr",
+	"QXVKBvbjJY8QJ4GPhUywxfTKnCHcFnIWx2tB97xX5E9zfR/1DO29jRBROVmy2bnPEBckzlUDgh4CIDoM",
+	"vHRdoM8HIP66rM6EucUoQNlvpJGXaZ2cR6pUtVs6Dz6xrz8Uddax+8UC8uP7M/CXqray5oHRZrnveTBJ",
+	"bLlkCK0awLpdJJpog5z3VpluSiPiCeEFn83mm7O+h39+2+pioSWOml/J/Cw+1m74Wjb4rqY3Q9ZtzdCv",
+	"XJTTd3uOh0UD6Adus1MD8zVou/g9BYCrBNudeQCLKJYGyMbxUq4VoWMWkAGPYjboiyEL6VwxX4ga6yEP",
+	"UWY7QDg+FsFfOIBUTIAMimKWhylL7ywsXrHjQ7aH/6Exj4DUaxrhvhaMXHMZ50BSwfFGQ10BzCPDOtQf",
+	"UPp7ZDCjejIIyODPOUuW5g/UJ9F/YhZ8ECCIG6aKyVEKXkJFRGZSce261IGPskDX5gmeqPYpeAP1yJ2w",
+	"m483lWbHyki/GtfgSXG1QcPa2k61vzClcl0vq/O2qpt4Fd4/yqpZCk7cKVcqD3GHHXLXNeIqA+HIsIGL",
+	"Ye/yDnOR3ErHGLhZOE+4Xr4zJhRS1RD6mJ/N9ST79NzZ8y8+XDSCirZUaK6hgpHR7YiP50Zsc6XmLCEP",
+	"3j5/Qk5aR48eNsmTmPKpoVCjQgaktsFjgN4n80/aBRnsPRDtact1nNhE61nj5gYgQhEhwhweC8mEBonj",
+	"fKBhJrG9SfX298dcT+ZDo0nvu2vSPxo3ZTjjH+0ofwQJ86MFU/sxINRF/OB7iO3+mDbYge+cqPrx1Gu1",
+	"A90qJ4z86FvNP6bGsp4kcj6e9AWAJxCVR0t5MHBm+eBhk5z5SDg//oic6scfs2KJieWH1mMCnC9lp0Yr",
+	"Rq3LIiIDXm9fQK4C0jfXE/sjIDEB4zD/2Ik/MNwSUIQfnnrNSfDmH38EAfDjj01iBPiPVvH90Vddqev9",
+	"7hxiWQqrtmT2g0LKIKGhJORfzb7oi9dpX++0nZunG9ArBk+nSooKEFQ7K2t1lxFPH3QOD70QyEMI5XJF",
+	"3l8833tEZNIX5+9ek0ePDk/22i64Y5O5jJJrFD5KsNwCRxdSCOEqwGUC5Th7OpmxJGRC7zERygh6sbKp",
+	"4WrmHD1qPzomkWSq1xcDeP0PP/zrWedfj1r/OjkYwNr2xZvX7y68RueETqUY42NwJQQZnEdsOpOGRy73",
+	"/g8DgSAleUDFkmj2SZ8CzhXIYdgFs2aGJInh3sI89mEPmCyhY8pFvkNsX1yxZZqZQafOIElX3vZq95o4",
+	"cUE6XTKR80SBaFrCBrpqpamElqxR2kzfvG3h/LyIVQZaH+rLfUFjJTMwM68FfyyVBnr5gKimVklE88jp",
+	"KNSyNIS5RnpDSUmFuz47aWkWyYRqdm0MMjwOLhM7yxbhkd14o6XkILbNGoLkis1OgQTLcVX3upAaiXzN",
+	"YAqY3gJQN0bgm7HkSceoW/twpgf/6jw33PRf7tPhwNFwxOBSIkWIaxzK6YwmUGCkIb/G/OuSaWDlaV+o",
+	"mCpDDNieFhJsoMzIrChXWftcCms2F1gNa4bZI91WFzTEg9ZxBsAOM4AwivMPmjfAPN/bu0Gb8bsPm9E6",
+	"xQXYBwzBM5YCMhexEVFUZOcBGhB7/MnSpGM92J548CZhI5b0yISKKOZi/P83YjnUAxRnx51u62EPdSig",
+	"VgoOznw6keGsOqGXI5kMeRQx4SUOWZLMvczoK3uAfmN2rvjiJnknCSVGh5gBfC4mEF0CM0R2wtKspKzF",
+	"EuD9mnVx+52wUE6nDra3L7Am2YUsSUgTQHIEJggrsnf+dJC1eLZs2l4Na+0nflqJgL7ZHxTJVNcmAZc5",
+	"0Gtf5J7w/uJJANzt4ODgBJdv8BvGl22FtOKfyMjwRwiz8rF5x4PBimDo4CEeEV+ihBMWXjkHNFc44mxL",
+	"kI1kiriVQbhTPSTQB91W92FApkxPZGQ+HT4MiE4oj6FEAw7Fg4PW8cOgL/AAP+i22g+DVJ0nD7qdzsPA",
+	"HFTQBiVccfAwSI84vCKfuwZchX0y3CKC4aZyMcsuSm2pvmCxYmTMdMZqcQ5NIEpkZAgD7U1WkAGGrwen",
+	"9keUSww0VMM0PvcbeEW/0SP9Rn/eah2ETs+GT6zfuBk434Yc9QUXOpFqxnDfwKPx2qiYP6jM4FBkweIY",
+	"zTM1n05psgSrijmo3GIKKKZM4TJYWYsOQdxKJrBlgVtPqjPWZuTPWMpcN6e0H9nZm/NG0LhmCSLLN1rN",
+	"drNlVEA5Y4LOeKPXOICvIHFhAlrzPp3x/ev2Po2mXDi9Ue2bn8aswnfxkkOUAwo5800MESycizHQ7UXG",
+	"IgAseGDzhlnkzPPLAlrB5SDfO4U8yKecAqsagE5thsRExMX4YZMg1r7qi2Lv9lMQdtOZXhK0SHAk1zSe",
+	"W+KbUh1OWNYooAx0Chicrvc6pJnPqNKu+zrhyqiX9iXG0IS5v4J+HQNY0p5bpF7CaDQ4tczB6uCFXzPc",
+	"c+CYLLI98PKdO1mqSLoGnkB6qXg4jxq9hhmMB0idyRwwbVfCToMsG7NTj6dwRdpFNxQ3t4JEawTOSJmh",
+	"CYrMM+dXbXvA9G0/vW9cgUl/Y4ztCtReaaSbJxpoGaq306oZGUsu60fXKSDp1wyWJWTjAW/dT7Jq1Fks",
+	"IRv0NvGbYjBj43GuqBWrGqefqXS3kWbpkBVjxaNuNDqXrPrA6MzudHDhvn9YmVNaTbFeSc7thn6HMVZk",
+	"udbQfj6e6twfqKakuYbgvkAjTWFCj1hOEGgV5o4PySZP53oiE/5f57i629ad5Z52Y35yShKImk6r5Vwb",
+	"LtqceQz2/7BYEl55Pxbt/J7DkWnncULWpJPl8r287Ck/NWpNahOAC2yYNuQnAxUyb/y8GoxblTNR1uR1",
+	"+JH63YXH/eBwRWg2DbI6RmW21ZUrWdX00lujDTo3urST4nwPcitfKk0C7g1Jl46VA9vOAYa33Wfzu7Lx",
+	"hIyq/fSXkj5SBE8Cf1whTXIO/sLRPCZekAFPFZC4b3LUZX3Yy/ftledP8U3dVrvujvQU7b8X7sgy8O11",
+	"Wwfrb3rurDe4o9PZ4BBmS7Yqb+Xni4s3RWdtxapllxDn0N3RknVO1s/+QspfqFjaW6H79SEyotX3nQvN",
+	"EkHjdyy5ZomdnLl3gxV/h7U87wW9pjymw5ih0zo1DkCL9vuF0LFRzBpvbH+3VCA3Ppoba5T0rDAHzoes",
+	"juhDZNmIoFTIj6BV+tziVpmfsNmHMStR7hstNjPOodYnc3Q7exl8FeFEYhw4MwdOyVDqCdFyjFHzKaMi",
+	"Bf9O8G6qswINo1tbXP4+JAWBCoyxgiYZJNaFCX0grD6cOj4Da+SlxpgXZwY3bS6RIJfsqqXESzwzxUz7",
+	"bMaLJko+rng5wAlg8nu+HVEWvnWB7zg2i+wsjHrzYJFwzertA/x5hwYCEs9ZHG9jJXyrWgic/ccyWm6n",
+	"gHglRk77LcvD3IAr+0oWes7lyoFtTCtofNqzNFxfA2ArtT9W8NgP+X6GthFNFnEzQ7jZjT5WSm9oF5IL",
+	"Nk0buPmLFIlaFcA76dUJBH+5CrCBXHpMI5fR8hdqDe0N7nhDl7Gk0YWUL2kyZvfaxteibWTZZXfXOT5n",
+	"R/0GtY2YaVardzzA3x96GKIY+DEiV5FOq0uySJcfJ5rQiNhO2U6UKgmOe50swalKR+yrE6dZ28y1ovQu",
+	"KG0gRmcUnBr59AAnKHy+77O/cjpWOeHnH+yA6FaUvv0DbDqc1+o7Xkn9XM4xJeSeLX9FbNlrtbuCIwfV",
+	"4ZifmPZScYZLcv60KvwiSLVZ4wya03xSANpR2FANG7KmIeLZPBnbuOvXEOYYM33Pc/+BTt/P362XNyu+",
+	"qy91y0rZfi/0glrT1qnYdsm1Uio3RfIaG5k9/YK+53zhVbHwaWv39NdoVP5d5uS99nGvfdRpH0Zz2Ez1",
+	"8I3BecT1Hrtmtn11pU4CiOGpEPdctcU8Kw1VJ+bIndrsEUWKSRxpElTaalmO8t5syAPwMpchrXchCIyS",
+	"PLCO66ar2njo8mlO0/76kBbqdKiRjGO5SHM6LUJb0Be5BFEYNbqPbWdS6vmAIT92yjIQtTRJ2tyGU8cM",
+	"X4ukptLyb8iCMqJeGlEeUw16D6RK4oRw0CJekgENtUwGAfzBpcDiiIzrDRCGJcD8QMzwlyNIvXK+fz91",
+	"WZC5MDw4Sj3zXLmu+iOZ9AUm4bZbQavVwsEAYgSFSfVcfsyULjFPagQFMPY6PaGYyQp51wG6xAVzmTUD",
+	"ryHuANPF9ITFTGFqNNYOVimaQApuLE5nXaN9uuwum+kC1/zgUh5UADf3xWDVXU4z9WMYmFjqCgNt/i3X",
+	"Ezl3HdShEkDZJ9Eh/mDDIkF67WIibQYcDV26HJ4U9P+qJqnPJ82SOL2FOwtDNtM9SIveD9U1EorPdD/t",
+	"iegPiLJ4qZ2GZs3yQizVnRo4xYaElKY6XQ+jtA2pYk1yLsiTd/8hlIQsjvsC6wOJmplFVBPGtG2VDmnc",
+	"GIgy/GYeUzJkY+6SyaCBqlQ6kbOJeaqhzyWmUo8AoQZBCVMAhfHc1uGHUgibrTdMGL0yJD9q9sVzOU8I",
+	"+zSTiVYkmYuMcgNXpOW4yCmhAqNKWKFuCwTSQ2lGDd/NE5GeX8hOS5OGD1sHdUlZZ4YfIotcZ7JAag67",
+	"zsHz7SQxZz32WF2ikDtqlnh3k9G0ruR688Hc2cArjDZn4d3VovPHDKUFZsBziP/kB8yjWc14gONXDuXM",
+	"/rLVKBxRuRTjB/mc6Ye168jY3jFtt/aGXdreOxweh+2oww5G3VbNuD1VvGrwrux8s3UcyDhiymIpYcbo",
+	"IEPc8NK+4KeaEWFhWmUyYHajK7bEF0LfdvjFs39f2+dUjLpKQcvO+/5ZiCbzBlcaXrfJhY/ZSCZskyuf",
+	"YO/5Da58CS3rd5nMFdp9dIc1KyOB1rYaK0z93i54ILCvi/n7Jmhs4BbAhvWIWpY1yBolctroiXkcBw0t",
+	"sTdVCcepdJFv5t/ceHz9sspzELbbeydRq7t3RNvDTngQddnhKAvg2gdX2KdrD5fHkDYHs9okiv13ZXWB",
+	"PtjoHbbM4Up1QFyivJG9ygzMhCrASN/k+zyn6k3erix3vsvYYqr3BGgdSEEoiY1hQhV58e71qzyr+dxv",
+	"UN1v9PqrSLLfCPqW+uHSMv33Gzd9UcVMGk51u9UMrGYKw5cjWz9hc+zfPn9Cuu1HLai+tH390BrAzATM",
+	"mQ9lPJ8KVxtT6sRBdYDzClJaCzJK7YsVixKUVyEwRBpsQtyVi1Uy/lNl61tM1Fv3mlkiQ6aUMfCfWF78",
+	"7WfGwXEm6b4558TPXGmZLI34/bSHsQOb2eK5KGI+YuEyjFkas16VHOeQ4v1iG8SMd1EUsPYHxprOOwDk",
+	"QpgboXaUpuHsFhYgouRxWV+nzqaxVoW5M7DGT85pMKGqL2y0Wyb5uzx4ZuEFS35QgbGC3Ai6rZNToiQU",
+	"2JojDx1+oOhoCLoBRNALrpS+8H0p5oCjQWp9KjJ9d5CWbg3ZUhZL9Yq40RT9KGgR+wGj1LDmZpH04DQr",
+	"VwVz1c80LEeJvMzBFOvcL7yvjCVR3RcuigROG+R+iYebavfDDr5YEYqOEbuGU3rFlPeSICONHIg2131h",
+	"8SmSQhV4aWaG/frvTvuvjpkxcdIHg+cHAEYcYLy7XEjtPfLU1ii6N6QFd64MOEdVQG7p5IH/W1oFaYCu",
+	"GhhJt9qyddw78yjeOumuELWp7Biwo3CND7qeIY/XqEvfSPRjM4WpCji4QnQWgqZfKJ9w96G+EtHch/ru",
+	"Q307CfWttEJWpFisOV3FFn4oaXams3ZQZ/0Oj6YF2iufTbTBtzyC98fjbzoe3D8d30PCdWsDA+6JFKOY",
+	"I7DdfYb2t50KaA3RckTexRhSuzYfkS+bu7kU7X3H8+qN4FdSOxzPEmI5hp4tLD2EagHcOY3xoqFro9g5",
+	"GC5zyVReMx/US+cRi8BGNVZLKKeMDGl4ZWw3M6FeX3RbJ2ipgQlWaDr0BazJaqMmlEnk0LndQn7beYZ3",
+	"KYeqFbnbmh3pWlZWMlkisbTlbGsMNTYbN5skdVsEaGsWfycSY9s0rHsR832JGMPMnIAhHjvblaSZzdT+",
+	"57zZCSVCs3md1CmAQXKhJWZ+pM9AAQRO1hz0nncJgJhZpH0RYYYVTRgZAu6kJvOZYfUR1axJXosKl6sD",
+	"zTMi5+8QLLPZPy13/dZtt6yPomK8BXfGqjFv3ODNpU5kj969zFztbtlWbs5mZ+ACqjOX/JOzgb+uRnJa",
+	"VNx74XkvPO+FZ6XwBJa9odycsn10jdVnTHuNVYrQesNlhg2oXI5tvzF1X6t+A/ovIshuzwa2ICcTO8MV",
+	"MlY9GAwLqYcot33hevSADHzssH8jCawaxat9ZjMtIy7ERO0rDf8MHFypGBO1VJpNge1bTGEQ0ONEzmeI",
+	"sCoFS5894OpyPGdKDfqCK2I4l22KjHeAyFbsmiU09rq3YzGUNRQBY3MEiKTaLZQF7ZDyitCYX7FTMrAb",
+	"PEBAVSUJF2Qhk8gCMo8cSgrMEiB8Ifrahgzo4k6BFoL4hfaChLn8aWpzhAcTqi7Ng0BnMFNrElQ38onD",
+	"EL2rUTYUc3Nx4ToRLzfOCa7MSf1l+dRS6C4hu1Iw8L8udmHJC2DYwMHaCLLcr8ZPjzM3NTz2w/LF1W+/",
+	"vkqin04W53zBL36K59GvY/7yyYuf6K8v4t+mJ93zuLXCuQ3H7RIBPi+52MRPvlVMyZ2FCkc221WIya6k",
+	"XTFzdsCJbShFQUYGfnAaYwn1A/d3i0jBXxCB29HiGJrKpEBxhQJ0SyBtwLXueKfb9XV54PGU2xS5ktzP",
+	"eMB9otQ3kij1y5Jku+b0kV+WXvXWqlSpTDPZ/5yyxZWoHs9s0k+NsgJZkk6OY+1JvkvYoKrXl9fe6zSt",
+	"guE6APhk7LvvEvz7wqoYUE+FvwIe95hy0STYQyZTIJyQDfKZSiuUhFPb3wrzbLLuPdPAzLkvBk+fvXx2",
+	"8Yx4S1jpDRmg4yLtFzbFYq+JXAAU9pSKZYDIJ14frcFPzy5IeXMGJOJoMKPyoptpDyJkxjDPVqGrIu7N",
+	"KeATc3FtdPq0W7v1WaTlKt1WF53toO2EVKQLK4WvS9plrtFYPO9IX/gaC1Sl5yFmd6W94Do4/WUTP4q/",
+	"BlD0k9eTAcQ555PYXEmocFtk2sYmXhbbzHkzJ8uHnXTPq6qNKHT2qyySKDSwW9d8b4fAAN8y+tjW4fEc",
+	"7uCaIHl9B7nvpaT8e9MB3hku/Xru6QG3VAP8VOkVsP9xXBL5zitvmUWW7JtHoIHeC1TTfqNHfi8g7Qak",
+	"2Wx+DEgfDqS54hemqaP6m0JbAHQQpPrElCZXud7jtubU93l4/W82EV4bWNt2ggmzvS+x0qKHAmUrl4Ft",
+	"IFJ0HmRNPfAk9sXg172fqdr7RSasB0qN9Vq42dqxmFfWm/nfA9bnPeL4PeL4DkT1JlCuaWPYHJ4zOZtx",
+	"8p82+YVlX/3EdCXma4Yb4zHFWwLFOPZQ0dYU+UUKsph29MO2ZCWuZCtMLPsGnONTQofQLS1tO9XMHV9X",
+	"KmveBPWxpRK2e2z0+1jLXbDRc/pMjf5ya0h0NHlymowUtkldAcsDtQnsRJlenIZUlPS6hIPVf1uQ8WpV",
+	"ZZUR/NoczXsR/883I7eSTRXov1USyrvsjVTrpNXXB519LyHu8aw3lxNbwlhTomYs5CMe5mCsN0RZLTSP",
+	"QBuz4MFtQwlmy/aI9TrKlaCx+6KEjb29qLgHTb0Xav8AoZYl5JTkGckoh5CneLzvZdo9fuc/Hj28Vv5l",
+	"wA97f8jh6mw0c0EKrJaBKSzybWayWBPEVBVjRV+tk0sAfUi0JEZqeVlbDoXRwo4GPtJBAklQmER9p/Sm",
+	"t+nEX5h5b4K6B/N3bZYB6vCUJGzGAMMBnN42Ay0nFn9vJHMhDPc37zBDanysAZYzj8zJEdvBbvVxyc3k",
+	"HTzjBjqXnuPdXa8rsH2DZW40SehyI1yyvxMaDJWaSwxa9VorPK8nZbgve+lwWYQPC6VQMmYphNg4oSEs",
+	"nH3Po1arFTQQgRbrnHLO1NZ+p1uFC3Fj7hFcTez4sKJ4G0Hp8MAaSsuYCRLTmZYz1fBTq9qd7oGR47Cd",
+	"PY/A5rNoxdJ02s2uE7PfNrZXjubr3KP2YN8nLn0j/r1sU4ndOie+vF9ASpVDl0GNX+9ZJSIRtdDSCIbs",
+	"EqQhlzpKliSZi9QmYHGsyEQuID0nbXmRhuKExfnhWpFBKMWIJ1MY6MDmZv8hh5g4XGypDAVOXKh8S/OH",
+	"OWAmjVIXcnfsRca4O/UKliwuW2zMG/vIFP3Hw45YTHjM+sI9MJnblCfIQIKuh2f4JplcgZALJ3NxpdK2",
+	"jjS8GifQ+8NMHNouSmEBdykUOtFEn+ZRs8GGkiK0mNiKTllfQBJCPkPcX7YCeFb+QrOW5IMzfbPu5Omy",
+	"+iWiiosQV9BuKRkuIbYBwWBBBoa9JlSEbFBEy2qSM42NxTstX+uhOWznTst9nbVyDmzs1+g6KAUyTOF6",
+	"1GrbeMqnDuwgacPLIRW47asbV22LYV11Wx7EOkM9tiPJJ4gdZCpY2mtTRFurY0jZOZZ+F6yoKFleJnPh",
+	"zMRMhKfHDKBTPbl1kMeR2ljS14nq24mxtMKpqv6ZZ+dKWWjxyfJLwi95Z9Joqo8Orp/98fYDe3FmFBGn",
+	"2uZi4p2NUu13ETYX0WUeNRV0Nk/fws9G6bOfqwLt7aO/KNBeCzdTmP/hYa/daXZb7YODTiEV/S2jERfj",
+	"ikR9QPO7XDGSXL5+JbiZUSPnCpGk+TX71uHOPlZoypYHgvcL+ho3eiftTuury/fLGMKbhF1ztsCmiLWY",
+	"CIibz0S0Q1Sozu04xr2d9kXstK+XQl/IYT11Wn/RPSrTzqt+vzfT8AmwhoJxuJVtWO/u3P/8hxy6cF+l",
+	"3xOsIlS4jBE4oml/kVBO04KWXDMVgNs2I2B0muudAqjZ+D1aLWa19iCBCiG6e4SSwR9ymMEK94UxyqiC",
+	"ZipZuxXU/xj0xHHjmcprgHQNbHdG7KeYmiEyMXbiRM4xyWtGlfJjhHW+WKrQaISoYySZqmm4WNTe10YQ",
+	"jS1XET1cy9Eqooe4hxtFDl/I4Qo4h10ozvdi8DsWgxaT3+cAq8D5bVO01MnhnfX82YAH9szvfWF+7ZHP",
+	"/QaPoGPAJksAXQZg+eEWuwF1nQX+AmF+XzHylXX9+7LidT+kImQr0i+fQcc369/DeFqGCQhlai6pBQAY",
+	"zEFxTk58dMwih6zvkPadSzO9UJrTpC2OfnYb+lqDvAMQ5GJf5AQjxFYdVzvNoNFDKgCxEF5rR1eIYf6g",
+	"LGo6XdW4GMd0L0r/EaJ0pTz74jI2Je97Y/MfJJ+2NjW/U5MRiP9LyzRI5qgXae+0nFlh4BtkCVPzaaUg",
+	"w+SQb1+KwTzuhdi9PbiprLJZUfeC6l5QfWeC6o2h/C8tp1Di1AuqnySRwvUDLAukCkll/QffvqjCpbmX",
+	"Vfey6t53eS+s7oXVmuICwyx3JK3Wgsu8y0JQCEVARWT9gVIwrBJYTKiGEFi55uDUZniCFBpy1xTy7NVT",
+	"TMODLFBBuIjYJ8wCReOMRpi2uZjImPXIwKaXDAIy+NP8j88Gtr2/wPaJKJEGeXTSQYrUAsjzVjZBriUf",
+	"9QVPezNmYDBKThlptwASxi0OiF7IBEQ5y2JVuiaPKGsbVs7omAUudxO6mhOqzBUjmfTs732RdmwZsQVL",
+	"ClgPXCsCudogvLHZI9QhkoGXtz0gEIPUExYzpbCvC02gli7NToFXaEmUTLwJ90VxIrD+kCSIe9XtdHoO",
+	"Yxibj1IimF7I5Ao7U6qJTLTZfT5lMEp4w3BJ/IRa2O6BlprGl1BOMcBsWjkXmkVZISWmAAOSMrZdo1GT",
+	"nMNGsU801ISPiHuMuoSvUojg0wwAw0PdobovYkaVJkpC9nB9Aqh52yAPPmCeMDIsqjbrE2/aNumz4q58",
+	"zqeNLqM66JeOpmAHiFAEeprNp7aXyYVNhzZXLSayL4Bi8dQiYKLLXNy0dsctWC7CHqprbPRf1c87F3Kf",
+	"mMPsml5n8XN7eEGou1UwStCQKtYk54I8efcfQonRVy10FCVqZpZOTRhzhK3pFbMHzqic85iSIRtzh4AN",
+	"TSuk0omcTcxTR4QKe5BHlMfKZk/bUMeQjeeIvk1CKQSD1tlkmDB6pYgcjZp98VzOE8I+zWSiQQfPUosD",
+	"h0pJS4m7CP0IPWaZIIqF0vA6M2r4bp4Iy88UIn+n6b2H1U1d8XxvCihRynqH2ilbv5VvF45phlV1UZnm",
+	"V9PRod15FDSmXKSf1/d3uEC+vVkFccUsCr2EwVpCMyM3K5diWTUtLxdzd/N6Ywvlbj0xbKlUmIZNraye",
+	"h8vAXNVuY7tJvFcbzwC6gZlDBwYpFkOwvSnlsREXNrMUpEjgUNh4RHJdtnkEDIGKJQkpQhh5ZBnR/62Z",
+	"9587nPG/t9+trAUW5u9uWIuIxeBg/MxiGq6uRpyr7csRLWt4h7fnKhEP85WI8PRyKWIhAUsQm9ls+1E7",
+	"FYAqI0bhl/0h12pAHjw5f/r2YUDO31x3zbXnb66Pegjamy//MQzOL46BkhsOXc1B/XCfY1rEfS1ZpVUr",
+	"x2d1lHHUzRFGJ1uP89n2FJDNJRs1An1iyj2MPzAKkWH15+9ek4P20dFem9B4NqF7HRLKqEDukKJfNSeX",
+	"xe9PzCfqs73f6N5/P37u3Phk/SS9a1tWZKtsr7iIzKm2+NG5sU7lkMd1MsOvHaiCJMuqCdLHaGPz6EbQ",
+	"GErzfxCfDQ+gwQLxXuAjb8lbXa8LmZBZIscJnUKdGDZ/wpbyAHNdy5CywoqqabsCjM3obwPG9Dh94C13",
+	"sNjxY8vpTmn4+l3NZKXa3Txfq+2nyEUKHMKV32bJWRDhhEUBGZopejYGqGqGk8VUo4JWnDKPa2Zcani1",
+	"K/mztt3VevJO6xkd3DCavglOs8hGS3U/v9UxnlzRlj9jo3OD8y2imu2Zt/mcx1ZLntnb7jCftBbTzqlm",
+	"Kkf5IrIVU0n7eG85l8fuvrvJCejps9tNKpQ2bbdVL814XOvB225Y1Rx3tnH56W27ffn53WkT0ZLe7d7Z",
+	"2rnt9uwZDOQue4VT2dkW2Yq/LbcGp7H5llw4j95w6WFG5Xw2SiaaRU3yeEkGrixxUKWEglvMbmiCCfau",
+	"PNZL/HWFjTU6ukxqoPj9yE2Qaj25L0v1iF4dpaf2vMN3rF2bgYwjpjQ6ZhDwZWARX/ImMfxUJ9KTqECG",
+	"2YzSG91s8IXmZvzFG/Rr+5z1DRPQHRfHA7+mPHX6YZ9Q9FQGUKVB+AihANC94pWeo5dzWPTGms1O0QTo",
+	"FVMklmLs4pH+utBklfJduypwm1sT+5HGsb8cT+wDKpbjKwZ+uS8tvi8t/upKi7860JygkY9KpPB4Wcij",
+	"0WvfbNtWFrtbWmidXJe91NO+qrTlzI9lyFHmhA8QIwS6QsVcMGMOvnj3+lVeSBTLW1afFyhvSQkLbjOk",
+	"VVffYqt0QnV9yxnY4AgMX46wiYQ17h68ff6EdNuPWg+b5MyiYjiMFsAXxCrAUMbzKYC3cA1xk/z0eRSk",
+	"0wksGQZ4lvpikxUJzPwDJNvA+vw2q/XxPPv3wEnfQLcXDLdWQN7iLxiFB8awB5lHljusj8znG7lPuNIy",
+	"WdaG6z+gSjubMYHdzlP/eo8sJtKeGdSCMDcoQIclfpW6eF18sC/64lxD1Y85MVyAfxaLX2MlMW7LNQkp",
+	"auNcKxaPjO45XAIgUZqLYMM1ENB34XpKpnLKzB9jieBEdn4YQ0tBdbkiV2wGyFBGaTP/QnBxHnFNYjkm",
+	"XJ2WsHjdWDCqxwSZzZMxJMEZI2AxwRpb5acPKM3j2KUhaDJhCVsXLEaAoPSVavtgsQv72mv/8lCxYZAY",
+	"kMFcCC3jyIsa0xAyBwX2EuIJQb1M3R72ccy0PSc/W2r+hyEdb2qCpYbTtiZYeuPdTLA1lsRZiBDIG1wJ",
+	"DogNLrQm/ldu8IR2Hx3NZSEqY9KFWibF1EoezdK0SvO30dTWWz82XxeHaU2ozw3DjjOVEo2qm7wlUnGR",
+	"bxEYMZIeucsqcydst/dOolZ374i2h53wIOqyw5GXiYkPrtCt4QmM7R3Tdmtv2KXtvcPhcdiOOuxg1G01",
+	"fEzrzc9nnS3y1ev8WzQQNKIK6szrUDKxCP2+tvufW9vthEgm9ZyO6L5ZmappE132P6fH5WbD3oC5hoAu",
+	"NQkUmydUkCGzOZosMkqbPXmQKTiRi+LNaa+FtJngKw9UOg+iGWAq0wDyNs24mIi4GD9skuc1SaGnWX8F",
+	"FFRopl3TeG778E6pDidM9YUtemiSfFKhcxm6LEnIJJxRpV3qp+0GkTVxsJNgkSJFnSsPe+m1HgxqVbtU",
+	"C7Uq5ZAZjRUaIlcqe5A+V6FY1uFlY8LUNo2E1mV55RUjP8lrvV60VfoWbrqjMXL+9G65Tds0d1g/kGLO",
+	"U130JGF6nohiX7bNevfa7vfG/qhW7PDWbd6aBo7xl9f46FKD38oISgbcijmrY3bqhce5Iu0c0bTr0ufG",
+	"rHo2bYh+86lRUdt+atzYC/JwodkYQVuqxgjorzn3Dww0N7BOq2ZkLLmsH525a0o/2eG1WjWDZQmpG/B9",
+	"R8v7jpY7VDSBVCFJxNEt0Gjef+w+gwd0K3/yG3wZi4o9kFyr38vvuYeK9WW8MbLwvo3KV95t0mod1Z1U",
+	"VqnJ27agrGqondOfLyZcoYoaMaWTOV6fam02HYbHMXgpHUg5IN9a16prVjmU0RILAMZCJgDrbsUxFlSh",
+	"ry6P6Y548XGMlUGoDlcpsxZgfCtt1t1zd3UWn1Tf8Owsjr8dpfa+G9g6R8faJnv3YuZezHytLSvt0d+p",
+	"zFGa6noHzU8sfSgUkHCleVghaQaGcWBrY+vwcC8w7Ntalv5XaAJEue8c0/G/mwv+55xdgkwakAdpyRw8",
+	"sS/spQ+DTJ5cDpeXnuExIA/w4sB1y1jOGJklTDGhzX1azi49ujZvMYZcXrYGaY7Xw6AvUi8SGBGd7sQf",
+	"ffodyMsBVZdyNPh2vDhjlnfivAP6+B5kXoFKG72DditowP6tkT+ZUew2v9E7OXJ2buQ98thY8kVKafTa",
+	"nezb7OLOQSvDmCiQtRnwUGLSmzOse+1HrbRSpddutV15Ss9MxBau9NrHN8ZMyxO9s/P9uoFeY8GveCOX",
+	"1eNSpC4YnZIP+LM34FYXepXmGACAY7SChn+Sofrgq1YOIh7qS6WTy8szsby81wrutYKvN2LjWPTdlQE4",
+	"nPufrdfpZqu4TTn0ArF9hr3AZnTMIpcZg6/+QX2DAY73iiXfZHjDDGZdyXZ+MFlUY/1QtqjFvo9T3Mcp",
+	"7uMU93GK+zjFvap4ryr+VXEKENA7dRwVdEUbvFgbuChojamy+ISKFMvTaZLptcMlOX+KyB5+vQUWzrHs",
+	"IdYJc0njuEcM/xxgKMLcZQW0zSwuxk64rzUGRM0o5PfkIhyWMyNYEnbKHbBPIZtpx7Qhwce8t5nqspc8",
+	"UnYUkPkTL22utBGvkYVy8h6spTwlPHItiBNG5nioAodrl/SFklMGIRkWK/YDpjRjryYiodmTIIrHDJrq",
+	"PrNvtdhPMMuFJFzYiJCZ/XQOhdBkzK+Z+AcEbe619C219I936KSbPwLu7dlJTHvObllZhmGZDbvdmsPx",
+	"BRvd3sfD/jp15utt4XgLDehuXRzvNaevIfS2e93JL5pDTSlmmtUne5RUIpDJZxYZvdPqeuVufo3ZhEbE",
+	"wnWj9hAQJaHwTSdLo6soOmLfoHzPRai+OQH/FReLlZ0x3QrQ5e/Emq0oDLlnyF8DQ84Ofj0rDuoTGiKm",
+	"AVm3ELfwWStC/pRhlm2TJj1hSzS6oGj3243u3/POL8k7b2lsfK+eaw9u5qUUkRQVaDNKyUs6m9mEBZBD",
+	"NSvV7rU73jRvldxg9vTbwZ35JozL+zTLe73ia86mWGvfSUMjnf0hDa/CCRWCxXuxHMu5rnd9G8HFIyY0",
+	"10syS+Q1j1hCNItjG4zFB5AHr2dMnD8lTxDanzym4dXeE3wJeYnXtJuth56+ISRBLoh6QQ9UBPs4BNlA",
+	"yH7zWjlqEsQKURwgO6jOZewHqHoM1Hw4sLcl4JBGTBI+IlwD2okH0eGgROAeGkvB8i568Djbq8FH5+tA",
+	"JJRixAVThHHAyQMVh2qnckCjEAuy4tqFCakJAnvIxOv+DFUOChmIuS+bOzV/WEwYi0PCBbjAp1zMNVMO",
+	"X2nAsRFISWnytho3obGpt/TT3mKx2BvJZLo3T2ImQgmtrHJSHzfrEgbc6DXY8sVk+FPIX/MXz9//97z9",
+	"ir84abLli/9GH87Nl+2XF/8++OXiGR/9uxl2YjGcPm9Fv76IGxuz5cfF6axwsl4UqCnAvjdmRht7W2uV",
+	"OOWhW+7af7iF1gXWQMVcHbVdG36JB4thK/4wpnxKIsnwAkWXtpsdUChANW+8G7VseuVwQOs3I4IokO10",
+	"N2QkYkhiO1vNe//ltyfWWDhPuF42er9/9IVchTTJAYGhIIj5iIXLMGZ5cceFTqQxlVeIuXNlMc49gfSD",
+	"8uoHeByTsZTR/4MAeMdHR52HELb93LdZXf1GjwBa5Q2mz7vekYD1ZKsO4DA4cTClsWFGLAqIzbYO4JTY",
+	"NgeMcKXm1kpeQNw1842qvgDeY9tKerY7F+MUIcn70i3B4DQdB0o/T6Qp5jCs0ixHuFKBEEXngtnltEOM",
+	"lSQwXfuVbVKGYLETmPjU/Pb6bK4nuHZHx92TgCjbAOiw2XlYJbmyIV+AeNml3PrrBNZ5OguwIFYKK0sd",
+	"EuB1CdW3EVibyw6LV2oNXjqPzEmyBAMtU3wUpgUbomXe6LWPjx51jw+goyWn2n5xdNKFL8C6nmg9U739",
+	"fR4183bfH5o3eo2D98/f//rzf17+/OL9u1//ffH2/+2+e/nbxZP3F08gT0+CP0DOmEBYim2MfMSJSmPO",
+	"FfBHsMjO6fCY0QTgtW63m9bOq9nOXO8tbWn471YUrKb9nLM4IilFBQ0G3NucOpDRl/asuV8u89OrfsrG",
+	"ywi8oFYYnmWAd8AluVLQ+Six7X9YrQYBzQ1rWMyurfFbrP0Z6j9kCFSXaUZuAZsV+4CHsGYb1j9wR1ty",
+	"USyWTl/l7U5ewTNWiSeuqjTlDx8+7JnXGuMypBhDXLURHz58yF1+E9xtHw/uoGzjAsQ0vEITFXs6Y1JX",
+	"1hPGOnvTPVXz0YiHwFaRz1Xv63Yv+BJ7jG/HAnqdvf+r2r9bq/ffqqcnkz7EqUQrNeC8Pv25gWzCbIFR",
+	"r2+Mgg3DrAcGTbD1LPhakmtmdeRIhvMpcqV5Yg7EPjib7VhK2FSWV/t9y4F4ZWLRcBOGwGwIq4tQqK73",
+	"oCF4Gy1SzSz28cY+LHNwVYBi2RcrPhYs2uMizU6zD/llue52minCEKXiSuPAvacUPW1V6Fwi8qpxK7v9",
+	"Nol5H1T5GqEWwMQX1lCAJfHfaZGPy696Zpvy5htxUNezFvB38VX5+fidNYOsozwp7J03hGIv5IrGExNJ",
+	"Ih7BLKx7Lu2Nus1kHYTfih3Gk2Nna/YbgUCw6VZkk1ZxKdSVGQp47KgPLpxZeLl1Lh6rm483/18AAAD/",
+	"/w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

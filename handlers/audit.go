@@ -2,8 +2,10 @@ package handlers
 
 import (
 	"context"
+	"net/url"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/labstack/echo/v4"
 
@@ -51,9 +53,29 @@ func sanitizeReason(text string) string {
 			return ' '
 		}
 		return r
-	}, strings.ToValidUTF8(text, "\uFFFD"))
+	}, strings.ToValidUTF8(decodeHeader(text), "\uFFFD"))
 	runes := []rune(strings.TrimSpace(text))
 	return string(runes[:min(len(runes), maxReason)])
+}
+
+// extendedValue begins a value with characters that a header cannot have, percent-encoded (RFC 8187, section 3.2).
+const extendedValue = "UTF-8''"
+
+// decodeHeader reads a text that may be UTF-8, percent-encoded UTF-8, or ISO 8859-1, which browsers send.
+func decodeHeader(text string) string {
+	if len(text) >= len(extendedValue) && strings.EqualFold(text[:len(extendedValue)], extendedValue) {
+		if decoded, err := url.PathUnescape(text[len(extendedValue):]); err == nil {
+			return decoded
+		}
+	}
+	if utf8.ValidString(text) {
+		return text
+	}
+	runes := make([]rune, len(text))
+	for i := range len(text) {
+		runes[i] = rune(text[i])
+	}
+	return string(runes)
 }
 
 // actor is the caller of the request, for the audit log.

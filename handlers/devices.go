@@ -58,12 +58,19 @@ func (s *Server) RevokeMyDevice(ctx context.Context, request gen.RevokeMyDeviceR
 	if err != nil {
 		return nil, err
 	}
-	revoked, err := s.store.RevokeDevice(ctx, ownSessions(ctx), of, actor(ctx))
+	except := ""
+	if *request.Params.ExceptCurrent {
+		except = caller(ctx).SessionID
+	}
+	revoked, err := s.store.RevokeDevice(ctx, ownSessions(ctx), of, except, actor(ctx))
 	if err != nil {
 		return nil, err
 	}
 	return gen.RevokeMyDevice200JSONResponse{Body: s.revocation(ctx, revoked)}, nil
 }
+
+// errNoDevice: a text names no device.
+var errNoDevice = fmt.Errorf("device: %w", store.ErrNotFound)
 
 // deviceID is a text for what is known of a device. It says nothing that the user who gets it does not know, and names a device of whoever
 // sends it, so that it need not be kept from being forged.
@@ -72,16 +79,16 @@ func deviceID(of store.Device) string {
 	return base64.RawURLEncoding.EncodeToString(text)
 }
 
-// deviceOf reads what deviceID wrote; ErrNotFound for anything else.
+// deviceOf reads what deviceID wrote; errNoDevice for anything else.
 func deviceOf(id string) (store.Device, error) {
 	var known []*string
 	text, err := base64.RawURLEncoding.DecodeString(id)
 	if err != nil || json.Unmarshal(text, &known) != nil || len(known) != 3 {
-		return store.Device{}, store.ErrNotFound
+		return store.Device{}, errNoDevice
 	}
 	of := store.Device{Type: known[0], OS: known[1], Browser: known[2]}
 	if deviceID(of) != id { // a device has one id
-		return store.Device{}, store.ErrNotFound
+		return store.Device{}, errNoDevice
 	}
 	return of, nil
 }
@@ -113,6 +120,7 @@ func toAPIDevice(id string, sessions []store.Session, apps []store.App, currentI
 		return cmp.Or(b.LastActivity().Compare(a.LastActivity()), cmp.Compare(a.ID, b.ID))
 	})
 	last := sessions[0]
+	slices.SortStableFunc(sessions, func(a, b store.Session) int { return trueFirst(a.ID == currentID, b.ID == currentID) })
 	name := deviceName(last.Device())
 	is := gen.Device{
 		DeviceId: id, Name: name, DeviceType: last.DeviceType, Os: last.OS, Browser: last.Browser, IsGuess: len(sessions) > 1,
@@ -149,17 +157,33 @@ func latestApps(apps []store.App) []gen.SessionAppInfo {
 // deviceName calls a device by what is known of it.
 func deviceName(of store.Device) string {
 	kind := map[string]string{device.Desktop: "computer", device.Mobile: "phone", device.Tablet: "tablet", device.Bot: "program"}[textOf(of.Type)]
-	switch os, browser := textOf(of.OS), textOf(of.Browser); {
+	switch os, browser := platform(of), textOf(of.Browser); {
 	case browser != "" && os != "":
 		return browser + " on " + os
 	case browser != "":
 		return browser
+	case of.OS != nil && os != *of.OS:
+		return os
 	case os != "":
 		return os + " " + cmp.Or(kind, "device")
 	case kind != "":
 		return "Unknown " + kind
 	default:
 		return "Unknown device"
+	}
+}
+
+// platform is the operating system, and where it runs on phones and tablets, which of them.
+func platform(of store.Device) string {
+	os := textOf(of.OS)
+	names := map[string][2]string{"iOS": {"iPhone", "iPad"}, "Android": {"Android phone", "Android tablet"}}[os]
+	switch textOf(of.Type) {
+	case device.Mobile:
+		return cmp.Or(names[0], os)
+	case device.Tablet:
+		return cmp.Or(names[1], os)
+	default:
+		return os
 	}
 }
 

@@ -64,7 +64,7 @@ func TestMyDevices(t *testing.T) {
 		assert.False(t, list.HasMore)
 
 		phone, linux, bare := list.Data[0], list.Data[1], list.Data[2]
-		assert.Equal(t, "Safari on iOS, this device", phone.Summary)
+		assert.Equal(t, "Safari on iPhone, this device", phone.Summary)
 		assert.Equal(t, []bool{true, false}, []bool{phone.IsCurrent, phone.IsGuess})
 		assert.Equal(t, []string{"203.0.113.1", "Bern, Switzerland", "CH"}, []string{*phone.IpAddress, *phone.Location, *phone.Country})
 		assert.Equal(t, []gen.DeviceSession{{
@@ -84,7 +84,9 @@ func TestMyDevices(t *testing.T) {
 
 		assert.Equal(t, []string{"Unknown device", "Unknown device", unknownDevice}, []string{bare.Name, bare.Summary, bare.DeviceId})
 
-		assert.Equal(t, "Firefox on Linux, 2 sessions: this device, and perhaps others like it", f.devices(f.user("acme", "ada", "linux-2")).Data[0].Summary)
+		own := f.devices(f.user("acme", "ada", "linux-1")).Data[0]
+		assert.Equal(t, "Firefox on Linux, 2 sessions: this device, and perhaps others like it", own.Summary)
+		assert.Equal(t, []string{"linux-1", "linux-2"}, []string{own.Sessions[0].Id, own.Sessions[1].Id}, "the current one first")
 		assert.Len(t, f.devices(f.token(auth.TokenRequest{Subject: "ada"})).Data[0].Sessions, 3, "those of every tenant, without one in the token")
 
 		// An administrator's token is a user's here.
@@ -110,7 +112,7 @@ func TestSignOutMyDevice(t *testing.T) {
 			"no texts": base64.RawURLEncoding.EncodeToString([]byte(`[1,2,3]`)), "trailing bits": unknownDevice[:len(unknownDevice)-1] + "R",
 			"more": base64.RawURLEncoding.EncodeToString([]byte(`[null,null,null] `)), "a session": "phone", "other form": base64.RawURLEncoding.EncodeToString([]byte(`[null, null, null]`)),
 		} {
-			assert.Equal(t, http.StatusNotFound, f.do(http.MethodDelete, "/api/v1/me/devices/"+id, token, nil).status, what)
+			assert.Equal(t, "Device not found.", f.do(http.MethodDelete, "/api/v1/me/devices/"+id, token, nil).want(http.StatusNotFound).detail(), what)
 		}
 		assert.Empty(t, f.signOut(token, base64.RawURLEncoding.EncodeToString([]byte(`["a\u0000",null,null]`))), "what no session can have")
 
@@ -124,7 +126,11 @@ func TestSignOutMyDevice(t *testing.T) {
 		assert.Equal(t, []string{"not me", "ada"}, []string{*events.Data[0].Reason, events.Data[0].Actor.Sub})
 		f.register("acme", "ada", "again", "user_agent", agent) // no cutoff
 
-		// The current device signs itself out.
+		// Of this device the other sessions end, and then it signs itself out.
+		f.register("acme", "ada", "phone-2", "user_agent", iPhone)
+		phone := f.devices(token).Data[0].DeviceId
+		f.do(http.MethodDelete, "/api/v1/me/devices/"+phone+"?except_curent=true", token, nil).want(http.StatusUnprocessableEntity)
+		assert.Equal(t, []string{"phone-2"}, f.signOut(token, phone+"?except_current=true"))
 		assert.Equal(t, []string{"phone"}, f.signOut(token, f.devices(token).Data[0].DeviceId))
 		f.do(http.MethodGet, "/api/v1/me/devices", token, nil).want(http.StatusUnauthorized)
 	})
@@ -147,4 +153,21 @@ func TestManyDevices(t *testing.T) {
 	assert.Equal(t, "s1004", list.Data[0].Sessions[0].Id)
 	assert.Len(t, f.signOut(token, list.Data[0].DeviceId), 1005)
 	assert.Empty(t, f.devices(token).Data)
+}
+
+// TestDeviceNames: what is known of a device in the words of people.
+func TestDeviceNames(t *testing.T) {
+	f := newFixture(t, storetest.SQLite)
+	for agent, name := range map[string]string{
+		iPhone: "Safari on iPhone",
+		"Mozilla/5.0 (iPad; CPU OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1": "Safari on iPad",
+		"Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Mobile Safari/537.36":          "Chrome on Android phone",
+		"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36":                "Chrome on Windows",
+		"curl/8.5.0":           "curl",
+		"(unheard of)": "Unknown device",
+	} {
+		userID := fmt.Sprintf("u%d", len(agent))
+		f.register("acme", userID, userID+"-s", "user_agent", agent)
+		assert.Equal(t, name, f.devices(f.user("acme", userID, "")).Data[0].Name, agent)
+	}
 }

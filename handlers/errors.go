@@ -112,6 +112,8 @@ func (h errorHandler) status(err error, c echo.Context) (int, string) {
 		return h.status(auth.NotYourTenant(), c)
 	case errors.Is(err, httpserver.ErrNoRoute):
 		return http.StatusNotFound, "Not Found"
+	case errors.Is(err, errNoDevice):
+		return http.StatusNotFound, "Device not found."
 	case errors.Is(err, store.ErrNotFound):
 		if strings.HasPrefix(c.Path(), jobsPath) {
 			return http.StatusNotFound, "Revocation job not found."

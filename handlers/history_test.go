@@ -1,6 +1,7 @@
 package handlers_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -138,4 +139,20 @@ func TestPreferStrict(t *testing.T) {
 	assert.Equal(t, "s2", strings.Join(f.activeIDs("wonka"), " "))
 	f.do(http.MethodPost, "/api/v1/admin/sessions/revoke-all", f.admin(), misspelled).want(http.StatusOK)
 	assert.Empty(t, f.activeIDs("wonka"), "as the reference does")
+}
+
+// TestReasonsInEveryLanguage: UTF-8 as it is, what browsers send, and what they have to encode.
+func TestReasonsInEveryLanguage(t *testing.T) {
+	f := newFixture(t, storetest.SQLite)
+	for sent, want := range map[string]string{
+		"gestohlen – über": "gestohlen – über", "\xfcber": "über", "UTF-8''%E2%80%93%20%c3%bcber": "– über", "utf-8''a": "a", "UTF-8''%zz": "UTF-8''%zz",
+		"UTF-8'": "UTF-8'", "UTF-8''%ff%00": "\ufffd", "100% sure": "100% sure",
+	} {
+		id := fmt.Sprintf("s-%x", sent)
+		f.register("acme", "ada", id)
+		f.do(http.MethodDelete, "/api/v1/admin/sessions/"+id, f.admin(), nil, "X-Revoke-Reason", sent).want(http.StatusNoContent)
+		list := f.eventsOf("/api/v1/sessions/"+id+"/history?action=session.revoked", f.tenant("acme"))
+		require.Len(t, list.Data, 1)
+		assert.Equal(t, want, *list.Data[0].Reason, "%q", sent)
+	}
 }

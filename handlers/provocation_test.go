@@ -217,7 +217,7 @@ func (b broken) RevokeSession(context.Context, store.Scope, string, store.Actor)
 	return false, b.err
 }
 
-func (b broken) RevokeDevice(context.Context, store.Scope, store.Device, store.Actor) ([]string, error) {
+func (b broken) RevokeDevice(context.Context, store.Scope, store.Device, string, store.Actor) ([]string, error) {
 	return nil, b.err
 }
 

@@ -86,7 +86,7 @@ func (s *Server) FromAPIRevocation(ctx context.Context, body gen.RevocationJobRe
 	conditions.Statuses = nil // all that can end are active
 	if conditions.IsZero() && f.UserId == nil {
 		return store.Revocation{}, validation.ValueError(
-			"say which sessions, not only whose: all sessions of a tenant or of a user end by the operations for that", "body", "filter")
+			"say which sessions, besides whose and their status: all sessions of a tenant or of a user end by the operations for that", "body", "filter")
 	}
 	revocation := store.Revocation{Authorized: authorized, Scope: scope, Filter: filter}
 	if body.IncludeOwnSession == nil || !*body.IncludeOwnSession {

@@ -48,7 +48,7 @@ type Store interface {
 	RevokeSession(ctx context.Context, scope store.Scope, id string, by store.Actor) (bool, error)
 	RevokeSessions(ctx context.Context, scope store.Scope, ids []string, by store.Actor) ([]string, error)
 	RevokeAllSessions(ctx context.Context, scope store.Scope, except string, by store.Actor) ([]string, error)
-	RevokeDevice(ctx context.Context, scope store.Scope, device store.Device, by store.Actor) ([]string, error)
+	RevokeDevice(ctx context.Context, scope store.Scope, device store.Device, except string, by store.Actor) ([]string, error)
 	SessionApps(ctx context.Context, sessions []store.Session) ([]store.App, error)
 	RegisterSession(ctx context.Context, scope store.Scope, session store.Session, by store.Actor) (store.Session, bool, error)
 	RecordActivity(ctx context.Context, scope store.Scope, id string, activity store.Activity, by store.Actor) error

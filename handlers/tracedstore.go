@@ -71,10 +71,10 @@ func (s tracedStore) SessionHistory(
 }
 
 // RevokeDevice implements Store.
-func (s tracedStore) RevokeDevice(ctx context.Context, scope store.Scope, device store.Device, by store.Actor) (ids []string, err error) {
+func (s tracedStore) RevokeDevice(ctx context.Context, scope store.Scope, device store.Device, except string, by store.Actor) (ids []string, err error) {
 	ctx, span := s.begin(ctx, "RevokeDevice")
 	defer func() { finish(span, err) }()
-	return s.store.RevokeDevice(ctx, scope, device, by)
+	return s.store.RevokeDevice(ctx, scope, device, except, by)
 }
 
 // SessionApps implements Store.

@@ -26,13 +26,13 @@ func (d Device) where(tx *gorm.DB) *gorm.DB {
 		Where(clause.Eq{Column: "browser", Value: d.Browser})
 }
 
-// RevokeDevice ends the active sessions of a scope that were last used on a device, all or nothing, and returns their ids as RevokeAllSessions
-// does. It stores no cutoff: the user can sign in on the device again.
-func (s *Store) RevokeDevice(ctx context.Context, scope Scope, device Device, by Actor) ([]string, error) {
+// RevokeDevice ends the active sessions of a scope that were last used on a device, but for the one with the id except ("" excepts none), all
+// or nothing, and returns their ids as RevokeAllSessions does. It stores no cutoff: the user can sign in on the device again.
+func (s *Store) RevokeDevice(ctx context.Context, scope Scope, device Device, except string, by Actor) ([]string, error) {
 	if scope.empty() {
 		return []string{}, nil
 	}
-	variant, err := json.Marshal(device)
+	variant, err := json.Marshal([]any{device, except})
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +42,12 @@ func (s *Store) RevokeDevice(ctx context.Context, scope Scope, device Device, by
 		}
 	}
 	return sorted(s.revoke(ctx, idempotentCall{scope: scope, variant: "device\x00" + string(variant)}, by, func(r *revocation) error {
-		return r.endChosen(device.where)
+		return r.endChosen(func(tx *gorm.DB) *gorm.DB {
+			if except != "" && storable(except) {
+				tx = tx.Where("id <> ?", except)
+			}
+			return device.where(tx)
+		})
 	}))
 }
 

@@ -131,7 +131,7 @@ func createJobCommand(o *operation) *cobra.Command {
 		Use:   "create",
 		Short: "End the active sessions that a search finds",
 		Long: "Ends the active sessions that a search finds: tells first how many these are, asks, and then shows how far the job has come. Sessions\n" +
-			"that are registered meanwhile do not end. The flags are those of \"sessiond sessions find\"; --tenant is needed, or --all-tenants.",
+			"of sign-ins after the job was created do not end. The flags are those of \"sessiond sessions find\"; --tenant is needed, or --all-tenants.",
 		Example:           "  sessiond sessions jobs create --tenant acme --ip 203.0.113.0/24 --created-after 72h --reason \"stolen laptops\"",
 		Args:              arguments(cobra.NoArgs),
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -175,8 +175,8 @@ func (c *creation) run(cmd *cobra.Command) error {
 		return nil
 	}
 	if !c.yes {
-		question := fmt.Sprintf("End %s of %d users in %d tenants on %s (%s)?", sessionCount(preview.Data.Sessions), preview.Data.Users, preview.Data.Tenants,
-			c.server, conditions(&request.Filter))
+		question := fmt.Sprintf("End %s of %s in %s on %s (%s)?", sessionCount(preview.Data.Sessions), count(preview.Data.Users, "user"),
+			count(preview.Data.Tenants, "tenant"), c.server, conditions(&request.Filter))
 		if err := confirm(cmd.Context(), cmd, question); err != nil {
 			return err
 		}
@@ -190,6 +190,9 @@ func (c *creation) run(cmd *cobra.Command) error {
 		return err
 	}
 	if c.detach {
+		if c.local.serving() {
+			fmt.Fprintln(cmd.ErrOrStderr(), "the job runs when a server does, or while `sessiond sessions jobs follow` waits for it")
+		}
 		return c.printJob(cmd, answer)
 	}
 	return c.follow(cmd, api, created.Data.Id)
@@ -232,7 +235,8 @@ func (c *creation) printPreview(cmd *cobra.Command, answer []byte, preview gen.R
 	if len(preview.Sample) < preview.Sessions {
 		fmt.Fprintf(cmd.ErrOrStderr(), "these are the newest %d of %d\n", len(preview.Sample), preview.Sessions)
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "dry run: nothing has ended; %s of %d users in %d tenants would\n", sessionCount(preview.Sessions), preview.Users, preview.Tenants)
+	fmt.Fprintf(cmd.ErrOrStderr(), "dry run: nothing has ended; %s of %s in %s would\n", sessionCount(preview.Sessions), count(preview.Users, "user"),
+		count(preview.Tenants, "tenant"))
 	return nil
 }
 

@@ -116,11 +116,14 @@ func printCount(out io.Writer, n int) error {
 }
 
 // sessionCount is a number of sessions in words.
-func sessionCount(n int) string {
+func sessionCount(n int) string { return count(n, "session") }
+
+// count is a number of things in words.
+func count(n int, thing string) string {
 	if n == 1 {
-		return "1 session"
+		return "1 " + thing
 	}
-	return fmt.Sprintf("%d sessions", n)
+	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 // text is a value that may be unknown.

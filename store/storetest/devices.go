@@ -34,19 +34,23 @@ func testRevokeDevice(f fixture) {
 	elsewhere := session("globex", "ada", "elsewhere")
 	elsewhere.DeviceType, elsewhere.OS, elsewhere.Browser = desktop, linux, firefox
 	f.register(elsewhere)
+	except := ""
 	revoke := func(scope store.Scope, device store.Device, key string) []string {
 		by := tester()
 		by.IdempotencyKey = key
-		ids, err := f.RevokeDevice(f.ctx, scope, device, by)
+		ids, err := f.RevokeDevice(f.ctx, scope, device, except, by)
 		require.NoError(f.t, err)
 		require.NotNil(f.t, ids)
 		return ids
 	}
 	ada, device := store.InTenant("acme").OfUser("ada"), store.Device{Type: desktop, OS: linux, Browser: firefox}
 	assert.Empty(f.t, revoke(ada.InTenant("globex"), device, ""), "a scope of nothing")
-	assert.Equal(f.t, []string{"s1", "s2"}, revoke(ada, device, "k"))
+	except = "s2"
+	assert.Equal(f.t, []string{"s1"}, revoke(ada, device, ""))
+	except = ""
+	assert.Equal(f.t, []string{"s2"}, revoke(ada, device, "k"))
 	assert.Empty(f.t, revoke(ada, device, ""))
-	assert.Equal(f.t, []string{"s1", "s2"}, revoke(ada, device, "k"), "the call again")
+	assert.Equal(f.t, []string{"s2"}, revoke(ada, device, "k"), "the call again")
 	assert.Equal(f.t, []string{"bare"}, revoke(ada, store.Device{}, "k"), "another call")
 	assert.Equal(f.t, []string{"no browser"}, revoke(ada, store.Device{Type: desktop, OS: linux}, ""))
 	assert.Empty(f.t, revoke(ada, store.Device{Type: new("a\x00")}, ""), "no session has it")
