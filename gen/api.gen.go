@@ -1844,15 +1844,14 @@ type ClientInterface interface {
 
 	// SearchSessions Search Sessions
 	//
-	// Sessions, active and ended ones, of whatever the caller may see; filters combine with AND.
+	// Find the active and ended sessions that the caller may see; filters combine with AND.
 	//
-	// What an index finds is read as a whole: `user_id`, `q`, `ip`, and in one tenant `application_id` and the time of the end, if
-	// it is not more than some 10,000 sessions. Of everything else 10,000 sessions are looked at for a page, in the order asked for: a page
-	// may have fewer sessions than its limit, or none, and a `next_cursor` nevertheless. A search that would have to sort more than
-	// 10,000 sessions is refused with 422: name a user, a network or a shorter time, or sort by `created_at`.
+	// The filters `user_id`, `q` and `ip`, and in one tenant `application_id` and the time of the end, use an index: what they find is
+	// searched completely if it is not more than some 10,000 sessions. With all other filters at most 10,000 sessions are examined for a
+	// page, in the order asked for, so that a page may be short or empty: continue while `next_cursor` is not null. A search that would
+	// have to sort more than 10,000 sessions is refused with 422: name a user, a network or a shorter time, or sort by `created_at`.
 	//
-	// `total_items` was counted when the first page was read. It is exact if `total_is_exact` says so; otherwise there are at
-	// least so many.
+	// `total_items` was counted when the first page was read. It is exact if `total_is_exact` says so; otherwise it is a lower bound.
 	//
 	// With `admin:sessions:read` all sessions are found; with `partner:sessions:read` those of the partner's tenants, with
 	// `sessions:read` those of the token's tenant, and with a user's token without these scopes that user's own, without who
@@ -2594,15 +2593,14 @@ func (c *Client) ResumeRevocationJob(ctx context.Context, jobId string, reqEdito
 
 // SearchSessions Search Sessions
 //
-// Sessions, active and ended ones, of whatever the caller may see; filters combine with AND.
+// Find the active and ended sessions that the caller may see; filters combine with AND.
 //
-// What an index finds is read as a whole: `user_id`, `q`, `ip`, and in one tenant `application_id` and the time of the end, if
-// it is not more than some 10,000 sessions. Of everything else 10,000 sessions are looked at for a page, in the order asked for: a page
-// may have fewer sessions than its limit, or none, and a `next_cursor` nevertheless. A search that would have to sort more than
-// 10,000 sessions is refused with 422: name a user, a network or a shorter time, or sort by `created_at`.
+// The filters `user_id`, `q` and `ip`, and in one tenant `application_id` and the time of the end, use an index: what they find is
+// searched completely if it is not more than some 10,000 sessions. With all other filters at most 10,000 sessions are examined for a
+// page, in the order asked for, so that a page may be short or empty: continue while `next_cursor` is not null. A search that would
+// have to sort more than 10,000 sessions is refused with 422: name a user, a network or a shorter time, or sort by `created_at`.
 //
-// `total_items` was counted when the first page was read. It is exact if `total_is_exact` says so; otherwise there are at
-// least so many.
+// `total_items` was counted when the first page was read. It is exact if `total_is_exact` says so; otherwise it is a lower bound.
 //
 // With `admin:sessions:read` all sessions are found; with `partner:sessions:read` those of the partner's tenants, with
 // `sessions:read` those of the token's tenant, and with a user's token without these scopes that user's own, without who
@@ -5275,15 +5273,14 @@ type ClientWithResponsesInterface interface {
 
 	// SearchSessionsWithResponse Search Sessions
 	//
-	// Sessions, active and ended ones, of whatever the caller may see; filters combine with AND.
+	// Find the active and ended sessions that the caller may see; filters combine with AND.
 	//
-	// What an index finds is read as a whole: `user_id`, `q`, `ip`, and in one tenant `application_id` and the time of the end, if
-	// it is not more than some 10,000 sessions. Of everything else 10,000 sessions are looked at for a page, in the order asked for: a page
-	// may have fewer sessions than its limit, or none, and a `next_cursor` nevertheless. A search that would have to sort more than
-	// 10,000 sessions is refused with 422: name a user, a network or a shorter time, or sort by `created_at`.
+	// The filters `user_id`, `q` and `ip`, and in one tenant `application_id` and the time of the end, use an index: what they find is
+	// searched completely if it is not more than some 10,000 sessions. With all other filters at most 10,000 sessions are examined for a
+	// page, in the order asked for, so that a page may be short or empty: continue while `next_cursor` is not null. A search that would
+	// have to sort more than 10,000 sessions is refused with 422: name a user, a network or a shorter time, or sort by `created_at`.
 	//
-	// `total_items` was counted when the first page was read. It is exact if `total_is_exact` says so; otherwise there are at
-	// least so many.
+	// `total_items` was counted when the first page was read. It is exact if `total_is_exact` says so; otherwise it is a lower bound.
 	//
 	// With `admin:sessions:read` all sessions are found; with `partner:sessions:read` those of the partner's tenants, with
 	// `sessions:read` those of the token's tenant, and with a user's token without these scopes that user's own, without who
@@ -10577,15 +10574,14 @@ func (c *ClientWithResponses) ResumeRevocationJobWithResponse(ctx context.Contex
 
 // SearchSessionsWithResponse Search Sessions
 //
-// Sessions, active and ended ones, of whatever the caller may see; filters combine with AND.
+// Find the active and ended sessions that the caller may see; filters combine with AND.
 //
-// What an index finds is read as a whole: `user_id`, `q`, `ip`, and in one tenant `application_id` and the time of the end, if
-// it is not more than some 10,000 sessions. Of everything else 10,000 sessions are looked at for a page, in the order asked for: a page
-// may have fewer sessions than its limit, or none, and a `next_cursor` nevertheless. A search that would have to sort more than
-// 10,000 sessions is refused with 422: name a user, a network or a shorter time, or sort by `created_at`.
+// The filters `user_id`, `q` and `ip`, and in one tenant `application_id` and the time of the end, use an index: what they find is
+// searched completely if it is not more than some 10,000 sessions. With all other filters at most 10,000 sessions are examined for a
+// page, in the order asked for, so that a page may be short or empty: continue while `next_cursor` is not null. A search that would
+// have to sort more than 10,000 sessions is refused with 422: name a user, a network or a shorter time, or sort by `created_at`.
 //
-// `total_items` was counted when the first page was read. It is exact if `total_is_exact` says so; otherwise there are at
-// least so many.
+// `total_items` was counted when the first page was read. It is exact if `total_is_exact` says so; otherwise it is a lower bound.
 //
 // With `admin:sessions:read` all sessions are found; with `partner:sessions:read` those of the partner's tenants, with
 // `sessions:read` those of the token's tenant, and with a user's token without these scopes that user's own, without who
@@ -24632,83 +24628,83 @@ var swaggerSpec = []string{
 	"zEFxTk58dMwih6zvkPadSzO9UJrTpC2OfnYb+lqDvAMQ5GJf5AQjxFYdVzvNoNFDKgCxEF5rR1eIYf6g",
 	"LGo6XdW4GMd0L0r/EaJ0pTz74jI2Je97Y/MfJJ+2NjW/U5MRiP9LyzRI5qgXae+0nFlh4BtkCVPzaaUg",
 	"w+SQb1+KwTzuhdi9PbiprLJZUfeC6l5QfWeC6o2h/C8tp1Di1AuqnySRwvUDLAukCkll/QffvqjCpbmX",
-	"Vfey6t53eS+s7oXVmuICwyx3JK3Wgsu8y0JQCEVARWT9gVIwrBJYTKiGEFi55uDUZniCFBpy1xTy7NVT",
-	"TMODLFBBuIjYJ8wCReOMRpi2uZjImPXIwKaXDAIy+NP8j88Gtr2/wPaJKJEGeXTSQYrUAsjzVjZBriUf",
-	"9QVPezNmYDBKThlptwASxi0OiF7IBEQ5y2JVuiaPKGsbVs7omAUudxO6mhOqzBUjmfTs732RdmwZsQVL",
-	"ClgPXCsCudogvLHZI9QhkoGXtz0gEIPUExYzpbCvC02gli7NToFXaEmUTLwJ90VxIrD+kCSIe9XtdHoO",
-	"Yxibj1IimF7I5Ao7U6qJTLTZfT5lMEp4w3BJ/IRa2O6BlprGl1BOMcBsWjkXmkVZISWmAAOSMrZdo1GT",
-	"nMNGsU801ISPiHuMuoSvUojg0wwAw0PdobovYkaVJkpC9nB9Aqh52yAPPmCeMDIsqjbrE2/aNumz4q58",
-	"zqeNLqM66JeOpmAHiFAEeprNp7aXyYVNhzZXLSayL4Bi8dQiYKLLXNy0dsctWC7CHqprbPRf1c87F3Kf",
-	"mMPsml5n8XN7eEGou1UwStCQKtYk54I8efcfQonRVy10FCVqZpZOTRhzhK3pFbMHzqic85iSIRtzh4AN",
-	"TSuk0omcTcxTR4QKe5BHlMfKZk/bUMeQjeeIvk1CKQSD1tlkmDB6pYgcjZp98VzOE8I+zWSiQQfPUosD",
-	"h0pJS4m7CP0IPWaZIIqF0vA6M2r4bp4Iy88UIn+n6b2H1U1d8XxvCihRynqH2ilbv5VvF45phlV1UZnm",
-	"V9PRod15FDSmXKSf1/d3uEC+vVkFccUsCr2EwVpCMyM3K5diWTUtLxdzd/N6Ywvlbj0xbKlUmIZNraye",
-	"h8vAXNVuY7tJvFcbzwC6gZlDBwYpFkOwvSnlsREXNrMUpEjgUNh4RHJdtnkEDIGKJQkpQhh5ZBnR/62Z",
-	"9587nPG/t9+trAUW5u9uWIuIxeBg/MxiGq6uRpyr7csRLWt4h7fnKhEP85WI8PRyKWIhAUsQm9ls+1E7",
-	"FYAqI0bhl/0h12pAHjw5f/r2YUDO31x3zbXnb66Pegjamy//MQzOL46BkhsOXc1B/XCfY1rEfS1ZpVUr",
-	"x2d1lHHUzRFGJ1uP89n2FJDNJRs1An1iyj2MPzAKkWH15+9ek4P20dFem9B4NqF7HRLKqEDukKJfNSeX",
-	"xe9PzCfqs73f6N5/P37u3Phk/SS9a1tWZKtsr7iIzKm2+NG5sU7lkMd1MsOvHaiCJMuqCdLHaGPz6EbQ",
-	"GErzfxCfDQ+gwQLxXuAjb8lbXa8LmZBZIscJnUKdGDZ/wpbyAHNdy5CywoqqabsCjM3obwPG9Dh94C13",
-	"sNjxY8vpTmn4+l3NZKXa3Txfq+2nyEUKHMKV32bJWRDhhEUBGZopejYGqGqGk8VUo4JWnDKPa2Zcani1",
-	"K/mztt3VevJO6xkd3DCavglOs8hGS3U/v9UxnlzRlj9jo3OD8y2imu2Zt/mcx1ZLntnb7jCftBbTzqlm",
-	"Kkf5IrIVU0n7eG85l8fuvrvJCejps9tNKpQ2bbdVL814XOvB225Y1Rx3tnH56W27ffn53WkT0ZLe7d7Z",
-	"2rnt9uwZDOQue4VT2dkW2Yq/LbcGp7H5llw4j95w6WFG5Xw2SiaaRU3yeEkGrixxUKWEglvMbmiCCfau",
-	"PNZL/HWFjTU6ukxqoPj9yE2Qaj25L0v1iF4dpaf2vMN3rF2bgYwjpjQ6ZhDwZWARX/ImMfxUJ9KTqECG",
-	"2YzSG91s8IXmZvzFG/Rr+5z1DRPQHRfHA7+mPHX6YZ9Q9FQGUKVB+AihANC94pWeo5dzWPTGms1O0QTo",
-	"FVMklmLs4pH+utBklfJduypwm1sT+5HGsb8cT+wDKpbjKwZ+uS8tvi8t/upKi7860JygkY9KpPB4Wcij",
-	"0WvfbNtWFrtbWmidXJe91NO+qrTlzI9lyFHmhA8QIwS6QsVcMGMOvnj3+lVeSBTLW1afFyhvSQkLbjOk",
-	"VVffYqt0QnV9yxnY4AgMX46wiYQ17h68ff6EdNuPWg+b5MyiYjiMFsAXxCrAUMbzKYC3cA1xk/z0eRSk",
-	"0wksGQZ4lvpikxUJzPwDJNvA+vw2q/XxPPv3wEnfQLcXDLdWQN7iLxiFB8awB5lHljusj8znG7lPuNIy",
-	"WdaG6z+gSjubMYHdzlP/eo8sJtKeGdSCMDcoQIclfpW6eF18sC/64lxD1Y85MVyAfxaLX2MlMW7LNQkp",
-	"auNcKxaPjO45XAIgUZqLYMM1ENB34XpKpnLKzB9jieBEdn4YQ0tBdbkiV2wGyFBGaTP/QnBxHnFNYjkm",
-	"XJ2WsHjdWDCqxwSZzZMxJMEZI2AxwRpb5acPKM3j2KUhaDJhCVsXLEaAoPSVavtgsQv72mv/8lCxYZAY",
-	"kMFcCC3jyIsa0xAyBwX2EuIJQb1M3R72ccy0PSc/W2r+hyEdb2qCpYbTtiZYeuPdTLA1lsRZiBDIG1wJ",
-	"DogNLrQm/ldu8IR2Hx3NZSEqY9KFWibF1EoezdK0SvO30dTWWz82XxeHaU2ozw3DjjOVEo2qm7wlUnGR",
-	"bxEYMZIeucsqcydst/dOolZ374i2h53wIOqyw5GXiYkPrtCt4QmM7R3Tdmtv2KXtvcPhcdiOOuxg1G01",
-	"fEzrzc9nnS3y1ev8WzQQNKIK6szrUDKxCP2+tvufW9vthEgm9ZyO6L5ZmappE132P6fH5WbD3oC5hoAu",
-	"NQkUmydUkCGzOZosMkqbPXmQKTiRi+LNaa+FtJngKw9UOg+iGWAq0wDyNs24mIi4GD9skuc1SaGnWX8F",
-	"FFRopl3TeG778E6pDidM9YUtemiSfFKhcxm6LEnIJJxRpV3qp+0GkTVxsJNgkSJFnSsPe+m1HgxqVbtU",
-	"C7Uq5ZAZjRUaIlcqe5A+V6FY1uFlY8LUNo2E1mV55RUjP8lrvV60VfoWbrqjMXL+9G65Tds0d1g/kGLO",
-	"U130JGF6nohiX7bNevfa7vfG/qhW7PDWbd6aBo7xl9f46FKD38oISgbcijmrY3bqhce5Iu0c0bTr0ufG",
-	"rHo2bYh+86lRUdt+atzYC/JwodkYQVuqxgjorzn3Dww0N7BOq2ZkLLmsH525a0o/2eG1WjWDZQmpG/B9",
-	"R8v7jpY7VDSBVCFJxNEt0Gjef+w+gwd0K3/yG3wZi4o9kFyr38vvuYeK9WW8MbLwvo3KV95t0mod1Z1U",
-	"VqnJ27agrGqondOfLyZcoYoaMaWTOV6fam02HYbHMXgpHUg5IN9a16prVjmU0RILAMZCJgDrbsUxFlSh",
-	"ry6P6Y548XGMlUGoDlcpsxZgfCtt1t1zd3UWn1Tf8Owsjr8dpfa+G9g6R8faJnv3YuZezHytLSvt0d+p",
-	"zFGa6noHzU8sfSgUkHCleVghaQaGcWBrY+vwcC8w7Ntalv5XaAJEue8c0/G/mwv+55xdgkwakAdpyRw8",
-	"sS/spQ+DTJ5cDpeXnuExIA/w4sB1y1jOGJklTDGhzX1azi49ujZvMYZcXrYGaY7Xw6AvUi8SGBGd7sQf",
-	"ffodyMsBVZdyNPh2vDhjlnfivAP6+B5kXoFKG72DditowP6tkT+ZUew2v9E7OXJ2buQ98thY8kVKafTa",
-	"nezb7OLOQSvDmCiQtRnwUGLSmzOse+1HrbRSpddutV15Ss9MxBau9NrHN8ZMyxO9s/P9uoFeY8GveCOX",
-	"1eNSpC4YnZIP+LM34FYXepXmGACAY7SChn+Sofrgq1YOIh7qS6WTy8szsby81wrutYKvN2LjWPTdlQE4",
-	"nPufrdfpZqu4TTn0ArF9hr3AZnTMIpcZg6/+QX2DAY73iiXfZHjDDGZdyXZ+MFlUY/1QtqjFvo9T3Mcp",
-	"7uMU93GK+zjFvap4ryr+VXEKENA7dRwVdEUbvFgbuChojamy+ISKFMvTaZLptcMlOX+KyB5+vQUWzrHs",
-	"IdYJc0njuEcM/xxgKMLcZQW0zSwuxk64rzUGRM0o5PfkIhyWMyNYEnbKHbBPIZtpx7Qhwce8t5nqspc8",
-	"UnYUkPkTL22utBGvkYVy8h6spTwlPHItiBNG5nioAodrl/SFklMGIRkWK/YDpjRjryYiodmTIIrHDJrq",
-	"PrNvtdhPMMuFJFzYiJCZ/XQOhdBkzK+Z+AcEbe619C219I936KSbPwLu7dlJTHvObllZhmGZDbvdmsPx",
-	"BRvd3sfD/jp15utt4XgLDehuXRzvNaevIfS2e93JL5pDTSlmmtUne5RUIpDJZxYZvdPqeuVufo3ZhEbE",
-	"wnWj9hAQJaHwTSdLo6soOmLfoHzPRai+OQH/FReLlZ0x3QrQ5e/Emq0oDLlnyF8DQ84Ofj0rDuoTGiKm",
-	"AVm3ELfwWStC/pRhlm2TJj1hSzS6oGj3243u3/POL8k7b2lsfK+eaw9u5qUUkRQVaDNKyUs6m9mEBZBD",
-	"NSvV7rU73jRvldxg9vTbwZ35JozL+zTLe73ia86mWGvfSUMjnf0hDa/CCRWCxXuxHMu5rnd9G8HFIyY0",
-	"10syS+Q1j1hCNItjG4zFB5AHr2dMnD8lTxDanzym4dXeE3wJeYnXtJuth56+ISRBLoh6QQ9UBPs4BNlA",
-	"yH7zWjlqEsQKURwgO6jOZewHqHoM1Hw4sLcl4JBGTBI+IlwD2okH0eGgROAeGkvB8i568Djbq8FH5+tA",
-	"JJRixAVThHHAyQMVh2qnckCjEAuy4tqFCakJAnvIxOv+DFUOChmIuS+bOzV/WEwYi0PCBbjAp1zMNVMO",
-	"X2nAsRFISWnytho3obGpt/TT3mKx2BvJZLo3T2ImQgmtrHJSHzfrEgbc6DXY8sVk+FPIX/MXz9//97z9",
-	"ir84abLli/9GH87Nl+2XF/8++OXiGR/9uxl2YjGcPm9Fv76IGxuz5cfF6axwsl4UqCnAvjdmRht7W2uV",
-	"OOWhW+7af7iF1gXWQMVcHbVdG36JB4thK/4wpnxKIsnwAkWXtpsdUChANW+8G7VseuVwQOs3I4IokO10",
-	"N2QkYkhiO1vNe//ltyfWWDhPuF42er9/9IVchTTJAYGhIIj5iIXLMGZ5cceFTqQxlVeIuXNlMc49gfSD",
-	"8uoHeByTsZTR/4MAeMdHR52HELb93LdZXf1GjwBa5Q2mz7vekYD1ZKsO4DA4cTClsWFGLAqIzbYO4JTY",
-	"NgeMcKXm1kpeQNw1842qvgDeY9tKerY7F+MUIcn70i3B4DQdB0o/T6Qp5jCs0ixHuFKBEEXngtnltEOM",
-	"lSQwXfuVbVKGYLETmPjU/Pb6bK4nuHZHx92TgCjbAOiw2XlYJbmyIV+AeNml3PrrBNZ5OguwIFYKK0sd",
-	"EuB1CdW3EVibyw6LV2oNXjqPzEmyBAMtU3wUpgUbomXe6LWPjx51jw+goyWn2n5xdNKFL8C6nmg9U739",
-	"fR4183bfH5o3eo2D98/f//rzf17+/OL9u1//ffH2/+2+e/nbxZP3F08gT0+CP0DOmEBYim2MfMSJSmPO",
-	"FfBHsMjO6fCY0QTgtW63m9bOq9nOXO8tbWn471YUrKb9nLM4IilFBQ0G3NucOpDRl/asuV8u89OrfsrG",
-	"ywi8oFYYnmWAd8AluVLQ+Six7X9YrQYBzQ1rWMyurfFbrP0Z6j9kCFSXaUZuAZsV+4CHsGYb1j9wR1ty",
-	"USyWTl/l7U5ewTNWiSeuqjTlDx8+7JnXGuMypBhDXLURHz58yF1+E9xtHw/uoGzjAsQ0vEITFXs6Y1JX",
-	"1hPGOnvTPVXz0YiHwFaRz1Xv63Yv+BJ7jG/HAnqdvf+r2r9bq/ffqqcnkz7EqUQrNeC8Pv25gWzCbIFR",
-	"r2+Mgg3DrAcGTbD1LPhakmtmdeRIhvMpcqV5Yg7EPjib7VhK2FSWV/t9y4F4ZWLRcBOGwGwIq4tQqK73",
-	"oCF4Gy1SzSz28cY+LHNwVYBi2RcrPhYs2uMizU6zD/llue52minCEKXiSuPAvacUPW1V6Fwi8qpxK7v9",
-	"Nol5H1T5GqEWwMQX1lCAJfHfaZGPy696Zpvy5htxUNezFvB38VX5+fidNYOsozwp7J03hGIv5IrGExNJ",
-	"Ih7BLKx7Lu2Nus1kHYTfih3Gk2Nna/YbgUCw6VZkk1ZxKdSVGQp47KgPLpxZeLl1Lh6rm483/18AAAD/",
-	"/w==",
+	"Vfey6t53eS+s7oXVmuICwyx3JK3Wgss85zZz0yIRUBE5d2CpuWS+3ODUJneCABpy1w/y7NXTtD7PXTCw",
+	"2SODgAz+RAzyAZ8NbAN/gQ0SUeYM8vijgxSLBbDlrfSBbEoj0gFfLWKfemRhB7mEXFPCVV8oRpNwwqJU",
+	"QMZLwkfWPjSCLYOIUXLKSLsFQDFu3jboCBXlkJvnZkNt0mLheki/M9yeCxZhR8u+mNExC1x2J/Q9J1Rd",
+	"4e9QsG7zZAFa2GLjqYlMoPUnFCL2AM6dC0Di5TEjAy+fe+CmYpgytnsxc8anQtJKX0CzGC2JMk/1UHEK",
+	"owebGXIHcR+7nU7PQQ9jT1JKBNMLmVxhw0oYJktgY0DzgBcMl8TPswVSGGipaXwJVRYDTLKVc6FZlNVX",
+	"YmYwrAJ2Y6NRk5zDTrFPNNRm49xj1CV8lSIHn2a4GHZzKYnlgiVkaHhPfT6oecsgj0Vg9nBk7qpNAsWb",
+	"ts0BrbgrnwJqg82oHfqVpCn2AQIWgdpmz6S9TC5sdrS5ajGRfcFixewpRvxEl8i4aSmPW7BcwD1U19j3",
+	"v6q9dy4CP6Eq64GdhdPtSQcZ71bB6ERDqliTnAvy5N1/CCVGfbVIUpSomVk6NWHMZWFpesVsw1ijgc5j",
+	"SoZszB0gNvSwkEoncjYxTx0RKpaoP48oj5VNpraRjyEbzxGM2xwzwaCTNhkmjF4pIkejZl88l/OEsE8z",
+	"mWhQybNM48CBVNJSHi8iQULLWSaIYqEUEQJ2wXfzRFjmpxAIPM32Pazu8YrnelN8iVISPJRS2XKufPdw",
+	"zDqsKpPKFMGaBg/tzqOgMeUi/by+3cMFMvnNCoorZlFoLQzGE1oduVm5jMuqaXmpmbub1xtbN3friWGH",
+	"pcI0bKZl9TxcQuaq7hvbTeK92ngG0BzMHDqwT7E2gu1NKY+NmLCJpiA9AgfKxiOSa7rNI2AIVCxJSBHR",
+	"yCPLiP5vzbz/3OGM/739bmUdsTCdd8PSRKwNB1toFtNwdXHiXG1fnWhZwzu8PVeYeJgvTISnlysTC/lY",
+	"gthEZ9ue2ol+qowYhV/2h1yrAXnw5Pzp24cBOX9z3TXXnr+5Puohhm9ehTQMzq+VgQocDpoOqB3uc0yL",
+	"MLAlI7Vq5fisjjKOujnC6GTrcT7bngKyuWSjRtxPzMCH8QdGETKs/vzda3LQPjraaxMazyZ0r0NCGRXI",
+	"HTL2q+bkkvr9iflEfbb3G93778fPnRufrJ+kd23LimzR7ZVRoeXIwUnnxjqVQx7XyQy/lKAKoSwrLkgf",
+	"o40JpBtBYyjN/0F8Njy8BovLe4GPvCVvda0vZEJmiRwndAplY9gLCjvMA+p1LUPK6iyqpu3qMTajvw0Y",
+	"0+P0gbfcwWIDkC2nO6Xh63c1k5Vqd/N8rbafIhcpjohR9b0GUtZyMDZfYAwprj3bAlQ1w8liqlFBK06Z",
+	"xzUzLvW/2pX8Wdv9aj15p+WNDn0Y7eQEp1lko6UyoN/qGE+uhsufsdG5wRcXUc32zNt8zmOLJ8/sbXeY",
+	"T1qaaedUM5WjfE3Ziqmkbb23nMtjd9/d5AS0+NntJhUqnbbbqpdmPK4T4W03rGqOO9u4/PS23b78/O60",
+	"iWhJ73bvbCnddnv2DAZyl73Cqexsi2wB4JZbg9PYfEsunPtvuPQgpHI+GyUTzaImebwkA1elOKhSQsEb",
+	"Zjc0wXx7Vy3r5QG7OscaHV0mNcj8fiAnSLWe3Jel8kSvrNJTe97hO9auzUDGEVMaHTOI/zKwADB5kxh+",
+	"qhPpSVQgw2xG6Y1uNvhCczP+4g36tX3O+v4J6I6L44FfYp46+7BtKHooAyjaIHyEyADoXvEq0dG5OfTa",
+	"fVlcdKpTcAF6xRSJpRi78KS/LjRZpXzXrgrc5tbEfqRx7C/HE/uAiuX4inFg7iuN7yuNv7pK468OQydo",
+	"5KMRKVpeFupo9No323aZxWaXFmkn13Qv9bSvqnQ582MZcpQ54QOEDIEmUTEXzJiDL969fpUXEsVql9Xn",
+	"BapdUsKC2wxp1ZW72KKdUF3fcgY2OALDlyPsKWGNuwdvnz8h3faj1sMmObMgGQ6yBeAGMSoUyng+BSwX",
+	"riFukp8+j4J0OoElwwDPUl9ssiKBmX+AZBtYn99mpT+eZ/8eR+kbaP6CYdYKBFz8BYPywBj2IBHJcof1",
+	"gfp8X/cJV1omy9ro/QdUaWczJrD5eepf75HFRNozg1oQpgoF6LDEr1IXr4sP9kVfnGsoAjInhgvwz2It",
+	"bKwkxmu5JiFFbZxrxeKR0T2HS8AnSlMTbLhmMZFxGtunZCqnzPwxlohVZOeHMbQUY5crcsVmABRllDbz",
+	"LwQX5xHXJJZjwtVpCZrXjQWjekyQ2TwZQ06cMQIWEyy5VX6ugdI8jhGbCuKBLGHrgsWIF5S+Um0fLHZh",
+	"X3vtXx4qNgwSAzKYOaBlHHlRYxpCIqHA1kI8IaiXqdujQI6ZtufkZ0vN/zDg401NsNRw2tYES2+8mwm2",
+	"xpI4CxEReYMrwQGxwYXWxP/KDZ7Q7qOjuSxEZUy6UMukmGnJo1maZWn+NpraeuvHpu/iMK0J9blh2HGm",
+	"UqJRdZO3RCou8i0CI0bSI3dZZe6E7fbeSdTq7h3R9rATHkRddjjyEjPxwRW6NTyBsb1j2m7tDbu0vXc4",
+	"PA7bUYcdjLqthg9xvfn5rLNFvnqdf4t+gkZUQdl5HWgm1qTfl3r/c0u9nRDJpJ7TEd03KzM3baLL/uf0",
+	"uNxs2Cow1x/QpSaBYvOECjJ0aZksMkqbPXmQIDiRi+LNaeuFtLfgKw9jOo+pGWAq0wDyPM24mIi4GD9s",
+	"kuc1iaKnWbsFFFRopl3TeG7b8k6pDidM9YWtgWiSfDKhcxmiTmTzKGdUaZcnaptDZD0d7CRYpEhR58qj",
+	"YHqdCINa1S7VQq1KOWRGY4X+yJXKHqTPVSiWdfDZmDC1TV+hdVleecXIT/Jarxdtlb6Fm+5ojJw/vVtu",
+	"0za9HtYPpJjzVBc9SZieJ6LYpm2zVr62Gb6xP6oVO7x1m7emgWP85TU+utTvtzKCkuG4Ys7qmJ164XGu",
+	"SDtHNO269Lkxq55NG6LffGpU1LafGjf2gjxcaDZGDJeqMUJedc79AwPNDazTqhkZSy7rR2fumtJPdnit",
+	"Vs1gWULqBnzf4PK+weUOFU0gVUgScXQLNJr3H7vP4AHdyp/8Bl/GomJLJNf59/J7bqlifRlvjCy876ry",
+	"lTeftFpHdWOVVWryth0pq/pr5/TniwlXqKJGTOlkjtenWptNh+FxDF5Kh1kOQLjWtep6Vw5ltMQCgLGQ",
+	"CaC8W3GMRVboq8tDvCN8fBwbJdKpw1XKrMUb30qbdffcXZ3FJ9X3PzuL429Hqb1vDrbO0bG25969mLkX",
+	"M19rB0t79Hcqc5Smut5B8xNLHwoFJFxpHlZImoFhHNjp2Do83AsM+7aWpf8VmgBR7jvHdPzv5oL/OWeX",
+	"IJMG5EFaMgdP7At76cMgkyeXw+WlZ3gMyAO8OHDNM5YzRmYJU0xoc5+Ws0uPrs1bjCGXl61BmuP1MOiL",
+	"1IsERkSnO/FHn36HdcNUXcrR4Nvx4oxZ3onzDujje5B5BSpt9A7araAB+7dG/mRGsdv8Ru/kyNm5kffI",
+	"Y2PJFyml0Wt3sm+zizsHrQxyokDWZsBDiUlvzrDutR+10kqVXrvVduUpPTMRW7jSax/fGDMtT/TOzvfr",
+	"BnqNBb/ijVxWj0uRumB0Sj7gz96AW11oXZpjAICV0Qoa/kmG6oOvWjmIeKgvlU4uL8/E8vJeK7jXCr7e",
+	"iI1j0XdXBuBw7n+2XqebreI25dALxPYZtgab0bH5S3li6wf1DQY43iuWfJPhDTOYdSXb+cFkUY31Q9mi",
+	"Fvs+TnEfp7iPU9zHKe7jFPeq4r2q+FfFKUBA79RxVNAVbfBibeCioDWmyuITKlJoT6dJptcOl+T8KSJ7",
+	"+PUWWDjHsodYJ8wljeMeMfxzgKEIAEUbpdf+oEqxE+5rjQFRMwr5PbkIh+XMCJaEjXMH7FPIZtoxbUjw",
+	"Me9tprrsJY+UHQVk/sRLmyttxGtkoZy8B2spTwmPXEfihJE5HqrAloHKpC+UnDIIybBYsR8wpRlbNxEJ",
+	"vZ8EUTxm0GP3mX2rxX6CWS4k4cJGhMzsp3MohCZjfs3EPyBoc6+lb6mlf7xDY938EXBvz05i2oJ2y8oy",
+	"DMts2PzWHI4v2Pf2Ph7216kzX29Hx1toQHdr6nivOX0Nobfd605+0RxqSjHTrD7Zo6QSgUw+s0DpnVbX",
+	"K3fza8wmNCIWvRu1B8BwpSRhOlkaXUXREfsG5XsuQvXNCfivuFis7IzpVrSw+U6s2YrCkHuG/DUw5Ozg",
+	"17PioD6hIWIakHULcQuftT7LQ4qnMMu2ZxMAd4PRBUW73250/553fkneeUtj43v1XHtwMy+liKSoQJtR",
+	"Sl7S2cwmLIAcqlmpdq/d8aZ5q+QGs6ffDu7MN2Fc3qdZ3usVX3M2xVr7Thoa6ewPaXgVTqgQLN6L5VjO",
+	"db3r2wguHjGhuV6SWSKvecQSolkc22AsPoA8eD1j4vwpeYLQ/uQxDa/2nuBLyEu8pt1sPfT0DSEJckHU",
+	"C3qgItjHIcgGQvab18qR7REyUBwgO6jOZewHqHoM1Hw4sLcl4JBGTBLoRQJoJx5Eh4MSgXtoLAXLu+jB",
+	"42yvBh+drwORUIoRF0wRxgEnT9sGI1blgAYhFmTFdQ8TUhME9pCJ1wwaqhwUMhBzXzZ3av6wmDAWh4QL",
+	"cIFPuZhrphy+0oBjA5CS0uRtNW5CY1Nv6ae9xWKxN5LJdG+exEyEEjpb5aQ+btYlDLjRa7Dli8nwp5C/",
+	"5i+ev//vefsVf3HSZMsX/40+nJsv2y8v/n3wy8UzPvp3M+zEYjh93op+fRE3NmbLj4vTWeFkvShQE+Ay",
+	"YyOLjb2ttUqc8tAtd+0/3ELrAmugYq6O2q4Nv8SDxbAzfxhTPiWRZHiBokvb3A4oFKCaN96NWja9cjig",
+	"9ZsRQRTINr4bMhIxJLGdrea9//LbE2ssnCdcLxu93z/6Qq5CmuSAwFAQxHzEwmUYs7y440In0pjKK8Tc",
+	"ubIY555A+kF59QM8jslYyuj/QQC846OjzkMI237u26yufqNHAK3yBtPnXStJwHqyVQdwGJw4mNLYMCMW",
+	"BcRmWwdwSmybA0a4UnNrJS8g7pr5RlVfAO+xXSY9252LcYqQ5H3plmBwmo4DpZ8n0hRzGFZpliNcqUCI",
+	"onPB7HLaIcZKEpiu/co2LkOw2AlMfGp+e3021xNcu6Pj7klAlG0AdNjsPKySXNmQL0C87FJu/XUC6zyd",
+	"BVgQK4WVpQ4J8LqE6tsIrM1lh8UrtQYvnUfmJFmCgZYpPgrTgg3RMm/02sdHj7rHB9DgklNtvzg66cIX",
+	"YF1PtJ6p3v4+j5p5u+8PzRu9xsH75+9//fk/L39+8f7dr/++ePv/dt+9/O3iyfuLJ5CnJ8EfIGdMICzF",
+	"NkY+4kSlMecK+CNYZOd0eMxoAvBat9tNa+fVbGeu95a2NPx3KwpW037OWRyRlKKCBgPubU4dyOhLe9bc",
+	"L5f56VU/ZeNlBF5QKwzPMsA74JJcKeh8lNj2P6xWg0gYjepYzK6t8Vus/RnqP2QIVJdpRm4BmxX7gIew",
+	"ZhvWP3BHW3JRLJZOX+XtTl7BM1aJJ66qNOUPHz7smdca4zKkGENctREfPnzIXX4T3G0fD+6gbOMCxDS8",
+	"QhMVWzxjUlfWE8Y6e9M9VfPRiIfAVpHPVe/rdi/4EnuMb8cCep29/6vav1ur99+qpyeTPsSpRCs14Lw+",
+	"/bmBbMJsgVGvb4yCDcOsBwY1vzpfS3LNrI4cyXA+Ra40T8yB2Adnsx1LCZvK8mq/jTkQr0wsGm7CEJgN",
+	"YXURCtX1HjQEb6NFqpnFPt7Yh2UOrgpQLPtixceCRXtcpNlp9iG/LNfdTjNFGKJUXGkcuPeUoqetCp1L",
+	"RF41bqn7rxRMNYl5H1T5GqEWwMQX1lCAJfHfaZGPy696Zjv45htxUNerFvB38VX5+fidNYOswTwp7J03",
+	"hGJr5IrGExNJIh7BLKx7Lu2Nus1kHYTfih3Gk2Nna/YbgUCw6VZkk1ZxKdSVGQp47KgPLpxZeLl1Lh6r",
+	"m483/18AAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

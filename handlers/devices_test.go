@@ -129,7 +129,7 @@ func TestSignOutMyDevice(t *testing.T) {
 		// Of this device the other sessions end, and then it signs itself out.
 		f.register("acme", "ada", "phone-2", "user_agent", iPhone)
 		phone := f.devices(token).Data[0].DeviceId
-		f.do(http.MethodDelete, "/api/v1/me/devices/"+phone+"?except_curent=true", token, nil).want(http.StatusUnprocessableEntity)
+		f.do(http.MethodDelete, "/api/v1/me/devices/"+phone+"?exceptcurrent=true", token, nil).want(http.StatusUnprocessableEntity)
 		assert.Equal(t, []string{"phone-2"}, f.signOut(token, phone+"?except_current=true"))
 		assert.Equal(t, []string{"phone"}, f.signOut(token, f.devices(token).Data[0].DeviceId))
 		f.do(http.MethodGet, "/api/v1/me/devices", token, nil).want(http.StatusUnauthorized)
@@ -163,7 +163,7 @@ func TestDeviceNames(t *testing.T) {
 		"Mozilla/5.0 (iPad; CPU OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1": "Safari on iPad",
 		"Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Mobile Safari/537.36":          "Chrome on Android phone",
 		"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36":                "Chrome on Windows",
-		"curl/8.5.0":           "curl",
+		"curl/8.5.0":   "curl",
 		"(unheard of)": "Unknown device",
 	} {
 		userID := fmt.Sprintf("u%d", len(agent))
