@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -36,7 +37,7 @@ func (s *Server) ListMyDevices(ctx context.Context, _ gen.ListMyDevicesRequestOb
 	}}, nil
 }
 
-// ownActive reads the newest active sessions of the user that the token speaks for, and reports whether there are more.
+// ownActive reads the newest active sessions of the user that the token speaks for, with the token's own, and reports whether there are more.
 func (s *Server) ownActive(ctx context.Context) (sessions []store.Session, more bool, err error) {
 	page := store.SessionPage{Limit: store.MaxFound}
 	for range devicePages {
@@ -46,10 +47,18 @@ func (s *Server) ownActive(ctx context.Context) (sessions []store.Session, more 
 		}
 		sessions = append(sessions, found.Sessions...)
 		if page.Cursor = found.Next; page.Cursor == "" {
-			break
+			return sessions, false, nil
 		}
 	}
-	return sessions, page.Cursor != "", nil
+	current := caller(ctx).SessionID
+	if current == "" || slices.ContainsFunc(sessions, func(session store.Session) bool { return session.ID == current }) {
+		return sessions, true, nil
+	}
+	own, _, err := s.store.GetSessionWithApps(ctx, store.CallerSession{}, ownSessions(ctx), current)
+	if errors.Is(err, store.ErrNotFound) { // another user's
+		return sessions, true, nil
+	}
+	return append(sessions, own), true, err
 }
 
 // RevokeMyDevice serves DELETE /api/v1/me/devices/{device_id}.
@@ -62,7 +71,9 @@ func (s *Server) RevokeMyDevice(ctx context.Context, request gen.RevokeMyDeviceR
 	if *request.Params.ExceptCurrent {
 		except = caller(ctx).SessionID
 	}
-	revoked, err := s.store.RevokeDevice(ctx, ownSessions(ctx), of, except, actor(ctx))
+	by := actor(ctx)
+	by.IdempotencyKey = "" // only POST operations have one
+	revoked, err := s.store.RevokeDevice(ctx, ownSessions(ctx), of, except, by)
 	if err != nil {
 		return nil, err
 	}

@@ -140,10 +140,15 @@ func TestSignOutMyDevice(t *testing.T) {
 func TestManyDevices(t *testing.T) {
 	sequential.Test(t)
 	f := newFixture(t, storetest.SQLite)
+	f.register("acme", "ada", "own", "user_agent", iPhone)
 	for i := range 1005 {
 		f.register("acme", "ada", fmt.Sprintf("s%04d", i), "user_agent", agent)
 		f.clock.Advance(time.Second)
 	}
+	own := f.devices(f.user("acme", "ada", "own")).Data
+	require.Len(t, own, 2)
+	assert.Equal(t, "Safari on iPhone, this device", own[0].Summary, "the token's own, however old")
+	assert.Len(t, f.devices(f.user("acme", "ada", "of bob")).Data, 1)
 	token := f.user("acme", "ada", "")
 	list := f.devices(token)
 	require.Len(t, list.Data, 1)
@@ -152,7 +157,7 @@ func TestManyDevices(t *testing.T) {
 	require.Len(t, list.Data[0].Sessions, 20)
 	assert.Equal(t, "s1004", list.Data[0].Sessions[0].Id)
 	assert.Len(t, f.signOut(token, list.Data[0].DeviceId), 1005)
-	assert.Empty(t, f.devices(token).Data)
+	assert.Equal(t, []string{"own"}, f.activeIDs("acme"))
 }
 
 // TestDeviceNames: what is known of a device in the words of people.

@@ -11,7 +11,7 @@ import (
 )
 
 // MaxApps is the most applications that one call of SessionApps returns.
-const MaxApps = 1000
+const MaxApps = 5000
 
 // Device is what the agent of a session tells of where the user signed in. Nothing tells two devices apart whose agents look alike; a nil
 // member is one that the agent does not tell.

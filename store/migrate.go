@@ -151,6 +151,9 @@ func (s *Store) MigrationStatus(ctx context.Context) ([]Migration, error) {
 // CheckSchema answers ErrSchema when a step is pending. A schema newer than the program is no error: migrations only
 // add, so that the previous version keeps working beside the new one.
 func (s *Store) CheckSchema(ctx context.Context) error {
+	if !s.engine.DB.WithContext(ctx).Migrator().HasTable(&Session{}) {
+		return s.emptySchema(ctx)
+	}
 	steps, err := s.MigrationStatus(ctx)
 	if err != nil {
 		return err
@@ -161,6 +164,18 @@ func (s *Store) CheckSchema(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// emptySchema answers ErrSchema for a database without our tables, which may be another program's: nothing is written to it.
+func (s *Store) emptySchema(ctx context.Context) error {
+	db, err := s.engine.SQL()
+	if err == nil {
+		err = db.PingContext(ctx)
+	}
+	if err != nil {
+		return mapError("read the schema's version", err)
+	}
+	return fmt.Errorf("%w: no step has been applied", ErrSchema)
 }
 
 func (s *Store) provider() (*goose.Provider, error) {

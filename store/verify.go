@@ -66,8 +66,9 @@ const (
 	partnerOfTenant = "(SELECT t.partner_id FROM tenants t WHERE t.tenant_id = sessions.tenant_id)"
 	// noSession: PostgreSQL has a foreign key, SQLite's prompt does not heed it.
 	noSession = "NOT EXISTS (SELECT 1 FROM sessions s WHERE s.tenant_id = session_apps.tenant_id AND s.id = session_apps.session_id)"
-	// keyOfNobody is a search key that outlived the last session of its user.
-	keyOfNobody = "NOT EXISTS (SELECT 1 FROM sessions s WHERE s.tenant_id = search_keys.tenant_id AND s.user_id = search_keys.user_id)"
+	// keyOfNobody is a search key that outlived the last session of its user. Active and ended sessions have an index by user each.
+	keyOfNobody = "NOT EXISTS (SELECT 1 FROM sessions s WHERE s.tenant_id = search_keys.tenant_id AND s.user_id = search_keys.user_id AND s.end_cause IS NULL) " +
+		"AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.tenant_id = search_keys.tenant_id AND s.user_id = search_keys.user_id AND s.end_cause IS NOT NULL)"
 	// endEvents are the events of the end of a session, and not of another one that had its id long ago.
 	endEvents = "FROM audit_events e WHERE e.tenant_id = sessions.tenant_id AND e.session_id = sessions.id " +
 		"AND e.action IN ('" + ActionRevoked + "', '" + ActionReplaced + "', '" + ActionExpired + "', '" + ActionIdle + "') AND e.at >= sessions.created_at " +

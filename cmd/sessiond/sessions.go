@@ -145,9 +145,9 @@ func (o *operation) clientWith(cmd *cobra.Command, by *http.Client) (*gen.Client
 func (o *operation) localClient(cmd *cobra.Command, timeout time.Duration) (*gen.ClientWithResponses, error) {
 	if !o.local.serving() {
 		if o.server != "" || o.profile != "" || o.tokenFile != "" || o.me {
-			return nil, usageError{errors.New("--on-database works without a server: leave --server, --profile, --token-file and --me away")}
+			return nil, usageError{errors.New("--on-database works without a server: leave --server, --profile, --token-file, SESSIOND_SERVER and --me away")}
 		}
-		if err := o.local.serve(cmd.Context()); err != nil {
+		if err := o.local.serve(cmd.Context(), cmd.ErrOrStderr()); err != nil {
 			return nil, err
 		}
 		o.server = store.Redact(o.local.url) // for questions

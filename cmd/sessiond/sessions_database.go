@@ -3,15 +3,16 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/sessiond/sessiond"
 	"github.com/sessiond/sessiond/client"
@@ -28,15 +29,13 @@ type localServer struct {
 	maxTokenLifetime time.Duration
 	opened           closers
 	db               *store.Store
-	network          *bufconn.Listener // nil before it serves
+	socket           string // "" before it serves
 	issuer           *auth.DevIssuer
 }
 
 const (
 	// inProcess stands for the address of a server in this process.
 	inProcess = "http://localhost"
-	// networkBuffer is how much of an answer may wait to be read.
-	networkBuffer = 64 << 10
 	// jobBatch is how many sessions of a job end in one transaction, and jobPause is how long to wait where there is no job to do.
 	jobBatch = 100
 	jobPause = 200 * time.Millisecond
@@ -49,10 +48,10 @@ func (l *localServer) flags(flags *pflag.FlagSet) {
 	maxTokenLifetimeFlag(flags, &l.maxTokenLifetime)
 }
 
-func (l *localServer) serving() bool { return l.network != nil }
+func (l *localServer) serving() bool { return l.socket != "" }
 
-// serve begins to serve; the end of the command ends it.
-func (l *localServer) serve(ctx context.Context) error {
+// serve begins to serve, on a socket in a directory that only this user may enter; the end of the command ends it. What fails is logged.
+func (l *localServer) serve(ctx context.Context, log io.Writer) error {
 	db, err := l.open(ctx, store.Options{MaxTokenLifetime: l.maxTokenLifetime})
 	if err != nil {
 		return err
@@ -62,7 +61,12 @@ func (l *localServer) serve(ctx context.Context) error {
 	if err := requireSchema(ctx, db, l.url); err != nil {
 		return err
 	}
-	if l.issuer, err = temporaryIssuer(); err != nil {
+	dir, err := os.MkdirTemp("", "sessiond-")
+	if err != nil {
+		return err
+	}
+	l.opened.add(func() error { return os.RemoveAll(dir) })
+	if l.issuer, err = auth.OpenDevIssuer(dir); err != nil {
 		return err
 	}
 	verifier, err := auth.NewVerifier(l.issuer.Config(), l.issuer.Keys(), time.Now)
@@ -70,27 +74,37 @@ func (l *localServer) serve(ctx context.Context) error {
 		return err
 	}
 	handler, err := handlers.NewHandler(handlers.Config{ //nolint:contextcheck // requests bring their own
-		Store: db, Verifier: verifier, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
+		Store: db, Verifier: verifier, Now: time.Now, Logger: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelError})),
 		OpenAPI: sessiond.OpenAPI, OpenAPIForSDKs: sessiond.OpenAPIForSDKs,
 	})
 	if err != nil {
 		return err
 	}
-	l.network = bufconn.Listen(networkBuffer)
+	socket := filepath.Join(dir, "s")
+	listener, err := new(net.ListenConfig).Listen(ctx, "unix", socket)
+	if err != nil {
+		return err
+	}
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}
-	go func() { _ = server.Serve(l.network) }()
+	go func() { _ = server.Serve(listener) }()
 	l.opened.add(server.Close)
+	l.socket = socket
 	return nil
 }
 
-// runJobs runs revocation jobs until stop is called, for there may be no server that does.
-func (l *localServer) runJobs(ctx context.Context) (stop func()) {
+// runJobs runs revocation jobs until stop is called, for there may be no server that does. The context ends when a job cannot go on.
+func (l *localServer) runJobs(ctx context.Context) (while context.Context, stop func()) {
 	if !l.serving() {
-		return func() {}
+		return ctx, func() {}
 	}
+	ctx, cancel := context.WithCancelCause(ctx)
 	_, end := inBackground(ctx, func(ctx context.Context) error {
 		for ctx.Err() == nil {
-			if more, err := l.db.RunRevocationJobs(ctx, jobBatch); err != nil || !more {
+			more, err := l.db.RunRevocationJobs(ctx, jobBatch)
+			if err != nil && !errors.Is(err, store.ErrUnavailable) {
+				cancel(err)
+			}
+			if err != nil || !more {
 				select {
 				case <-time.After(jobPause):
 				case <-ctx.Done():
@@ -99,28 +113,20 @@ func (l *localServer) runJobs(ctx context.Context) (stop func()) {
 		}
 		return nil
 	})
-	return func() { _ = end() }
+	return ctx, func() { cancel(nil); _ = end() }
 }
 
 // client is one of this server. The audit log has the account on this machine as who acts.
 func (l *localServer) client(timeout time.Duration) (*gen.ClientWithResponses, error) {
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) { return l.network.DialContext(ctx) }
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", l.socket)
+	}
 	by := operator()
 	token := func(context.Context) (string, error) {
 		return l.issuer.Mint(auth.TokenRequest{Subject: by.Subject, ClientID: by.ClientID, Scope: "admin:sessions:read admin:sessions:write"}, time.Now())
 	}
 	through := &http.Client{Transport: &http.Transport{DialContext: dial}, Timeout: timeout}
 	return client.New(inProcess, token, client.WithHTTPClient(through), client.WithRetries(0))
-}
-
-// temporaryIssuer makes a key that nobody else has.
-func temporaryIssuer() (*auth.DevIssuer, error) {
-	dir, err := os.MkdirTemp("", "sessiond-")
-	if err != nil {
-		return nil, err
-	}
-	issuer, err := auth.OpenDevIssuer(dir)
-	return issuer, errors.Join(err, os.RemoveAll(dir))
 }
 
 // closing makes the commands close the database when they end.

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"database/sql"
 	"encoding/csv"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -72,7 +74,7 @@ func TestSessionsJobs(t *testing.T) {
 	s := populated(t)
 	o := s.run("jobs", "create", "--tenant", "acme", "--ip", "203.0.113.0/24", "--dry-run")
 	require.Zero(t, o.code, o.message)
-	assert.Regexp(t, `^dry run: nothing has ended; \d sessions? of \d users in 1 tenants would\n$`, o.stderr)
+	assert.Regexp(t, `^dry run: nothing has ended; \d sessions? of \d users? in 1 tenant would\n$`, o.stderr)
 	assert.Contains(t, o.stdout, "s-2")
 	o = s.run("jobs", "create", "--tenant", "acme", "--ip", "203.0.113.0/24", "--reason", "stolen", "--yes", "--detach")
 	require.Zero(t, o.code, o.message)
@@ -99,7 +101,11 @@ func TestSessionsOnADatabase(t *testing.T) {
 	url := storetest.SQLiteURL(t)
 	s := &service{t: t, vars: map[string]string{}}
 	on := func(args ...string) outcome { return s.run(append(args, "--on-database", url)...) }
+	require.NoError(t, os.WriteFile(strings.TrimPrefix(url, "sqlite://"), nil, 0o600))
 	assert.Contains(t, on("find").message, "sessiond migrate up --database-url "+url)
+	tables := 0
+	require.NoError(t, sqlDB(t, url).QueryRowContext(t.Context(), "SELECT count(*) FROM sqlite_master").Scan(&tables))
+	assert.Zero(t, tables, "it may be another program's")
 	for _, command := range [][]string{{"migrate", "up"}, {"demo", "--sessions", "300"}} {
 		require.NoError(t, run(t.Context(), append(command, "--database-url", url), noEnvironment, io.Discard, io.Discard))
 	}
@@ -126,6 +132,13 @@ func TestSessionsOnADatabase(t *testing.T) {
 	assert.Contains(t, on("jobs", "list").stdout, "completed", "it ran here: there is no server")
 	assert.Equal(t, "no sessions found\n", on("find", "--tenant", tenantID, "--browser", "firefox", "--status", "active").stderr)
 
+	var ids []string
+	for i := range 400 {
+		ids = append(ids, fmt.Sprintf("nobody-%d", i))
+	}
+	o = on(append([]string{"revoke", "--yes"}, ids...)...)
+	assert.Equal(t, 3, o.code, "hundreds of requests, one after the other: %s", o.message)
+
 	for args, message := range map[string]string{
 		"--server https://x.example": "leave --server", "--me": "leave --server", "--profile x": "leave --server", "--token-file x": "leave --server",
 	} {
@@ -136,4 +149,13 @@ func TestSessionsOnADatabase(t *testing.T) {
 	o = s.run("find", "--on-database", "oracle://x")
 	assert.Equal(t, 2, o.code)
 	assert.Contains(t, o.message, "--on-database")
+}
+
+// sqlDB is a database as another program sees it.
+func sqlDB(t *testing.T, url string) *sql.DB {
+	t.Helper()
+	db, err := sql.Open("sqlite", strings.TrimPrefix(url, "sqlite://"))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	return db
 }

@@ -261,12 +261,16 @@ const followEvery = time.Second
 
 // follow waits until a job does not run any more, and prints it.
 func (o *operation) follow(cmd *cobra.Command, api *gen.ClientWithResponses, id string) error {
-	defer o.local.runJobs(cmd.Context())()
+	ctx, stop := o.local.runJobs(cmd.Context())
+	defer stop()
 	progress := newProgress(cmd, 1, "ending sessions")
 	for {
-		answer, err := body(api.GetRevocationJob(cmd.Context(), id))
-		if err != nil {
+		answer, err := body(api.GetRevocationJob(ctx, id))
+		if err != nil && ctx.Err() == nil {
 			return err
+		}
+		if ctx.Err() != nil {
+			return o.leave(cmd, id, context.Cause(ctx))
 		}
 		job, err := decode[gen.RevocationJobAnswer](answer)
 		if err != nil {
@@ -279,12 +283,20 @@ func (o *operation) follow(cmd *cobra.Command, api *gen.ClientWithResponses, id 
 		progress.ChangeMax(max(1, job.Data.Sessions))
 		_ = progress.Set(job.Data.Ended)
 		select {
-		case <-cmd.Context().Done():
-			fmt.Fprintf(cmd.ErrOrStderr(), "job %s goes on; see it with: sessiond sessions jobs follow %[1]s\n", sanitize.Text(id))
-			return cmd.Context().Err()
+		case <-ctx.Done():
 		case <-time.After(followEvery):
 		}
 	}
+}
+
+// leave says what becomes of a job that is not waited for.
+func (o *operation) leave(cmd *cobra.Command, id string, cause error) error {
+	goesOn, on := "goes on", ""
+	if o.local.serving() {
+		goesOn, on = "goes on when a server runs, or while it is followed", " --on-database "+o.server
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "job %s %s; see it with: sessiond sessions jobs follow %[1]s%[3]s\n", sanitize.Text(id), goesOn, on)
+	return cause
 }
 
 // printJob prints one job.

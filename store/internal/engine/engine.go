@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -117,14 +118,13 @@ func (e *Engine) RepeatableRead(readOnly bool) *sql.TxOptions {
 	return &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: readOnly}
 }
 
-// Redact leaves the password out of a URL that goes into an error.
+// Redact leaves passwords out of a URL, or of a libpq connection string, that goes into an error.
 func Redact(url string) string {
-	scheme, rest, found := strings.Cut(url, "://")
-	if !found {
-		return url
-	}
-	if _, host, found := strings.Cut(rest, "@"); found {
-		rest = "…@" + host
-	}
-	return scheme + "://" + rest
+	return passwords.ReplaceAllString(userInfo.ReplaceAllString(url, "$1…@"), "$1…")
 }
+
+// userInfo is the user and the password of a URL.
+var userInfo = regexp.MustCompile(`^(\w+:/+)[^@]*@`)
+
+// passwords are those among the parameters of a connection; one with spaces is in quotes.
+var passwords = regexp.MustCompile(`(?i)(password\s*=\s*)('(?:[^'\\]|\\.)*'|[^&\s]*)`)

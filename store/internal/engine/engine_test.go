@@ -79,6 +79,11 @@ func TestURLs(t *testing.T) {
 		"postgres://ada:secret@host/db": "postgres://…@host/db",
 		"postgres://host/db":            "postgres://host/db",
 		"nothing":                       "nothing",
+		"postgresql:/ada:secret@host":   "postgresql:/…@host",
+		"postgres://host/db?user=ada&password=secret&sslmode=disable": "postgres://host/db?user=ada&password=…&sslmode=disable",
+		"postgres:///db?sslPassword=secret":                           "postgres:///db?sslPassword=…",
+		"host=h password=secret user=ada":                             "host=h password=… user=ada",
+		`host=h password = 'sec ret\'x' user=ada`:                     "host=h password = … user=ada",
 	} {
 		assert.Equal(t, want, Redact(url))
 	}
