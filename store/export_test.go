@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -103,6 +104,47 @@ func (s *Store) explainList(ctx context.Context, filter Filter, page Page, uncou
 		all = append(all, &batch.Query{Statement: l.statement(), TenantID: scope.tenantID()})
 	}
 	return s.explain(ctx, all...)
+}
+
+// beforeChrist is a time as PostgreSQL does not read it.
+var beforeChrist = regexp.MustCompile(`'-(\d{4}-\d\d-\d\d [^']*)'`)
+
+// ExplainSearch searches, and then tells for each statement of the search how PostgreSQL did it.
+func (s *Store) ExplainSearch(ctx context.Context, scope Scope, filter SessionFilter, page SessionPage) (string, error) {
+	const recording = "record for explain"
+	type statement struct {
+		ctx  context.Context //nolint:containedctx // it says for whom
+		text string
+	}
+	var sent []statement
+	queries := s.engine.DB.Callback().Query()
+	if err := queries.After("gorm:query").Register(recording, func(tx *gorm.DB) {
+		if tx.DryRun {
+			return // a part of a statement
+		}
+		text := tx.Dialector.Explain(tx.Statement.SQL.String(), tx.Statement.Vars...)
+		sent = append(sent, statement{tx.Statement.Context, beforeChrist.ReplaceAllString(text, "'$1 BC'")})
+	}); err != nil {
+		return "", err
+	}
+	_, err := s.SearchSessions(ctx, scope, filter, page)
+	if err := errors.Join(err, queries.Remove(recording)); err != nil {
+		return "", err
+	}
+	var all []string
+	for _, st := range sent {
+		err := s.write(st.ctx, "explain", func(tx *gorm.DB) error {
+			how, err := lines(0, func(scan func(engine.Rows) error) error {
+				return engine.Query(tx, s.engine.Statement("EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) "+st.text), scan)
+			})
+			all = append(all, st.text, how)
+			return err
+		})
+		if err != nil {
+			return "", err
+		}
+	}
+	return strings.Join(all, "\n"), nil
 }
 
 // ExplainStatistics runs the statement of TenantStats and tells how PostgreSQL did it.

@@ -2,7 +2,9 @@ package store_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/netip"
 	"regexp"
 	"strconv"
 	"strings"
@@ -227,7 +229,7 @@ func TestListsOfAUserReadOnlyActiveSessions(t *testing.T) {
 // importDominated makes three tenants, one user of which has six in ten sessions, and ada with 5 active and 2,000 ended ones.
 func importDominated(t *testing.T, s *store.Store, users int) {
 	t.Helper()
-	now := time.Now()
+	now := time.Now().Truncate(time.Millisecond) // as texts of plans have it
 	var rows store.Import
 	add := func(tenantID, userID, id string, created time.Time, ended *time.Time) {
 		session := store.Session{
@@ -256,6 +258,41 @@ func importDominated(t *testing.T, s *store.Store, users int) {
 	require.NoError(t, err)
 	_, err = s.Analyze(t.Context())
 	require.NoError(t, err)
+}
+
+// TestSearchesReadNoMoreThanTheyMay: whatever is looked for, by whom and in which order, a search goes by an index, and passes over no more rows
+// than it may read for a page.
+func TestSearchesReadNoMoreThanTheyMay(t *testing.T) {
+	sequential.Test(t)
+	s := storetest.Postgres(t, store.Options{}, 3) // of buckets so small, some 30 sessions may be read
+	importDominated(t, s, 40)
+	hour := store.Period{After: time.Now().Add(-time.Hour), Before: time.Now()}
+	for name, filter := range map[string]store.SessionFilter{
+		"nothing": {}, "text": {Text: "ad"}, "text of many": {Text: "u"}, "session": {Text: "ada0000"}, "network": {Network: netip.MustParsePrefix("203.0.113.0/24")},
+		"country": {Country: new("GB")}, "browser": {Browser: new("firefox")}, "application": {ApplicationID: new("wiki")}, "active": {Statuses: []string{store.Active}},
+		"revoked": {Statuses: []string{store.Revoked}}, "created": {Created: hour}, "used": {LastActivity: hour}, "ended": {Ended: hour},
+		"country and text": {Country: new("GB"), Text: "ada"}, "browser and revoked": {Browser: new("firefox"), Statuses: []string{store.Revoked}},
+	} {
+		for reader, scope := range map[string]store.Scope{
+			"platform": store.AllTenants(), "tenant": store.InTenant("t0"), "user": store.InTenant("t0").OfUser("ada"), "user of all": store.AllTenants().OfUser("u1"),
+		} {
+			for _, sort := range []store.SessionSort{store.SortCreated, store.SortLastActivity, store.SortEnded} {
+				ctx := store.WithScope(t.Context(), scope)
+				how, err := s.ExplainSearch(ctx, scope, filter, store.SessionPage{Sort: sort, Limit: 5})
+				if errors.Is(err, store.ErrTooWide) {
+					continue
+				}
+				require.NoError(t, err)
+				what := strings.Join([]string{name, reader, string(sort)}, ", ")
+				assert.NotRegexp(t, `Seq Scan on (sessions|search_keys|session_apps)[^(]*\(actual|Bitmap`, how, what)
+				for _, passed := range regexp.MustCompile(`(?:Rows Removed by Filter: |Index .*rows=)(\d+)`).FindAllStringSubmatch(how, -1) {
+					n, err := strconv.Atoi(passed[1])
+					require.NoError(t, err)
+					require.LessOrEqual(t, n, 64, "%s:\n%s", what, how)
+				}
+			}
+		}
+	}
 }
 
 // TestEndedSessionsAreFoundByTheirEnd: statistics read the sessions at the edge of the last day, and a purge those that are to go, of very

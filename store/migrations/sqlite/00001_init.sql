@@ -62,8 +62,9 @@ CREATE INDEX sessions_active ON sessions (created_at DESC, id DESC, ends_at) WHE
 CREATE INDEX sessions_due ON sessions (ends_at) WHERE end_cause IS NULL;
 -- Those that a tenant's totals and statistics leave out.
 CREATE INDEX sessions_tenant_due ON sessions (tenant_id, ends_at) WHERE end_cause IS NULL;
--- What is past its retention time; sessions revoked at the edge of the last day.
-CREATE INDEX sessions_tenant_ended_at ON sessions (tenant_id, (CASE WHEN revoked_at IS NULL THEN ends_at ELSE revoked_at END))
+-- What is past its retention time; sessions revoked at the edge of the last day; searches by the end, of which a revocation of a tenant has one
+-- for all its sessions.
+CREATE INDEX sessions_tenant_ended_at ON sessions (tenant_id, (CASE WHEN revoked_at IS NULL THEN ends_at ELSE revoked_at END), id)
     WHERE end_cause IS NOT NULL;
 -- The platform's search with ended sessions.
 CREATE INDEX sessions_ended ON sessions (created_at DESC, id DESC) WHERE end_cause IS NOT NULL AND (tenant_id = '') IS FALSE;
