@@ -122,7 +122,7 @@ func (s *Store) ExplainSearch(ctx context.Context, scope Scope, filter SessionFi
 		if tx.DryRun {
 			return // a part of a statement
 		}
-		text := tx.Dialector.Explain(tx.Statement.SQL.String(), tx.Statement.Vars...)
+		text := tx.Explain(tx.Statement.SQL.String(), tx.Statement.Vars...)
 		sent = append(sent, statement{tx.Statement.Context, beforeChrist.ReplaceAllString(text, "'$1 BC'")})
 	}); err != nil {
 		return "", err
@@ -133,7 +133,7 @@ func (s *Store) ExplainSearch(ctx context.Context, scope Scope, filter SessionFi
 	}
 	var all []string
 	for _, st := range sent {
-		err := s.write(st.ctx, "explain", func(tx *gorm.DB) error {
+		err := s.write(st.ctx, "explain", func(tx *gorm.DB) error { //nolint:contextcheck // for whom it was sent
 			how, err := lines(0, func(scan func(engine.Rows) error) error {
 				return engine.Query(tx, s.engine.Statement("EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) "+st.text), scan)
 			})
