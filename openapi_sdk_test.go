@@ -20,7 +20,7 @@ func TestViewForSDKsContradictsNothing(t *testing.T) {
 	v := viewed{}
 	v.compare("", contract, view)
 	assert.Empty(t, v.differences)
-	assert.Equal(t, map[string]int{"narrowed": 8, "authorization": 7, "headers": 12, "ApiError": 11, "streams": 5}, v.changes)
+	assert.Equal(t, map[string]int{"narrowed": 8, "authorization": 7, "headers": 12, "ApiError": 11, "streams": 5, "addresses": 2}, v.changes)
 
 	schemas := func(document *yaml.Node) *yaml.Node { return member(member(document, "components"), "schemas") }
 	renamed := member(schemas(view), "ApiError")
@@ -74,6 +74,8 @@ func (v *viewed) differs(path string, what any) {
 
 func (v *viewed) compare(path string, contract, view *yaml.Node) {
 	switch {
+	case strings.HasSuffix(path, "/ip_address/anyOf") && len(contract.Content) == 3 && len(view.Content) == 2:
+		v.change("addresses")
 	case isAnything(contract) && member(view, "$ref") != nil:
 		v.change("narrowed")
 	case contract.Kind != view.Kind:

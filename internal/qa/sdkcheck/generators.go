@@ -38,7 +38,7 @@ func generators(work, picture string) []generator {
 		},
 		{
 			name: "ogen", output: "api", version: goModule("", "github.com/ogen-go/ogen"),
-			generate: []string{"go", "tool", "ogen", "--clean", "--config", ".ogen.yml", "--target", "api", "--package", "api", "../openapi.yaml"},
+			generate: []string{"go", "tool", "ogen", "--clean", "--config", ".ogen.yml", "--target", "api", "--package", "api", "../openapi.sdk.yaml"},
 			compile:  []string{"go", "build", "-o", "story", "."},
 			story:    []string{"./story"},
 		},
@@ -59,7 +59,7 @@ func generators(work, picture string) []generator {
 		},
 		{
 			name: "rtk-query", output: "generated", version: npmPackage("@rtk-query/codegen-openapi"),
-			generate: []string{bin("rtk-query-codegen-openapi"), "openapi.config.json"}, compile: tsc, story: node,
+			generate: []string{"sh", "-c", `mkdir generated && "$0" openapi.config.json`, bin("rtk-query-codegen-openapi")}, compile: tsc, story: node,
 		},
 		{
 			// With the contract as it is. What is generated asks the compiler not to look at it.

@@ -58,7 +58,7 @@ assert.equal(missing.data.detail, "Session not found.");
 // The path that ends in a slash, and what the reference declares as any value or any object.
 const everywhere = await listSessions({ tenant_id, per_page: 1 }, platform);
 assert(everywhere.status === 200 && everywhere.data.data.length === 1);
-const ended = await revokeAllSessions({ user_id: second.user_id, tenant_id }, { "X-Revoke-Reason": "left" }, platform);
+const ended = await revokeAllSessions({ user_id: second.user_id, tenant_id }, { ...platform, headers: { "X-Revoke-Reason": "left" } });
 assert(ended.status === 200 && ended.data.data.session_ids.includes(second.id));
 const stats = await getTenantSessionStats(tenant_id, api);
 assert(stats.status === 200);
