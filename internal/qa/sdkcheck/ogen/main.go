@@ -11,7 +11,6 @@ import (
 	"os"
 	"slices"
 
-
 	"github.com/sessiond/sessiond/internal/qa/sdkcheck/ogen/api"
 )
 
@@ -117,6 +116,7 @@ func loose(ctx context.Context, platform, client *api.Client, tenant string, las
 	}
 	return nil
 }
+
 // unexpected is the error of a step whose request failed or was answered otherwise.
 func unexpected(step string, err error, got any) error {
 	if err != nil {
