@@ -168,8 +168,8 @@ mutants: go ## Change the code in 400 small ways and see whether the tests notic
 	$(MUTANTS) --skip /postgres $(ARGS)
 
 .PHONY: mutants-short
-mutants-short: go ## The same with 20 of them
-	$(MUTANTS) --skip /postgres --n 20
+mutants-short: go ## The same with 10 of them
+	$(MUTANTS) --skip /postgres --n 10
 
 # The store's tests take longest to learn from, and the suite runs once on each engine: of its own, since fast paths are PostgreSQL's.
 .PHONY: mutants-store

@@ -51,11 +51,11 @@ func (s *Server) ownActive(ctx context.Context) (sessions []store.Session, more 
 		}
 	}
 	current := caller(ctx).SessionID
-	if current == "" || slices.ContainsFunc(sessions, func(session store.Session) bool { return session.ID == current }) {
+	if slices.ContainsFunc(sessions, func(session store.Session) bool { return session.ID == current }) {
 		return sessions, true, nil
 	}
 	own, _, err := s.store.GetSessionWithApps(ctx, store.CallerSession{}, ownSessions(ctx), current)
-	if errors.Is(err, store.ErrNotFound) { // another user's
+	if errors.Is(err, store.ErrNotFound) { // there is none, or it is another user's
 		return sessions, true, nil
 	}
 	return append(sessions, own), true, err
