@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/sessiond/sessiond/gen"
 	"github.com/sessiond/sessiond/internal/device"
@@ -127,30 +126,30 @@ func ToAPIDevices(sessions []store.Session, apps []store.App, currentID string) 
 }
 
 func toAPIDevice(id string, sessions []store.Session, apps []store.App, currentID string) gen.Device {
+	isCurrent := func(session store.Session) bool { return session.ID == currentID }
 	slices.SortFunc(sessions, func(a, b store.Session) int {
-		return cmp.Or(b.LastActivity().Compare(a.LastActivity()), cmp.Compare(a.ID, b.ID))
+		return cmp.Or(trueFirst(isCurrent(a), isCurrent(b)), lastUsedFirst(a, b))
 	})
-	last := sessions[0]
-	slices.SortStableFunc(sessions, func(a, b store.Session) int { return trueFirst(a.ID == currentID, b.ID == currentID) })
-	name := deviceName(last.Device())
+	last := slices.MinFunc(sessions, lastUsedFirst)
+	oldest := slices.MinFunc(sessions, func(a, b store.Session) int { return a.CreatedAt.Compare(b.CreatedAt) })
+	name, current := deviceName(last.Device()), isCurrent(sessions[0])
 	is := gen.Device{
-		DeviceId: id, Name: name, DeviceType: last.DeviceType, Os: last.OS, Browser: last.Browser, IsGuess: len(sessions) > 1,
-		SessionCount: len(sessions), FirstSignedInAt: gen.Timestamp{Time: last.CreatedAt}, LastActiveAt: gen.Timestamp{Time: last.LastActivity()},
-		IpAddress: last.IPAddress, Location: last.Location, Country: last.Country,
+		DeviceId: id, Name: name, Summary: deviceSummary(name, len(sessions), current), DeviceType: last.DeviceType, Os: last.OS, Browser: last.Browser,
+		IsCurrent: current, IsGuess: len(sessions) > 1, SessionCount: len(sessions), FirstSignedInAt: gen.Timestamp{Time: oldest.CreatedAt},
+		LastActiveAt: gen.Timestamp{Time: last.LastActivity()}, IpAddress: last.IPAddress, Location: last.Location, Country: last.Country,
 		Applications: latestApps(apps), Sessions: []gen.DeviceSession{},
 	}
-	for _, session := range sessions {
-		is.IsCurrent = is.IsCurrent || session.ID == currentID
-		is.FirstSignedInAt.Time = earlier(is.FirstSignedInAt.Time, session.CreatedAt)
-		if len(is.Sessions) < mostOfDevice {
-			is.Sessions = append(is.Sessions, gen.DeviceSession{
-				Id: session.ID, IsCurrent: session.ID == currentID, CreatedAt: gen.Timestamp{Time: session.CreatedAt},
-				LastActiveAt: gen.Timestamp{Time: session.LastActivity()}, IpAddress: session.IPAddress, Location: session.Location,
-			})
-		}
+	for _, session := range sessions[:min(len(sessions), mostOfDevice)] {
+		is.Sessions = append(is.Sessions, gen.DeviceSession{
+			Id: session.ID, IsCurrent: isCurrent(session), CreatedAt: gen.Timestamp{Time: session.CreatedAt},
+			LastActiveAt: gen.Timestamp{Time: session.LastActivity()}, IpAddress: session.IPAddress, Location: session.Location,
+		})
 	}
-	is.Summary = deviceSummary(name, len(sessions), is.IsCurrent)
 	return is
+}
+
+func lastUsedFirst(a, b store.Session) int {
+	return cmp.Or(b.LastActivity().Compare(a.LastActivity()), cmp.Compare(a.ID, b.ID))
 }
 
 // latestApps are the latest accesses, each application once.
@@ -210,13 +209,6 @@ func deviceSummary(name string, sessions int, current bool) string {
 	default:
 		return name
 	}
-}
-
-func earlier(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
 }
 
 func trueFirst(a, b bool) int {

@@ -128,7 +128,7 @@ func (s *Store) loosenIDs(ctx context.Context) error {
 	})
 }
 
-// MigrationStatus lists every step that this program knows, oldest first.
+// MigrationStatus lists every step that this program knows, oldest first. It writes nothing, for the database may be another program's.
 func (s *Store) MigrationStatus(ctx context.Context) ([]Migration, error) {
 	if err := s.refuseUnreleased(ctx); err != nil {
 		return nil, err
@@ -137,7 +137,7 @@ func (s *Store) MigrationStatus(ctx context.Context) ([]Migration, error) {
 	if err != nil {
 		return nil, err
 	}
-	statuses, err := provider.Status(ctx)
+	statuses, err := s.statuses(ctx, provider)
 	if err != nil {
 		return nil, mapError("read the schema's version", err)
 	}
@@ -148,12 +148,28 @@ func (s *Store) MigrationStatus(ctx context.Context) ([]Migration, error) {
 	return steps, nil
 }
 
+// statuses are those of the steps. Where goose has no table yet, it would make one to look into it.
+func (s *Store) statuses(ctx context.Context, provider *goose.Provider) ([]*goose.MigrationStatus, error) {
+	db, err := s.engine.SQL()
+	if err != nil {
+		return nil, err
+	}
+	if err := db.PingContext(ctx); err != nil { // HasTable would take no answer for no table
+		return nil, err
+	}
+	if s.engine.DB.WithContext(ctx).Migrator().HasTable(goose.DefaultTablename) {
+		return provider.Status(ctx)
+	}
+	var pending []*goose.MigrationStatus
+	for _, source := range provider.ListSources() {
+		pending = append(pending, &goose.MigrationStatus{Source: source})
+	}
+	return pending, nil
+}
+
 // CheckSchema answers ErrSchema when a step is pending. A schema newer than the program is no error: migrations only
 // add, so that the previous version keeps working beside the new one.
 func (s *Store) CheckSchema(ctx context.Context) error {
-	if !s.engine.DB.WithContext(ctx).Migrator().HasTable(&Session{}) {
-		return s.emptySchema(ctx)
-	}
 	steps, err := s.MigrationStatus(ctx)
 	if err != nil {
 		return err
@@ -164,18 +180,6 @@ func (s *Store) CheckSchema(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// emptySchema answers ErrSchema for a database without our tables, which may be another program's: nothing is written to it.
-func (s *Store) emptySchema(ctx context.Context) error {
-	db, err := s.engine.SQL()
-	if err == nil {
-		err = db.PingContext(ctx)
-	}
-	if err != nil {
-		return mapError("read the schema's version", err)
-	}
-	return fmt.Errorf("%w: no step has been applied", ErrSchema)
 }
 
 func (s *Store) provider() (*goose.Provider, error) {

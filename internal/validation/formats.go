@@ -105,7 +105,7 @@ func formatProblem(format, text string) problem {
 		return dateProblem(text)
 	case "uuid":
 		return uuidParsing(uuidReason(text))
-	case anyAddress, "ipv4", "ipv6":
+	case anyAddress:
 		return ipAnyAddress()
 	case "email":
 		return problem{"value_error", "value is not a valid email address"}

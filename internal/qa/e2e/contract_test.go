@@ -17,8 +17,8 @@ import (
 	"github.com/sessiond/sessiond/internal/qa/apifuzz"
 )
 
-// TestAnothersJudgement holds exchanges with every operation against both documents, by a validator that shares no code with ours.
-func TestAnothersJudgement(t *testing.T) {
+// TestAnswersFitByAnotherValidator holds exchanges with every operation against both documents, by a validator that shares no code with ours.
+func TestAnswersFitByAnotherValidator(t *testing.T) {
 	fuzz, stop, err := apifuzz.OnSQLite(t.Context(), t.TempDir())
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, stop()) })
