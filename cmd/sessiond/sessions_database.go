@@ -19,6 +19,7 @@ import (
 	"github.com/sessiond/sessiond/gen"
 	"github.com/sessiond/sessiond/handlers"
 	"github.com/sessiond/sessiond/internal/auth"
+	"github.com/sessiond/sessiond/internal/maintenance"
 	"github.com/sessiond/sessiond/store"
 )
 
@@ -36,8 +37,7 @@ type localServer struct {
 const (
 	// inProcess stands for the address of a server in this process.
 	inProcess = "http://localhost"
-	// jobBatch is how many sessions of a job end in one transaction, and jobPause is how long to wait where there is no job to do.
-	jobBatch = 100
+	// jobPause is how long to wait where there is no job to do.
 	jobPause = 200 * time.Millisecond
 )
 
@@ -92,23 +92,22 @@ func (l *localServer) serve(ctx context.Context, log io.Writer) error {
 	return nil
 }
 
-// runJobs runs revocation jobs until stop is called, for there may be no server that does. The context ends when a job cannot go on.
+// runJobs runs revocation jobs, as slowly as a server does, until stop is called, for there may be no server. The context ends when a job
+// cannot go on.
 func (l *localServer) runJobs(ctx context.Context) (while context.Context, stop func()) {
 	if !l.serving() {
 		return ctx, func() {}
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
+	jobs := maintenance.New(maintenanceStore{l.db}, maintenance.Config{}, time.Now, slog.New(slog.DiscardHandler))
 	_, end := inBackground(ctx, func(ctx context.Context) error {
 		for ctx.Err() == nil {
-			more, err := l.db.RunRevocationJobs(ctx, jobBatch)
-			if err != nil && !errors.Is(err, store.ErrUnavailable) {
+			if err := jobs.RunRevocationJobs(ctx); err != nil && !errors.Is(err, store.ErrUnavailable) {
 				cancel(err)
 			}
-			if err != nil || !more {
-				select {
-				case <-time.After(jobPause):
-				case <-ctx.Done():
-				}
+			select {
+			case <-time.After(jobPause):
+			case <-ctx.Done():
 			}
 		}
 		return nil

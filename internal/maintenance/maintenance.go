@@ -87,7 +87,7 @@ func (s *Scheduler) jobs() []job {
 		{"flush activity", flushEvery, func(ctx context.Context) error { return s.store.FlushActivity(ctx, false) }},
 		{"roll up counters", rollUpEvery, func(ctx context.Context) error { return RollUp(ctx, s.store) }},
 		{"apply bulk revocations", applyEvery, s.applyBulkRevocations},
-		{"run revocation jobs", applyEvery, s.runRevocationJobs},
+		{"run revocation jobs", applyEvery, s.RunRevocationJobs},
 		{"record expired sessions", expireEvery, s.recordExpired},
 		{"analyze", analyzeEvery, s.store.Analyze},
 		{"purge", s.config.PurgeInterval, s.Purge},
@@ -136,7 +136,8 @@ func (s *Scheduler) applyBulkRevocations(ctx context.Context) error {
 	return s.throttled(ctx, func() (bool, error) { return s.store.ApplyBulkRevocations(ctx, applyBatch) })
 }
 
-func (s *Scheduler) runRevocationJobs(ctx context.Context) error {
+// RunRevocationJobs works on revocation jobs until there is none to do.
+func (s *Scheduler) RunRevocationJobs(ctx context.Context) error {
 	return s.throttled(ctx, func() (bool, error) { return s.store.RunRevocationJobs(ctx, jobBatch) })
 }
 
